@@ -1,0 +1,30 @@
+"""skdistill: distil a strong, slow ranker into small, fast ones, with the scikit-learn API."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skdistill.model_selection import RankingGroupKFold
+    from skdistill.ranker import DistilledRanker
+
+__version__ = "0.1.0"
+
+__all__ = ["DistilledRanker", "RankingGroupKFold", "__version__"]
+
+# Resolved at first use, so that `import skdistill` costs next to nothing.
+_HOMES = {
+    "DistilledRanker": "skdistill.ranker",
+    "RankingGroupKFold": "skdistill.model_selection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'skdistill' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

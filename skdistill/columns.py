@@ -1,0 +1,119 @@
+"""Columns of a table of any kind: NumPy, CSR, pandas, polars.
+
+Columns are named as :class:`sklearn.compose.ColumnTransformer` names them: a name, a position, a
+slice, a boolean mask, a list of these, or a callable that is given the table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils._indexing import _get_column_indices
+
+
+def column_names(X: Any) -> list[Any] | None:
+    """Names of a data frame's columns; None for an array."""
+    return list(X.columns) if hasattr(X, "columns") else None
+
+
+def column_positions(X: Any, columns: Any, parameter: str) -> list[int]:
+    """Positions of the columns that a specification names.
+
+    Raises
+    ------
+    ValueError
+        When a column is not there; the message names the parameter, the column and what there is.
+    """
+    if callable(columns):
+        columns = columns(X)
+    try:
+        return _get_column_indices(X, columns)
+    except (ValueError, IndexError) as error:
+        names = column_names(X)
+        present = f"{X.shape[1]} columns" + ("" if names is None else f": {names}")
+        raise ValueError(
+            f"{parameter}={columns!r} names a column that is not in X, which has {present}."
+        ) from error
+
+
+def as_table(X: Any) -> Any:
+    """X as a table with rows and columns: data frames as they are, the rest as array or CSR.
+
+    Raises
+    ------
+    ValueError
+        When it has no rows or no columns, or is not two-dimensional.
+    """
+    if not hasattr(X, "columns"):
+        return check_array(X, dtype=None, accept_sparse="csr", ensure_all_finite=False)
+    if not min(X.shape):
+        raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
+    return X
+
+
+def take_columns(X: Any, positions: list[int]) -> Any:
+    """The columns at these positions, in this order, as a table of the same kind."""
+    return _safe_indexing(X, positions, axis=1)
+
+
+def take_rows(X: Any, rows: NDArray[Any] | None) -> Any:
+    """These rows (numbers or a mask), as a table of the same kind; None: all of them as they are."""
+    return X if rows is None else _safe_indexing(X, rows, axis=0)
+
+
+def query_ids(X: Any, query_column: Any) -> NDArray[Any]:
+    """The column of query ids, shape (n_rows,)."""
+    X = as_table(X)
+    ids = take_columns(X, [_query_position(X, query_column)])
+    return (ids.toarray() if sparse.issparse(ids) else np.asarray(ids))[:, 0]
+
+
+def without_query_column(X: Any, query_column: Any) -> Any:
+    """X without the column of query ids; None: X itself."""
+    if query_column is None:
+        return X
+    X = as_table(X)
+    position = _query_position(X, query_column)
+    return take_columns(X, [column for column in range(X.shape[1]) if column != position])
+
+
+def _query_position(X: Any, query_column: Any) -> int:
+    positions = column_positions(X, query_column, "query_column")
+    if len(positions) != 1:
+        raise ValueError(f"query_column must name one column, got {query_column!r}.")
+    return positions[0]
+
+
+def row_keys(X: Any) -> NDArray[np.float64] | None:
+    """One number a row that depends on the row's content alone, to put rows in a canonical order.
+
+    Sums over rows, ties in a teacher's ranking and LightGBM itself depend on the order of the rows.
+    Sorting the rows of a query by these keys first makes a fit independent of how the table was
+    shuffled. A fixed random projection: rows that differ have different keys, almost surely.
+    None where a column can't be turned into numbers.
+    """
+    directions = np.random.default_rng(0).standard_normal(X.shape[1])
+    if sparse.issparse(X):
+        return X @ directions
+    names = column_names(X)
+    if names is None:
+        columns = [X[:, position] for position in range(X.shape[1])] if X.dtype == object else None
+        if columns is None:
+            # One matrix-vector product; NaN is data for a tree teacher and must not poison a key.
+            finite = np.nan_to_num(X.astype(np.float64, copy=False), posinf=1e300, neginf=-1e300)
+            return finite @ directions
+    else:
+        columns = [np.asarray(X[name]) for name in names]
+    keys = np.zeros(X.shape[0])
+    for direction, column in zip(directions, columns, strict=True):
+        if column.dtype.kind not in "iufb":
+            try:
+                column = np.unique(column.astype(str), return_inverse=True)[1]
+            except (TypeError, ValueError):
+                return None
+        keys += direction * np.nan_to_num(column.astype(np.float64), posinf=1e300, neginf=-1e300)
+    return keys

@@ -1,0 +1,8 @@
+"""Data: MovieLens out of packages that carry it, LETOR files, ranking tables, synthetic truths."""
+
+from skdistill.datasets.letor import load_letor
+from skdistill.datasets.movielens import load_movielens
+from skdistill.datasets.ranking_table import build_ranking_table
+from skdistill.datasets.synthetic import make_ranking
+
+__all__ = ["build_ranking_table", "load_letor", "load_movielens", "make_ranking"]

@@ -1,0 +1,85 @@
+"""Synthetic ranking problems of any size whose truth is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import Bunch, check_random_state
+
+TRUTHS = ("linear", "interactions", "nonlinear")
+
+
+def make_ranking(
+    n_queries: int = 100,
+    query_size: int | tuple[int, int] = (5, 40),
+    n_features: int = 20,
+    *,
+    truth: str = "nonlinear",
+    n_levels: int = 5,
+    noise: float = 0.2,
+    id_columns: tuple[int, ...] = (),
+    random_state: Any = None,
+) -> Bunch:
+    """A ranking table drawn from a known utility.
+
+    Parameters
+    ----------
+    n_queries : int, default=100
+    query_size : int or (int, int), default=(5, 40)
+        Rows a query, or the least and largest number of them.
+    n_features : int, default=20
+        Numeric columns; the utility uses at most the first 8.
+    truth : {"linear", "interactions", "nonlinear"}, default="nonlinear"
+        Weighted sum; that and products of two columns; that, bends and steps.
+    n_levels : int, default=5
+        Grades of relevance, 0 the most frequent, each further one about half as frequent.
+    noise : float, default=0.2
+        Standard deviation of what is added to the utility (of deviation 1) before it is graded.
+    id_columns : tuple of int, default=()
+        Number of values of each id column. With any, X is CSR: numeric columns, then one-hot ids,
+        and each id carries a share of the utility.
+    random_state : int, RandomState or None
+
+    Returns
+    -------
+    Bunch
+        ``X`` (n_rows, n_features + sum of id_columns) float32, array or CSR; ``y`` (n_rows,);
+        ``qid`` (n_rows,) int64; ``utility`` (n_rows,), the truth without noise.
+    """
+    if truth not in TRUTHS:
+        raise ValueError(f"truth must be one of {list(TRUTHS)}, got {truth!r}.")
+    rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+    low, high = (query_size, query_size) if isinstance(query_size, int) else query_size
+    sizes = rng.integers(low, high, size=n_queries, endpoint=True)
+    n_rows = int(sizes.sum())
+    X = rng.standard_normal((n_rows, n_features)).astype(np.float32)
+    used = X[:, :8].astype(np.float64)
+    weights = rng.standard_normal(used.shape[1])
+    utility = used @ weights
+    if truth == "interactions":
+        products = rng.standard_normal((used.shape[1],) * 2)
+        utility += np.einsum("ij,jk,ik->i", used, np.triu(products, 1), used)
+    elif truth == "nonlinear":
+        utility += 2 * np.sin(2 * used[:, 0]) + 2 * (used[:, -1] > 0.5)
+        utility += 2 * np.abs(used[:, used.shape[1] // 2])
+    utility /= utility.std()
+    ids = [rng.integers(0, n_values, size=n_rows) for n_values in id_columns]
+    for n_values, column in zip(id_columns, ids, strict=True):
+        utility += rng.standard_normal(n_values)[column] / np.sqrt(len(ids))
+    utility = (utility - utility.mean()) / utility.std()
+    noisy = utility + noise * rng.standard_normal(n_rows)
+    shares = 0.5 ** np.arange(1, n_levels)
+    y = np.searchsorted(np.quantile(noisy, np.cumsum(shares)), noisy).astype(np.float64)
+    table: Any = X
+    if ids:
+        one_hot = [
+            sparse.csr_array(
+                (np.ones(n_rows, dtype=np.float32), (np.arange(n_rows), column)),
+                shape=(n_rows, n_values),
+            )
+            for n_values, column in zip(id_columns, ids, strict=True)
+        ]
+        table = sparse.hstack([sparse.csr_array(X), *one_hot], format="csr")
+    return Bunch(X=table, y=y, qid=np.repeat(np.arange(n_queries), sizes), utility=utility)

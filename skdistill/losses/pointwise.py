@@ -1,0 +1,86 @@
+"""Losses that look at one row at a time. Every query counts the same, however long its list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from skdistill.protocols import Array
+from skdistill.queries import Queries
+
+
+def share_of_row(scores: Array, queries: Queries, weight: Array | None) -> Array:
+    """What a row's own loss counts for: 1 / (rows of its query * queries), times its weight."""
+    share = queries.spread(1.0 / (queries.sizes * queries.n_queries)).astype(scores.dtype)
+    return share if weight is None else share * weight
+
+
+def standardize(values: Array) -> Array:
+    """Mean 0 and standard deviation 1 over the training set; a constant becomes 0."""
+    centred = values - values.mean()
+    spread = centred.std()
+    return centred / spread if spread > 0 else centred
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    r"""Squared error: mean over the rows of a query of :math:`(s_i - t_i)^2`.
+
+    The targets, teacher's scores and labels alike, are standardised over the training set: a
+    teacher's scale is arbitrary, and soft and hard parts can be mixed only on one scale.
+
+    References
+    ----------
+    Cohen, Foster, Oren, "Universal Approximation Functions for Fast Learning to Rank", SIGIR 2018.
+    """
+
+    def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
+        return standardize(teacher_scores)
+
+    def hard_target(self, labels: Array, queries: Queries) -> Array:
+        return standardize(labels)
+
+    def value_and_gradient(
+        self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
+    ) -> tuple[float, Array]:
+        residual = scores - target
+        weighted = residual * share_of_row(scores, queries, weight)
+        return float(weighted @ residual), 2 * weighted
+
+
+@dataclass(frozen=True)
+class Logistic:
+    r"""Log-loss against probabilities: mean of
+    :math:`-p_i \log \sigma(s_i) - (1 - p_i) \log(1 - \sigma(s_i))`.
+
+    The student's scores are log-odds; their sigmoid is as calibrated as the teacher's probability.
+
+    References
+    ----------
+    Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015.
+    """
+
+    def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
+        return self._probability(teacher_scores, "the teacher's scores", "a classifier as teacher")
+
+    def hard_target(self, labels: Array, queries: Queries) -> Array:
+        return self._probability(labels, "y", "labels 0 and 1")
+
+    @staticmethod
+    def _probability(values: Array, name: str, remedy: str) -> Array:
+        if values.size and (values.min() < 0 or values.max() > 1):
+            raise ValueError(
+                f"The logistic loss needs probabilities: {name} must lie in [0, 1], but run from "
+                f"{values.min():.6g} to {values.max():.6g}. Use {remedy}, or another loss."
+            )
+        return values
+
+    def value_and_gradient(
+        self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
+    ) -> tuple[float, Array]:
+        share = share_of_row(scores, queries, weight)
+        # softplus(s) - p s, without overflow for scores of either sign.
+        loss = np.maximum(scores, 0) + np.log1p(np.exp(-np.abs(scores))) - target * scores
+        return float(share @ loss), share * (expit(scores) - target)

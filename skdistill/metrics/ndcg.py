@@ -1,0 +1,115 @@
+"""Normalised discounted cumulative gain, with every convention that is in use spelt out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skdistill.metrics.ordering import TIES, Ranking, TieGroups, check_choice, check_k
+
+CONVENTIONS = {
+    "lightgbm": {"gain": "exponential", "empty": "one", "ties": "order"},
+    "sklearn": {"gain": "linear", "empty": "zero", "ties": "average"},
+    "trec": {"gain": "linear", "empty": "zero", "ties": "reverse"},
+}
+
+
+def ndcg_score(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    qid: ArrayLike | None,
+    *,
+    k: int | None = None,
+    gain: str = "exponential",
+    empty: str = "skip",
+    ties: str = "average",
+    convention: str | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    r"""Mean over queries of the normalised discounted cumulative gain.
+
+    :math:`DCG@k = \sum_{r<k} g(y_{\pi(r)}) / \log_2(2 + r)` in the order of the scores, divided by
+    its value in the best possible order.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Relevance, 0 or more.
+    y_score : array-like of shape (n_rows,)
+    qid : array-like of shape (n_rows,) or None
+        Query of each row; None: all rows are one query.
+    k : int, optional
+        Places that count; all by default.
+    gain : {"exponential", "linear"}, default="exponential"
+        :math:`2^y - 1`, or :math:`y`.
+    empty : {"skip", "zero", "one"}, default="skip"
+        What a query without a relevant row counts.
+    ties : {"average", "order", "reverse", "pessimistic", "optimistic"}, default="average"
+        Rows of equal score: the mean over their permutations; as they stand in the table, or the
+        other way round; the least relevant first, or the most relevant.
+    convention : {"lightgbm", "sklearn", "trec"}, optional
+        Sets ``gain``, ``empty`` and ``ties`` as these do: LightGBM (exponential, one, order),
+        scikit-learn (linear, zero, average), trec_eval (linear, zero, reverse: it breaks ties by
+        descending document id, so that agrees where rows stand by ascending id).
+    sample_weight : array-like of shape (n_rows,), optional
+        A query counts with the mean weight of its rows.
+
+    Returns
+    -------
+    float
+        Between 0 and 1. 0 with an ``UndefinedMetricWarning`` where no query counts.
+
+    Raises
+    ------
+    ValueError
+        For a negative relevance, and for arrays that do not match.
+
+    References
+    ----------
+    Jarvelin, Kekalainen, "Cumulated Gain-Based Evaluation of IR Techniques", TOIS 2002.
+    McSherry, Najork, "Computing Information Retrieval Performance Measures Efficiently in the
+    Presence of Tied Scores", ECIR 2008.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import ndcg_score
+    >>> ndcg_score([1, 0, 0, 1], [0.2, 0.1, 0.9, 0.3], [7, 7, 8, 8], convention="lightgbm")
+    0.8154648767857288
+    """
+    if convention is not None:
+        check_choice("convention", convention, tuple(CONVENTIONS))
+        chosen = CONVENTIONS[convention]
+        gain, empty, ties = chosen["gain"], chosen["empty"], chosen["ties"]
+    check_choice("gain", gain, ("exponential", "linear"))
+    check_choice("ties", ties, ("average", *TIES))
+    check_k(k)
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    values, defined = ndcg_by_query(ranking, k, gain, ties)
+    return ranking.mean(values, defined, empty, "a row of positive relevance")
+
+
+def ndcg_by_query(
+    ranking: Ranking, k: int | None, gain: str, ties: str
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """NDCG of each query, and whether it has a relevant row."""
+    labels, queries = ranking.y_true, ranking.queries
+    if labels.min() < 0:
+        row = int(np.argmin(labels))
+        query = int(queries.segment[row])
+        raise ValueError(
+            "NDCG needs a relevance of 0 or more: y_true holds "
+            f"{labels[row]:.6g} in query number {query} (in sorted order)."
+        )
+    gains = labels if gain == "linear" else np.exp2(labels) - 1
+    discount = 1 / np.log2(2 + queries.position)
+    if k is not None:
+        discount = np.where(queries.position < k, discount, 0.0)
+    ideal = queries.sum(gains[queries.sort_descending(gains)] * discount)
+    if ties == "average":
+        order = ranking.order("order")
+        groups = TieGroups.of(queries, ranking.y_score[order]).queries
+        achieved = queries.sum(gains[order] * groups.spread(groups.mean(discount)))
+    else:
+        achieved = queries.sum(gains[ranking.order(ties)] * discount)
+    defined = ideal > 0
+    return np.divide(achieved, ideal, out=np.zeros_like(ideal), where=defined), defined

@@ -1,0 +1,86 @@
+"""Scorers for GridSearchCV and friends: a metric by query behind ``scorer(estimator, X, y)``.
+
+With metadata routing on they request ``qid`` by themselves. With it off they take the queries from
+the estimator's ``query_column``, through a Pipeline where there is one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics._scorer import _BaseScorer
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+
+from skdistill.metrics.ndcg import ndcg_score
+from skdistill.metrics.relevance import (
+    average_precision_score,
+    grouped_auc,
+    mrr_score,
+    recall_at_k,
+)
+
+
+class QueryScorer(_BaseScorer):
+    """A scorer of ``metric(y_true, y_score, qid, **kwargs)``."""
+
+    __metadata_request__score = {"qid": True}
+
+    def __call__(
+        self,
+        estimator: Any,
+        X: Any,
+        y_true: ArrayLike,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Value of the metric for the estimator's predictions; rows with NaN labels are left out."""
+        scores = np.asarray(estimator.predict(X))
+        labels = np.asarray(y_true, dtype=np.float64)
+        columns = [labels, scores, queries_of(estimator, X, qid), sample_weight]
+        unknown = np.isnan(labels)
+        if unknown.any():
+            columns = [None if c is None else np.asarray(c)[~unknown] for c in columns]
+        *arrays, weight = columns
+        return self._sign * self._score_func(*arrays, sample_weight=weight, **self._kwargs)
+
+
+def queries_of(estimator: Any, X: Any, qid: ArrayLike | None) -> Any:
+    """The queries of a table as the estimator knows them: as given, or a column of X."""
+    while isinstance(estimator, BaseSearchCV | Pipeline):
+        if isinstance(estimator, BaseSearchCV):
+            estimator = estimator.best_estimator_
+        else:
+            if len(estimator) > 1 and getattr(estimator[-1], "query_column", None) is not None:
+                X = estimator[:-1].transform(X)
+            estimator = estimator[-1]
+    resolve = getattr(estimator, "_resolve_qid", None)
+    return qid if resolve is None else resolve(X, qid)
+
+
+def ndcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
+    """Scorer of :func:`ndcg_score` at k; further arguments (``convention=``, ...) go to it."""
+    return QueryScorer(ndcg_score, 1, {"k": k, **kwargs})
+
+
+def mrr_scorer(k: int | None = None, **kwargs: Any) -> QueryScorer:
+    """Scorer of :func:`mrr_score` at k; further arguments go to it."""
+    return QueryScorer(mrr_score, 1, {"k": k, **kwargs})
+
+
+def average_precision_scorer(**kwargs: Any) -> QueryScorer:
+    """Scorer of :func:`average_precision_score`, to which the arguments go."""
+    return QueryScorer(average_precision_score, 1, kwargs)
+
+
+def recall_scorer(k: int, **kwargs: Any) -> QueryScorer:
+    """Scorer of :func:`recall_at_k` at k; further arguments go to it."""
+    return QueryScorer(recall_at_k, 1, {"k": k, **kwargs})
+
+
+def grouped_auc_scorer(**kwargs: Any) -> QueryScorer:
+    """Scorer of :func:`grouped_auc`, to which the arguments go."""
+    return QueryScorer(grouped_auc, 1, kwargs)

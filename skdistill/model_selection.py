@@ -1,0 +1,77 @@
+"""Cross-validation that keeps a query's rows together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import GroupKFold
+
+from skdistill.columns import query_ids
+
+
+class RankingGroupKFold(GroupKFold):
+    """K folds of whole queries.
+
+    With metadata routing on, ``search.fit(X, y, qid=qid)`` reaches it without a
+    ``set_split_request``. With routing off it reads the queries from a column of X.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+    shuffle : bool, default=False
+    random_state : int, RandomState or None, default=None
+    query_column : str or int, optional
+        Column of X that holds the query ids, where no ``qid`` is routed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill import RankingGroupKFold
+    >>> X = np.column_stack([np.repeat([3, 4, 5], 2), np.arange(6)])
+    >>> for train, test in RankingGroupKFold(3, query_column=0).split(X):
+    ...     print(train, test)
+    [0 1 2 3] [4 5]
+    [0 1 4 5] [2 3]
+    [2 3 4 5] [0 1]
+    """
+
+    __metadata_request__split = {"groups": "qid"}
+
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: Any = None,
+        query_column: str | int | None = None,
+    ) -> None:
+        super().__init__(n_splits=n_splits, shuffle=shuffle, random_state=random_state)
+        self.query_column = query_column
+
+    def split(
+        self, X: Any, y: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Row numbers of the training and test part of each fold.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+        y : ignored
+        groups : array-like of shape (n_rows,), optional
+            Query of each row.
+
+        Raises
+        ------
+        ValueError
+            When there are neither groups nor a query column.
+        """
+        if groups is None:
+            if self.query_column is None:
+                raise ValueError(
+                    "RankingGroupKFold needs the query of each row: pass qid= to the search with "
+                    "metadata routing enabled, or name a column of X by query_column."
+                )
+            groups = query_ids(X, self.query_column)
+        return super().split(X, y, groups)

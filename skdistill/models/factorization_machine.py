@@ -1,0 +1,102 @@
+"""Factorization machine of second order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from skdistill.inputs import RowGradient, Rows
+from skdistill.protocols import Array, Gradients, Parameters
+from skdistill.scaling import ColumnScaler
+
+
+@dataclass(frozen=True)
+class FactorizationMachine:
+    r"""Every pair of columns interacts through the dot product of their factors:
+    :math:`b + \sum_i w_i x_i + \sum_{i<j} \langle v_i, v_j \rangle x_i x_j`.
+
+    Computed in O(k n) as :math:`\frac{1}{2} (\sum_f (\sum_i v_{if} x_i)^2 - \sum_i u_i x_i^2)`
+    with :math:`u_i = \lVert v_i \rVert^2`.
+
+    Parameters
+    ----------
+    n_factors : int
+
+    References
+    ----------
+    Rendle, "Factorization Machines", ICDM 2010.
+    """
+
+    n_factors: int = 16
+    row_parameters: tuple[str, ...] = ("linear", "factors")
+
+    def initialize(self, n_features: int, rng: Any) -> Parameters:
+        factors = 0.01 * rng.standard_normal((n_features, self.n_factors))
+        return {
+            "bias": np.zeros(1, dtype=np.float32),
+            "linear": np.zeros(n_features, dtype=np.float32),
+            "factors": factors.astype(np.float32),
+        }
+
+    def forward(self, params: Parameters, inputs: Rows) -> tuple[Array, Any]:
+        sums = inputs.dot(params["factors"])
+        norms = np.einsum("ij,ij->i", params["factors"], params["factors"])
+        interactions = np.einsum("ij,ij->i", sums, sums) - inputs.squared.dot(norms)
+        output = inputs.dot(params["linear"]) + interactions / 2 + params["bias"]
+        return output, (inputs, sums)
+
+    def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
+        inputs, sums = cache
+        linear = inputs.gradient(grad_output)
+        factors = inputs.gradient(grad_output[:, None] * sums)
+        norms = inputs.squared.gradient(grad_output)
+        gradient: Array | RowGradient
+        if isinstance(factors, RowGradient):
+            assert isinstance(norms, RowGradient)
+            own = params["factors"][factors.rows]
+            gradient = RowGradient(factors.rows, factors.values - norms.values[:, None] * own)
+        else:
+            assert isinstance(norms, np.ndarray)
+            gradient = factors - norms[:, None] * params["factors"]
+        return {"bias": grad_output.sum(keepdims=True), "linear": linear, "factors": gradient}
+
+    def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
+        """Parameters of the same score on squashed, unscaled columns.
+
+        With z = (q - m) a the square of z is a polynomial in q: its q^2 and q go into two vectors,
+        the rest into the constant.
+        """
+        squares = np.einsum("ij,ij->i", params["factors"], params["factors"]) * scaler.scale**2
+        factors = params["factors"] * scaler.scale[:, None]
+        linear = params["linear"] * scaler.scale
+        constant = params["bias"][0] - linear @ scaler.shift
+        constant -= squares @ scaler.shift**2 / 2
+        return {
+            "factors": factors,
+            "sums": -(scaler.shift @ factors),
+            "linear": linear + squares * scaler.shift,
+            "squares": squares / 2,
+            "constant": constant.reshape(1),
+        }
+
+    def workspace(self, n_rows: int, dtype: type = np.float32) -> list[Array]:
+        """Buffers for ``score`` of blocks of up to n_rows rows."""
+        return [np.empty((n_rows, self.n_factors), dtype=dtype)]
+
+    def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
+        """Scores of a block of squashed rows; the buffers are overwritten."""
+        if sparse.issparse(X):
+            sums = X @ folded["factors"]
+            squared = X.multiply(X)
+        else:
+            sums = np.matmul(X, folded["factors"], out=workspace[0][: len(X)])
+            squared = X * X
+        sums += folded["sums"]
+        output = np.einsum("ij,ij->i", sums, sums) / 2
+        output += X @ folded["linear"]
+        output -= squared @ folded["squares"]
+        output += folded["constant"]
+        return output

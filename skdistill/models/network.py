@@ -1,0 +1,136 @@
+"""Fully connected networks with ReLU between their layers; without a hidden layer, linear maps.
+
+Parameters are ``weights_0``, ``bias_0``, ``weights_1``, ... For scoring they are folded: a scaler
+in front goes into the first layer, and because ``relu(x + b) = max(x, -b) + b`` each bias moves on
+into the next layer, so that a layer costs one product and one ``maximum``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from skdistill.inputs import RowGradient, Rows
+from skdistill.protocols import Array, Gradients, Parameters
+from skdistill.scaling import ColumnScaler
+
+# On CSR input only a few of very many columns are set in a row: the spread of the first weights
+# must not shrink with the width of the table.
+WIDEST_FAN_IN = 256
+
+
+@dataclass(frozen=True)
+class Network:
+    """A map from rows to ``n_outputs`` numbers each.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int
+    n_outputs : int
+    """
+
+    hidden_layer_sizes: tuple[int, ...] = ()
+    n_outputs: int = 1
+    row_parameters: tuple[str, ...] = ("weights_0",)
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.hidden_layer_sizes) + 1
+
+    def initialize(self, n_features: int, rng: Any) -> Parameters:
+        """Normal weights that keep the variance of what flows through; biases 0."""
+        params = {}
+        sizes = (n_features, *self.hidden_layer_sizes, self.n_outputs)
+        for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            gain = 2.0 if layer < self.n_layers - 1 else 1.0
+            spread = np.sqrt(gain / min(fan_in, WIDEST_FAN_IN))
+            weights = rng.standard_normal((fan_in, fan_out)) * spread
+            params[f"weights_{layer}"] = weights.astype(np.float32)
+            params[f"bias_{layer}"] = np.zeros(fan_out, dtype=np.float32)
+        return params
+
+    def forward(self, params: Parameters, inputs: Rows) -> tuple[Array, Any]:
+        """Outputs of shape (n_rows, n_outputs), and the activations."""
+        output = inputs.dot(params["weights_0"])
+        output += params["bias_0"]
+        activations = []
+        for layer in range(1, self.n_layers):
+            hidden = np.maximum(output, 0, out=output)
+            activations.append(hidden)
+            output = hidden @ params[f"weights_{layer}"]
+            output += params[f"bias_{layer}"]
+        return output, (inputs, activations)
+
+    def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
+        inputs, activations = cache
+        grads: dict[str, Array | RowGradient] = {}
+        for layer in range(self.n_layers - 1, 0, -1):
+            hidden = activations[layer - 1]
+            grads[f"weights_{layer}"] = hidden.T @ grad_output
+            grads[f"bias_{layer}"] = grad_output.sum(axis=0)
+            grad_output = grad_output @ params[f"weights_{layer}"].T
+            grad_output *= hidden > 0
+        grads["weights_0"] = inputs.gradient(grad_output)
+        grads["bias_0"] = grad_output.sum(axis=0)
+        return grads
+
+    def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
+        """Parameters of the same map on squashed, unscaled columns, biases pushed to the end."""
+        weights = params["weights_0"]
+        constant = params["bias_0"] - (scaler.shift * scaler.scale) @ weights
+        folded = {"weights_0": weights * scaler.scale[:, None]}
+        for layer in range(1, self.n_layers):
+            folded[f"floor_{layer - 1}"] = -constant
+            weights = params[f"weights_{layer}"]
+            folded[f"weights_{layer}"] = weights
+            constant = params[f"bias_{layer}"] + constant @ weights
+        folded["constant"] = constant
+        return folded
+
+    def workspace(self, n_rows: int, dtype: type = np.float32) -> list[Array]:
+        """Buffers for ``score`` of blocks of up to n_rows rows."""
+        sizes = (*self.hidden_layer_sizes, self.n_outputs)
+        return [np.empty((n_rows, size), dtype=dtype) for size in sizes]
+
+    def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
+        """Outputs of a block of squashed rows; the buffers are overwritten."""
+        output = X
+        for layer in range(self.n_layers):
+            weights = folded[f"weights_{layer}"]
+            if sparse.issparse(output):
+                output = output @ weights
+            else:
+                output = np.matmul(output, weights, out=workspace[layer][: len(output)])
+            if layer < self.n_layers - 1:
+                np.maximum(output, folded[f"floor_{layer}"], out=output)
+        output += folded["constant"]
+        return output
+
+
+@dataclass(frozen=True)
+class MLP(Network):
+    """A network with one output: scores of shape (n_rows,)."""
+
+    def forward(self, params: Parameters, inputs: Rows) -> tuple[Array, Any]:
+        output, cache = super().forward(params, inputs)
+        return output[:, 0], cache
+
+    def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
+        return super().backward(params, cache, grad_output[:, None])
+
+    def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
+        return super().score(folded, X, workspace)[:, 0]
+
+
+@dataclass(frozen=True)
+class Linear(MLP):
+    """A weighted sum of the columns, from weights 0."""
+
+    def initialize(self, n_features: int, rng: Any) -> Parameters:
+        return {
+            "weights_0": np.zeros((n_features, 1), dtype=np.float32),
+            "bias_0": np.zeros(1, dtype=np.float32),
+        }

@@ -1,0 +1,379 @@
+"""DistilledRanker: a strong teacher in, a small fast student out."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.callback import FitCallback, with_callbacks
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Tags, check_random_state, get_tags
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
+
+from skdistill.columns import (
+    as_table,
+    column_positions,
+    row_keys,
+    take_columns,
+    take_rows,
+    without_query_column,
+)
+from skdistill.protocols import Loss
+from skdistill.queries import sort_by_query
+from skdistill.ranking_estimator import (
+    RankingEstimator,
+    check_finite,
+    check_labels,
+    check_sample_weight,
+)
+from skdistill.students import MLPRanker
+from skdistill.teachers import label
+
+OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
+
+
+class DistilledRanker(RankingEstimator):
+    """A meta-estimator: fits the teacher, lets it label the rows, fits the student, serves it.
+
+    Parameters
+    ----------
+    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
+        Anything with ``predict`` (classifiers: ``predict_proba`` or ``decision_function``). A
+        clone is fitted; a ``FrozenEstimator`` and a ``Booster`` are used as they are. None: the
+        scores come by ``fit(..., teacher_scores=)``.
+    student : estimator or Pipeline, optional
+        One of :mod:`skdistill.students`, alone or as last step; ``MLPRanker()`` by default.
+    loss : str or Loss, default="listwise"
+        How the student's scores are compared with the teacher's.
+    alpha : float, default=1.0
+        Share of the teacher; the rest goes to the labels. 0: labels alone, no teacher is fitted.
+    temperature : float, default=1.0
+        Divides the teacher's and the student's scores in ``loss``.
+    hard_loss : str or Loss, optional
+        How they are compared with labels; as ``loss`` by default.
+    teacher_cv : int, splitter or iterable of splits, optional
+        The student learns from out-of-fold scores, folds by query: what the teacher says of
+        queries it has not seen.
+    teacher_columns, student_columns : columns as in ColumnTransformer, optional
+        Names, positions, slices, masks or callables; all columns by default. The teacher may see
+        privileged columns that are not known, or too dear, at serving time (Xu et al., "Privileged
+        Features Distillation at Taobao Recommendations", KDD 2020).
+    keep_teacher : bool, default=True
+        Keep the fitted teacher as ``teacher_``. Without it files are small, and with
+        ``teacher_cv`` one fit is saved.
+    query_column : str or int, optional
+        Column of X that holds the query ids, where no ``qid`` is passed.
+    random_state : int, RandomState or None, default=None
+        Given to teacher and student where they have none of their own, and to the folds.
+
+    Attributes
+    ----------
+    teacher_ : estimator
+        Fitted on all labelled rows; None where none was needed or kept.
+    student_ : estimator
+    loss_curve_ : list of float
+        The student's objective, epoch by epoch.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        For tables with column names.
+
+    Examples
+    --------
+    >>> from lightgbm import LGBMRanker
+    >>> from skdistill import DistilledRanker
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.students import MLPRanker
+    >>> data = make_ranking(n_queries=100, random_state=0)
+    >>> ranker = DistilledRanker(LGBMRanker(verbose=-1), MLPRanker((32,)), random_state=0)
+    >>> ranker = ranker.fit(data.X, data.y, qid=data.qid)
+    >>> ranker.predict(data.X[:3]).shape
+    (3,)
+    """
+
+    def __init__(
+        self,
+        teacher: Any = None,
+        student: Any = None,
+        *,
+        loss: str | Loss = "listwise",
+        alpha: float = 1.0,
+        temperature: float = 1.0,
+        hard_loss: str | Loss | None = None,
+        teacher_cv: Any = None,
+        teacher_columns: Any = None,
+        student_columns: Any = None,
+        keep_teacher: bool = True,
+        query_column: str | int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.teacher = teacher
+        self.student = student
+        self.loss = loss
+        self.alpha = alpha
+        self.temperature = temperature
+        self.hard_loss = hard_loss
+        self.teacher_cv = teacher_cv
+        self.teacher_columns = teacher_columns
+        self.student_columns = student_columns
+        self.keep_teacher = keep_teacher
+        self.query_column = query_column
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        student = MLPRanker() if self.student is None else self.student
+        if hasattr(student, "__sklearn_tags__"):
+            tags.input_tags.allow_nan = get_tags(student).input_tags.allow_nan
+        return tags
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        teacher_scores: ArrayLike | None = None,
+    ) -> DistilledRanker:
+        """Fit the teacher, label every row with it, fit the student.
+
+        Parameters
+        ----------
+        X : array, CSR matrix or data frame of shape (n_rows, n_features)
+            Rows in any order.
+        y : array-like of shape (n_rows,), optional
+            Relevance. Rows with NaN are unlabelled: the teacher labels them, the hard loss skips
+            them, the teacher is not fitted on them.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row. Without it and without ``query_column`` all rows are one query.
+        sample_weight : array-like of shape (n_rows,), optional
+            For the student's loss, and the teacher's fit where it takes weights.
+        teacher_scores : array-like of shape (n_rows,), optional
+            Scores that are known already; then no teacher is fitted or needed.
+
+        Returns
+        -------
+        self
+        """
+        X = as_table(X)
+        validate_data(self, X, reset=True, skip_check_array=True)
+        n_rows = X.shape[0]
+        if y is None and teacher_scores is None:
+            raise ValueError(
+                "DistilledRanker requires y to be passed, but the target y is None, and there are "
+                "no teacher_scores either."
+            )
+        ids = self._ids_for_fit(X, qid, n_rows)
+        self.fitted_with_qid_ = ids is not None
+        labels = None if y is None else check_labels(y, n_rows)
+        weight = check_sample_weight(sample_weight, n_rows)
+        if teacher_scores is not None:
+            teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
+        elif self.teacher is None and self.alpha > 0:
+            raise ValueError(
+                f"alpha={self.alpha} gives the teacher a share, but there is none: pass teacher= "
+                "or fit(..., teacher_scores=)"
+                + (", and y is NaN in every row." if _all_unknown(labels) else ".")
+            )
+        table = without_query_column(X, self.query_column)
+        seen_by_teacher = self._positions(table, self.teacher_columns, "teacher_columns")
+        seen_by_student = self._positions(table, self.student_columns, "student_columns")
+        queries, order = sort_by_query(ids, n_rows, row_keys(table))
+        table = take_rows(table, order)
+        if order is not None:
+            labels = None if labels is None else labels[order]
+            weight = None if weight is None else weight[order]
+            teacher_scores = None if teacher_scores is None else teacher_scores[order]
+
+        # Each step gets a seed of its own, so that a change to one leaves the others alone.
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=3)
+        student = self._fresh_student(seeds[0])
+        n_tasks = 1 + (teacher_scores is None and self.alpha > 0)
+        context = self._init_callback_context(max_subtasks=n_tasks)
+        seen = {"X": X, "y": y, "metadata": None if qid is None else {"qid": np.asarray(qid)}}
+        context.call_on_fit_task_begin(estimator=self, **seen)
+        self.teacher_ = None
+        if n_tasks == 2:
+            task = context.subcontext(task_name="fit-teacher")
+            task.call_on_fit_task_begin(estimator=self, **seen)
+            teacher = self.teacher
+            if self.random_state is not None:
+                teacher = _seeded(teacher, seeds[1])
+            labelled = label(
+                teacher,
+                _select(table, seen_by_teacher),
+                labels,
+                queries,
+                sample_weight=weight,
+                cv=self.teacher_cv,
+                keep_teacher=self.keep_teacher,
+                random_state=int(seeds[2]),
+            )
+            teacher_scores = labelled.scores
+            self.teacher_ = labelled.teacher if self.keep_teacher else None
+            task.call_on_fit_task_end(estimator=self, **seen)
+        task = context.subcontext(task_name="fit-student")
+        last = student[-1] if isinstance(student, Pipeline) else student
+        watchers = [_Forward(self, callback, seen) for callback in self._own_callbacks()]
+        last.set_callbacks(*watchers)
+        with task.propagate_callback_context(last):
+            task.call_on_fit_task_begin(estimator=self, **seen)
+            self.student_ = _fit_student(
+                student,
+                _select(table, seen_by_student),
+                labels,
+                qid=queries.segment,
+                sample_weight=weight,
+                teacher_scores=teacher_scores,
+            )
+        last.set_callbacks()
+        # The student was told of segments; that the user named none is the user's to know.
+        last.fitted_with_qid_ = self.fitted_with_qid_
+        task.call_on_fit_task_end(estimator=self, **seen)
+        self.loss_curve_ = last.loss_curve_
+        self.n_iter_ = last.n_iter_
+        context.call_on_fit_task_end(estimator=self, reconstruction_attributes=dict, **seen)
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float32]:
+        """The student's scores, higher is better; in the order of the rows.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            The columns of ``fit``. A service that has only the student's columns uses
+            ``export_student()``.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float32
+        """
+        check_is_fitted(self, "student_")
+        X = as_table(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        table = without_query_column(X, self.query_column)
+        positions = self._positions(table, self.student_columns, "student_columns")
+        return self.student_.predict(_select(table, positions))
+
+    def export_student(self) -> Any:
+        """The student alone, to be saved and served: it reads its own columns and no query column.
+
+        Returns
+        -------
+        estimator or Pipeline
+            A clone of what the constructor got, fitted; later fits don't change it.
+        """
+        check_is_fitted(self, "student_")
+        return self.student_
+
+    def _fresh_student(self, seed: int) -> Any:
+        student = MLPRanker() if self.student is None else clone(self.student)
+        last = student[-1] if isinstance(student, Pipeline) else student
+        if not has_fit_parameter(last, "teacher_scores"):
+            raise TypeError(
+                "student must be one of skdistill.students, alone or as the last step of a "
+                f"Pipeline; {type(last).__name__}.fit takes no teacher_scores."
+            )
+        defaults = inspect.signature(type(last)).parameters
+        for name in OBJECTIVE_PARAMETERS:
+            own, default = getattr(last, name), defaults[name].default
+            if own != default and own != getattr(self, name):
+                raise ValueError(
+                    f"{name} is DistilledRanker's to set: the student's {name}={own!r} would be "
+                    f"overruled by {name}={getattr(self, name)!r}."
+                )
+        last.set_params(**{name: getattr(self, name) for name in OBJECTIVE_PARAMETERS})
+        if self.random_state is not None:
+            student = _seeded(student, seed)
+        return student
+
+    @staticmethod
+    def _positions(table: Any, columns: Any, parameter: str) -> list[int] | None:
+        return None if columns is None else column_positions(table, columns, parameter)
+
+    def _own_callbacks(self) -> list[Any]:
+        """Callbacks that scikit-learn does not hand on to sub-estimators, such as ScoringMonitor."""
+        from sklearn.callback import AutoPropagatedCallback
+
+        return [
+            callback
+            for callback in getattr(self, "_skl_callbacks", [])
+            if not isinstance(callback, AutoPropagatedCallback)
+        ]
+
+
+class _Forward(FitCallback):
+    """Lets a callback of the DistilledRanker see the student's epochs, as states of the whole."""
+
+    def __init__(self, ranker: DistilledRanker, callback: Any, seen: dict[str, Any]) -> None:
+        self.ranker = ranker
+        self.callback = callback
+        self.seen = seen
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        pass
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        pass
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        pass
+
+    def on_fit_task_end(
+        self, estimator: Any, context: Any, *, fitted_estimator: Any = None
+    ) -> bool:
+        state = None if fitted_estimator is None else {"student_": fitted_estimator}
+        forward = _only(context, self.callback)
+        return forward.call_on_fit_task_end(
+            estimator=self.ranker, reconstruction_attributes=state, **self.seen
+        )
+
+
+def _only(context: Any, callback: Any) -> Any:
+    """The context of the same task, with one callback to be called."""
+    import copy
+
+    narrow = copy.copy(context)
+    narrow._callbacks = [callback]
+    narrow._propagated_callbacks = []
+    return narrow
+
+
+def _fit_student(student: Any, X: Any, y: Any, **metadata: Any) -> Any:
+    if not isinstance(student, Pipeline):
+        return student.fit(X, y, **metadata)
+    name, last = student.steps[-1]
+    head = student[:-1]
+    if len(head):
+        X = head.fit_transform(X, y)
+    student.steps = [*head.steps, (name, last.fit(X, y, **metadata))]
+    return student
+
+
+def _select(table: Any, positions: list[int] | None) -> Any:
+    return table if positions is None else take_columns(table, positions)
+
+
+def _seeded(estimator: Any, seed: int) -> Any:
+    """A clone whose unset random states, at any depth, are set from the seed."""
+    if not hasattr(estimator, "get_params") or not hasattr(estimator, "fit"):
+        return estimator
+    from skdistill.teachers.labelling import fresh_copy, is_fitted_for_good
+
+    if is_fitted_for_good(estimator):
+        return estimator
+    seeded = fresh_copy(estimator)
+    unset = {
+        name: int(seed)
+        for name, value in estimator.get_params(deep=True).items()
+        if name.rpartition("__")[2] == "random_state" and value is None
+    }
+    return seeded.set_params(**unset) if unset else seeded
+
+
+def _all_unknown(labels: NDArray[np.float64] | None) -> bool:
+    return labels is not None and bool(np.isnan(labels).all())

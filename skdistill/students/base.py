@@ -1,0 +1,509 @@
+"""The estimator face of a model: checked tables in, training, scores out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.callback import with_callbacks
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skdistill.columns import row_keys, take_rows, without_query_column
+from skdistill.inputs import Rows
+from skdistill.losses import get_loss
+from skdistill.metrics.ndcg import ndcg_by_query
+from skdistill.metrics.ordering import Ranking
+from skdistill.objective import Objective
+from skdistill.optimizers import OPTIMIZERS, Optimizer
+from skdistill.protocols import Loss, Model, Parameters
+from skdistill.queries import Queries, sort_by_query
+from skdistill.ranking_estimator import (
+    RankingEstimator,
+    check_finite,
+    check_labels,
+    check_sample_weight,
+)
+from skdistill.scaling import ColumnScaler
+from skdistill.scoring import Scorer
+from skdistill.training import SCHEDULES, Training, TrainingSettings, train
+
+COMMON_PARAMETERS = """loss : str or Loss, default="listwise"
+        What is fitted: a name of ``skdistill.losses.LOSSES`` or an object of that protocol.
+    hard_loss : str or Loss, optional
+        Loss on labels; as ``loss`` by default.
+    alpha : float, default=1.0
+        Share of the teacher where ``fit`` gets ``teacher_scores``, the rest goes to the labels.
+    temperature : float, default=1.0
+        Of ``loss`` on the teacher's scores; labels have none.
+    max_iter : int
+        Epochs.
+    batch_size : int, default=16
+        Queries a step.
+    max_batch_rows : int, default=8192
+        Rows a step at the most; longer queries are cut into random lists, anew each epoch.
+    optimizer : {"adam", "adagrad"}, default="adam"
+    learning_rate_init : float
+    learning_rate : {"constant", "cosine", "linear"}, default="cosine"
+        Schedule over the whole training.
+    weight_decay : float
+        Decoupled weight decay.
+    early_stopping : bool, default=False
+        Hold queries out, keep the epoch of the best NDCG@10 on them, end when it stays away.
+    validation_fraction : float, default=0.1
+        Share of the queries held out.
+    n_iter_no_change : int, default=5
+        Epochs without improvement before training ends.
+    tol : float, default=1e-4
+        What counts as an improvement of NDCG.
+    squash : bool, default=True
+        Bend heavy-tailed columns by arcsinh.
+    standardize : bool, default=True
+        Bring columns to one scale: dense ones to mean 0 and deviation 1, CSR ones to a largest
+        absolute value of 1.
+    warm_start : bool, default=False
+        Go on from the last fit's parameters.
+    query_column : str or int, optional
+        Column of X that holds the query ids; it is no feature.
+    random_state : int, RandomState or None, default=None
+        Same state, machine and number of threads: same bits."""
+
+COMMON_ATTRIBUTES = """params_ : dict of ndarray
+        Trained parameters, float32.
+    scaler_ : ColumnScaler
+    loss_curve_ : list of float
+        Objective of each epoch.
+    validation_scores_ : list of float
+        NDCG@10 on the held-out queries after each epoch, with ``early_stopping``.
+    n_iter_ : int
+        Epochs run.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        For tables with column names."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a student is taught: a checked table, sorted by query.
+
+    ``order`` leads back: row i of the lesson is row ``order[i]`` of the user's table.
+    """
+
+    X: Any
+    queries: Queries
+    order: NDArray[np.int64]
+    labels: NDArray[np.float64] | None
+    teacher_scores: NDArray[np.float64] | None
+    sample_weight: NDArray[np.float64] | None
+
+    def take(self, chosen: NDArray[np.int64]) -> Lesson:
+        """The part of it that the chosen queries are."""
+        rows, queries = self.queries.take(chosen)
+
+        def pick(values: Any) -> Any:
+            return None if values is None else values[rows]
+
+        return Lesson(
+            self.X[rows],
+            queries,
+            self.order[rows],
+            pick(self.labels),
+            pick(self.teacher_scores),
+            pick(self.sample_weight),
+        )
+
+
+class BaseStudent(RankingEstimator):
+    """Fit, predict and everything around them; a subclass says which model it is the face of."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "loss": [str, Loss],
+        "hard_loss": [str, Loss, None],
+        "alpha": [Interval(Real, 0, 1, closed="both")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_batch_rows": [Interval(Integral, 2, None, closed="left")],
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "squash": ["boolean"],
+        "standardize": ["boolean"],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        loss: str | Loss,
+        hard_loss: str | Loss | None,
+        alpha: float,
+        temperature: float,
+        max_iter: int,
+        batch_size: int,
+        max_batch_rows: int,
+        optimizer: str,
+        learning_rate_init: float,
+        learning_rate: str,
+        weight_decay: float,
+        early_stopping: bool,
+        validation_fraction: float,
+        n_iter_no_change: int,
+        tol: float,
+        squash: bool,
+        standardize: bool,
+        warm_start: bool,
+        query_column: str | int | None,
+        random_state: Any,
+    ) -> None:
+        self.loss = loss
+        self.hard_loss = hard_loss
+        self.alpha = alpha
+        self.temperature = temperature
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.max_batch_rows = max_batch_rows
+        self.optimizer = optimizer
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.squash = squash
+        self.standardize = standardize
+        self.warm_start = warm_start
+        self.query_column = query_column
+        self.random_state = random_state
+
+    def _model(self) -> Model:
+        """The model that the hyper-parameters describe."""
+        raise TypeError("BaseStudent has no model: use LinearRanker, MLPRanker or another student.")
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        teacher_scores: ArrayLike | None = None,
+    ) -> BaseStudent:
+        """Train on labels, on a teacher's scores, or on both.
+
+        Parameters
+        ----------
+        X : array, CSR matrix or data frame of shape (n_rows, n_features)
+            Finite numbers; rows in any order.
+        y : array-like of shape (n_rows,), optional
+            Relevance, NaN where unknown. Needed unless there are ``teacher_scores``.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row. Without it and without ``query_column`` all rows are one query.
+        sample_weight : array-like of shape (n_rows,), optional
+            Multiplies each row's term of the loss.
+        teacher_scores : array-like of shape (n_rows,), optional
+            What a teacher says of the rows; mixed with the labels by ``alpha``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For tables that don't match, labels that are all NaN without a teacher, and training
+            that diverges.
+        """
+        lesson = self._read_lesson(X, y, qid, sample_weight, teacher_scores, reset=True)
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        if not (self.warm_start and self._fits_parameters(lesson)):
+            self.scaler_ = ColumnScaler.fit(lesson.X, self.squash, self.standardize)
+            self.params_ = self._model().initialize(lesson.X.shape[1], rng)
+        held_out = None
+        if self.early_stopping:
+            lesson, held_out = self._hold_out(lesson, rng)
+        inputs = Rows(self.scaler_.transform(lesson.X))
+        watched = lesson if held_out is None else held_out
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        seen = {
+            "X": lambda: take_rows(X, np.sort(watched.order)),
+            "y": lambda: None if y is None else np.asarray(y)[np.sort(watched.order)],
+            "metadata": lambda: None if qid is None else {
+                "qid": np.asarray(qid)[np.sort(watched.order)]
+            },
+        }
+        context.call_on_fit_task_begin(estimator=self, **seen)
+
+        def on_epoch(epoch: int, state: Training) -> bool:
+            task = context.subcontext(task_name=f"epoch {epoch + 1}")
+            task.call_on_fit_task_begin(estimator=self, **seen)
+            return task.call_on_fit_task_end(
+                estimator=self,
+                reconstruction_attributes=lambda: self._attributes_after(state),
+                **seen,
+            )
+
+        settings = self._settings()
+        model = self._model()
+        training = train(
+            model,
+            settings.make_optimizer(model, self.params_, inputs.is_wide),
+            self._objective(lesson),
+            inputs,
+            lesson.queries,
+            settings,
+            rng,
+            validate=None if held_out is None else self._validator(held_out),
+            on_epoch=on_epoch if hasattr(self, "_skl_callbacks") else None,
+        )
+        self._optimizer: Optimizer | None = None
+        for name, value in self._attributes_after(training).items():
+            setattr(self, name, value)
+        context.call_on_fit_task_end(
+            estimator=self,
+            reconstruction_attributes=lambda: self._attributes_after(training),
+            **seen,
+        )
+        return self
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        teacher_scores: ArrayLike | None = None,
+    ) -> BaseStudent:
+        """One epoch over new queries, such as the next shard of a log.
+
+        The first call reads squash and scale of the columns from its table. The learning rate is
+        ``learning_rate_init`` throughout, and no queries are held out.
+
+        Parameters
+        ----------
+        X, y, qid, sample_weight, teacher_scores
+            As in ``fit``; every query whole.
+
+        Returns
+        -------
+        self
+        """
+        first = not hasattr(self, "params_")
+        lesson = self._read_lesson(X, y, qid, sample_weight, teacher_scores, reset=first)
+        model = self._model()
+        settings = self._settings(max_iter=1, learning_rate="constant")
+        if first:
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            self._partial_rng = np.random.default_rng(seed)
+            self.scaler_ = ColumnScaler.fit(lesson.X, self.squash, self.standardize)
+            self.params_ = model.initialize(lesson.X.shape[1], self._partial_rng)
+            self.loss_curve_: list[float] = []
+            self.validation_scores_: list[float] = []
+            self._optimizer = None
+        elif not hasattr(self, "_partial_rng"):
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            self._partial_rng = np.random.default_rng(seed)
+        inputs = Rows(self.scaler_.transform(lesson.X))
+        if self._optimizer is None:
+            self._optimizer = settings.make_optimizer(model, self.params_, inputs.is_wide)
+        training = train(
+            model,
+            self._optimizer,
+            self._objective(lesson),
+            inputs,
+            lesson.queries,
+            settings,
+            self._partial_rng,
+        )
+        training.loss_curve = self.loss_curve_ + training.loss_curve
+        for name, value in self._attributes_after(training).items():
+            setattr(self, name, value)
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float32]:
+        """Scores of rows, higher is better; in the order of the rows.
+
+        Parameters
+        ----------
+        X : array, CSR matrix or data frame of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float32
+        """
+        check_is_fitted(self)
+        return self._scorer(self._read_table(X, reset=False))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A scorer is the parameters once more, folded: made anew rather than kept in files.
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_scorer"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if hasattr(self, "params_"):
+            self._scorer = Scorer.fold(self._model(), self.params_, self.scaler_)
+
+    def _read_table(self, X: Any, reset: bool) -> Any:
+        """The columns that are features, as finite float32: C-contiguous or CSR."""
+        as_numbers = {"accept_sparse": "csr", "dtype": np.float32, "order": "C"}
+        if self.query_column is None:
+            return validate_data(self, X, reset=reset, **as_numbers)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        X = without_query_column(X, self.query_column)
+        return check_array(X, **as_numbers, estimator=self)
+
+    def _read_lesson(
+        self,
+        X: Any,
+        y: ArrayLike | None,
+        qid: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        teacher_scores: ArrayLike | None,
+        reset: bool,
+    ) -> Lesson:
+        self._validate_params()
+        if y is None and teacher_scores is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None, "
+                "and there are no teacher_scores either."
+            )
+        table = self._read_table(X, reset=reset)
+        n_rows = table.shape[0]
+        ids = self._ids_for_fit(X, qid, n_rows)
+        if reset:
+            self.fitted_with_qid_ = ids is not None
+        labels = None if y is None else check_labels(y, n_rows)
+        if teacher_scores is not None:
+            teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
+        elif labels is not None and np.isnan(labels).all():
+            raise ValueError(
+                f"y is NaN in all {n_rows} rows and there are no teacher_scores: nothing teaches "
+                "the student."
+            )
+        weight = check_sample_weight(sample_weight, n_rows)
+        queries, order = sort_by_query(ids, n_rows, row_keys(table))
+        if order is None:
+            order = np.arange(n_rows)
+        else:
+            table = table[order]
+
+        def sort(values: Any) -> Any:
+            return None if values is None else values[order]
+
+        if labels is not None and np.isnan(labels).all():
+            labels = None
+        return Lesson(table, queries, order, sort(labels), sort(teacher_scores), sort(weight))
+
+    def _fits_parameters(self, lesson: Lesson) -> bool:
+        """Whether the parameters of the last fit are of this table's and model's shape."""
+        if not hasattr(self, "params_"):
+            return False
+        fresh = self._model().initialize(lesson.X.shape[1], np.random.default_rng(0))
+        if {name: array.shape for name, array in fresh.items()} != {
+            name: array.shape for name, array in self.params_.items()
+        }:
+            raise ValueError(
+                "warm_start=True needs the shape of the last fit: the hyper-parameters or the "
+                f"{lesson.X.shape[1]} columns of X ask for other parameters."
+            )
+        return True
+
+    def _hold_out(self, lesson: Lesson, rng: np.random.Generator) -> tuple[Lesson, Lesson]:
+        n_queries = lesson.queries.n_queries
+        if n_queries < 2:
+            raise ValueError(
+                "early_stopping holds out whole queries and needs at least 2, got "
+                f"{n_queries}. Pass qid=, or set early_stopping=False."
+            )
+        n_held_out = min(max(round(self.validation_fraction * n_queries), 1), n_queries - 1)
+        shuffled = rng.permutation(n_queries)
+        return (
+            lesson.take(np.sort(shuffled[n_held_out:])),
+            lesson.take(np.sort(shuffled[:n_held_out])),
+        )
+
+    def _objective(self, lesson: Lesson) -> Objective:
+        soft = get_loss(self.loss, self.temperature)
+        # A Loss of the user's own keeps its settings; a name's hard side has no temperature.
+        hard = get_loss(self.loss if self.hard_loss is None else self.hard_loss)
+        objective = Objective.mix(
+            lesson.queries,
+            soft=soft,
+            hard=hard,
+            alpha=self.alpha,
+            labels=lesson.labels,
+            teacher_scores=lesson.teacher_scores,
+            sample_weight=lesson.sample_weight,
+        )
+        if not objective.terms:
+            raise ValueError(
+                f"alpha={self.alpha} leaves the teacher out, and no row has a label."
+            )
+        return objective
+
+    def _validator(self, held_out: Lesson) -> Any:
+        """NDCG@10 on held-out queries: against labels, or where there are none the teacher."""
+        rows = Rows(self.scaler_.transform(held_out.X))
+        queries, kept = held_out.queries, None
+        if held_out.labels is not None:
+            relevance = held_out.labels
+            if np.isnan(relevance).any():
+                kept = ~np.isnan(relevance)
+                if not kept.any():
+                    raise ValueError(
+                        "early_stopping drew held-out queries without a single label; raise "
+                        f"validation_fraction={self.validation_fraction}."
+                    )
+                queries, relevance = queries.subset(kept), relevance[kept]
+        else:
+            assert held_out.teacher_scores is not None
+            # The teacher's order as relevance: its scores have no unit, and may be negative.
+            rank = queries.rank_descending(held_out.teacher_scores)
+            relevance = np.maximum(1 - rank / 10, 0.0)
+        model = self._model()
+
+        def validate(params: Parameters) -> float:
+            scores = model.forward(params, rows)[0].astype(np.float64)
+            ranking = Ranking(queries, relevance, scores if kept is None else scores[kept], None)
+            values, defined = ndcg_by_query(ranking, 10, "exponential", "average")
+            return ranking.mean(values, defined, "skip", "a relevant row")
+
+        return validate
+
+    def _attributes_after(self, training: Training) -> dict[str, Any]:
+        params = {name: array.copy() for name, array in training.params.items()}
+        return {
+            "params_": params,
+            "loss_curve_": list(training.loss_curve),
+            "validation_scores_": list(training.validation_scores),
+            "n_iter_": len(training.loss_curve),
+            "_scorer": Scorer.fold(self._model(), params, self.scaler_),
+        }
+
+    def _settings(self, **changes: Any) -> TrainingSettings:
+        settings = {
+            "max_iter": self.max_iter,
+            "batch_size": self.batch_size,
+            "max_rows": self.max_batch_rows,
+            "optimizer": self.optimizer,
+            "learning_rate_init": self.learning_rate_init,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "n_iter_no_change": self.n_iter_no_change,
+            "tol": self.tol,
+        }
+        return TrainingSettings(**{**settings, **changes})

@@ -1,0 +1,194 @@
+"""The one training loop: batches of whole queries, a learning-rate schedule, early stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skdistill.objective import Objective
+from skdistill.optimizers import OPTIMIZERS, Optimizer
+from skdistill.protocols import Array, Model, Parameters
+from skdistill.queries import Queries
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    # A short warm-up: the first steps of Adam are large and their direction is noise.
+    "cosine": lambda progress: min(progress / 0.02, 1.0) * (1 + np.cos(np.pi * progress)) / 2,
+    "linear": lambda progress: 1 - progress,
+}
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Hyper-parameters of the loop.
+
+    Parameters
+    ----------
+    max_iter : int
+        Epochs.
+    batch_size : int
+        Queries a step.
+    max_rows : int
+        Rows a step at the most. A longer query is cut into random lists of at most so many rows,
+        anew each epoch.
+    optimizer : {"adam", "adagrad"}
+    learning_rate_init : float
+    learning_rate : {"constant", "cosine", "linear"}
+        Schedule over all steps.
+    weight_decay : float
+    n_iter_no_change : int
+        Epochs without a better validation score after which training ends.
+    tol : float
+        What counts as better.
+    """
+
+    max_iter: int
+    batch_size: int
+    max_rows: int
+    optimizer: str
+    learning_rate_init: float
+    learning_rate: str
+    weight_decay: float
+    n_iter_no_change: int
+    tol: float
+
+    def make_optimizer(self, model: Model, params: Parameters, is_wide: bool) -> Optimizer:
+        tables = model.row_parameters if is_wide else ()
+        return OPTIMIZERS[self.optimizer](params, tables, self.weight_decay)
+
+
+@dataclass
+class Training:
+    """What came of it.
+
+    Attributes
+    ----------
+    params : dict of ndarray
+        Those of the best epoch where there is a validation score, else of the last.
+    loss_curve : list of float
+        Objective of each epoch, mean over its steps.
+    validation_scores : list of float
+    """
+
+    params: Parameters
+    loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+
+
+def train(
+    model: Model,
+    optimizer: Optimizer,
+    objective: Objective,
+    inputs: Any,
+    queries: Queries,
+    settings: TrainingSettings,
+    rng: np.random.Generator,
+    *,
+    validate: Callable[[Parameters], float] | None = None,
+    on_epoch: Callable[[int, Training], bool] | None = None,
+) -> Training:
+    """Train a model's parameters, which the optimizer owns.
+
+    Parameters
+    ----------
+    model : Model
+    optimizer : Optimizer
+        Its ``params`` are changed in place.
+    objective : Objective
+        Over the rows of ``inputs``.
+    inputs : Rows
+        Sorted by query.
+    queries : Queries
+    settings : TrainingSettings
+    rng : Generator
+    validate : callable, optional
+        Score of parameters, higher is better; turns early stopping on.
+    on_epoch : callable, optional
+        Called after each epoch with its number and the state so far; True ends the training.
+
+    Raises
+    ------
+    ValueError
+        When the objective stops being finite.
+    """
+    state = Training(optimizer.params)
+    best: tuple[float, Parameters] | None = None
+    epochs_since_best = 0
+    n_steps = settings.max_iter * len(batch_bounds(queries, settings))
+    schedule = SCHEDULES[settings.learning_rate]
+    step = 0
+    for epoch in range(settings.max_iter):
+        values = []
+        for rows, batch in batches(queries, settings, rng):
+            scores, cache = model.forward(optimizer.params, inputs.take(rows))
+            value, gradient = objective.value_and_gradient(scores, rows, batch)
+            # Oversized lists are cut into pieces anew each epoch, so the count may drift a little.
+            rate = settings.learning_rate_init * schedule(min((step + 0.5) / n_steps, 1.0))
+            optimizer.step(model.backward(optimizer.params, cache, gradient), rate)
+            values.append(value)
+            step += 1
+        state.loss_curve.append(float(np.mean(values)))
+        if not np.isfinite(state.loss_curve[-1]):
+            raise ValueError(
+                f"Training diverged: the objective is {state.loss_curve[-1]} in epoch {epoch + 1}. "
+                f"Lower learning_rate_init={settings.learning_rate_init}, or look for columns with "
+                "extreme values."
+            )
+        if validate is not None:
+            score = validate(optimizer.params)
+            state.validation_scores.append(score)
+            epochs_since_best += 1
+            if best is None or score > best[0] + settings.tol:
+                copy = {name: array.copy() for name, array in optimizer.params.items()}
+                best, epochs_since_best = (score, copy), 0
+        wants_to_stop = on_epoch is not None and on_epoch(epoch, state)
+        if wants_to_stop or epochs_since_best >= settings.n_iter_no_change:
+            break
+    if best is not None:
+        for name, array in best[1].items():
+            optimizer.params[name][...] = array
+    state.params = {name: array.copy() for name, array in optimizer.params.items()}
+    return state
+
+
+def batches(
+    queries: Queries, settings: TrainingSettings, rng: np.random.Generator
+) -> Iterator[tuple[Array, Queries]]:
+    """One epoch: rows and segments of each step, every row once, in random order of queries."""
+    within = None
+    if queries.sizes.max() > settings.max_rows:
+        # Shuffle the rows inside each query, then cut; short queries are left whole.
+        within = np.lexsort((rng.random(queries.n_rows), queries.segment))
+        queries = cut(queries, settings.max_rows)
+    order = rng.permutation(queries.n_queries)
+    for start, stop in batch_bounds(queries, settings, order):
+        rows, batch = queries.take(order[start:stop])
+        yield (rows if within is None else within[rows]), batch
+
+
+def cut(queries: Queries, max_rows: int) -> Queries:
+    """Segments of at most max_rows rows, the pieces of a longer query as even as can be."""
+    pieces = -(-queries.sizes // max_rows)
+    whole, extra = queries.sizes // pieces, queries.sizes % pieces
+    piece = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    return Queries.from_sizes(np.repeat(whole, pieces) + (piece < np.repeat(extra, pieces)))
+
+
+def batch_bounds(
+    queries: Queries, settings: TrainingSettings, order: Array | None = None
+) -> list[tuple[int, int]]:
+    """Where each step begins and ends in an order of queries."""
+    if order is None:
+        queries = cut(queries, settings.max_rows)
+        order = np.arange(queries.n_queries)
+    ends = np.cumsum(queries.sizes[order])
+    bounds, start, rows_before = [], 0, 0
+    while start < len(order):
+        by_rows = int(np.searchsorted(ends, rows_before + settings.max_rows, side="right"))
+        stop = max(min(start + settings.batch_size, by_rows), start + 1)
+        bounds.append((start, stop))
+        rows_before, start = int(ends[stop - 1]), stop
+    return bounds
