@@ -14,10 +14,9 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sklearn.datasets import get_data_home
-from sklearn.utils import Bunch
 
 SHA256 = dict[str, str]
 
@@ -59,19 +58,30 @@ SOURCES = {
 }
 
 
-def load_movielens(variant: str = "100k", *, data_home: str | os.PathLike[str] | None = None) -> Bunch:
+class MovieLens(NamedTuple):
+    """Three pandas data frames; unpacks as ``ratings, users, items``."""
+
+    ratings: Any
+    users: Any
+    items: Any
+
+
+def load_movielens(
+    variant: str = "100k", *, data_home: str | os.PathLike[str] | None = None
+) -> MovieLens:
     """Ratings, users and items of MovieLens; fetched once, then read from the cache folder.
 
     Parameters
     ----------
     variant : {"100k", "1m"}, default="100k"
     data_home : path, optional
-        Cache folder; by default ``skdistill`` in scikit-learn's (:func:`sklearn.datasets.get_data_home`).
+        Cache folder; by default ``skdistill`` inside scikit-learn's
+        (:func:`sklearn.datasets.get_data_home`).
 
     Returns
     -------
-    Bunch
-        Three pandas data frames:
+    MovieLens
+        A named tuple of three pandas data frames:
 
         - ``ratings``: ``user_id`` and ``item_id`` (positions in the other two), ``rating`` 1 to 5,
           ``timestamp`` in seconds;
@@ -111,12 +121,12 @@ def load_movielens(variant: str = "100k", *, data_home: str | os.PathLike[str] |
     return _tidy(pandas, frames["inter"], frames["user"], frames["item"])
 
 
-def _tidy(pandas: Any, ratings: Any, users: Any, items: Any) -> Bunch:
+def _tidy(pandas: Any, ratings: Any, users: Any, items: Any) -> MovieLens:
     items = items.drop_duplicates("item_id").reset_index(drop=True)
     genres = "class" if "class" in items else "genre"
     user_position = dict(zip(users["user_id"], range(len(users)), strict=True))
     item_position = dict(zip(items["item_id"], range(len(items)), strict=True))
-    return Bunch(
+    return MovieLens(
         ratings=pandas.DataFrame(
             {
                 "user_id": ratings["user_id"].map(user_position).astype("int64"),
