@@ -38,7 +38,21 @@ class QueryScorer(_BaseScorer):
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Value of the metric for the estimator's predictions; rows with NaN labels are left out."""
-        scores = np.asarray(estimator.predict(X))
+        return self._score(
+            _call_method, estimator, X, y_true, qid=qid, sample_weight=sample_weight
+        )
+
+    def _score(
+        self,
+        method_caller: Any,
+        estimator: Any,
+        X: Any,
+        y_true: ArrayLike,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        # scikit-learn's multi-metric scorer comes in here, with a caller that remembers predictions.
+        scores = np.asarray(method_caller(estimator, "predict", X))
         labels = np.asarray(y_true, dtype=np.float64)
         columns = [labels, scores, queries_of(estimator, X, qid), sample_weight]
         unknown = np.isnan(labels)
@@ -46,6 +60,10 @@ class QueryScorer(_BaseScorer):
             columns = [None if c is None else np.asarray(c)[~unknown] for c in columns]
         *arrays, weight = columns
         return self._sign * self._score_func(*arrays, sample_weight=weight, **self._kwargs)
+
+
+def _call_method(estimator: Any, method: str, X: Any) -> Any:
+    return getattr(estimator, method)(X)
 
 
 def queries_of(estimator: Any, X: Any, qid: ArrayLike | None) -> Any:

@@ -55,7 +55,7 @@ class MLPRanker(BaseStudent):
         optimizer: str = "adam",
         learning_rate_init: float = 3e-3,
         learning_rate: str = "cosine",
-        weight_decay: float = 1e-2,
+        weight_decay: float = 0.1,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,

@@ -1,0 +1,340 @@
+import lightgbm
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import SelectKBest, f_regression
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from skdistill import DistilledRanker
+from skdistill.datasets import make_ranking
+from skdistill.metrics import kendall_tau, ndcg_score
+from skdistill.queries import Queries
+from skdistill.students import LinearRanker, MLPRanker
+from skdistill.teachers import label, score_rows
+
+QUICK = {"n_estimators": 30, "min_child_samples": 5, "verbose": -1, "n_jobs": 1, "random_state": 0}
+
+
+def student():
+    return MLPRanker((32,), max_iter=80, random_state=0)
+
+
+def fit(ranker, table, **metadata):
+    return ranker.fit(table.X, table.y, qid=table.qid, **metadata)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "binary"),
+    [
+        (lightgbm.LGBMRanker(**QUICK), False),
+        (lightgbm.LGBMRegressor(**QUICK), False),
+        (lightgbm.LGBMClassifier(**QUICK), True),
+        (lightgbm.LGBMClassifier(**QUICK), False),
+        (HistGradientBoostingRegressor(max_iter=30, random_state=0), False),
+        (HistGradientBoostingClassifier(max_iter=30, random_state=0), True),
+        (make_pipeline(StandardScaler(), lightgbm.LGBMRanker(**QUICK)), False),
+        (make_pipeline(SelectKBest(f_regression, k=6), Ridge()), False),
+        (GaussianNB(), True),
+        (LinearSVC(), True),
+        (MLPRanker((32,), max_iter=20, random_state=0), False),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, bool) else str(value),
+)
+def test_any_estimator_teaches(teacher, binary, table):
+    y = (table.y > 1).astype(float) if binary else table.y
+    ranker = DistilledRanker(teacher, student()).fit(table.X, y, qid=table.qid)
+    taught = score_rows(ranker.teacher_, table.X)
+    assert kendall_tau(taught, ranker.predict(table.X), table.qid) > 0.5
+    assert ranker.score(table.X, y, qid=table.qid) > 0.7
+    assert not hasattr(teacher, "n_features_in_")  # the one that was passed in is left alone
+
+
+def test_queries_reach_the_teacher_in_its_own_words(table):
+    """Same trees as LightGBM fitted by hand on sorted rows with group sizes."""
+    order = np.random.default_rng(0).permutation(len(table.y))
+    X, y, qid = table.X[order], table.y[order], table.qid[order]
+    ranker = DistilledRanker(lightgbm.LGBMRanker(**QUICK), LinearRanker(max_iter=2))
+    ranker.fit(X, y, qid=qid)
+    groups = ranker.teacher_._group if hasattr(ranker.teacher_, "_group") else None
+    by_hand = lightgbm.LGBMRanker(**QUICK)
+    by_hand.fit(table.X, table.y, group=np.unique(table.qid, return_counts=True)[1])
+    assert groups is None or len(groups) == len(np.unique(qid))
+    ours = ndcg_score(y, ranker.teacher_.predict(X), qid, k=10)
+    theirs = ndcg_score(table.y, by_hand.predict(table.X), table.qid, k=10)
+    assert ours == pytest.approx(theirs, abs=0.02)
+    assert ours > 0.9
+
+
+@pytest.mark.parametrize("library", ["xgboost", "catboost"])
+def test_rankers_of_other_libraries(library, table):
+    module = pytest.importorskip(library)
+    if library == "xgboost":
+        teacher = module.XGBRanker(n_estimators=30, n_jobs=1)
+    else:
+        teacher = module.CatBoostRanker(
+            iterations=30, verbose=0, thread_count=1, allow_writing_files=False
+        )
+    weight = np.ones(len(table.y))
+    ranker = fit(DistilledRanker(teacher, student()), table, sample_weight=weight)
+    assert ranker.score(table.X, table.y, qid=table.qid) > 0.75
+    fit(DistilledRanker(teacher, LinearRanker(max_iter=2), teacher_cv=2, random_state=0), table)
+
+
+def test_frozen_teacher_and_booster_are_used_as_they_are(table, tmp_path):
+    sizes = np.unique(table.qid, return_counts=True)[1]
+    teacher = lightgbm.LGBMRanker(**QUICK).fit(table.X, table.y, group=sizes)
+    path = tmp_path / "model.txt"
+    teacher.booster_.save_model(path)
+    booster = lightgbm.Booster(model_file=path)
+    unlabelled = np.full(len(table.y), np.nan)
+    predictions = []
+    for ready in (FrozenEstimator(teacher), booster):
+        ranker = clone(DistilledRanker(ready, student()))
+        ranker.fit(table.X, unlabelled, qid=table.qid)
+        assert_allclose(score_rows(ranker.teacher_, table.X), teacher.predict(table.X))
+        predictions.append(ranker.predict(table.X))
+        with pytest.raises(ValueError, match="teacher_cv=3 fits the teacher once a fold"):
+            ranker.set_params(teacher_cv=3).fit(table.X, table.y, qid=table.qid)
+    assert_array_equal(*predictions)
+
+
+def test_precomputed_scores_need_no_teacher(table):
+    a = fit(DistilledRanker(None, student()), table, teacher_scores=table.utility)
+    alone = fit(student(), table, teacher_scores=table.utility)
+    assert a.teacher_ is None
+    assert_allclose(a.predict(table.X), alone.predict(table.X), atol=1e-4)
+
+
+def test_out_of_fold_scores_come_from_teachers_that_did_not_see_the_query(table):
+    sizes = np.unique(table.qid, return_counts=True)[1]
+    queries = Queries.from_sizes(sizes)
+    teacher = lightgbm.LGBMRanker(**{**QUICK, "n_estimators": 200})
+    in_fold = label(teacher, table.X, table.y, queries)
+    out_of_fold = label(teacher, table.X, table.y, queries, cv=4, random_state=0)
+    fits = ndcg_score(table.y, in_fold.scores, table.qid, k=10)
+    honest = ndcg_score(table.y, out_of_fold.scores, table.qid, k=10)
+    assert fits > 0.99
+    assert honest < fits - 0.05
+    assert_allclose(out_of_fold.teacher.predict(table.X), in_fold.scores)
+    without = label(
+        teacher, table.X, table.y, queries, cv=4, keep_teacher=False, random_state=0
+    )
+    assert without.teacher is None
+    assert_allclose(without.scores, out_of_fold.scores)
+    with pytest.raises(ValueError, match="there are 60"):
+        label(teacher, table.X, table.y, queries, cv=61)
+
+
+def test_unlabelled_queries_are_labelled_by_the_teacher(table):
+    """The teacher learns from 20 queries; the student from its view of all 60, which helps."""
+    data = make_ranking(120, n_features=8, random_state=0)
+    seen, rest = data.qid < 60, data.qid >= 60
+    X, y, qid = data.X[seen], np.where(data.qid < 20, data.y, np.nan)[seen], data.qid[seen]
+    for cv in (None, 3):
+        ranker = DistilledRanker(
+            lightgbm.LGBMRanker(**QUICK), student(), teacher_cv=cv, alpha=0.7, random_state=0
+        )
+        ranker.fit(X, y, qid=qid)
+        alone = student().fit(X, y, qid=qid)
+        taught = ranker.score(data.X[rest], data.y[rest], qid=data.qid[rest])
+        assert taught > alone.score(data.X[rest], data.y[rest], qid=data.qid[rest])
+
+
+def test_privileged_columns(table):
+    """The teacher sees all columns, the student two."""
+    ranker = DistilledRanker(
+        lightgbm.LGBMRanker(**QUICK), student(), teacher_columns=slice(0, 8), student_columns=[0, -1]
+    )
+    fit(ranker, table)
+    assert ranker.teacher_.n_features_in_ == 8
+    assert ranker.export_student().n_features_in_ == 2
+    assert_array_equal(
+        ranker.export_student().predict(table.X[:, [0, -1]]), ranker.predict(table.X)
+    )
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_columns_by_name_slice_and_callable(kind, table):
+    frames = pytest.importorskip(kind)
+    names = [f"f{i}" for i in range(8)]
+    X = frames.DataFrame({name: table.X[:, i] for i, name in enumerate(names)})
+    expected = None
+    for columns in (["f0", "f1"], slice("f0", "f1"), lambda X: ["f0", "f1"], [0, 1]):
+        ranker = DistilledRanker(
+            lightgbm.LGBMRegressor(**QUICK), LinearRanker(max_iter=3, random_state=0), student_columns=columns
+        ).fit(X, table.y, qid=table.qid)
+        assert list(ranker.feature_names_in_) == names
+        assert list(ranker.student_.feature_names_in_) == ["f0", "f1"]
+        if expected is not None:
+            assert_array_equal(ranker.predict(X), expected)
+        expected = ranker.predict(X)
+    with pytest.raises(ValueError, match=r"student_columns=\['f9'\] names a column that is not"):
+        ranker.set_params(student_columns=["f9"]).fit(X, table.y, qid=table.qid)
+    with pytest.raises(ValueError, match="teacher_columns=.* names a column that is not in X"):
+        ranker.set_params(student_columns=None, teacher_columns=[0, 99]).fit(
+            X, table.y, qid=table.qid
+        )
+
+
+def test_tables_of_every_kind_give_the_same_ranker(table):
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    names = [f"f{i}" for i in range(8)]
+    by_name = {name: table.X[:, i] for i, name in enumerate(names)}
+    tables = {
+        "numpy": table.X,
+        "float64": table.X.astype(np.float64),
+        "list": table.X.tolist(),
+        "pandas": pandas.DataFrame(by_name),
+        "polars": polars.DataFrame(by_name),
+        "csr": sparse.csr_array(table.X),
+    }
+    predictions = {}
+    for kind, X in tables.items():
+        last = student().set_params(standardize=kind != "csr")
+        ranker = DistilledRanker(lightgbm.LGBMRegressor(**QUICK), last, random_state=0)
+        predictions[kind] = ranker.fit(X, table.y, qid=table.qid).predict(X)
+    for kind in ("float64", "list", "pandas", "polars"):
+        assert_allclose(predictions[kind], predictions["numpy"], atol=1e-3, err_msg=kind)
+    # CSR columns are scaled without being centred: another fit, as good.
+    assert kendall_tau(predictions["numpy"], predictions["csr"], table.qid) > 0.8
+
+
+def test_query_column_is_no_feature(table):
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(table.X, columns=[f"f{i}" for i in range(8)])
+    expected = fit(DistilledRanker(lightgbm.LGBMRanker(**QUICK), student()), table)
+    X.insert(3, "session", [f"s{q:03d}" for q in table.qid])
+    ranker = DistilledRanker(lightgbm.LGBMRanker(**QUICK), student(), query_column="session")
+    ranker.fit(X, table.y)
+    assert ranker.teacher_.n_features_in_ == 8
+    assert_allclose(ranker.predict(X), expected.predict(table.X), atol=1e-5)
+    assert ranker.score(X, table.y) == pytest.approx(
+        expected.score(table.X, table.y, qid=table.qid), abs=1e-6
+    )
+    with pytest.raises(ValueError, match="query_column='nope' names a column"):
+        ranker.set_params(query_column="nope").fit(X, table.y)
+
+
+def test_shuffled_rows_give_the_same_student(table):
+    """LambdaRank itself depends on the order of tied rows: rows are put in a canonical one first."""
+    order = np.random.default_rng(1).permutation(len(table.y))
+    ranker = DistilledRanker(
+        lightgbm.LGBMRanker(**QUICK), student(), teacher_cv=3, alpha=0.5, random_state=0
+    )
+    a = clone(ranker).fit(table.X, table.y, qid=table.qid)
+    b = clone(ranker).fit(table.X[order], table.y[order], qid=table.qid[order])
+    assert_allclose(a.predict(table.X), b.predict(table.X), atol=1e-3)
+
+
+def test_student_in_a_pipeline_and_nan_for_the_teacher_alone(table):
+    from sklearn.impute import SimpleImputer
+
+    X = table.X.copy()
+    X[::7, 2] = np.nan
+    ranker = DistilledRanker(
+        lightgbm.LGBMRanker(**QUICK), make_pipeline(SimpleImputer(), student())
+    )
+    fit(ranker, type(table)(X=X, y=table.y, qid=table.qid))
+    assert ranker.score(X, table.y, qid=table.qid) > 0.8
+    with pytest.raises(ValueError, match="contains NaN"):
+        DistilledRanker(lightgbm.LGBMRanker(**QUICK), student()).fit(X, table.y, qid=table.qid)
+
+
+def test_alpha_mixes_and_zero_fits_no_teacher(table):
+    ranker = DistilledRanker(lightgbm.LGBMRanker(**QUICK), student(), alpha=0.0)
+    fit(ranker, table)
+    assert ranker.teacher_ is None
+    alone = fit(student(), table)
+    assert_allclose(ranker.predict(table.X), alone.predict(table.X), atol=1e-5)
+    hurt = np.full(len(table.y), 0.0)
+    hurt[table.y == 0] = 5  # a teacher that is wrong about everything
+    score = {}
+    for alpha in (0.0, 0.5, 1.0):
+        mixed = DistilledRanker(None, student(), alpha=alpha)
+        score[alpha] = fit(mixed, table, teacher_scores=hurt).score(
+            table.X, table.y, qid=table.qid
+        )
+    assert score[0.0] > score[0.5] > score[1.0]
+
+
+def test_hard_loss_may_differ(table):
+    ranker = DistilledRanker(
+        lightgbm.LGBMRanker(**QUICK), student(), alpha=0.5, loss="margin", hard_loss="lambda"
+    )
+    assert fit(ranker, table).score(table.X, table.y, qid=table.qid) > 0.8
+
+
+def test_keep_teacher_and_random_state(table):
+    ranker = DistilledRanker(
+        lightgbm.LGBMRanker(**{**QUICK, "random_state": None}, subsample=0.5, subsample_freq=1),
+        MLPRanker((8,), max_iter=3),
+        teacher_cv=2,
+        random_state=3,
+        keep_teacher=False,
+    )
+    a, b = fit(clone(ranker), table), fit(clone(ranker), table)
+    assert a.teacher_ is None
+    assert_array_equal(a.predict(table.X), b.predict(table.X))
+    c = fit(clone(ranker).set_params(random_state=4), table)
+    assert not np.array_equal(a.predict(table.X), c.predict(table.X))
+    assert a.student_.random_state is not None
+    assert ranker.student.random_state is None
+
+
+def test_bad_input(table):
+    class Mute:
+        def fit(self, X, y):
+            return self
+
+    with pytest.raises(TypeError, match="predict, predict_proba or decision_function, got <"):
+        fit(DistilledRanker(Mute()), table)
+    with pytest.raises(TypeError, match=r"LGBMRanker \(a class\)"):
+        fit(DistilledRanker(lightgbm.LGBMRanker), table)
+    with pytest.raises(TypeError, match=r"Ridge.fit takes no teacher_scores"):
+        fit(DistilledRanker(Ridge(), Ridge()), table)
+    with pytest.raises(ValueError, match=r"alpha=1.0 gives the teacher a share, but there is none"):
+        fit(DistilledRanker(), table)
+    nan = np.full(len(table.y), np.nan)
+    with pytest.raises(ValueError, match="y is NaN in every row"):
+        DistilledRanker().fit(table.X, nan, qid=table.qid)
+    with pytest.raises(ValueError, match="there is nothing to fit the teacher LGBMRanker on"):
+        DistilledRanker(lightgbm.LGBMRanker()).fit(table.X, nan, qid=table.qid)
+    with pytest.raises(ValueError, match="temperature is DistilledRanker's to set"):
+        fit(DistilledRanker(Ridge(), MLPRanker(temperature=3.0)), table)
+    with pytest.raises(ValueError, match="teacher_scores must be finite: row 2 holds inf"):
+        scores = table.utility.copy()
+        scores[2] = np.inf
+        fit(DistilledRanker(), table, teacher_scores=scores)
+    with pytest.raises(ValueError, match=r"expected shape \(\d+,\), got \(5,\)"):
+        DistilledRanker(Ridge()).fit(table.X, table.y, qid=table.qid[:5])
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        DistilledRanker(Ridge()).fit(table.X[:0], table.y[:0], qid=table.qid[:0])
+    ranker = fit(DistilledRanker(Ridge(), LinearRanker(max_iter=2)), table)
+    with pytest.raises(ValueError, match="X has 3 features, but DistilledRanker is expecting 8"):
+        ranker.predict(table.X[:, :3])
+    with pytest.raises(NotFittedError):
+        DistilledRanker().predict(table.X)
+
+
+def test_teacher_that_says_nan_or_too_much_is_refused():
+    class Bad:
+        def __init__(self, value):
+            self.value = value
+
+        def predict(self, X):
+            return self.value(len(X))
+
+    X = np.zeros((3, 2))
+    with pytest.raises(ValueError, match=r"must give finite scores: row 0 \(sorted by query\)"):
+        score_rows(Bad(lambda n: np.full(n, np.nan)), X)
+    with pytest.raises(ValueError, match=r"expected shape \(3,\), got \(3, 2\)"):
+        score_rows(Bad(lambda n: np.zeros((n, 2))), X)
