@@ -61,7 +61,7 @@ def take_columns(X: Any, positions: list[int]) -> Any:
 
 
 def take_rows(X: Any, rows: NDArray[Any] | None) -> Any:
-    """These rows (numbers or a mask), as a table of the same kind; None: all of them as they are."""
+    """These rows (numbers or a mask), as a table of the same kind; None: all of them."""
     return X if rows is None else _safe_indexing(X, rows, axis=0)
 
 

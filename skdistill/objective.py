@@ -135,7 +135,7 @@ def _hard_term(loss: Loss, share: float, labels: Array, queries: Queries, dtype:
     if known.all():
         return Term(loss, share, np.asarray(loss.hard_target(labels, queries), dtype=dtype))
     labelled = queries.subset(known)
-    known_target = np.asarray(loss.hard_target(labels[known], labelled), dtype=dtype)
+    known_target: Array = np.asarray(loss.hard_target(labels[known], labelled), dtype=dtype)
     target = np.zeros((len(labels), *known_target.shape[1:]), dtype=dtype)
     target[known] = known_target
     return Term(loss, share, target, known, labelled.n_queries / queries.n_queries)

@@ -69,8 +69,8 @@ class Optimizer:
         change = self._direction(self._gradient, self._moments)
         change *= learning_rate
         if self.weight_decay:
-            change += self._flat * self._decays * self._flat.dtype.type(
-                learning_rate * self.weight_decay
+            change += (
+                self._flat * self._decays * self._flat.dtype.type(learning_rate * self.weight_decay)
             )
         self._flat -= change
         for name in self.tables:

@@ -40,8 +40,9 @@ class Loss(Protocol):
 class Model(Protocol):
     """A differentiable scorer without state of its own: hyper-parameters in, arrays in and out."""
 
-    row_parameters: tuple[str, ...]
-    """Parameters with a row for each input column: on wide CSR input only touched rows change."""
+    @property
+    def row_parameters(self) -> tuple[str, ...]:
+        """Parameters with a row for each input column: on wide CSR only touched rows change."""
 
     def initialize(self, n_features: int, rng: Any) -> Parameters:
         """Fresh parameters, named float32 arrays."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.callback import FitCallback, with_callbacks
+from sklearn.callback import AutoPropagatedCallback, FitCallback, with_callbacks
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
@@ -30,7 +31,7 @@ from skdistill.ranking_estimator import (
     check_sample_weight,
 )
 from skdistill.students import MLPRanker
-from skdistill.teachers import label
+from skdistill.teachers import fresh_copy, is_fitted_for_good, label
 
 OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
 
@@ -296,9 +297,7 @@ class DistilledRanker(RankingEstimator):
         return None if columns is None else column_positions(table, columns, parameter)
 
     def _own_callbacks(self) -> list[Any]:
-        """Callbacks that scikit-learn does not hand on to sub-estimators, such as ScoringMonitor."""
-        from sklearn.callback import AutoPropagatedCallback
-
+        """Callbacks that are not handed on to sub-estimators by themselves: ScoringMonitor."""
         return [
             callback
             for callback in getattr(self, "_skl_callbacks", [])
@@ -335,8 +334,6 @@ class _Forward(FitCallback):
 
 def _only(context: Any, callback: Any) -> Any:
     """The context of the same task, with one callback to be called."""
-    import copy
-
     narrow = copy.copy(context)
     narrow._callbacks = [callback]
     narrow._propagated_callbacks = []
@@ -362,8 +359,6 @@ def _seeded(estimator: Any, seed: int) -> Any:
     """A clone whose unset random states, at any depth, are set from the seed."""
     if not hasattr(estimator, "get_params") or not hasattr(estimator, "fit"):
         return estimator
-    from skdistill.teachers.labelling import fresh_copy, is_fitted_for_good
-
     if is_fitted_for_good(estimator):
         return estimator
     seeded = fresh_copy(estimator)

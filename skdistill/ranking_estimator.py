@@ -47,7 +47,7 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """NDCG@10 of the predicted order, exponential gain, queries without a relevant row left out.
+        """NDCG@10 of the predicted order; queries without a relevant row are left out.
 
         Parameters
         ----------

@@ -152,9 +152,7 @@ def _heavy_tails(X: Any) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]
         if by_column is None:
             values = np.abs(X[:, column])
         else:
-            values = np.abs(
-                by_column.data[by_column.indptr[column] : by_column.indptr[column + 1]]
-            )
+            values = np.abs(by_column.data[by_column.indptr[column] : by_column.indptr[column + 1]])
         values = values[values > 0]
         if not len(values):
             continue

@@ -56,7 +56,9 @@ class Scorer:
             return self.model.score(self._precise, squashed, workspace).astype(np.float32)
         block_size = min(n_rows, BLOCK)
         workspace = self.model.workspace(block_size)
-        squashed = np.empty((block_size, X.shape[1]), dtype=np.float32) if self._squashes(X) else None
+        squashed = None
+        if len(self.scaler.squashed) and not sparse.issparse(X):
+            squashed = np.empty((block_size, X.shape[1]), dtype=np.float32)
         outputs = None
         for start in range(0, n_rows, BLOCK):
             block = X[start : start + BLOCK]
@@ -67,6 +69,3 @@ class Scorer:
             outputs[start : start + BLOCK] = scores
         assert outputs is not None  # a table without rows is refused at the public face
         return outputs
-
-    def _squashes(self, X: Any) -> bool:
-        return bool(len(self.scaler.squashed)) and not sparse.issparse(X)

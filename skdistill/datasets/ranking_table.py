@@ -146,9 +146,8 @@ class PairFeatures:
         self._dense_pairs = {
             "pair_genre_share": _share(seen_genres) @ genres.T,
             "pair_genre_rating": _share(liked_genres) @ genres.T,
-            "pair_genre_cosine": normalize(seen_genres) @ genres.multiply(
-                1 / genre_norm[:, None]
-            ).T,
+            "pair_genre_cosine": normalize(seen_genres)
+            @ genres.multiply(1 / genre_norm[:, None]).T,
             "pair_neighbours_sum": neighbours,
             "pair_neighbours_liked": liked @ similarity,
             "pair_neighbours_mean": neighbours.multiply(1 / np.maximum(per_user, 1)[:, None]),

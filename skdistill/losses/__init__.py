@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from skdistill.losses.listwise import Listwise, PlackettLuce
 from skdistill.losses.pairwise import Lambda, Margin, Pairwise
 from skdistill.losses.pointwise import Logistic, Pointwise
@@ -25,7 +27,7 @@ __all__ = [
     "get_loss",
 ]
 
-LOSSES = {
+LOSSES: dict[str, Callable[..., Loss]] = {
     "pointwise": Pointwise,
     "logistic": Logistic,
     "pairwise": Pairwise,
@@ -50,9 +52,7 @@ def get_loss(loss: str | Loss, temperature: float = 1.0) -> Loss:
     if isinstance(loss, str):
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {sorted(LOSSES)} or a Loss, got {loss!r}.")
-        if loss in WITH_TEMPERATURE:
-            return LOSSES[loss](temperature=temperature)  # type: ignore[call-arg]
-        return LOSSES[loss]()
+        return LOSSES[loss](temperature) if loss in WITH_TEMPERATURE else LOSSES[loss]()
     if not isinstance(loss, Loss):
         lacking = [
             name

@@ -77,9 +77,7 @@ def kendall_tau(
     by_y = np.lexsort((y, queries.segment))
     y_ties = TieGroups.of(queries, y[by_y])
     y_rank = np.empty(queries.n_rows, dtype=np.int64)
-    y_rank[by_y] = y_ties.queries.segment - queries.spread(
-        y_ties.queries.segment[queries.starts]
-    )
+    y_rank[by_y] = y_ties.queries.segment - queries.spread(y_ties.queries.segment[queries.starts])
     by_x = np.lexsort((y, x, queries.segment))
     x_ties = TieGroups.of(queries, x[by_x])
     both_ties = TieGroups.of(queries, x[by_x], y[by_x])

@@ -75,7 +75,9 @@ class Ranking:
         }[ties]
         return np.lexsort((second, descending, segment))
 
-    def mean(self, values: NDArray[Any], defined: NDArray[np.bool_], empty: str, what: str) -> float:
+    def mean(
+        self, values: NDArray[Any], defined: NDArray[np.bool_], empty: str, what: str
+    ) -> float:
         """Mean over queries; those without a value are left out or count 0 or 1."""
         check_choice("empty", empty, ("skip", "zero", "one"))
         weight = np.ones(len(values)) if self.weight is None else self.weight
@@ -110,7 +112,7 @@ class TieGroups:
         first[1:] |= changed
         return cls(Queries(np.append(np.flatnonzero(first), queries.n_rows)))
 
-    def tied_pairs(self, queries: Queries) -> NDArray[np.float64]:
+    def tied_pairs(self, queries: Queries) -> NDArray[Any]:
         """Number of tied pairs of each query."""
         sizes = self.queries.sizes.astype(np.float64)
         return np.bincount(

@@ -120,7 +120,9 @@ def grouped_auc(
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
     queries = ranking.queries
     if weighted:
-        weight = queries.sizes * (1.0 if ranking.weight is None else ranking.weight)
+        weight = queries.sizes.astype(np.float64)
+        if ranking.weight is not None:
+            weight *= ranking.weight
         ranking = Ranking(queries, ranking.y_true, ranking.y_score, weight)
     order = ranking.order("order")
     relevant = (ranking.y_true[order] > 0).astype(np.float64)

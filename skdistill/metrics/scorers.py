@@ -37,10 +37,8 @@ class QueryScorer(_BaseScorer):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Value of the metric for the estimator's predictions; rows with NaN labels are left out."""
-        return self._score(
-            _call_method, estimator, X, y_true, qid=qid, sample_weight=sample_weight
-        )
+        """Value of the metric for the predictions; rows with NaN labels are left out."""
+        return self._score(_call_method, estimator, X, y_true, qid=qid, sample_weight=sample_weight)
 
     def _score(
         self,
@@ -51,7 +49,7 @@ class QueryScorer(_BaseScorer):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        # scikit-learn's multi-metric scorer comes in here, with a caller that remembers predictions.
+        # scikit-learn's multi-metric scorer comes in here, its caller remembers predictions.
         scores = np.asarray(method_caller(estimator, "predict", X))
         labels = np.asarray(y_true, dtype=np.float64)
         columns = [labels, scores, queries_of(estimator, X, qid), sample_weight]

@@ -8,6 +8,7 @@ into the next layer, so that a layer costs one product and one ``maximum``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Network:
         """Normal weights that keep the variance of what flows through; biases 0."""
         params = {}
         sizes = (n_features, *self.hidden_layer_sizes, self.n_outputs)
-        for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             gain = 2.0 if layer < self.n_layers - 1 else 1.0
             spread = np.sqrt(gain / min(fan_in, WIDEST_FAN_IN))
             weights = rng.standard_normal((fan_in, fan_out)) * spread

@@ -240,9 +240,9 @@ class BaseStudent(RankingEstimator):
         seen = {
             "X": lambda: take_rows(X, np.sort(watched.order)),
             "y": lambda: None if y is None else np.asarray(y)[np.sort(watched.order)],
-            "metadata": lambda: None if qid is None else {
-                "qid": np.asarray(qid)[np.sort(watched.order)]
-            },
+            "metadata": lambda: (
+                None if qid is None else {"qid": np.asarray(qid)[np.sort(watched.order)]}
+            ),
         }
         context.call_on_fit_task_begin(estimator=self, **seen)
 
@@ -450,9 +450,7 @@ class BaseStudent(RankingEstimator):
             sample_weight=lesson.sample_weight,
         )
         if not objective.terms:
-            raise ValueError(
-                f"alpha={self.alpha} leaves the teacher out, and no row has a label."
-            )
+            raise ValueError(f"alpha={self.alpha} leaves the teacher out, and no row has a label.")
         return objective
 
     def _validator(self, held_out: Lesson) -> Any:

@@ -13,7 +13,7 @@ from skdistill.students.base import COMMON_ATTRIBUTES, COMMON_PARAMETERS, BaseSt
 
 
 class FactorizationMachineRanker(BaseStudent):
-    __doc__ = f"""A factorization machine of second order: linear, and every pair of columns interacts.
+    __doc__ = f"""A factorization machine of second order: every pair of columns interacts.
 
     Parameters
     ----------
@@ -34,7 +34,8 @@ class FactorizationMachineRanker(BaseStudent):
     >>> from skdistill.datasets import make_ranking
     >>> from skdistill.students import FactorizationMachineRanker
     >>> data = make_ranking(n_queries=50, random_state=0)
-    >>> student = FactorizationMachineRanker(n_factors=8, random_state=0).fit(data.X, data.y, qid=data.qid)
+    >>> student = FactorizationMachineRanker(n_factors=8, random_state=0)
+    >>> student = student.fit(data.X, data.y, qid=data.qid)
     >>> bool(student.score(data.X, data.y, qid=data.qid) > 0.5)
     True
     """

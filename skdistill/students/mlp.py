@@ -31,7 +31,8 @@ class MLPRanker(BaseStudent):
     >>> from skdistill.datasets import make_ranking
     >>> from skdistill.students import MLPRanker
     >>> data = make_ranking(n_queries=50, random_state=0)
-    >>> student = MLPRanker(hidden_layer_sizes=(16,), random_state=0).fit(data.X, data.y, qid=data.qid)
+    >>> student = MLPRanker(hidden_layer_sizes=(16,), random_state=0)
+    >>> student = student.fit(data.X, data.y, qid=data.qid)
     >>> bool(student.score(data.X, data.y, qid=data.qid) > 0.5)
     True
     """
@@ -55,7 +56,7 @@ class MLPRanker(BaseStudent):
         optimizer: str = "adam",
         learning_rate_init: float = 3e-3,
         learning_rate: str = "cosine",
-        weight_decay: float = 0.1,
+        weight_decay: float = 1e-2,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,

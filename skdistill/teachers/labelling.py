@@ -22,13 +22,13 @@ from sklearn.utils.validation import has_fit_parameter
 from skdistill.columns import take_rows
 from skdistill.queries import Queries
 
-# Rows a teacher is asked for at once: LightGBM copies its input to float64, which bounds the memory.
+# Rows a teacher is asked for at once: LightGBM copies its input to float64.
 BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Scores of the rows, and the teacher that was fitted on all of them (None where not needed)."""
+    """Scores of the rows, and the teacher fitted on all of them (None where not needed)."""
 
     scores: NDArray[np.float64]
     teacher: Any
@@ -158,7 +158,7 @@ def fit_teacher(
 
 
 def fresh_copy(estimator: Any) -> Any:
-    """An unfitted copy; estimators that ``clone`` refuses (CatBoost's with lists) are deep-copied."""
+    """An unfitted copy; what ``clone`` refuses (CatBoost with lists) is deep-copied."""
     try:
         return clone(estimator)
     except RuntimeError:

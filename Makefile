@@ -1,0 +1,47 @@
+# Every target makes the virtual environment it needs and asks for nothing installed by hand.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# Small products gain nothing from more BLAS threads, and processes share the cores better.
+export OPENBLAS_NUM_THREADS = 1
+
+.PHONY: demo test lint bench bench-short docs clean
+
+$(VENV)/demo: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[data,plots]'
+	touch $@
+
+$(VENV)/dev: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/docs: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[docs,data,plots]'
+	touch $@
+
+demo: $(VENV)/demo
+	$(BIN)/python examples/plot_distillation.py --out out
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python benchmarks/speed.py --short
+
+bench: $(VENV)/dev
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/quality.py
+
+docs: $(VENV)/docs
+	$(BIN)/sphinx-build -q -W docs docs/_build
+
+clean:
+	rm -rf $(VENV) out build docs/_build

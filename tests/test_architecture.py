@@ -1,0 +1,71 @@
+"""The layers stay honest: a module imports only from layers below its own."""
+
+import ast
+from pathlib import Path
+
+import skdistill
+
+PACKAGE = Path(skdistill.__file__).parent
+
+# Lowest first. A module or folder stands in one layer; inside a folder neighbours may import each
+# other, across folders of one layer nobody does.
+LAYERS = [
+    {"queries", "columns", "inputs", "scaling"},
+    {"protocols", "metrics", "model_selection", "datasets"},
+    {"losses", "models", "optimizers", "ranking_estimator"},
+    {"objective", "scoring"},
+    {"training"},
+    {"students", "teachers"},
+    {"ranker"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def home(module):
+    """Layer member of a dotted name below skdistill."""
+    return module.split(".")[1]
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            if node.module.split(".")[0] == "skdistill":
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.split(".")[0] == "skdistill")
+
+
+def test_every_module_has_a_layer_and_imports_downwards():
+    seen = set()
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts == ("__init__",):
+            continue  # the lazy front page names its homes as strings
+        own = parts[0]
+        assert own in LEVEL, f"{path.name} has no layer"
+        seen.add(own)
+        for module in imports_of(path):
+            other = home(module)
+            assert other == own or LEVEL[other] < LEVEL[own], f"{path} imports {module}"
+    assert seen == set(LEVEL)
+
+
+def test_nothing_heavy_is_imported_by_the_package():
+    """Optional libraries are imported where they are used, LightGBM never."""
+    allowed = {"numpy", "scipy", "sklearn", "skdistill"}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            for name in names:
+                root = name.split(".")[0]
+                assert root in allowed or root in __import__("sys").stdlib_module_names, path
+
+
+def test_files_stay_readable():
+    for path in PACKAGE.rglob("*.py"):
+        assert path.name not in ("utils.py", "helpers.py", "common.py")
+        assert len(path.read_text().splitlines()) <= 620, path
