@@ -18,7 +18,7 @@ from skdistill.scaling import ColumnScaler
 # the same score alone, in company and in any order.
 SHORT = 32
 # Rows and activations of a block fit the second-level cache; larger blocks are slower, not faster.
-BLOCK = 1024
+BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Scorer:
         block_size = min(n_rows, BLOCK)
         workspace = self.model.workspace(block_size)
         squashed = None
-        if len(self.scaler.squashed) and not sparse.issparse(X):
+        if self.scaler.squashes and not sparse.issparse(X):
             squashed = np.empty((block_size, X.shape[1]), dtype=np.float32)
         outputs = None
         for start in range(0, n_rows, BLOCK):

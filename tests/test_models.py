@@ -121,7 +121,7 @@ def test_folded_scoring_is_the_forward_pass(model_name, squash, form):
     if form == "csr":
         X = sparse.csr_array(np.where(rng.random(X.shape) < 0.5, X, 0))
     scaler = ColumnScaler.fit(X, True, True)
-    assert list(scaler.squashed) == list(heavy)
+    assert list(np.flatnonzero(scaler.bend)) == list(heavy)
     params = parameters(model, 8, rng, np.float32)
     expected, _ = model.forward(params, Rows(scaler.transform(X)))
     scorer = Scorer.fold(model, params, scaler)
@@ -152,14 +152,20 @@ class TestScaler:
         assert_allclose(z.std(axis=0), [1, 1, 0], atol=1e-4)
         assert z.dtype == np.float32
 
-    def test_small_amounts_get_a_gain_and_ids_no_squash(self):
+    def test_heavy_tails_are_squashed_in_any_unit_and_ids_are_not(self):
         rng = np.random.default_rng(0)
         amounts = (np.exp(2 * rng.standard_normal(5000)) * 1e-3).astype(np.float32)
         rare = (rng.random(5000) < 0.001).astype(np.float32)
         X = np.column_stack([amounts, 1e6 * amounts, rare, rng.standard_normal(5000)])
-        scaler = ColumnScaler.fit(X.astype(np.float32), True, True)
-        assert list(scaler.squashed) == [0, 1]
-        assert_allclose(scaler.gain, [1 / np.median(amounts), 1, 1, 1], rtol=1e-5)
+        X = X.astype(np.float32)
+        scaler = ColumnScaler.fit(X, True, True)
+        assert list(scaler.bend) == [1, 1, 0, 0]
+        median = np.median(amounts)
+        assert_allclose(scaler.half, [median, 1e6 * median, 1, 1], rtol=1e-5)
+        squashed = scaler.squash(X)
+        assert_allclose(squashed[:, 0], amounts / (median + amounts), rtol=1e-5)
+        assert_allclose(squashed[:, 1], squashed[:, 0], rtol=1e-5)
+        assert (squashed[:, 2:] == X[:, 2:]).all()
 
     def test_csr_keeps_zeros_and_ones(self):
         X = sparse.csr_array(np.array([[0, 1, 0], [2, 0, 0], [4, 1, 0]], dtype=np.float32))
