@@ -113,7 +113,7 @@ def main():
         )
         rate = 3 * n_rows / (fit["4 epochs"] - fit["1 epoch"])
         print(
-            f"\ntraining MLPRanker((64, 32)), listwise, 16 queries of 100 a step: {rate:,.0f} rows/s"
+            f"\ntraining MLPRanker((64, 32)), listwise, steps of 16 x 100 rows: {rate:,.0f} rows/s"
         )
     if failures:
         print("Slower than the floor:", *failures, sep="\n  ")

@@ -14,6 +14,8 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils._indexing import _get_column_indices
 
+CHUNK = 1 << 16
+
 
 def column_names(X: Any) -> list[Any] | None:
     """Names of a data frame's columns; None for an array."""
@@ -103,9 +105,9 @@ def row_keys(X: Any) -> NDArray[np.float64] | None:
     if names is None:
         columns = [X[:, position] for position in range(X.shape[1])] if X.dtype == object else None
         if columns is None:
-            # One matrix-vector product; NaN is data for a tree teacher and must not poison a key.
-            finite = np.nan_to_num(X.astype(np.float64, copy=False), posinf=1e300, neginf=-1e300)
-            return finite @ directions
+            # A product with a vector, in chunks: a float64 copy of the whole table may not fit.
+            chunks = (X[start : start + CHUNK] for start in range(0, X.shape[0], CHUNK))
+            return np.concatenate([_finite(chunk) @ directions for chunk in chunks])
     else:
         columns = [np.asarray(X[name]) for name in names]
     keys = np.zeros(X.shape[0])
@@ -115,5 +117,10 @@ def row_keys(X: Any) -> NDArray[np.float64] | None:
                 column = np.unique(column.astype(str), return_inverse=True)[1]
             except (TypeError, ValueError):
                 return None
-        keys += direction * np.nan_to_num(column.astype(np.float64), posinf=1e300, neginf=-1e300)
+        keys += direction * _finite(column)
     return keys
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Values in float64; NaN is data for a tree teacher and must not poison a key."""
+    return np.nan_to_num(values.astype(np.float64), posinf=1e300, neginf=-1e300)

@@ -219,8 +219,9 @@ class DistilledRanker(RankingEstimator):
             task.call_on_fit_task_end(estimator=self, **seen)
         task = context.subcontext(task_name="fit-student")
         last = student[-1] if isinstance(student, Pipeline) else student
+        students_own = getattr(last, "_skl_callbacks", [])
         watchers = [_Forward(self, callback, seen) for callback in self._own_callbacks()]
-        last.set_callbacks(*watchers)
+        last.set_callbacks(*students_own, *watchers)
         with task.propagate_callback_context(last):
             task.call_on_fit_task_begin(estimator=self, **seen)
             self.student_ = _fit_student(
@@ -231,7 +232,7 @@ class DistilledRanker(RankingEstimator):
                 sample_weight=weight,
                 teacher_scores=teacher_scores,
             )
-        last.set_callbacks()
+        last.set_callbacks(*students_own)
         # The student was told of segments; that the user named none is the user's to know.
         last.fitted_with_qid_ = self.fitted_with_qid_
         task.call_on_fit_task_end(estimator=self, **seen)

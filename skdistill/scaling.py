@@ -5,8 +5,8 @@ column's typical magnitude: odd, free of the column's scale, the sigmoid of ``lo
 x. Shift and scale are folded into the first layer of a model, so that scoring pays for the squash
 alone, and only where a column has a heavy tail.
 
-Rejected: ``arcsinh`` and ``log1p`` are logarithmic at the far end, but NumPy vectorises them on
-some processors only (70 and 7 times the time of this squash on one with AVX2), and they depend on the
+Rejected: ``arcsinh`` and ``log1p`` are logarithmic at the far end, but NumPy vectorises them only
+on some processors (70 and 7 times the time of this squash on one with AVX2), and they depend on a
 column's unit.
 """
 

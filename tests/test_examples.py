@@ -1,0 +1,45 @@
+"""The docstrings' examples, the README's five lines and the demo, run as a user would."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skdistill
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    "name", [m.name for m in pkgutil.walk_packages(skdistill.__path__, "skdistill.")]
+)
+def test_docstrings(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_readme_example(movielens):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 0.5
+
+
+def test_demo(movielens, tmp_path):
+    done = subprocess.run(
+        [
+            *[sys.executable, ROOT / "examples/plot_distillation.py", "--out", tmp_path],
+            *["--seeds", "1", "--n-estimators", "20"],
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "MLP 64-32" in done.stdout
+    scored = re.search(r"lightgbm loaded: False; mean score (\S+)", done.stdout).group(1)
+    assert f"Expected here: mean score {scored}" in done.stdout
+    for name in ("distillation.txt", "distillation.csv", "distillation.png", "student.joblib"):
+        assert (tmp_path / name).stat().st_size > 0
