@@ -1,8 +1,8 @@
 """Columns brought to one scale, heavy tails squashed: what trees never needed and networks do.
 
-``z = (squash(x) - shift) * scale``. The squash is ``x / (half + |x|)``, where ``half`` is the
-column's typical magnitude: odd, free of the column's scale, the sigmoid of ``log x`` for positive
-x. Shift and scale are folded into the first layer of a model, so that scoring pays for the squash
+``z = (squash(x) - shift) * scale``. The squash is ``x / (half + |x|)``, where ``half`` is a
+magnitude that one row in a hundred exceeds: odd, free of the column's unit, nearly linear for the
+body of the column, and no outlier can stand out by more than the body's width. Shift and scale are folded into the first layer of a model, so that scoring pays for the squash
 alone, and only where a column has a heavy tail.
 
 Rejected: ``arcsinh`` and ``log1p`` are logarithmic at the far end, but NumPy vectorises them only
@@ -22,6 +22,9 @@ from scipy import sparse
 
 # A normal column of a million rows reaches 5 standard deviations.
 HEAVY_TAIL = 8.0
+# Share of the non-zero magnitudes that is the body of a column; by cross-validation on
+# MovieLens' training users the median does no better (0.6043 both; no squash at all 0.6032).
+BODY = 0.99
 # A column whose largest magnitude is less than so many times its typical one has no tail.
 SHORT_TAIL = 3.0
 CHUNK = 1 << 16
@@ -120,7 +123,7 @@ def _moments(X: Any, squash: Any) -> tuple[NDArray[np.float64], NDArray[np.float
 def _heavy_tails(X: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """``half`` and ``bend`` of each column: those that reach far beyond their spread are squashed.
 
-    ``half`` is the median of the non-zero magnitudes. A rare 0/1 column reaches far too, but has no
+    ``half`` is a high quantile of the non-zero magnitudes. A rare 0/1 column reaches far too, but has no
     tail: all its magnitudes are the typical one.
     """
     n_features = X.shape[1]
@@ -144,5 +147,5 @@ def _heavy_tails(X: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             values = by_column.data[by_column.indptr[column] : by_column.indptr[column + 1]]
         magnitudes = np.abs(values[values != 0])
         if len(magnitudes) and magnitudes.max() > SHORT_TAIL * np.median(magnitudes):
-            half[column], bend[column] = np.median(magnitudes), 1
+            half[column], bend[column] = np.quantile(magnitudes, BODY), 1
     return half, bend
