@@ -2,8 +2,9 @@
 
 ``z = (squash(x) - shift) * scale``. The squash is ``x / (half + |x|)``, where ``half`` is a
 magnitude that one row in a hundred exceeds: odd, free of the column's unit, nearly linear for the
-body of the column, and no outlier can stand out by more than the body's width. Shift and scale are folded into the first layer of a model, so that scoring pays for the squash
-alone, and only where a column has a heavy tail.
+body of the column, and no outlier can stand out by more than the body's width. Shift and scale are
+folded into the first layer of a model, so that scoring pays for the squash alone, and only where a
+column has a heavy tail.
 
 Rejected: ``arcsinh`` and ``log1p`` are logarithmic at the far end, but NumPy vectorises them only
 on some processors (70 and 7 times the time of this squash on one with AVX2), and they depend on a
@@ -123,8 +124,8 @@ def _moments(X: Any, squash: Any) -> tuple[NDArray[np.float64], NDArray[np.float
 def _heavy_tails(X: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """``half`` and ``bend`` of each column: those that reach far beyond their spread are squashed.
 
-    ``half`` is a high quantile of the non-zero magnitudes. A rare 0/1 column reaches far too, but has no
-    tail: all its magnitudes are the typical one.
+    ``half`` is a high quantile of the non-zero magnitudes. A rare 0/1 column reaches far too, but
+    has no tail: all its magnitudes are the typical one.
     """
     n_features = X.shape[1]
     by_column = X.tocsc() if sparse.issparse(X) else None

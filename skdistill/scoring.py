@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,7 +29,7 @@ class Scorer:
     Parameters
     ----------
     model : object
-        With ``workspace`` and ``score``, such as those in :mod:`skdistill.models`.
+        With ``buffer_widths`` and ``score``, such as those in :mod:`skdistill.models`.
     folded : dict of ndarray
         What the model's ``fold`` made of its parameters and the scaler.
     scaler : ColumnScaler
@@ -50,22 +51,44 @@ class Scorer:
     def __call__(self, X: Any) -> NDArray[np.float32]:
         """Scores of float32 rows, C-contiguous or CSR: shape (n_rows,) or (n_rows, n_outputs)."""
         n_rows = X.shape[0]
+        widths = self.model.buffer_widths
         if n_rows <= SHORT and not sparse.issparse(X):
             squashed = self.scaler.squash(X).astype(np.float64)
-            workspace = self.model.workspace(n_rows, np.float64)
-            return self.model.score(self._precise, squashed, workspace).astype(np.float32)
-        block_size = min(n_rows, BLOCK)
-        workspace = self.model.workspace(block_size)
-        squashed = None
-        if self.scaler.squashes and not sparse.issparse(X):
-            squashed = np.empty((block_size, X.shape[1]), dtype=np.float32)
+            buffers = [np.empty((n_rows, width)) for width in widths]
+            return self.model.score(self._precise, squashed, buffers).astype(np.float32)
+        # A CSR block is squashed into a new one; a dense buffer as wide would be a waste.
+        width = 0 if sparse.issparse(X) else X.shape[1]
+        squashed, *buffers = _scratch.buffers(min(n_rows, BLOCK), (width, *widths))
         outputs = None
         for start in range(0, n_rows, BLOCK):
             block = X[start : start + BLOCK]
-            out = None if squashed is None else squashed[: block.shape[0]]
-            scores = self.model.score(self.folded, self.scaler.squash(block, out), workspace)
+            block = self.scaler.squash(block, squashed[: block.shape[0]])
+            scores = self.model.score(self.folded, block, buffers)
             if outputs is None:
                 outputs = np.empty((n_rows, *scores.shape[1:]), dtype=np.float32)
             outputs[start : start + BLOCK] = scores
         assert outputs is not None  # a table without rows is refused at the public face
         return outputs
+
+
+class _Scratch(threading.local):
+    """Memory of one thread that calls use again: fresh pages would cost as much as a layer.
+
+    A call of the same thread never runs inside another, so one piece serves all scorers.
+    """
+
+    memory = np.empty(0, dtype=np.float32)
+
+    def buffers(self, n_rows: int, widths: tuple[int, ...]) -> list[NDArray[np.float32]]:
+        """Arrays of shape (n_rows, width), with anything in them."""
+        if len(self.memory) < n_rows * sum(widths):
+            self.memory = np.empty(n_rows * sum(widths), dtype=np.float32)
+        arrays, start = [], 0
+        for width in widths:
+            stop = start + n_rows * width
+            arrays.append(self.memory[start:stop].reshape(n_rows, width))
+            start = stop
+        return arrays
+
+
+_scratch = _Scratch()

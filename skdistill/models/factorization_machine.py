@@ -82,9 +82,10 @@ class FactorizationMachine:
             "constant": constant.reshape(1),
         }
 
-    def workspace(self, n_rows: int, dtype: type = np.float32) -> list[Array]:
-        """Buffers for ``score`` of blocks of up to n_rows rows."""
-        return [np.empty((n_rows, self.n_factors), dtype=dtype)]
+    @property
+    def buffer_widths(self) -> tuple[int, ...]:
+        """Columns of the buffers that ``score`` needs, one row a row."""
+        return (self.n_factors,)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
         """Scores of a block of squashed rows; the buffers are overwritten."""

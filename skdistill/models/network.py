@@ -91,10 +91,10 @@ class Network:
         folded["constant"] = constant
         return folded
 
-    def workspace(self, n_rows: int, dtype: type = np.float32) -> list[Array]:
-        """Buffers for ``score`` of blocks of up to n_rows rows."""
-        sizes = (*self.hidden_layer_sizes, self.n_outputs)
-        return [np.empty((n_rows, size), dtype=dtype) for size in sizes]
+    @property
+    def buffer_widths(self) -> tuple[int, ...]:
+        """Columns of the buffers that ``score`` needs, one row a row."""
+        return (*self.hidden_layer_sizes, self.n_outputs)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
         """Outputs of a block of squashed rows; the buffers are overwritten."""
