@@ -98,9 +98,8 @@ def main():
                 single = few["trees"] / few["student"]
                 label = f"{name}, {kind}, {student.scaler_.bend.sum():.0f} columns bent"
                 print(f"{label:60s} {n_rows / many['student']:12,.0f} {bulk:6.0f}x")
-                print(
-                    f"{'   a request of 300 rows':60s} {20 * 300 / few['student']:12,.0f} {single:6.0f}x"
-                )
+                requests = 20 * 300 / few["student"]
+                print(f"{'   a request of 300 rows':60s} {requests:12,.0f} {single:6.0f}x")
                 if name.startswith("MLP"):
                     # Seen: 25 to 59 and 18 to 40, by how busy the machine is.
                     failures += [f"{label}: {bulk:.0f}x"] * (bulk < 15)
