@@ -8,3 +8,5 @@ exclude_patterns = ["_build"]
 html_theme = "alabaster"
 numpydoc_show_class_members = False
 autosummary_generate = False
+# Labels and terms of docstrings inherited from scikit-learn live in its own documentation.
+suppress_warnings = ["ref.ref", "ref.term"]

@@ -78,7 +78,7 @@ class DistilledRanker(RankingEstimator):
     loss_curve_ : list of float
         The student's objective, epoch by epoch.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str
         For tables with column names.
 
     Examples

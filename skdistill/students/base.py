@@ -82,7 +82,7 @@ COMMON_ATTRIBUTES = """params_ : dict of ndarray
     n_iter_ : int
         Epochs run.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str
         For tables with column names."""
 
 
