@@ -124,7 +124,7 @@ def main():
                 requests = 20 * 300 / few["student"]
                 print(f"{'   a request of 300 rows':60s} {requests:12,.0f} {single:6.0f}x")
                 if name.startswith("MLP"):
-                    # Seen: 25 to 59 and 18 to 40, by how busy the machine is.
+                    # Seen: 23 to 45 and 19 to 33, by how busy the machine is.
                     failures += [f"{label}: {bulk:.0f}x"] * (bulk < 15)
                     failures += [f"{label}, 300 rows: {single:.0f}x"] * (single < 8)
 
