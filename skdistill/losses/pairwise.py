@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 from skdistill.losses.gains import relative_gain
+from skdistill.losses.log_loss import log_loss
 from skdistill.protocols import Array
 from skdistill.queries import Queries
 
@@ -58,18 +60,6 @@ def weight_of_pairs(pairs: Pairs, weight: Array | None) -> Array | float:
     return 1.0 if weight is None else np.sqrt(weight[pairs.upper] * weight[pairs.lower])
 
 
-def cross_entropy(difference: Array, preference: Array) -> tuple[Array, Array]:
-    """Log-loss of sigma(difference) against a probability, and its slope."""
-    decay = np.exp(-np.abs(difference))
-    loss = np.maximum(difference, 0) + np.log1p(decay) - preference * difference
-    return loss, np.where(difference >= 0, 1, decay) / (1 + decay) - preference
-
-
-def sigmoid(x: Array) -> Array:
-    decay = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, decay) / (1 + decay)
-
-
 @dataclass(frozen=True)
 class Pairwise:
     r"""RankNet with the teacher's own certainty: mean over pairs of
@@ -101,8 +91,8 @@ class Pairwise:
         pairs = pairs_of_top(target, queries, self.k)
         share = pairs.share * weight_of_pairs(pairs, weight)
         difference = (scores[pairs.upper] - scores[pairs.lower]) / self.temperature
-        preference = sigmoid(target[pairs.upper] - target[pairs.lower])
-        loss, slope = cross_entropy(difference, preference)
+        preference = expit(target[pairs.upper] - target[pairs.lower])
+        loss, slope = log_loss(difference, preference)
         gradient = scatter(pairs, share * slope / self.temperature, len(scores))
         return float(share @ loss), gradient
 
@@ -182,8 +172,8 @@ class Lambda:
         share = self._change_in_ndcg(scores, logit, gain, queries, pairs)
         share *= weight_of_pairs(pairs, weight) / queries.n_queries
         difference = (scores[pairs.upper] - scores[pairs.lower]) / self.temperature
-        preference = sigmoid(logit[pairs.upper] - logit[pairs.lower])
-        loss, slope = cross_entropy(difference, preference)
+        preference = expit(logit[pairs.upper] - logit[pairs.lower])
+        loss, slope = log_loss(difference, preference)
         gradient = scatter(pairs, share * slope / self.temperature, len(scores))
         return float(share @ loss), gradient
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.special import expit
-
+from skdistill.losses.log_loss import log_loss
 from skdistill.protocols import Array
 from skdistill.queries import Queries
 
@@ -81,6 +79,5 @@ class Logistic:
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
         share = share_of_row(scores, queries, weight)
-        # softplus(s) - p s, without overflow for scores of either sign.
-        loss = np.maximum(scores, 0) + np.log1p(np.exp(-np.abs(scores))) - target * scores
-        return float(share @ loss), share * (expit(scores) - target)
+        loss, slope = log_loss(scores, target)
+        return float(share @ loss), share * slope

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
+from skdistill.losses.log_loss import log_loss
 from skdistill.protocols import Array
 from skdistill.queries import Queries
 
@@ -61,9 +61,8 @@ class TopK:
         if weight is not None:
             share *= weight
         share = share.astype(scores.dtype)
-        loss = np.maximum(scores, 0) + np.log1p(np.exp(-np.abs(scores))) - positive * scores
-        gradient = share * (expit(scores) - positive)
-        return float(share @ loss), gradient.astype(scores.dtype)
+        loss, slope = log_loss(scores, positive)
+        return float(share @ loss), (share * slope).astype(scores.dtype)
 
     @staticmethod
     def _of_query(values: Array, queries: Queries) -> Array:

@@ -227,10 +227,9 @@ class BaseStudent(RankingEstimator):
             that diverges.
         """
         lesson = self._read_lesson(X, y, qid, sample_weight, teacher_scores, reset=True)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        rng = self._generator()
         if not (self.warm_start and self._fits_parameters(lesson)):
-            self.scaler_ = ColumnScaler.fit(lesson.X, self.squash, self.standardize)
-            self.params_ = self._model().initialize(lesson.X.shape[1], rng)
+            self._initialize(lesson, rng)
         held_out = None
         if self.early_stopping:
             lesson, held_out = self._hold_out(lesson, rng)
@@ -305,17 +304,13 @@ class BaseStudent(RankingEstimator):
         lesson = self._read_lesson(X, y, qid, sample_weight, teacher_scores, reset=first)
         model = self._model()
         settings = self._settings(max_iter=1, learning_rate="constant")
+        if first or not hasattr(self, "_partial_rng"):
+            self._partial_rng = self._generator()
         if first:
-            seed = check_random_state(self.random_state).randint(2**31 - 1)
-            self._partial_rng = np.random.default_rng(seed)
-            self.scaler_ = ColumnScaler.fit(lesson.X, self.squash, self.standardize)
-            self.params_ = model.initialize(lesson.X.shape[1], self._partial_rng)
+            self._initialize(lesson, self._partial_rng)
             self.loss_curve_: list[float] = []
             self.validation_scores_: list[float] = []
             self._optimizer = None
-        elif not hasattr(self, "_partial_rng"):
-            seed = check_random_state(self.random_state).randint(2**31 - 1)
-            self._partial_rng = np.random.default_rng(seed)
         inputs = Rows(self.scaler_.transform(lesson.X))
         if self._optimizer is None:
             self._optimizer = settings.make_optimizer(model, self.params_, inputs.is_wide)
@@ -367,6 +362,14 @@ class BaseStudent(RankingEstimator):
         validate_data(self, X, reset=reset, skip_check_array=True)
         X = without_query_column(X, self.query_column)
         return check_array(X, **as_numbers, estimator=self)
+
+    def _generator(self) -> np.random.Generator:
+        return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _initialize(self, lesson: Lesson, rng: np.random.Generator) -> None:
+        """Read squash and scale off the columns, draw fresh parameters."""
+        self.scaler_ = ColumnScaler.fit(lesson.X, self.squash, self.standardize)
+        self.params_ = self._model().initialize(lesson.X.shape[1], rng)
 
     def _is_ready(self, X: Any) -> bool:
         """Whether X needs no conversion, by checks that cost a tenth of scikit-learn's."""
