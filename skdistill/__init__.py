@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skdistill.model_selection import RankingGroupKFold
     from skdistill.ranker import DistilledRanker
+    from skdistill.retriever import TwoTowerRetriever
 
 __version__ = "0.1.0"
 
-__all__ = ["DistilledRanker", "RankingGroupKFold", "__version__"]
+__all__ = ["DistilledRanker", "RankingGroupKFold", "TwoTowerRetriever", "__version__"]
 
 # Resolved at first use, so that `import skdistill` costs next to nothing.
 _HOMES = {
     "DistilledRanker": "skdistill.ranker",
     "RankingGroupKFold": "skdistill.model_selection",
+    "TwoTowerRetriever": "skdistill.retriever",
 }
 
 

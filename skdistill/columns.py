@@ -124,3 +124,53 @@ def row_keys(X: Any) -> NDArray[np.float64] | None:
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
     """Values in float64; NaN is data for a tree teacher and must not poison a key."""
     return np.nan_to_num(values.astype(np.float64), posinf=1e300, neginf=-1e300)
+
+
+def side_by_side(left: Any, right: Any) -> Any:
+    """Two tables of as many rows as one, of the kind that both are."""
+    if sparse.issparse(left) or sparse.issparse(right):
+        return sparse.hstack([left, right], format="csr")
+    if column_names(left) is None:
+        return np.concatenate([np.asarray(left), np.asarray(right)], axis=1)
+    if hasattr(left, "with_columns"):  # polars
+        return left.with_columns(*right.iter_columns())
+    together = left.copy(deep=False)
+    for name in right.columns:
+        together[name] = right[name].to_numpy()
+    return together
+
+
+def row_codes(*tables: Any) -> list[NDArray[np.int64]]:
+    """Equal numbers for equal rows, within and across tables of the same columns.
+
+    Cells are compared column by column, NaN equals NaN; of CSR matrices, rows are compared by a
+    random projection, equal for different rows almost never.
+    """
+    sizes = [table.shape[0] for table in tables]
+    if sparse.issparse(tables[0]):
+        directions = np.random.default_rng(0).standard_normal(tables[0].shape[1])
+        projected = np.concatenate([table @ directions for table in tables])
+        codes = np.unique(projected, return_inverse=True)[1]
+    else:
+        codes = np.zeros(sum(sizes), dtype=np.int64)
+        for position in range(tables[0].shape[1]):
+            parts = [np.asarray(take_columns(table, [position]))[:, 0] for table in tables]
+            column = np.concatenate(parts)
+            if column.dtype == object:
+                column = column.astype(str)
+            values, column_codes = np.unique(column, return_inverse=True)
+            codes = np.unique(codes * len(values) + column_codes, return_inverse=True)[1]
+    return np.split(codes, np.cumsum(sizes)[:-1])
+
+
+def stack_rows(upper: Any, lower: Any) -> Any:
+    """Two tables of the same columns, one above the other."""
+    if sparse.issparse(upper):
+        return sparse.vstack([upper, lower], format="csr")
+    if column_names(upper) is None:
+        return np.concatenate([upper, lower])
+    if hasattr(upper, "vstack"):  # polars
+        return upper.vstack(lower)
+    import pandas
+
+    return pandas.concat([upper, lower], ignore_index=True)

@@ -45,6 +45,10 @@ class ExactIndex:
             raise ValueError(
                 f"ids must name each item: expected shape ({self.n_items},), got {self.ids.shape}."
             )
+        if self.ids is not None:
+            names, counts = np.unique(self.ids, return_counts=True)
+            if len(names) < self.n_items:
+                raise ValueError(f"ids must differ: {names[counts > 1][0]!r} names several items.")
 
     @property
     def n_items(self) -> int:
@@ -85,34 +89,12 @@ class ExactIndex:
         ValueError
             For shapes that do not match the index.
         """
-        if not isinstance(k, int | np.integer) or k < 1:
-            raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
-        table = check_array(
-            queries, dtype=np.float32, order="C", ensure_min_samples=0, input_name="queries"
-        )
-        if table.shape[1] != self.embeddings.shape[1]:
-            raise ValueError(
-                f"queries have {table.shape[1]} dimensions, the index has "
-                f"{self.embeddings.shape[1]}."
-            )
+        table, exclude, allowed = check_search(self, queries, k, exclude, mask)
         items, positions = self.embeddings, None
-        if mask is not None:
-            allowed = np.asarray(mask)
-            if allowed.shape != (self.n_items,) or allowed.dtype != bool:
-                raise ValueError(
-                    f"mask must be bool of shape ({self.n_items},), got {allowed.dtype} of shape "
-                    f"{allowed.shape}."
-                )
+        if allowed is not None:
             positions = np.flatnonzero(allowed)
             items = items[positions]
-        if exclude is not None:
-            if not sparse.issparse(exclude) or exclude.shape != (len(table), self.n_items):
-                raise ValueError(
-                    f"exclude must be a sparse matrix of shape ({len(table)}, {self.n_items}), got "
-                    f"{getattr(exclude, 'shape', type(exclude))}."
-                )
-            exclude = sparse.csr_array(exclude)
-            exclude = exclude if positions is None else exclude[:, positions]
+            exclude = None if exclude is None else exclude[:, positions]
 
         found = np.full((len(table), k), -1, dtype=np.int64)
         scores = np.full((len(table), k), -np.inf, dtype=np.float32)
@@ -132,18 +114,106 @@ class ExactIndex:
                 fill(start)
         if positions is not None and len(positions):
             found = np.where(found >= 0, positions[found], -1)
-        return self._named(found), scores
+        return named_ids(self.ids, found), scores
 
-    def _named(self, found: NDArray[np.int64]) -> NDArray[Any]:
-        if self.ids is None:
-            return found
-        missing = found < 0
-        named = self.ids[found]
-        if missing.any():
-            if named.dtype.kind not in "if":
-                named = named.astype(object)
-            named[missing] = -1 if named.dtype.kind in "if" else None
-        return named
+    def add(self, embeddings: ArrayLike, ids: ArrayLike | None = None) -> ExactIndex:
+        """A new index with further items at the end; this one stays as it is.
+
+        Parameters
+        ----------
+        embeddings : array-like of shape (n_new, embedding_dim)
+        ids : array-like of shape (n_new,)
+            Where this index has ids.
+
+        Returns
+        -------
+        ExactIndex
+        """
+        if (ids is None) != (self.ids is None):
+            raise ValueError(
+                "Items are added with ids to an index with ids, without to one without; this one "
+                f"has {'none' if self.ids is None else 'ids'}."
+            )
+        new = ExactIndex(embeddings, ids)
+        if new.embeddings.shape[1] != self.embeddings.shape[1]:
+            raise ValueError(
+                f"The new items have {new.embeddings.shape[1]} dimensions, the index has "
+                f"{self.embeddings.shape[1]}."
+            )
+        all_ids = None
+        if self.ids is not None and new.ids is not None:
+            all_ids = np.concatenate([self.ids, new.ids])
+        return ExactIndex(np.concatenate([self.embeddings, new.embeddings]), all_ids)
+
+    def remove(self, ids: ArrayLike) -> ExactIndex:
+        """A new index without some items; this one stays as it is.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n_removed,)
+            Of the index; positions where it has none, and then the others move up.
+
+        Returns
+        -------
+        ExactIndex
+
+        Raises
+        ------
+        KeyError
+            When one of them is not in the index.
+        """
+        gone = np.asarray(ids)
+        own = np.arange(self.n_items) if self.ids is None else self.ids
+        missing = gone[~np.isin(gone, own)]
+        if len(missing):
+            raise KeyError(f"The index has no items {missing[:5].tolist()}.")
+        kept = ~np.isin(own, gone)
+        if not kept.any():
+            raise ValueError("An index needs at least one item; all of them would be removed.")
+        return ExactIndex(self.embeddings[kept], None if self.ids is None else self.ids[kept])
+
+
+def check_search(
+    index: ExactIndex, queries: ArrayLike, k: int, exclude: Any, mask: ArrayLike | None
+) -> tuple[NDArray[np.float32], Any, NDArray[np.bool_] | None]:
+    """Checked queries, exclusion as CSR, mask."""
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
+    table = check_array(
+        queries, dtype=np.float32, order="C", ensure_min_samples=0, input_name="queries"
+    )
+    if table.shape[1] != index.embeddings.shape[1]:
+        raise ValueError(
+            f"queries have {table.shape[1]} dimensions, the index has {index.embeddings.shape[1]}."
+        )
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.shape != (index.n_items,) or mask.dtype != bool:
+            raise ValueError(
+                f"mask must be bool of shape ({index.n_items},), got {mask.dtype} of shape "
+                f"{mask.shape}."
+            )
+    if exclude is not None:
+        if not sparse.issparse(exclude) or exclude.shape != (len(table), index.n_items):
+            raise ValueError(
+                f"exclude must be a sparse matrix of shape ({len(table)}, {index.n_items}), got "
+                f"{getattr(exclude, 'shape', type(exclude))}."
+            )
+        exclude = sparse.csr_array(exclude)
+    return table, exclude, mask
+
+
+def named_ids(ids: NDArray[Any] | None, found: NDArray[np.int64]) -> NDArray[Any]:
+    """Ids of positions; -1, or None for ids that are no numbers, where the position is -1."""
+    if ids is None:
+        return found
+    missing = found < 0
+    named = ids[found]
+    if missing.any():
+        if named.dtype.kind not in "if":
+            named = named.astype(object)
+        named[missing] = -1 if named.dtype.kind in "if" else None
+    return named
 
 
 def _search_block(

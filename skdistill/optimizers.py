@@ -44,7 +44,7 @@ class Optimizer:
         self._gradient = np.empty_like(self._flat)
         self._decays = np.concatenate(
             [
-                np.full(array.size, not name.startswith("bias"), dtype=dtype)
+                np.full(array.size, "bias" not in name, dtype=dtype)
                 for name, array in zip(self._flat_names, flat, strict=True)
             ]
         )

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from skdistill.inputs import RowGradient, Rows
+from skdistill.inputs import RowGradient
 from skdistill.queries import Queries
 
 Array = NDArray[Any]
@@ -40,15 +40,14 @@ class Loss(Protocol):
 class Model(Protocol):
     """A differentiable scorer without state of its own: hyper-parameters in, arrays in and out."""
 
-    @property
-    def row_parameters(self) -> tuple[str, ...]:
-        """Parameters with a row for each input column: on wide CSR only touched rows change."""
+    def row_parameters(self, inputs: Any) -> tuple[str, ...]:
+        """Parameters of which a batch of these inputs changes only some rows."""
 
-    def initialize(self, n_features: int, rng: Any) -> Parameters:
-        """Fresh parameters, named float32 arrays."""
+    def initialize(self, n_features: Any, rng: Any) -> Parameters:
+        """Fresh parameters, named float32 arrays; two towers are told two numbers of columns."""
 
-    def forward(self, params: Parameters, inputs: Rows) -> tuple[Array, Any]:
-        """Scores of shape (n_rows,), and what ``backward`` needs to remember."""
+    def forward(self, params: Parameters, inputs: Any) -> tuple[Array, Any]:
+        """Scores of the inputs (``Rows`` or ``Pairs``), and what ``backward`` needs to remember."""
 
     def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
         """Gradient of each parameter, given that of the scores."""

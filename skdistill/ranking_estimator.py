@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_random_state
 
 from skdistill.columns import query_ids
 from skdistill.metrics import ndcg_scorer
@@ -30,6 +31,7 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
     __metadata_request__score = {"qid": True}
 
     query_column: Any = None
+    random_state: Any = None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -94,11 +96,62 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
             )
         return ids
 
+    def _generator(self) -> np.random.Generator:
+        """NumPy's generator, seeded by ``random_state``."""
+        return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+
     def _refuse_two_sources(self, qid: ArrayLike | None) -> None:
         if qid is not None:
             raise ValueError(
                 f"The queries are given twice: qid= and query_column={self.query_column!r}."
             )
+
+
+class Epochs:
+    """Tells an estimator's callbacks of its fit, epoch by epoch.
+
+    Parameters
+    ----------
+    estimator : RankingEstimator
+        With ``max_iter`` epochs at the most; inside its ``fit``.
+    attributes_after : callable
+        Fitted attributes, given the state of the training.
+    seen : dict
+        What callbacks may look at: ``X``, ``y`` and ``metadata``, or functions that make them.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        attributes_after: Callable[[Any], dict[str, Any]],
+        seen: dict[str, Any],
+    ) -> None:
+        self.estimator = estimator
+        self.attributes_after = attributes_after
+        self.seen = seen
+        self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self.context.call_on_fit_task_begin(estimator=estimator, **seen)
+
+    @property
+    def watch(self) -> Callable[[int, Any], bool] | None:
+        """What the training loop calls after each epoch; None where nobody listens."""
+        return self._on_epoch if hasattr(self.estimator, "_skl_callbacks") else None
+
+    def _on_epoch(self, epoch: int, state: Any) -> bool:
+        task = self.context.subcontext(task_name=f"epoch {epoch + 1}")
+        task.call_on_fit_task_begin(estimator=self.estimator, **self.seen)
+        return task.call_on_fit_task_end(
+            estimator=self.estimator,
+            reconstruction_attributes=lambda: self.attributes_after(state),
+            **self.seen,
+        )
+
+    def end(self, state: Any) -> None:
+        self.context.call_on_fit_task_end(
+            estimator=self.estimator,
+            reconstruction_attributes=lambda: self.attributes_after(state),
+            **self.seen,
+        )
 
 
 def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:

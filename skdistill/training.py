@@ -1,12 +1,16 @@
-"""The one training loop: batches of whole queries, a learning-rate schedule, early stopping."""
+"""The one training loop: steps of a curriculum, a learning-rate schedule, early stopping."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skdistill.objective import Objective
 from skdistill.optimizers import OPTIMIZERS, Optimizer
@@ -20,6 +24,21 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda progress: 1 - progress,
 }
 
+# What the estimators' parameters of the same names may be.
+SETTINGS_CONSTRAINTS: dict[str, list[Any]] = {
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "optimizer": [StrOptions(set(OPTIMIZERS))],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "learning_rate": [StrOptions(set(SCHEDULES))],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "random_state": ["random_state"],
+}
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -31,7 +50,7 @@ class TrainingSettings:
         Epochs.
     batch_size : int
         Queries a step.
-    max_rows : int
+    max_batch_rows : int
         Rows a step at the most. A longer query is cut into random lists of at most so many rows,
         anew each epoch.
     optimizer : {"adam", "adagrad"}
@@ -47,7 +66,7 @@ class TrainingSettings:
 
     max_iter: int
     batch_size: int
-    max_rows: int
+    max_batch_rows: int
     optimizer: str
     learning_rate_init: float
     learning_rate: str
@@ -55,9 +74,68 @@ class TrainingSettings:
     n_iter_no_change: int
     tol: float
 
-    def make_optimizer(self, model: Model, params: Parameters, is_wide: bool) -> Optimizer:
-        tables = model.row_parameters if is_wide else ()
+    @classmethod
+    def of(cls, estimator: Any, **changes: Any) -> TrainingSettings:
+        """The estimator's parameters of the same names, some of them changed."""
+        settings = {own.name: getattr(estimator, own.name) for own in fields(cls)}
+        return cls(**(settings | changes))
+
+    def make_optimizer(self, model: Model, params: Parameters, inputs: Any) -> Optimizer:
+        tables = model.row_parameters(inputs)
         return OPTIMIZERS[self.optimizer](params, tables, self.weight_decay)
+
+
+# The objective at the scores of a step's inputs, and its gradient with respect to them.
+Evaluate = Callable[[Array], tuple[float, Array]]
+
+
+class Curriculum(Protocol):
+    """What a model is shown, step by step."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of an epoch; it may drift a little from one epoch to the next."""
+
+    def epoch(
+        self, epoch: int, params: Parameters, rng: np.random.Generator
+    ) -> Iterator[tuple[Any, Evaluate]]:
+        """Inputs of each step, and what becomes of their scores.
+
+        ``params`` are those being trained, for a curriculum that looks at what is hard for them.
+        """
+
+
+@dataclass(frozen=True)
+class TableCurriculum:
+    """Every row of a table once an epoch, in batches of whole queries.
+
+    Parameters
+    ----------
+    inputs : Rows or Pairs
+        Sorted by query.
+    queries : Queries
+    objective : Objective
+        Over the rows of ``inputs``.
+    settings : TrainingSettings
+    """
+
+    inputs: Any
+    queries: Queries
+    objective: Objective
+    settings: TrainingSettings
+
+    @property
+    def n_steps(self) -> int:
+        return len(batch_bounds(self.queries, self.settings))
+
+    def epoch(
+        self, epoch: int, params: Parameters, rng: np.random.Generator
+    ) -> Iterator[tuple[Any, Evaluate]]:
+        for rows, batch in batches(self.queries, self.settings, rng):
+            yield (
+                self.inputs.take(rows),
+                partial(self.objective.value_and_gradient, rows=rows, queries=batch),
+            )
 
 
 @dataclass
@@ -81,9 +159,7 @@ class Training:
 def train(
     model: Model,
     optimizer: Optimizer,
-    objective: Objective,
-    inputs: Any,
-    queries: Queries,
+    curriculum: Curriculum,
     settings: TrainingSettings,
     rng: np.random.Generator,
     *,
@@ -97,11 +173,7 @@ def train(
     model : Model
     optimizer : Optimizer
         Its ``params`` are changed in place.
-    objective : Objective
-        Over the rows of ``inputs``.
-    inputs : Rows
-        Sorted by query.
-    queries : Queries
+    curriculum : Curriculum
     settings : TrainingSettings
     rng : Generator
     validate : callable, optional
@@ -117,14 +189,14 @@ def train(
     state = Training(optimizer.params)
     best: tuple[float, Parameters] | None = None
     epochs_since_best = 0
-    n_steps = settings.max_iter * len(batch_bounds(queries, settings))
+    n_steps = settings.max_iter * curriculum.n_steps
     schedule = SCHEDULES[settings.learning_rate]
     step = 0
     for epoch in range(settings.max_iter):
         values = []
-        for rows, batch in batches(queries, settings, rng):
-            scores, cache = model.forward(optimizer.params, inputs.take(rows))
-            value, gradient = objective.value_and_gradient(scores, rows, batch)
+        for inputs, evaluate in curriculum.epoch(epoch, optimizer.params, rng):
+            scores, cache = model.forward(optimizer.params, inputs)
+            value, gradient = evaluate(scores)
             # Oversized lists are cut into pieces anew each epoch, so the count may drift a little.
             rate = settings.learning_rate_init * schedule(min((step + 0.5) / n_steps, 1.0))
             optimizer.step(model.backward(optimizer.params, cache, gradient), rate)
@@ -159,10 +231,10 @@ def batches(
 ) -> Iterator[tuple[Array, Queries]]:
     """One epoch: rows and segments of each step, every row once, in random order of queries."""
     within = None
-    if queries.sizes.max() > settings.max_rows:
+    if queries.sizes.max() > settings.max_batch_rows:
         # Shuffle the rows inside each query, then cut; short queries are left whole.
         within = np.lexsort((rng.random(queries.n_rows), queries.segment))
-        queries = cut(queries, settings.max_rows)
+        queries = cut(queries, settings.max_batch_rows)
     order = rng.permutation(queries.n_queries)
     for start, stop in batch_bounds(queries, settings, order):
         rows, batch = queries.take(order[start:stop])
@@ -182,13 +254,33 @@ def batch_bounds(
 ) -> list[tuple[int, int]]:
     """Where each step begins and ends in an order of queries."""
     if order is None:
-        queries = cut(queries, settings.max_rows)
+        queries = cut(queries, settings.max_batch_rows)
         order = np.arange(queries.n_queries)
     ends = np.cumsum(queries.sizes[order])
     bounds, start, rows_before = [], 0, 0
     while start < len(order):
-        by_rows = int(np.searchsorted(ends, rows_before + settings.max_rows, side="right"))
+        by_rows = int(np.searchsorted(ends, rows_before + settings.max_batch_rows, side="right"))
         stop = max(min(start + settings.batch_size, by_rows), start + 1)
         bounds.append((start, stop))
         rows_before, start = int(ends[stop - 1]), stop
     return bounds
+
+
+def hold_out(
+    n_queries: int, fraction: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Queries to train on and queries held out, both ascending.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer than two.
+    """
+    if n_queries < 2:
+        raise ValueError(
+            "early_stopping holds out whole queries and needs at least 2, got "
+            f"{n_queries}. Pass qid=, or set early_stopping=False."
+        )
+    n_held_out = min(max(round(fraction * n_queries), 1), n_queries - 1)
+    shuffled = rng.permutation(n_queries)
+    return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])

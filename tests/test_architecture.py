@@ -11,12 +11,14 @@ PACKAGE = Path(skdistill.__file__).parent
 # other, across folders of one layer nobody does.
 LAYERS = [
     {"queries", "columns", "inputs", "scaling"},
-    {"protocols", "metrics", "model_selection", "datasets", "index"},
-    {"losses", "models", "optimizers", "ranking_estimator"},
-    {"objective", "scoring"},
+    {"protocols", "pairs", "pair_table", "encoding", "metrics", "model_selection", "index"},
+    {"datasets", "losses", "models", "optimizers", "sampling", "ranking_estimator"},
+    {"objective", "scoring", "spectral", "validation", "approximate_index"},
     {"training"},
-    {"students", "teachers"},
-    {"ranker"},
+    {"catalogue", "students", "teachers"},
+    {"tower_lesson"},
+    {"teacher_check"},
+    {"ranker", "retriever"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -3,6 +3,7 @@
 from skdistill.datasets.letor import load_letor
 from skdistill.datasets.movielens import load_movielens
 from skdistill.datasets.ranking_table import build_ranking_table
+from skdistill.datasets.retrieval import make_retrieval
 from skdistill.datasets.synthetic import make_ranking
 
-__all__ = ["build_ranking_table", "load_letor", "load_movielens", "make_ranking"]
+__all__ = ["build_ranking_table", "load_letor", "load_movielens", "make_ranking", "make_retrieval"]

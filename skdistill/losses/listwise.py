@@ -47,6 +47,11 @@ class Listwise:
 
     temperature: float = 1.0
 
+    @property
+    def logit_scale(self) -> float:
+        """What a logit is in units of scores: where rows of a list stand for many, see sampling."""
+        return self.temperature
+
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
         return np.exp(log_softmax(teacher_scores / self.temperature, queries))
 

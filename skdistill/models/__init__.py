@@ -2,5 +2,6 @@
 
 from skdistill.models.factorization_machine import FactorizationMachine
 from skdistill.models.network import MLP, Linear, Network
+from skdistill.models.two_tower import TwoTower
 
-__all__ = ["MLP", "FactorizationMachine", "Linear", "Network"]
+__all__ = ["MLP", "FactorizationMachine", "Linear", "Network", "TwoTower"]

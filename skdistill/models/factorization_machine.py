@@ -31,7 +31,10 @@ class FactorizationMachine:
     """
 
     n_factors: int = 16
-    row_parameters: tuple[str, ...] = ("linear", "factors")
+
+    def row_parameters(self, inputs: Rows) -> tuple[str, ...]:
+        """On wide CSR only the touched columns' weights and factors change."""
+        return ("linear", "factors") if inputs.is_wide else ()
 
     def initialize(self, n_features: int, rng: Any) -> Parameters:
         factors = 0.01 * rng.standard_normal((n_features, self.n_factors))

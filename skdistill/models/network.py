@@ -35,11 +35,14 @@ class Network:
 
     hidden_layer_sizes: tuple[int, ...] = ()
     n_outputs: int = 1
-    row_parameters: tuple[str, ...] = ("weights_0",)
 
     @property
     def n_layers(self) -> int:
         return len(self.hidden_layer_sizes) + 1
+
+    def row_parameters(self, inputs: Rows) -> tuple[str, ...]:
+        """On wide CSR only touched rows of the first weights change."""
+        return ("weights_0",) if inputs.is_wide else ()
 
     def initialize(self, n_features: int, rng: Any) -> Parameters:
         """Normal weights that keep the variance of what flows through; biases 0."""

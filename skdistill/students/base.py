@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.callback import with_callbacks
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.columns import row_keys, take_rows, without_query_column
 from skdistill.inputs import Rows
 from skdistill.losses import get_loss
-from skdistill.metrics.ndcg import ndcg_by_query
-from skdistill.metrics.ordering import Ranking
 from skdistill.objective import Objective
-from skdistill.optimizers import OPTIMIZERS, Optimizer
-from skdistill.protocols import Loss, Model, Parameters
+from skdistill.optimizers import Optimizer
+from skdistill.protocols import Loss, Model
 from skdistill.queries import Queries, sort_by_query
 from skdistill.ranking_estimator import (
+    Epochs,
     RankingEstimator,
     check_finite,
     check_labels,
@@ -30,7 +29,15 @@ from skdistill.ranking_estimator import (
 )
 from skdistill.scaling import ColumnScaler
 from skdistill.scoring import Scorer
-from skdistill.training import SCHEDULES, Training, TrainingSettings, train
+from skdistill.training import (
+    SETTINGS_CONSTRAINTS,
+    TableCurriculum,
+    Training,
+    TrainingSettings,
+    hold_out,
+    train,
+)
+from skdistill.validation import Validate, ndcg_on
 
 COMMON_PARAMETERS = """loss : str or Loss, default="listwise"
         What is fitted: a name of ``skdistill.losses.LOSSES`` or an object of that protocol.
@@ -121,25 +128,15 @@ class BaseStudent(RankingEstimator):
     """Fit, predict and everything around them; a subclass says which model it is the face of."""
 
     _parameter_constraints: dict[str, list[Any]] = {
+        **SETTINGS_CONSTRAINTS,
         "loss": [str, Loss],
         "hard_loss": [str, Loss, None],
         "alpha": [Interval(Real, 0, 1, closed="both")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_batch_rows": [Interval(Integral, 2, None, closed="left")],
-        "optimizer": [StrOptions(set(OPTIMIZERS))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
         "squash": ["boolean"],
         "standardize": ["boolean"],
         "warm_start": ["boolean"],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -232,49 +229,35 @@ class BaseStudent(RankingEstimator):
             self._initialize(lesson, rng)
         held_out = None
         if self.early_stopping:
-            lesson, held_out = self._hold_out(lesson, rng)
+            kept, held = hold_out(lesson.queries.n_queries, self.validation_fraction, rng)
+            lesson, held_out = lesson.take(kept), lesson.take(held)
         inputs = Rows(self.scaler_.transform(lesson.X))
         watched = lesson if held_out is None else held_out
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        seen = {
-            "X": lambda: take_rows(X, np.sort(watched.order)),
-            "y": lambda: None if y is None else np.asarray(y)[np.sort(watched.order)],
-            "metadata": lambda: (
-                None if qid is None else {"qid": np.asarray(qid)[np.sort(watched.order)]}
-            ),
-        }
-        context.call_on_fit_task_begin(estimator=self, **seen)
-
-        def on_epoch(epoch: int, state: Training) -> bool:
-            task = context.subcontext(task_name=f"epoch {epoch + 1}")
-            task.call_on_fit_task_begin(estimator=self, **seen)
-            return task.call_on_fit_task_end(
-                estimator=self,
-                reconstruction_attributes=lambda: self._attributes_after(state),
-                **seen,
-            )
-
-        settings = self._settings()
+        shown = np.sort(watched.order)
+        epochs = Epochs(
+            self,
+            self._attributes_after,
+            {
+                "X": lambda: take_rows(X, shown),
+                "y": lambda: None if y is None else np.asarray(y)[shown],
+                "metadata": lambda: None if qid is None else {"qid": np.asarray(qid)[shown]},
+            },
+        )
+        settings = TrainingSettings.of(self)
         model = self._model()
         training = train(
             model,
-            settings.make_optimizer(model, self.params_, inputs.is_wide),
-            self._objective(lesson),
-            inputs,
-            lesson.queries,
+            settings.make_optimizer(model, self.params_, inputs),
+            TableCurriculum(inputs, lesson.queries, self._objective(lesson), settings),
             settings,
             rng,
             validate=None if held_out is None else self._validator(held_out),
-            on_epoch=on_epoch if hasattr(self, "_skl_callbacks") else None,
+            on_epoch=epochs.watch,
         )
         self._optimizer: Optimizer | None = None
         for name, value in self._attributes_after(training).items():
             setattr(self, name, value)
-        context.call_on_fit_task_end(
-            estimator=self,
-            reconstruction_attributes=lambda: self._attributes_after(training),
-            **seen,
-        )
+        epochs.end(training)
         return self
 
     def partial_fit(
@@ -303,7 +286,7 @@ class BaseStudent(RankingEstimator):
         first = not hasattr(self, "params_")
         lesson = self._read_lesson(X, y, qid, sample_weight, teacher_scores, reset=first)
         model = self._model()
-        settings = self._settings(max_iter=1, learning_rate="constant")
+        settings = TrainingSettings.of(self, max_iter=1, learning_rate="constant")
         if first or not hasattr(self, "_partial_rng"):
             self._partial_rng = self._generator()
         if first:
@@ -313,13 +296,11 @@ class BaseStudent(RankingEstimator):
             self._optimizer = None
         inputs = Rows(self.scaler_.transform(lesson.X))
         if self._optimizer is None:
-            self._optimizer = settings.make_optimizer(model, self.params_, inputs.is_wide)
+            self._optimizer = settings.make_optimizer(model, self.params_, inputs)
         training = train(
             model,
             self._optimizer,
-            self._objective(lesson),
-            inputs,
-            lesson.queries,
+            TableCurriculum(inputs, lesson.queries, self._objective(lesson), settings),
             settings,
             self._partial_rng,
         )
@@ -362,9 +343,6 @@ class BaseStudent(RankingEstimator):
         validate_data(self, X, reset=reset, skip_check_array=True)
         X = without_query_column(X, self.query_column)
         return check_array(X, **as_numbers, estimator=self)
-
-    def _generator(self) -> np.random.Generator:
-        return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _initialize(self, lesson: Lesson, rng: np.random.Generator) -> None:
         """Read squash and scale off the columns, draw fresh parameters."""
@@ -442,20 +420,6 @@ class BaseStudent(RankingEstimator):
             )
         return True
 
-    def _hold_out(self, lesson: Lesson, rng: np.random.Generator) -> tuple[Lesson, Lesson]:
-        n_queries = lesson.queries.n_queries
-        if n_queries < 2:
-            raise ValueError(
-                "early_stopping holds out whole queries and needs at least 2, got "
-                f"{n_queries}. Pass qid=, or set early_stopping=False."
-            )
-        n_held_out = min(max(round(self.validation_fraction * n_queries), 1), n_queries - 1)
-        shuffled = rng.permutation(n_queries)
-        return (
-            lesson.take(np.sort(shuffled[n_held_out:])),
-            lesson.take(np.sort(shuffled[:n_held_out])),
-        )
-
     def _objective(self, lesson: Lesson) -> Objective:
         soft = get_loss(self.loss, self.temperature)
         # A Loss of the user's own keeps its settings; a name's hard side has no temperature.
@@ -473,34 +437,15 @@ class BaseStudent(RankingEstimator):
             raise ValueError(f"alpha={self.alpha} leaves the teacher out, and no row has a label.")
         return objective
 
-    def _validator(self, held_out: Lesson) -> Any:
+    def _validator(self, held_out: Lesson) -> Validate:
         """NDCG@10 on held-out queries: against labels, or where there are none the teacher."""
-        rows = Rows(self.scaler_.transform(held_out.X))
-        queries, kept = held_out.queries, None
-        if held_out.labels is not None:
-            relevance = held_out.labels
-            if np.isnan(relevance).any():
-                kept = ~np.isnan(relevance)
-                if not kept.any():
-                    raise ValueError(
-                        "early_stopping drew held-out queries without a single label; raise "
-                        f"validation_fraction={self.validation_fraction}."
-                    )
-                queries, relevance = queries.subset(kept), relevance[kept]
-        else:
-            assert held_out.teacher_scores is not None
-            # The teacher's order as relevance: its scores have no unit, and may be negative.
-            rank = queries.rank_descending(held_out.teacher_scores)
-            relevance = np.maximum(1 - rank / 10, 0.0)
-        model = self._model()
-
-        def validate(params: Parameters) -> float:
-            scores = model.forward(params, rows)[0].astype(np.float64)
-            ranking = Ranking(queries, relevance, scores if kept is None else scores[kept], None)
-            values, defined = ndcg_by_query(ranking, 10, "exponential", "average")
-            return ranking.mean(values, defined, "skip", "a relevant row")
-
-        return validate
+        return ndcg_on(
+            self._model(),
+            Rows(self.scaler_.transform(held_out.X)),
+            held_out.queries,
+            held_out.labels,
+            held_out.teacher_scores,
+        )
 
     def _attributes_after(self, training: Training) -> dict[str, Any]:
         params = {name: array.copy() for name, array in training.params.items()}
@@ -511,17 +456,3 @@ class BaseStudent(RankingEstimator):
             "n_iter_": len(training.loss_curve),
             "_scorer": Scorer.fold(self._model(), params, self.scaler_),
         }
-
-    def _settings(self, **changes: Any) -> TrainingSettings:
-        settings = {
-            "max_iter": self.max_iter,
-            "batch_size": self.batch_size,
-            "max_rows": self.max_batch_rows,
-            "optimizer": self.optimizer,
-            "learning_rate_init": self.learning_rate_init,
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "n_iter_no_change": self.n_iter_no_change,
-            "tol": self.tol,
-        }
-        return TrainingSettings(**{**settings, **changes})

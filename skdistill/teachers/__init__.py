@@ -1,10 +1,27 @@
 """Teachers: how any estimator is fitted with queries and asked for scores."""
 
 from skdistill.teachers.labelling import (
+    fit_on_labelled,
+    fit_teacher,
     fresh_copy,
     is_fitted_for_good,
     label,
     score_rows,
 )
+from skdistill.teachers.pair_scores import (
+    PairScores,
+    check_pair_scores,
+    teacher_scores_of,
+)
 
-__all__ = ["fresh_copy", "is_fitted_for_good", "label", "score_rows"]
+__all__ = [
+    "PairScores",
+    "check_pair_scores",
+    "fit_on_labelled",
+    "fit_teacher",
+    "fresh_copy",
+    "is_fitted_for_good",
+    "label",
+    "score_rows",
+    "teacher_scores_of",
+]

@@ -75,24 +75,17 @@ def label(
     ValueError
         When it needs labels and there are none, and when its scores are not finite.
     """
-    check_teacher(teacher)
-    n_rows = queries.n_rows
-    if is_fitted_for_good(teacher):
-        if cv is not None:
-            raise ValueError(
-                f"teacher_cv={cv!r} fits the teacher once a fold, but {type(teacher).__name__} "
-                "is not to be fitted. Leave teacher_cv=None."
-            )
-        return Labels(score_rows(teacher, X), teacher)
-    known = np.zeros(n_rows, dtype=bool) if y is None else ~np.isnan(y)
-    if y is None or not known.any():
+    if is_fitted_for_good(teacher) and cv is not None:
         raise ValueError(
-            f"y is NaN in all {n_rows} rows, so there is nothing to fit the teacher "
-            f"{type(teacher).__name__} on. Pass labels, a FrozenEstimator, or teacher_scores."
+            f"teacher_cv={cv!r} fits the teacher once a fold, but {type(teacher).__name__} "
+            "is not to be fitted. Leave teacher_cv=None."
         )
     if cv is None:
-        fitted = fit_teacher(teacher, X, y, queries, known, sample_weight)
+        fitted = fit_on_labelled(teacher, X, y, queries, sample_weight)
         return Labels(score_rows(fitted, X), fitted)
+    n_rows = queries.n_rows
+    known = _labelled_rows(teacher, y, n_rows)
+    assert y is not None  # some rows are labelled
     scores = np.full(n_rows, np.nan)
     for train, test in _splits(cv, X, y, queries, known, random_state):
         chosen = np.zeros(n_rows, dtype=bool)
@@ -106,6 +99,41 @@ def label(
     if unscored.any():
         scores[unscored] = score_rows(fitted, take_rows(X, np.flatnonzero(unscored)))
     return Labels(scores, fitted)
+
+
+def fit_on_labelled(
+    teacher: Any,
+    X: Any,
+    y: NDArray[np.float64] | None,
+    queries: Queries,
+    sample_weight: NDArray[np.float64] | None,
+) -> Any:
+    """A clone fitted on the labelled rows; a teacher that is fitted for good, itself.
+
+    Raises
+    ------
+    TypeError
+        When the teacher has no way to score.
+    ValueError
+        When it needs labels and there are none.
+    """
+    check_teacher(teacher)
+    if is_fitted_for_good(teacher):
+        return teacher
+    known = _labelled_rows(teacher, y, queries.n_rows)
+    assert y is not None  # some rows are labelled
+    return fit_teacher(teacher, X, y, queries, known, sample_weight)
+
+
+def _labelled_rows(teacher: Any, y: NDArray[np.float64] | None, n_rows: int) -> NDArray[np.bool_]:
+    check_teacher(teacher)
+    known = np.zeros(n_rows, dtype=bool) if y is None else ~np.isnan(y)
+    if not known.any():
+        raise ValueError(
+            f"y is NaN in all {n_rows} rows, so there is nothing to fit the teacher "
+            f"{type(teacher).__name__} on. Pass labels, a FrozenEstimator, or teacher_scores."
+        )
+    return known
 
 
 def check_teacher(teacher: Any) -> None:
@@ -207,18 +235,26 @@ def score_rows(teacher: Any, X: Any) -> NDArray[np.float64]:
                 for start in range(0, n_rows, BLOCK)
             ]
         )
+    check_scores(scores, n_rows, f"The teacher {type(teacher).__name__}")
+    return scores
+
+
+def check_scores(scores: NDArray[np.float64], n_rows: int, name: str) -> None:
+    """Refuse anything but one finite score a row.
+
+    Raises
+    ------
+    ValueError
+    """
     if scores.shape != (n_rows,):
         raise ValueError(
-            f"The teacher {type(teacher).__name__} must give one score a row: expected shape "
-            f"({n_rows},), got {scores.shape}."
+            f"{name} must give one score a row: expected shape ({n_rows},), got {scores.shape}."
         )
     if not np.isfinite(scores).all():
         row = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise ValueError(
-            f"The teacher {type(teacher).__name__} must give finite scores: row {row} (sorted by "
-            f"query) got {scores[row]}."
+            f"{name} must give finite scores: row {row} (sorted by query) got {scores[row]}."
         )
-    return scores
 
 
 def _score_block(teacher: Any, X: Any) -> NDArray[np.float64]:

@@ -1,0 +1,428 @@
+"""The retriever's curriculum: each query's list is the catalogue, or candidates drawn from it.
+
+The soft part of a step are the teacher's scores of the batch's lists; the hard part are the logged
+labels of its queries, with the items of the batch's other queries as negatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from skdistill.inputs import Rows
+from skdistill.models.two_tower import TwoTower, side
+from skdistill.pairs import PairGrid, PairList, Pairs, distinct
+from skdistill.protocols import Array, Loss, Parameters
+from skdistill.queries import Queries
+from skdistill.sampling import (
+    CandidateLists,
+    draw_pool,
+    first_of_each,
+    known_in_pool,
+    pick_highest,
+)
+from skdistill.training import Evaluate
+
+# Targets of so many pairs are made at once, in float64.
+CHUNK_PAIRS = 1 << 22
+# Queries whose candidates are drawn at once.
+QUERY_CHUNK = 256
+# A growing list takes in the student's own highest items so many times, in the first half.
+GROWTHS = 5
+
+
+@dataclass(frozen=True)
+class Log:
+    """Logged pairs with labels, sorted by query: the hard part.
+
+    Parameters
+    ----------
+    queries : Queries
+        Segments of the queries that have labels.
+    query : ndarray of shape (n_labelled_queries,), int64
+        Row of the query table of each segment.
+    item : ndarray of shape (n_pairs,), int64
+    label : ndarray of shape (n_pairs,), float64
+    weight : ndarray of shape (n_pairs,), float32, or None
+    """
+
+    queries: Queries
+    query: Array
+    item: Array
+    label: Array
+    weight: Array | None = None
+
+
+class WholeCatalogue:
+    """Every item is in every list: the teacher's scores of all pairs, 4 bytes each, stay in memory.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_queries, n_items), float32
+    loss : Loss
+    """
+
+    def __init__(self, scores: Array, loss: Loss) -> None:
+        self.n_items = scores.shape[1]
+        self.target = _targets(
+            loss, scores.ravel(), Queries.from_sizes(np.full(len(scores), self.n_items))
+        )
+
+    def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
+        """Nothing changes from one epoch to the next."""
+
+    def lists(self, chosen: Array) -> tuple[Array | None, Queries, Array, None, None]:
+        """Items (None: all), segments, targets, shifts and weights of the queries' lists."""
+        queries = Queries.from_sizes(np.full(len(chosen), self.n_items))
+        target = self.target.reshape(-1, self.n_items, *self.target.shape[1:])[chosen]
+        return None, queries, target.reshape(-1, *self.target.shape[1:]), None, None
+
+
+class SampledCatalogue:
+    """Lists of at most ``n_candidates`` labelled items a query.
+
+    A quarter at the most are logged items, a quarter is drawn uniformly; then, in the first half of
+    the training, the lists grow by the items that the student itself ranks highest among those that
+    are not labelled yet. What is labelled stays, the teacher's top above all, so that no pair is
+    asked for twice and a query costs ``n_candidates`` teacher scores in all: 12 bytes each.
+
+    Parameters
+    ----------
+    model : TwoTower
+    query_rows, item_rows : Rows
+        The catalogue's items.
+    scores : PairScores
+    loss : Loss
+    n_candidates, max_iter : int
+    logged : tuple of (Queries of labelled queries, their rows, items)
+    rng : Generator
+    """
+
+    def __init__(
+        self,
+        model: TwoTower,
+        query_rows: Rows,
+        item_rows: Rows,
+        scores: Any,
+        loss: Loss,
+        n_candidates: int,
+        max_iter: int,
+        logged: tuple[Array, Array],
+        rng: np.random.Generator,
+    ) -> None:
+        self.model = model
+        self.query_rows = query_rows
+        self.item_rows = item_rows
+        self.scores = scores
+        self.loss = loss
+        self.every = max(max_iter // (2 * GROWTHS), 1)
+        self.candidates = CandidateLists.empty(query_rows.n_rows, n_candidates)
+        quarter = max(n_candidates // 4, 1)
+        self._take_logged(*logged, quarter, rng)
+        self.n_uniform = max(n_candidates - quarter * 3, quarter)
+        self._grow(self.n_uniform, rng, params=None)
+        self.growth = -(-(n_candidates - 2 * quarter) // GROWTHS)
+
+    def sample(self) -> Any:
+        """The uniformly drawn scores, CSR of shape (n_queries, n_items)."""
+        drawn = self.candidates.stands_for > 1
+        row, place = np.nonzero(drawn)
+        return sparse.csr_array(
+            (self.candidates.score[row, place], (row, self.candidates.item[row, place])),
+            shape=(self.query_rows.n_rows, self.item_rows.n_rows),
+        )
+
+    def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
+        """Let the lists grow where it is time, and make their targets."""
+        grows = epoch > 0 and epoch % self.every == 0 and epoch // self.every <= GROWTHS
+        if grows:
+            self._grow(self.growth, rng, params)
+        if grows or epoch == 0:
+            self.queries, self.item, score, stands_for = self.candidates.flat()
+            self.shift, self.weight = correction(self.loss, np.log(stands_for), self.queries)
+            self.target = _targets(self.loss, score, self.queries, self.shift)
+
+    def lists(self, chosen: Array) -> tuple[Array, Queries, Array, Array | None, Array | None]:
+        """Items, segments, targets, shifts and weights of the queries' lists."""
+        rows, queries = self.queries.take(chosen)
+        return (
+            self.item[rows],
+            queries,
+            self.target[rows],
+            None if self.shift is None else self.shift[rows],
+            None if self.weight is None else self.weight[rows],
+        )
+
+    def _take_logged(self, query: Array, item: Array, n: int, rng: np.random.Generator) -> None:
+        if not len(query):
+            return
+        # Each pair once, however often it was logged, then a random n of each query.
+        pair = np.unique(query * np.int64(self.item_rows.n_rows) + item)
+        query, item = np.divmod(pair, self.item_rows.n_rows)
+        sizes = np.unique(query, return_counts=True)[1]
+        kept = first_of_each(Queries.from_sizes(sizes), rng.random(len(query)), n)
+        query, item = query[kept], item[kept]
+        self.candidates.append(query, item, self.scores(query, item), 1.0)
+
+    def _grow(self, n: int, rng: np.random.Generator, params: Parameters | None) -> None:
+        """Label n more items a query: the student's highest, or without one uniform ones."""
+        n_items = self.item_rows.n_rows
+        pool = draw_pool(n_items, rng)
+        right = None
+        for start in range(0, self.query_rows.n_rows, QUERY_CHUNK):
+            rows = slice(start, start + QUERY_CHUNK)
+            if len(pool) < n_items:
+                pool, right = draw_pool(n_items, rng), None
+            known = known_in_pool(self.candidates, rows, pool, n_items)
+            if params is None:
+                values = rng.random(known.shape, dtype=np.float32)
+            else:
+                if right is None:
+                    right = self._embed_items(params, pool)
+                values = self._embed_queries(params, rows) @ right.T
+            row, column = pick_highest(values, known, n)
+            query, item = row + start, pool[column]
+            stands_for: Array | float = n_items / len(pool)
+            if params is None:
+                left = n_items - self.candidates.count[rows]
+                drawn = np.bincount(row, minlength=len(left))
+                stands_for = np.maximum(left / np.maximum(drawn, 1), 1)[row]
+            self.candidates.append(query, item, self.scores(query, item), stands_for)
+
+    def _embed_queries(self, params: Parameters, rows: slice) -> Array:
+        outputs, _ = self.model.query_tower.forward(
+            side("query_", params), Rows(self.query_rows.X[rows])
+        )
+        return self.model.finish_queries(outputs)[0]
+
+    def _embed_items(self, params: Parameters, pool: Array) -> Array:
+        items = self.item_rows if len(pool) == self.item_rows.n_rows else self.item_rows.take(pool)
+        outputs, _ = self.model.item_tower.forward(side("item_", params), items)
+        return self.model.finish_items(outputs)[0]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One loss of a step, on the scores of one block of pairs.
+
+    Parameters
+    ----------
+    is_grid : bool
+        Every query of ``query`` with every item of ``item``; else pair by pair.
+    query : ndarray of int64, or None
+        Rows of the batch; None: all of them.
+    item : ndarray of int64, or None
+        Rows of the item table; None: the whole catalogue.
+    queries : Queries
+        Lists that the pairs form.
+    share : float
+        Factor of the loss.
+    """
+
+    is_grid: bool
+    query: Array | None
+    item: Array | None
+    queries: Queries
+    loss: Loss
+    share: float
+    target: Array
+    shift: Array | None
+    weight: Array | None
+
+    def value_and_gradient(self, scores: Array) -> tuple[float, Array]:
+        if self.shift is not None:
+            scores = scores + self.shift
+        value, gradient = self.loss.value_and_gradient(
+            scores, self.target, self.queries, self.weight
+        )
+        return self.share * value, gradient * scores.dtype.type(self.share)
+
+    def block(self, place: Array | None) -> PairGrid | PairList:
+        """Its pairs, given where its items stand among those of the step."""
+        if self.is_grid:
+            return PairGrid(self.query, place)
+        assert self.query is not None  # as in every list
+        assert place is not None
+        return PairList(self.query, place)
+
+
+@dataclass
+class CatalogueCurriculum:
+    """Every query once an epoch.
+
+    Parameters
+    ----------
+    query_rows : Rows
+        All queries.
+    item_rows : Rows
+        The catalogue, then items of the log that are not in it.
+    n_catalogue : int
+    batch_size : int
+        Queries a step.
+    taking_part : ndarray of int64
+        Queries that are trained on; others are held out.
+    soft, hard : Loss
+    alpha : float
+        Share of the soft part.
+    taught : WholeCatalogue, SampledCatalogue or None
+    log : Log or None
+    query_weight : ndarray of shape (n_queries,), float32, or None
+        Of the soft part.
+    """
+
+    query_rows: Rows
+    item_rows: Rows
+    n_catalogue: int
+    batch_size: int
+    taking_part: Array
+    soft: Loss
+    hard: Loss
+    alpha: float
+    taught: WholeCatalogue | SampledCatalogue | None
+    log: Log | None
+    query_weight: Array | None = None
+
+    @property
+    def n_steps(self) -> int:
+        return -(-len(self.taking_part) // self.batch_size)
+
+    @cached_property
+    def _segment(self) -> Array:
+        """Segment of each query in the log, -1 where it has no labels."""
+        assert self.log is not None
+        segment = np.full(self.query_rows.n_rows, -1, dtype=np.int64)
+        segment[self.log.query] = np.arange(len(self.log.query))
+        return segment
+
+    @cached_property
+    def _log_rarity(self) -> Array:
+        """How many draws from the log it takes to meet each item, in logarithms."""
+        assert self.log is not None
+        counts = np.bincount(self.log.item, minlength=self.item_rows.n_rows)
+        return np.log(counts.sum() / np.maximum(counts, 1)).astype(np.float32)
+
+    def epoch(
+        self, epoch: int, params: Parameters, rng: np.random.Generator
+    ) -> Iterator[tuple[Any, Evaluate]]:
+        if self.taught is not None:
+            self.taught.begin_epoch(epoch, params, rng)
+        order = rng.permutation(self.taking_part)
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            parts = [p for p in (self._soft_part(chosen), self._hard_part(chosen)) if p is not None]
+            if parts:
+                yield self._inputs(chosen, parts), partial(_add_parts, parts)
+
+    def _inputs(self, chosen: Array, parts: list[Part]) -> Pairs:
+        queries = self.query_rows.take(chosen)
+        items = [part.item for part in parts if part.item is not None]
+        places: list[Array | None]
+        if len(items) < len(parts):
+            catalogue = None
+            if self.n_catalogue < self.item_rows.n_rows:
+                catalogue = np.arange(self.n_catalogue)
+            places = [catalogue if part.item is None else part.item for part in parts]
+            rows = self.item_rows
+        else:
+            needed, place = distinct(np.concatenate(items), self.item_rows.n_rows)
+            places = list(np.split(place, np.cumsum([len(item) for item in items])[:-1]))
+            rows = self.item_rows.take(needed)
+        blocks = tuple(p.block(place) for p, place in zip(parts, places, strict=True))
+        return Pairs(queries, rows, blocks)
+
+    def _soft_part(self, chosen: Array) -> Part | None:
+        if self.taught is None:
+            return None
+        item, queries, target, shift, weight = self.taught.lists(chosen)
+        if self.query_weight is not None:
+            own = queries.spread(self.query_weight[chosen])
+            weight = own if weight is None else weight * own
+        query = None if item is None else queries.segment
+        return Part(
+            item is None, query, item, queries, self.soft, self.alpha, target, shift, weight
+        )
+
+    def _hard_part(self, chosen: Array) -> Part | None:
+        """Labels of the batch's queries, each against all items that the batch was logged with.
+
+        Items come into the batch as often as they are logged, which the logarithm of that share
+        corrects (Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
+        Recommendations", RecSys 2019).
+        """
+        if self.log is None:
+            return None
+        segments = self._segment[chosen]
+        asking = np.flatnonzero(segments >= 0)
+        if not len(asking):
+            return None
+        rows, logged = self.log.queries.take(segments[asking])
+        items, column = distinct(self.log.item[rows], self.item_rows.n_rows)
+        queries = Queries.from_sizes(np.full(len(asking), len(items)))
+        cell = logged.segment * len(items) + column
+        labels = np.zeros(queries.n_rows)
+        labels[cell] = self.log.label[rows]
+        target = self.hard.hard_target(labels, queries).astype(np.float32)
+        rarity = np.tile(self._log_rarity[items], len(asking))
+        shift, weight = correction(self.hard, rarity, queries)
+        if weight is not None:
+            weight[cell] = 1.0
+        if self.log.weight is not None:
+            weight = np.ones(queries.n_rows, dtype=np.float32) if weight is None else weight
+            weight[cell] *= self.log.weight[rows]
+        # In expectation over batches a mean over all labelled queries, however many are in this.
+        share = (1 - self.alpha) * len(asking) / len(chosen) * self._queries_a_label
+        own = None if len(asking) == len(chosen) else asking
+        return Part(True, own, items, queries, self.hard, share, target, shift, weight)
+
+    @cached_property
+    def _queries_a_label(self) -> float:
+        return len(self.taking_part) / max((self._segment[self.taking_part] >= 0).sum(), 1)
+
+
+def correction(
+    loss: Loss, log_stands_for: Array, queries: Queries
+) -> tuple[Array | None, Array | None]:
+    """How a loss takes rows that stand for many: what is added to scores, or rows' weights.
+
+    In a softmax a row that stands for w rows has the logit of one more by log w; elsewhere its term
+    counts w-fold, mean 1 over a list.
+    """
+    scale = getattr(loss, "logit_scale", None)
+    if scale is not None:
+        return (log_stands_for * scale).astype(np.float32), None
+    weight = np.exp(log_stands_for - queries.spread(queries.max(log_stands_for)))
+    return None, (weight / queries.spread(queries.mean(weight))).astype(np.float32)
+
+
+def _add_parts(parts: list[Part], scores: Array) -> tuple[float, Array]:
+    if len(parts) == 1:
+        return parts[0].value_and_gradient(scores)
+    ends = np.cumsum([part.queries.n_rows for part in parts])
+    results = [
+        part.value_and_gradient(piece)
+        for part, piece in zip(parts, np.split(scores, ends[:-1]), strict=True)
+    ]
+    return sum(value for value, _ in results), np.concatenate([slope for _, slope in results])
+
+
+def _targets(loss: Loss, scores: Array, queries: Queries, shift: Array | None = None) -> Array:
+    """The loss's targets of many lists, float32, made a chunk of lists at a time in float64."""
+    per_chunk = max(int(CHUNK_PAIRS * queries.n_queries / queries.n_rows), 1)
+    target: Array | None = None
+    for start in range(0, queries.n_queries, per_chunk):
+        chunk = Queries(queries.offsets[start : start + per_chunk + 1] - queries.offsets[start])
+        rows = slice(queries.offsets[start], queries.offsets[start] + chunk.n_rows)
+        values = scores[rows].astype(np.float64)
+        if shift is not None:
+            values += shift[rows]
+        part = loss.soft_target(values, chunk)
+        if target is None:
+            target = np.empty((queries.n_rows, *part.shape[1:]), dtype=np.float32)
+        target[rows] = part
+    assert target is not None  # there is at least one list
+    return target

@@ -1,0 +1,143 @@
+"""What a two-tower model reads: rows of a query table and of an item table, and who meets whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skdistill.inputs import Rows
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PairList:
+    """Chosen pairs, one score each.
+
+    Parameters
+    ----------
+    query, item : ndarray of shape (n_pairs,), integer
+        Rows of the two tables; pairs of one query stand together.
+    """
+
+    query: NDArray[np.integer]
+    item: NDArray[np.integer]
+
+    def size(self, left: Array, right: Array) -> int:
+        """Number of pairs."""
+        return len(self.query)
+
+    def dot(self, left: Array, right: Array) -> Array:
+        """Dot product of each pair's embeddings, shape (n_pairs,)."""
+        return np.einsum("ij,ij->i", left[self.query], right[self.item])
+
+    def gradient(self, grad: Array, left: Array, right: Array) -> tuple[Array, Array]:
+        """Gradients with respect to ``left`` and ``right``, given that of the products."""
+        shape = (len(left), len(right))
+        by_pair = sparse.coo_array((grad, (self.query, self.item)), shape=shape).tocsr()
+        return by_pair @ right, by_pair.T @ left
+
+
+@dataclass(frozen=True)
+class PairGrid:
+    """Every chosen query with every chosen item: scores query by query.
+
+    Parameters
+    ----------
+    query, item : ndarray of integer, or None
+        Rows of the two tables, each once; None: all of them.
+    """
+
+    query: NDArray[np.integer] | None = None
+    item: NDArray[np.integer] | None = None
+
+    def size(self, left: Array, right: Array) -> int:
+        """Number of pairs."""
+        n_queries = len(left if self.query is None else self.query)
+        return n_queries * len(right if self.item is None else self.item)
+
+    def dot(self, left: Array, right: Array) -> Array:
+        """Dot products, shape (n_queries * n_items,)."""
+        left = left if self.query is None else left[self.query]
+        right = right if self.item is None else right[self.item]
+        return (left @ right.T).ravel()
+
+    def gradient(self, grad: Array, left: Array, right: Array) -> tuple[Array, Array]:
+        """Gradients with respect to ``left`` and ``right``, given that of the products."""
+        chosen_left = left if self.query is None else left[self.query]
+        chosen_right = right if self.item is None else right[self.item]
+        grad = grad.reshape(len(chosen_left), len(chosen_right))
+        grad_left, grad_right = grad @ chosen_right, grad.T @ chosen_left
+        if self.query is not None:
+            grad_left = _into(self.query, grad_left, left)
+        if self.item is not None:
+            grad_right = _into(self.item, grad_right, right)
+        return grad_left, grad_right
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two tables and the pairs that are scored, block after block.
+
+    Parameters
+    ----------
+    query_rows, item_rows : Rows
+    blocks : tuple of PairList or PairGrid
+    """
+
+    query_rows: Rows
+    item_rows: Rows
+    blocks: tuple[PairList | PairGrid, ...]
+
+    def take(self, rows: NDArray[np.int64]) -> Pairs:
+        """Some pairs of a single ``PairList``, with the rows of the tables that they need."""
+        (pairs,) = self.blocks
+        assert isinstance(pairs, PairList)
+        queries, query = distinct(pairs.query[rows], self.query_rows.n_rows)
+        items, item = distinct(pairs.item[rows], self.item_rows.n_rows)
+        return Pairs(
+            self.query_rows.take(queries), self.item_rows.take(items), (PairList(query, item),)
+        )
+
+    def dot(self, left: Array, right: Array) -> Array:
+        """Dot products of all blocks, one after the other."""
+        if len(self.blocks) == 1:
+            return self.blocks[0].dot(left, right)
+        return np.concatenate([block.dot(left, right) for block in self.blocks])
+
+    def gradient(self, grad: Array, left: Array, right: Array) -> tuple[Array, Array]:
+        """Gradients with respect to ``left`` and ``right``, given that of the products."""
+        if len(self.blocks) == 1:
+            return self.blocks[0].gradient(grad, left, right)
+        grad_left, grad_right = np.zeros_like(left), np.zeros_like(right)
+        start = 0
+        for block in self.blocks:
+            stop = start + block.size(left, right)
+            more_left, more_right = block.gradient(grad[start:stop], left, right)
+            grad_left += more_left
+            grad_right += more_right
+            start = stop
+        return grad_left, grad_right
+
+
+def distinct(numbers: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers below n that occur, ascending, and the place of each among them.
+
+    By marking a table rather than by sorting.
+    """
+    mark = np.zeros(n, dtype=bool)
+    mark[numbers] = True
+    found = np.flatnonzero(mark)
+    place = np.empty(n, dtype=np.int64)
+    place[found] = np.arange(len(found))
+    return found, place[numbers]
+
+
+def _into(rows: NDArray[np.integer], values: Array, like: Array) -> Array:
+    full = np.zeros_like(like)
+    full[rows] = values
+    return full

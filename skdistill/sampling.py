@@ -1,0 +1,116 @@
+"""Candidates out of a large catalogue: which are drawn, and how many others each stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.protocols import Array
+from skdistill.queries import Queries
+
+# Up to so many items every one of them is looked at when candidates are drawn; of more, so many.
+POOL = 1 << 14
+
+
+@dataclass
+class CandidateLists:
+    """Labelled candidates of every query: lists that grow, each item in a list once.
+
+    Parameters
+    ----------
+    item : ndarray of shape (n_queries, capacity), int32
+    score : ndarray of shape (n_queries, capacity), float32
+        The teacher's.
+    stands_for : ndarray of shape (n_queries, capacity), float32
+        Inverse of the probability with which the item came into the list.
+    count : ndarray of shape (n_queries,), int64
+        Places that are filled, the first ones.
+    """
+
+    item: NDArray[np.int32]
+    score: NDArray[np.float32]
+    stands_for: NDArray[np.float32]
+    count: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, n_queries: int, capacity: int) -> CandidateLists:
+        shape = (n_queries, capacity)
+        return cls(
+            np.full(shape, -1, dtype=np.int32),
+            np.zeros(shape, dtype=np.float32),
+            np.zeros(shape, dtype=np.float32),
+            np.zeros(n_queries, dtype=np.int64),
+        )
+
+    def append(
+        self,
+        query: NDArray[np.int64],
+        item: NDArray[np.int64],
+        score: Array,
+        stands_for: Array | float,
+    ) -> None:
+        """Add pairs, sorted by query, that are not in the lists; what finds no place is dropped."""
+        first = np.flatnonzero(np.r_[True, query[1:] != query[:-1]]) if len(query) else query
+        sizes = np.diff(np.append(first, len(query)))
+        place = np.arange(len(query)) - np.repeat(first, sizes) + self.count[query]
+        fits = place < self.item.shape[1]
+        cell = query[fits], place[fits]
+        self.item[cell] = item[fits]
+        self.score[cell] = score[fits]
+        self.stands_for[cell] = np.broadcast_to(stands_for, len(query))[fits]
+        np.maximum.at(self.count, cell[0], cell[1] + 1)
+
+    def flat(self) -> tuple[Queries, NDArray[np.int32], Array, Array]:
+        """All lists one after the other: segments, items, scores, what each item stands for."""
+        filled = self.item >= 0
+        return (
+            Queries.from_sizes(self.count),
+            self.item[filled],
+            self.score[filled],
+            self.stands_for[filled],
+        )
+
+
+def draw_pool(n_items: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Items that are looked at: all, or of a large catalogue a uniform sample."""
+    if n_items <= POOL:
+        return np.arange(n_items)
+    return np.sort(rng.choice(n_items, size=POOL, replace=False, shuffle=False))
+
+
+def known_in_pool(
+    lists: CandidateLists, queries: slice, pool: NDArray[np.int64], n_items: int
+) -> NDArray[np.bool_]:
+    """Which items of the pool are in the queries' lists, shape (n_queries, len(pool))."""
+    place = np.full(n_items + 1, -1, dtype=np.int64)  # the last one serves the empty places
+    place[pool] = np.arange(len(pool))
+    at = place[lists.item[queries]]
+    known = np.zeros((len(at), len(pool)), dtype=bool)
+    row, column = np.nonzero(at >= 0)
+    known[row, at[row, column]] = True
+    return known
+
+
+def pick_highest(
+    values: Array, known: NDArray[np.bool_], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of the n largest values of each row that are not known yet, row by row.
+
+    Over the student's scores these are its hard negatives; over random numbers, a uniform draw
+    without replacement.
+    """
+    values = np.where(known, -np.inf, values)
+    n = min(n, values.shape[1])
+    column = np.argpartition(values, values.shape[1] - n, axis=1)[:, values.shape[1] - n :]
+    row = np.repeat(np.arange(len(values)), n)
+    column = column.ravel()
+    fresh = values[row, column] > -np.inf
+    return row[fresh], column[fresh]
+
+
+def first_of_each(queries: Queries, order: Array, n: int) -> NDArray[np.int64]:
+    """At most n rows of each query, those that come first in an order (a key a row)."""
+    ranked = queries.sort_descending(-order)
+    return np.sort(ranked[queries.position < n])
