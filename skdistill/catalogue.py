@@ -99,6 +99,8 @@ class SampledCatalogue:
     scores : PairScores
     loss : Loss
     n_candidates, max_iter : int
+    draw_correction : float
+        1: lists weigh as the whole catalogue does; less is less noisy.
     logged : tuple of (Queries of labelled queries, their rows, items)
     rng : Generator
     """
@@ -111,6 +113,7 @@ class SampledCatalogue:
         scores: Any,
         loss: Loss,
         n_candidates: int,
+        draw_correction: float,
         max_iter: int,
         logged: tuple[Array, Array],
         rng: np.random.Generator,
@@ -120,6 +123,7 @@ class SampledCatalogue:
         self.item_rows = item_rows
         self.scores = scores
         self.loss = loss
+        self.draw_correction = draw_correction
         self.every = max(max_iter // (2 * GROWTHS), 1)
         self.candidates = CandidateLists.empty(query_rows.n_rows, n_candidates)
         quarter = max(n_candidates // 4, 1)
@@ -144,7 +148,9 @@ class SampledCatalogue:
             self._grow(self.growth, rng, params)
         if grows or epoch == 0:
             self.queries, self.item, score, stands_for = self.candidates.flat()
-            self.shift, self.weight = correction(self.loss, np.log(stands_for), self.queries)
+            self.shift, self.weight = correction(
+                self.loss, self.draw_correction * np.log(stands_for), self.queries
+            )
             self.target = _targets(self.loss, score, self.queries, self.shift)
 
     def lists(self, chosen: Array) -> tuple[Array, Queries, Array, Array | None, Array | None]:

@@ -90,6 +90,11 @@ class TwoTowerRetriever(RankingEstimator):
         Teacher scores a query of the catalogue costs in all: logged items, uniform draws, then
         those the towers themselves rank highest (12 bytes each). None: the whole catalogue, 8
         bytes a pair.
+    draw_correction : float, default=0.5
+        How far the probability of the uniform draws is corrected for: 1 makes a sampled list
+        estimate the whole catalogue's loss without bias, but a draw that stands for a hundred
+        items is noise; towards 0 the lists count as they are. Teacher and towers are corrected
+        alike, so that the optimum stays the same.
     similarity : {"dot", "cosine"}, default="dot"
         "cosine": embeddings of length 1, times a scale that is learnt, the inverse of a
         temperature.
@@ -176,6 +181,7 @@ class TwoTowerRetriever(RankingEstimator):
         "alpha": [Interval(Real, 0, 1, closed="both")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "n_candidates": [Interval(Integral, 8, None, closed="left"), None],
+        "draw_correction": [Interval(Real, 0, 1, closed="both")],
         "similarity": [StrOptions({"dot", "cosine"})],
         "item_bias": ["boolean"],
         "spectral_start": ["boolean"],
@@ -201,6 +207,7 @@ class TwoTowerRetriever(RankingEstimator):
         alpha: float = 1.0,
         temperature: float = 1.0,
         n_candidates: int | None = None,
+        draw_correction: float = 0.5,
         similarity: str = "dot",
         item_bias: bool = True,
         spectral_start: bool = True,
@@ -234,6 +241,7 @@ class TwoTowerRetriever(RankingEstimator):
         self.alpha = alpha
         self.temperature = temperature
         self.n_candidates = n_candidates
+        self.draw_correction = draw_correction
         self.similarity = similarity
         self.item_bias = item_bias
         self.spectral_start = spectral_start
@@ -307,6 +315,7 @@ class TwoTowerRetriever(RankingEstimator):
             alpha=self.alpha,
             settings=TrainingSettings.of(self),
             n_candidates=self.n_candidates,
+            draw_correction=self.draw_correction,
             spectral_start=self.spectral_start,
         )
         self.teacher_check_ = None

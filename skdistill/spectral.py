@@ -57,8 +57,11 @@ def start_from_spectrum(
         return
     left, strength, right = randomized_svd(residual, rank, random_state=random_state)
     if sparse.issparse(scores):
-        # What a sample adds to every singular value is noise; the last one is hardly else.
-        strength = strength - strength[-1]
+        strength = _shrink(strength, residual, random_state)
+        rank = int((strength > 0).sum())
+        if not rank:
+            return
+        left, strength, right = left[:, :rank], strength[:rank], right[:rank]
     root = np.sqrt(strength)
     items = right.T * root
     if model.item_bias:
@@ -81,6 +84,21 @@ def _centre_sample(scores: Any, by_item: bool) -> tuple[Any, Array]:
         data = data - item_mean[item]
     data = (data * (n_items / counts[row])).astype(np.float32)
     return sparse.csr_array((data, item, scores.indptr), shape=scores.shape), item_mean
+
+
+def _shrink(strength: Array, sample: Any, random_state: int) -> Array:
+    """Singular values of a sampled matrix less what sampling adds to them; 0 for those of noise.
+
+    What is noise tells the same matrix with random signs, which keep every entry's size and destroy
+    all structure (Hong, Sheng, Dobriban, "Selecting the Number of Components in PCA via Random
+    Signflips", 2020).
+    """
+    signs = np.random.default_rng(random_state).choice([-1, 1], size=sample.nnz)
+    flipped = sparse.csr_array(
+        ((sample.data * signs).astype(np.float32), sample.indices, sample.indptr), sample.shape
+    )
+    edge = randomized_svd(flipped, 1, random_state=random_state)[1][0]
+    return np.sqrt(np.maximum(strength**2 - edge**2, 0))
 
 
 def _fit_last_layer(

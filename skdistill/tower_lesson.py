@@ -145,6 +145,7 @@ class TowerTraining:
     alpha: float
     settings: TrainingSettings
     n_candidates: int | None
+    draw_correction: float
     spectral_start: bool
 
 
@@ -271,6 +272,7 @@ def _taught(
         lesson.pair_scores,
         training.soft,
         training.n_candidates,
+        training.draw_correction,
         training.settings.max_iter,
         (lesson.pairs.query[in_catalogue], lesson.pairs.item[in_catalogue]),
         rng,
