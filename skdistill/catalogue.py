@@ -30,6 +30,8 @@ from skdistill.training import Evaluate
 
 # Targets of so many pairs are made at once, in float64.
 CHUNK_PAIRS = 1 << 22
+# A loss is evaluated on so many pairs at once: they stay in cache.
+CACHED_PAIRS = 1 << 17
 # Queries whose candidates are drawn at once.
 QUERY_CHUNK = 256
 # A growing list takes in the student's own highest items so many times, in the first half.
@@ -228,6 +230,11 @@ class Part:
         Lists that the pairs form.
     share : float
         Factor of the loss.
+    target, label : ndarray, first axis the pairs
+        Of the soft part its target, of the hard part the labels that its target is made of.
+    shift : ndarray or None
+        Added to the scores: of a grid one number an item, else one a pair.
+    weight : ndarray of shape (n_pairs,) or None
     """
 
     is_grid: bool
@@ -236,17 +243,35 @@ class Part:
     queries: Queries
     loss: Loss
     share: float
-    target: Array
+    target: Array | None
+    label: Array | None
     shift: Array | None
     weight: Array | None
 
     def value_and_gradient(self, scores: Array) -> tuple[float, Array]:
-        if self.shift is not None:
-            scores = scores + self.shift
-        value, gradient = self.loss.value_and_gradient(
-            scores, self.target, self.queries, self.weight
-        )
-        return self.share * value, gradient * scores.dtype.type(self.share)
+        """Value and gradient, some lists at a time: a loss passes over its lists often."""
+        gradient = np.empty_like(scores)
+        total = 0.0
+        for lists, rows in _chunks(self.queries, CACHED_PAIRS):
+            own = self._shifted(scores[rows], rows)
+            weight = None if self.weight is None else self.weight[rows]
+            if self.label is None:
+                assert self.target is not None  # there is either
+                target = self.target[rows]
+            else:
+                target = self.loss.hard_target(self.label[rows], lists)
+            value, slope = self.loss.value_and_gradient(own, target, lists, weight)
+            share = self.share * lists.n_queries / self.queries.n_queries
+            np.multiply(slope, scores.dtype.type(share), out=gradient[rows])
+            total += share * value
+        return total, gradient
+
+    def _shifted(self, scores: Array, rows: slice) -> Array:
+        if self.shift is None:
+            return scores
+        if self.is_grid:
+            return (scores.reshape(-1, len(self.shift)) + self.shift).ravel()
+        return scores + self.shift[rows]
 
     def block(self, place: Array | None) -> PairGrid | PairList:
         """Its pairs, given where its items stand among those of the step."""
@@ -350,7 +375,7 @@ class CatalogueCurriculum:
             weight = own if weight is None else weight * own
         query = None if item is None else queries.segment
         return Part(
-            item is None, query, item, queries, self.soft, self.alpha, target, shift, weight
+            item is None, query, item, queries, self.soft, self.alpha, target, None, shift, weight
         )
 
     def _hard_part(self, chosen: Array) -> Part | None:
@@ -370,12 +395,11 @@ class CatalogueCurriculum:
         items, column = distinct(self.log.item[rows], self.item_rows.n_rows)
         queries = Queries.from_sizes(np.full(len(asking), len(items)))
         cell = logged.segment * len(items) + column
-        labels = np.zeros(queries.n_rows)
+        labels = np.zeros(queries.n_rows, dtype=np.float32)
         labels[cell] = self.log.label[rows]
-        target = self.hard.hard_target(labels, queries).astype(np.float32)
-        rarity = np.tile(self._log_rarity[items], len(asking))
-        shift, weight = correction(self.hard, rarity, queries)
+        shift, weight = correction(self.hard, self._log_rarity[items], Queries.single(len(items)))
         if weight is not None:
+            weight = np.tile(weight, len(asking))
             weight[cell] = 1.0
         if self.log.weight is not None:
             weight = np.ones(queries.n_rows, dtype=np.float32) if weight is None else weight
@@ -383,7 +407,7 @@ class CatalogueCurriculum:
         # In expectation over batches a mean over all labelled queries, however many are in this.
         share = (1 - self.alpha) * len(asking) / len(chosen) * self._queries_a_label
         own = None if len(asking) == len(chosen) else asking
-        return Part(True, own, items, queries, self.hard, share, target, shift, weight)
+        return Part(True, own, items, queries, self.hard, share, None, labels, shift, weight)
 
     @cached_property
     def _queries_a_label(self) -> float:
@@ -418,17 +442,22 @@ def _add_parts(parts: list[Part], scores: Array) -> tuple[float, Array]:
 
 def _targets(loss: Loss, scores: Array, queries: Queries, shift: Array | None = None) -> Array:
     """The loss's targets of many lists, float32, made a chunk of lists at a time in float64."""
-    per_chunk = max(int(CHUNK_PAIRS * queries.n_queries / queries.n_rows), 1)
     target: Array | None = None
-    for start in range(0, queries.n_queries, per_chunk):
-        chunk = Queries(queries.offsets[start : start + per_chunk + 1] - queries.offsets[start])
-        rows = slice(queries.offsets[start], queries.offsets[start] + chunk.n_rows)
+    for lists, rows in _chunks(queries, CHUNK_PAIRS):
         values = scores[rows].astype(np.float64)
         if shift is not None:
             values += shift[rows]
-        part = loss.soft_target(values, chunk)
+        part = loss.soft_target(values, lists)
         if target is None:
             target = np.empty((queries.n_rows, *part.shape[1:]), dtype=np.float32)
         target[rows] = part
     assert target is not None  # there is at least one list
     return target
+
+
+def _chunks(queries: Queries, n_rows: int) -> Iterator[tuple[Queries, slice]]:
+    """Lists of about so many rows together, and where they stand."""
+    per_chunk = max(n_rows * queries.n_queries // queries.n_rows, 1)
+    for start in range(0, queries.n_queries, per_chunk):
+        offsets = queries.offsets[start : start + per_chunk + 1]
+        yield Queries(offsets - offsets[0]), slice(offsets[0], offsets[-1])

@@ -70,10 +70,11 @@ class Rows:
         columns = np.flatnonzero(mark)
         place = np.empty(self.n_features, dtype=self.X.indices.dtype)
         place[columns] = np.arange(len(columns))
-        narrow = sparse.csr_array(
-            (self.X.data, place[self.X.indices], self.X.indptr), shape=(self.n_rows, len(columns))
+        # What is CSR by rows is CSC of the transposed matrix.
+        narrow_transposed = sparse.csc_array(
+            (self.X.data, place[self.X.indices], self.X.indptr), shape=(len(columns), self.n_rows)
         )
-        return columns, narrow.T
+        return columns, narrow_transposed
 
     def dot(self, weights: NDArray[Any]) -> NDArray[Any]:
         """X @ weights."""

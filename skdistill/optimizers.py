@@ -83,10 +83,11 @@ class Optimizer:
         change = self._direction(gradient.values, moments)
         for moment, changed in zip(self._table_moments[name], moments, strict=True):
             moment[rows] = changed
-        change *= learning_rate
+        change *= -learning_rate
+        before = table[rows]
         if self.weight_decay:
-            change += table[rows] * table.dtype.type(learning_rate * self.weight_decay)
-        table[rows] -= change
+            change -= before * table.dtype.type(learning_rate * self.weight_decay)
+        table[rows] = np.add(before, change, out=change)
 
     def _direction(self, gradient: Array, moments: list[Array]) -> Array:
         """Step at learning rate 1, a new array; the moments are updated in place."""
@@ -139,7 +140,9 @@ class AdaGrad(Optimizer):
     def _direction(self, gradient: Array, moments: list[Array]) -> Array:
         (accumulated,) = moments
         accumulated += gradient * gradient
-        return gradient / np.sqrt(accumulated + self.initial_accumulator)
+        change = accumulated + self.initial_accumulator
+        np.sqrt(change, out=change)
+        return np.divide(gradient, change, out=change)
 
 
 OPTIMIZERS = {"adam": Adam, "adagrad": AdaGrad}

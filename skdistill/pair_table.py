@@ -8,7 +8,96 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.columns import column_names, row_codes, stack_rows, take_rows
+from skdistill.columns import (
+    column_names,
+    column_positions,
+    row_codes,
+    side_by_side,
+    stack_rows,
+    take_columns,
+    take_rows,
+)
+
+
+@dataclass(frozen=True)
+class PairColumns:
+    """Which columns of a log describe the query and which the item.
+
+    Parameters
+    ----------
+    query, item : list of int
+        Positions.
+    query_names, item_names : list of str, or int
+        Names, or where there are none how many.
+    """
+
+    query: list[int]
+    item: list[int]
+    query_names: Any
+    item_names: Any
+
+    @classmethod
+    def find(cls, X: Any, query_columns: Any, item_columns: Any) -> PairColumns:
+        """Look them up in a table.
+
+        Raises
+        ------
+        ValueError
+            When a column is not there, a side has none, or both name the same.
+        """
+        query = column_positions(X, query_columns, "query_columns")
+        item = column_positions(X, item_columns, "item_columns")
+        for parameter, positions in (("query_columns", query), ("item_columns", item)):
+            if not positions:
+                raise ValueError(f"{parameter} names no column of X.")
+        names = column_names(X)
+        both = sorted(set(query) & set(item))
+        if both:
+            shown = both if names is None else [names[position] for position in both]
+            raise ValueError(f"query_columns and item_columns both name {shown}.")
+        if names is None:
+            return cls(query, item, len(query), len(item))
+        return cls(query, item, [names[p] for p in query], [names[p] for p in item])
+
+    def queries(self, X: Any) -> Any:
+        """The query columns of a log."""
+        return take_columns(X, self.query)
+
+    def items(self, X: Any) -> Any:
+        """The item columns of a log."""
+        return take_columns(X, self.item)
+
+    def side_by_side(self, queries: Any, items: Any) -> Any:
+        """Both tables' columns in the order that they have in the log: default pair features."""
+        order = np.argsort([*self.query, *self.item])
+        return take_columns(side_by_side(queries, items), [int(place) for place in order])
+
+    def check(self, table: Any, side: str) -> Any:
+        """A table of queries or items with the columns of its side in their order.
+
+        Raises
+        ------
+        ValueError
+            When a column is missing; surplus named ones are left out.
+        """
+        expected = self.query_names if side == "query" else self.item_names
+        name = {"query": "queries", "item": "items"}[side]
+        if not hasattr(table, "columns") and not hasattr(table, "shape"):
+            table = np.asarray(table)
+        names = column_names(table)
+        if isinstance(expected, int):
+            if table.ndim != 2 or table.shape[1] != expected:
+                raise ValueError(f"{name} must have {expected} columns, got shape {table.shape}.")
+            return table
+        if names is None:
+            raise ValueError(
+                f"{name} must be a data frame with the columns {expected}, as in fit; got "
+                f"{type(table).__name__}."
+            )
+        missing = [column for column in expected if column not in names]
+        if missing:
+            raise ValueError(f"{name} lacks the columns {missing}; it has {names}.")
+        return table if names == expected else table[expected]
 
 
 @dataclass(frozen=True)
@@ -74,35 +163,6 @@ class PairTable:
             items, item = _match(item_columns, catalogue)
             n_catalogue = catalogue.shape[0]
         return cls(take_rows(query_columns, first), items, n_catalogue, query, item)
-
-
-def check_same_columns(table: Any, expected: Any, name: str) -> Any:
-    """The table with the expected columns in their order; surplus named columns are left out.
-
-    Parameters
-    ----------
-    expected : list of names, or int
-        Names of the columns, or for arrays their number.
-
-    Raises
-    ------
-    ValueError
-        When a column is missing.
-    """
-    names = column_names(table)
-    if isinstance(expected, int):
-        if table.shape[1] != expected:
-            raise ValueError(f"{name} must have {expected} columns, got {table.shape[1]}.")
-        return table
-    if names is None:
-        raise ValueError(
-            f"{name} must be a data frame with the columns {expected}, as in fit; got "
-            f"{type(table).__name__}."
-        )
-    missing = [column for column in expected if column not in names]
-    if missing:
-        raise ValueError(f"{name} lacks the columns {missing}; it has {names}.")
-    return table[expected] if names != expected else table
 
 
 def _match(log_items: Any, catalogue: Any) -> tuple[Any, NDArray[np.int64]]:

@@ -37,6 +37,10 @@ class PairList:
 
     def gradient(self, grad: Array, left: Array, right: Array) -> tuple[Array, Array]:
         """Gradients with respect to ``left`` and ``right``, given that of the products."""
+        if len(left) == len(right) == len(grad) and _counts_up(self.query, self.item):
+            # Every query has one pair and every item too: nothing is to be summed.
+            slope = grad[:, None]
+            return slope * right, slope * left
         shape = (len(left), len(right))
         by_pair = sparse.coo_array((grad, (self.query, self.item)), shape=shape).tocsr()
         return by_pair @ right, by_pair.T @ left
@@ -135,6 +139,10 @@ def distinct(numbers: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], N
     place = np.empty(n, dtype=np.int64)
     place[found] = np.arange(len(found))
     return found, place[numbers]
+
+
+def _counts_up(*numbers: NDArray[np.integer]) -> bool:
+    return all(np.array_equal(array, np.arange(len(array))) for array in numbers)
 
 
 def _into(rows: NDArray[np.integer], values: Array, like: Array) -> Array:

@@ -60,22 +60,41 @@ class Queries:
         """Index of each row's query, shape (n_rows,)."""
         return np.repeat(np.arange(self.n_queries), self.sizes)
 
+    @cached_property
+    def _width(self) -> int:
+        """Rows of every query where all have as many, else 0."""
+        width = self.n_rows // self.n_queries
+        is_even = width * self.n_queries == self.n_rows and (self.sizes == width).all()
+        return width if is_even else 0
+
+    def _reduce(self, operation: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
+        if self._width:
+            # A table of lists: several times as fast as segments of it.
+            return operation.reduce(values.reshape(self.n_queries, self._width), axis=1)
+        return operation.reduceat(values, self.starts)
+
     def sum(self, values: NDArray[Any]) -> NDArray[Any]:
         """Sum of the rows of each query, shape (n_queries,)."""
-        return np.add.reduceat(values, self.starts)
+        return self._reduce(np.add, values)
 
     def mean(self, values: NDArray[Any]) -> NDArray[Any]:
         return self.sum(values) / self.sizes.astype(values.dtype)
 
     def max(self, values: NDArray[Any]) -> NDArray[Any]:
-        return np.maximum.reduceat(values, self.starts)
+        return self._reduce(np.maximum, values)
 
     def min(self, values: NDArray[Any]) -> NDArray[Any]:
-        return np.minimum.reduceat(values, self.starts)
+        return self._reduce(np.minimum, values)
 
     def spread(self, per_query: NDArray[Any]) -> NDArray[Any]:
         """One value a query to one value a row, the inverse of the reductions."""
-        return np.repeat(per_query, self.sizes)
+        return np.repeat(per_query, self._width or self.sizes)
+
+    def segment_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index of the query of some rows; of few rows faster than ``segment``."""
+        if self._width:
+            return rows // self._width
+        return np.searchsorted(self.offsets, rows, side="right") - 1
 
     def sort_descending(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Row numbers, query by query, the largest value first; ties keep the order of the rows."""

@@ -7,52 +7,51 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill.approximate_index import make_index
 from skdistill.columns import (
     as_table,
-    column_names,
-    column_positions,
     row_codes,
     row_keys,
-    take_columns,
     take_rows,
     without_query_column,
 )
 from skdistill.encoding import encode, make_transformer
 from skdistill.inputs import Rows
 from skdistill.losses import get_loss
-from skdistill.models.two_tower import TwoTower, side
-from skdistill.pair_table import PairTable, check_same_columns
+from skdistill.metrics.agreement import teacher_recall
+from skdistill.metrics.retrieval import share_of_top
+from skdistill.pair_table import PairColumns, PairTable
 from skdistill.pairs import Pairs
 from skdistill.protocols import Loss
 from skdistill.queries import check_qid, sort_by_query
 from skdistill.ranking_estimator import (
     Epochs,
-    RankingEstimator,
     check_finite,
     check_labels,
     check_sample_weight,
 )
 from skdistill.scaling import ColumnScaler
-from skdistill.scoring import Scorer
 from skdistill.teacher_check import check_teacher_fitness
-from skdistill.teachers import check_pair_scores
+from skdistill.teachers import check_pair_scores, score_rows, teacher_scores_of
 from skdistill.tower_lesson import (
     TowerLesson,
     TowerTraining,
-    columns_side_by_side,
     over_catalogue,
     over_table,
+    score_grid,
 )
+from skdistill.towers import Towers
 from skdistill.training import SETTINGS_CONSTRAINTS, Training, TrainingSettings, hold_out, train
 
+# Queries whose scores of the whole catalogue are compared at once.
+RECALL_QUERIES = 256
 
-class TwoTowerRetriever(RankingEstimator):
+
+class TwoTowerRetriever(Towers):
     """Two networks map queries and items to vectors whose dot product follows the teacher's scores.
 
     With a catalogue (``fit(..., items=)``) each query's list is all of it, or ``n_candidates`` of
@@ -138,6 +137,8 @@ class TwoTowerRetriever(RankingEstimator):
     teacher_ : estimator or None
     teacher_check_ : TeacherCheck or None
         Recall of held-out positives by teacher, popularity and towers trained on labels.
+    items_ : table or None
+        The catalogue, kept with the teacher: ``teacher_recall`` shows it to both.
     index_ : ExactIndex or another index
         Of the catalogue, or of what ``index`` was given.
     loss_curve_ : list of float
@@ -321,7 +322,7 @@ class TwoTowerRetriever(RankingEstimator):
         self.teacher_check_ = None
         if self.teacher_check and items is not None:
             self.teacher_check_ = check_teacher_fitness(
-                lesson, towers, self._refit(items is not None), rng.spawn(1)[0]
+                lesson, towers, self._teach_again, rng.spawn(1)[0]
             )
         params = towers.model.initialize((query_rows.n_features, item_rows.n_features), rng)
         taking_part, held_out = np.arange(lesson.pairs.n_queries), None
@@ -349,147 +350,65 @@ class TwoTowerRetriever(RankingEstimator):
         )
         for name, value in self._attributes_after(training).items():
             setattr(self, name, value)
-        if items is not None:
-            self.index(take_rows(lesson.pairs.items, np.arange(lesson.pairs.n_catalogue)))
         if not self.keep_teacher:
             self.teacher_ = None
+        self.items_ = None
+        if items is not None:
+            catalogue = take_rows(lesson.pairs.items, np.arange(lesson.pairs.n_catalogue))
+            self.index(catalogue)
+            self.items_ = None if self.teacher_ is None else catalogue
         epochs.end(training)
         return self
 
-    def predict(self, X: Any) -> NDArray[np.float32]:
-        """Dot products of pairs, higher is better; in the order of the rows.
+    def teacher_recall(
+        self, X: Any, *, qid: ArrayLike | None = None, k: int = 10, m: int = 50
+    ) -> float:
+        """Mean share of the teacher's top k among the towers' top m, over the queries of a log.
+
+        Of the catalogue where the towers were fitted with one, else of each query's rows in X.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
-            The columns of ``fit``; only those of queries and items are read.
+        qid : array-like of shape (n_rows,), optional
+        k, m : int, default=10, 50
 
         Returns
         -------
-        ndarray of shape (n_rows,), float32
+        float
         """
         check_is_fitted(self)
+        if self.teacher_ is None:
+            raise ValueError(
+                "teacher_recall asks the teacher, and none was kept: fit with teacher= and "
+                "keep_teacher=True."
+            )
         X = as_table(X)
         validate_data(self, X, reset=False, skip_check_array=True)
-        left = self.transform_queries(take_columns(X, self._query_positions))
-        right = self.transform_items(take_columns(X, self._item_positions))
-        return np.einsum("ij,ij->i", left, right)
-
-    def transform_queries(self, queries: Any) -> NDArray[np.float32]:
-        """Embeddings of queries.
-
-        Parameters
-        ----------
-        queries : table of shape (n_queries, n_query_columns)
-            A data frame may have further columns.
-
-        Returns
-        -------
-        ndarray of shape (n_queries, embedding_dim), float32
-        """
-        return self._embed(queries, "query")
-
-    def transform_items(self, items: Any) -> NDArray[np.float32]:
-        """Embeddings of items.
-
-        Parameters
-        ----------
-        items : table of shape (n_items, n_item_columns)
-            A data frame may have further columns.
-
-        Returns
-        -------
-        ndarray of shape (n_items, embedding_dim), float32
-        """
-        return self._embed(items, "item")
-
-    def index(
-        self, items: Any, ids: ArrayLike | None = None, *, engine: str = "exact", **options: Any
-    ) -> TwoTowerRetriever:
-        """Embed items and make them what ``retrieve`` searches.
-
-        Parameters
-        ----------
-        items : table of shape (n_items, n_item_columns)
-        ids : array-like of shape (n_items,), optional
-            What to return for each item, of any type; its position by default.
-        engine : {"exact", "faiss", "usearch", "hnswlib"}, default="exact"
-            The others are approximate and come with the extra ``ann``.
-        **options
-            Of the engine, see :mod:`skdistill.approximate_index`.
-
-        Returns
-        -------
-        self
-        """
-        self.index_ = make_index(engine, self.transform_items(items), ids, **options)
-        return self
-
-    def retrieve(
-        self,
-        queries: Any,
-        k: int = 10,
-        *,
-        exclude: Any = None,
-        mask: ArrayLike | None = None,
-        n_jobs: int | None = None,
-    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Best items of the index for each query, best first.
-
-        Parameters
-        ----------
-        queries : table of shape (n_queries, n_query_columns)
-            May have no rows.
-        k : int, default=10
-        exclude : sparse matrix of shape (n_queries, n_items), optional
-            Its non-zero entries are not returned: what a query has seen already.
-        mask : array-like of shape (n_items,), bool, optional
-            Items that may be returned.
-        n_jobs : int, optional
-            Threads over blocks of queries.
-
-        Returns
-        -------
-        ids : ndarray of shape (n_queries, k)
-            -1, or None for ids that are no numbers, where fewer than k items are left.
-        scores : ndarray of shape (n_queries, k), float32
-            There -inf.
-        """
-        check_is_fitted(self)
-        if not hasattr(self, "index_"):
-            raise ValueError(
-                "There is no index to search: call index(items), or fit with items=, the catalogue."
-            )
-        return self.index_.search(
-            self.transform_queries(queries), k, exclude=exclude, mask=mask, n_jobs=n_jobs
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Scorers are the parameters once more, folded: made anew rather than kept in files.
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_scorers"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if hasattr(self, "params_"):
-            self._scorers = self._fold(self.params_)
-
-    def _model(self) -> TwoTower:
-        return TwoTower(
-            self.embedding_dim,
-            tuple(self.query_hidden),
-            tuple(self.item_hidden),
-            item_bias=self.item_bias and self.similarity == "dot",
-            cosine=self.similarity == "cosine",
-        )
+        ids = self._resolve_qid(X, qid)
+        if self.items_ is None:
+            rows = without_query_column(X, self.query_column)
+            if self.pair_features is not None:
+                rows = self.pair_features(self._columns.queries(X), self._columns.items(X))
+            return teacher_recall(score_rows(self.teacher_, rows), self.predict(X), ids, k=k, m=m)
+        queries = take_rows(self._columns.queries(X), np.unique(ids, return_index=True)[1])
+        features = self._features(has_catalogue=True)
+        scores = teacher_scores_of(self.teacher_, features, queries, self.items_)
+        left, right = self.transform_queries(queries), self.transform_items(self.items_)
+        shares = []
+        for start in range(0, len(left), RECALL_QUERIES):
+            block = np.arange(start, min(start + RECALL_QUERIES, len(left)))
+            by_teacher = score_grid(scores, block, np.arange(len(right)))
+            shares.append(share_of_top(by_teacher, left[block] @ right.T, k, m))
+        return float(np.concatenate(shares).mean())
 
     def _resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
         """Queries of a table: as given, or a column, or else rows of equal query columns."""
         if self.query_column is not None or qid is not None:
             return super()._resolve_qid(X, qid)
         X = as_table(X)
-        positions = column_positions(X, self.query_columns, "query_columns")
-        return row_codes(take_columns(X, positions))[0]
+        columns = PairColumns.find(X, self.query_columns, self.item_columns)
+        return row_codes(columns.queries(X))[0]
 
     def _read_lesson(
         self,
@@ -510,7 +429,7 @@ class TwoTowerRetriever(RankingEstimator):
             )
         labels = None if y is None else check_labels(y, n_rows)
         weight = check_sample_weight(sample_weight, n_rows)
-        self._read_columns(X)
+        self._columns = PairColumns.find(X, self.query_columns, self.item_columns)
         ids = check_qid(self._resolve_qid(X, qid), n_rows)
         table = without_query_column(X, self.query_column)
         queries, order = sort_by_query(ids, n_rows, row_keys(table))
@@ -518,12 +437,9 @@ class TwoTowerRetriever(RankingEstimator):
             order = np.arange(n_rows)
         X, table = take_rows(X, order), take_rows(table, order)
         if items is not None:
-            items = check_same_columns(as_table(items), self._item_names, "items")
+            items = self._columns.check(as_table(items), "item")
         pairs = PairTable.split(
-            take_columns(X, self._query_positions),
-            take_columns(X, self._item_positions),
-            queries.segment,
-            items,
+            self._columns.queries(X), self._columns.items(X), queries.segment, items
         )
         row_scores = pair_scores = None
         if teacher_scores is not None:
@@ -543,25 +459,6 @@ class TwoTowerRetriever(RankingEstimator):
             pair_scores,
         )
 
-    def _read_columns(self, X: Any) -> None:
-        """Positions and names of the two sides' columns."""
-        query = column_positions(X, self.query_columns, "query_columns")
-        item = column_positions(X, self.item_columns, "item_columns")
-        names = column_names(X)
-        for parameter, positions in (("query_columns", query), ("item_columns", item)):
-            if not positions:
-                raise ValueError(f"{parameter}={getattr(self, parameter)!r} names no column of X.")
-        both = sorted(set(query) & set(item))
-        if both:
-            shown = both if names is None else [names[position] for position in both]
-            raise ValueError(f"query_columns and item_columns both name {shown}.")
-        self._query_positions, self._item_positions = query, item
-        self._query_names: Any = len(query)
-        self._item_names: Any = len(item)
-        if names is not None:
-            self._query_names = [names[position] for position in query]
-            self._item_names = [names[position] for position in item]
-
     def _teach(self, lesson: TowerLesson, has_catalogue: bool) -> TowerLesson:
         self.teacher_ = None
         knows = lesson.row_scores is not None or lesson.pair_scores is not None
@@ -569,17 +466,20 @@ class TwoTowerRetriever(RankingEstimator):
             if not knows and self.teacher is None and lesson.labels is None:
                 raise ValueError("There are no labels, no teacher and no teacher_scores.")
             return lesson
-        lesson, self.teacher_ = self._refit(has_catalogue)(lesson)
+        lesson, self.teacher_ = lesson.taught_by(
+            self.teacher, self._features(has_catalogue), has_catalogue
+        )
         return lesson
 
-    def _refit(self, has_catalogue: bool) -> Callable[[TowerLesson], tuple[TowerLesson, Any]]:
-        """Fits the teacher to a lesson and lets it teach; what is not to be fitted, as it is."""
-        features = columns_side_by_side([*self._query_positions, *self._item_positions])
+    def _teach_again(self, lesson: TowerLesson) -> TowerLesson:
+        """The lesson by a teacher that is fitted on it alone."""
+        return lesson.taught_by(self.teacher, self._features(True), True)[0]
 
-        def refit(lesson: TowerLesson) -> tuple[TowerLesson, Any]:
-            return lesson.taught_by(self.teacher, self.pair_features, features, has_catalogue)
-
-        return refit
+    def _features(self, has_catalogue: bool) -> Callable[[Any, Any], Any] | None:
+        """What makes the teacher's rows of a query and an item; None: the log's rows are taken."""
+        if self.pair_features is None and has_catalogue:
+            return self._columns.side_by_side
+        return self.pair_features
 
     def _encode_tables(self, pairs: PairTable) -> tuple[Rows, Rows]:
         """Fit the transformers and scalers of both sides."""
@@ -592,27 +492,6 @@ class TwoTowerRetriever(RankingEstimator):
             setattr(self, f"{name}_scaler_", scaler)
             rows.append(Rows(scaler.transform(encoded)))
         return rows[0], rows[1]
-
-    def _embed(self, table: Any, name: str) -> NDArray[np.float32]:
-        check_is_fitted(self)
-        expected = self._query_names if name == "query" else self._item_names
-        whose = "queries" if name == "query" else "items"
-        if not hasattr(table, "columns") and not hasattr(table, "shape"):
-            table = np.asarray(table)
-        table = check_same_columns(table, expected, whose)
-        if not table.shape[0]:
-            return np.empty((0, self.embedding_dim), dtype=np.float32)
-        outputs = self._scorers[name](encode(getattr(self, f"{name}_transformer_"), table, name))
-        model = self._model()
-        finish = model.finish_queries if name == "query" else model.finish_items
-        return finish(outputs)[0]
-
-    def _fold(self, params: dict[str, Any]) -> dict[str, Scorer]:
-        model = self._model()
-        return {
-            "query": Scorer.fold(model.query_tower, side("query_", params), self.query_scaler_),
-            "item": Scorer.fold(model.item_tower, side("item_", params), self.item_scaler_),
-        }
 
     def _attributes_after(self, training: Training) -> dict[str, Any]:
         params = {name: array.copy() for name, array in training.params.items()}

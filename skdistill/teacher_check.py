@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class TeacherWarning(UserWarning):
 def check_teacher_fitness(
     lesson: TowerLesson,
     towers: TowerTraining,
-    refit: Callable[[TowerLesson], tuple[TowerLesson, Any]],
+    teach_again: Callable[[TowerLesson], TowerLesson],
     rng: np.random.Generator,
 ) -> TeacherCheck | None:
     """Compare, and warn about a teacher that loses.
@@ -67,9 +67,9 @@ def check_teacher_fitness(
     lesson : TowerLesson
         With the teacher's scores of pairs; else there is nothing to check.
     towers : TowerTraining
-    refit : callable
-        Gives a lesson without the held-out queries to the teacher, where the teacher is fitted on
-        the lesson; a frozen one may have seen them, and is the better for it.
+    teach_again : callable
+        Fits the teacher to a lesson without the held-out queries, where it was fitted on this one;
+        a frozen one may have seen them, and is the better for it.
     rng : Generator
 
     Returns
@@ -92,7 +92,7 @@ def check_teacher_fitness(
     rest = replace(lesson, labels=np.where(held_out, np.nan, lesson.labels))
     scores_of: PairScores | None = lesson.pair_scores
     if lesson.is_teacher_fitted_here:
-        scores_of = refit(lesson.without(asked))[0].pair_scores
+        scores_of = teach_again(lesson.without(asked)).pair_scores
 
     items = np.arange(n_catalogue)
     if n_catalogue > CHECK_ITEMS:

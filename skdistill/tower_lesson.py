@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.catalogue import CatalogueCurriculum, Log, SampledCatalogue, WholeCatalogue
-from skdistill.columns import side_by_side, take_columns, take_rows
+from skdistill.columns import take_rows
 from skdistill.inputs import Rows
 from skdistill.models.two_tower import TwoTower
 from skdistill.objective import Objective
@@ -85,25 +85,18 @@ class TowerLesson:
         )
 
     def taught_by(
-        self,
-        teacher: Any,
-        pair_features: PairFeatures | None,
-        default_features: PairFeatures,
-        has_catalogue: bool,
+        self, teacher: Any, features: PairFeatures | None, has_catalogue: bool
     ) -> tuple[TowerLesson, Any]:
         """The lesson with the teacher's scores, and the fitted teacher.
 
-        With a catalogue, or with ``pair_features``, the teacher is fitted on and asked about what
-        these make of a query and an item; else on the log's table as it is.
+        The teacher is fitted on and asked about what ``features`` make of a query and an item;
+        without any, which a catalogue can't do, on the log's table as it is.
         """
-        features = pair_features
-        if features is None and has_catalogue:
-            features = default_features
         rows = self.table if features is None else self._features_of_rows(features)
         fitted = fit_on_labelled(teacher, rows, self.labels, self.queries, self.weight)
         if not has_catalogue:
             return replace(self, row_scores=score_rows(fitted, rows)), fitted
-        assert features is not None
+        assert features is not None  # a catalogue has them
         scores = teacher_scores_of(fitted, features, self.pairs.queries, self.pairs.items)
         return (
             replace(
@@ -121,16 +114,6 @@ class TowerLesson:
     def _features_of_rows(self, features: PairFeatures) -> Any:
         pairs = self.pairs
         return features(take_rows(pairs.queries, pairs.query), take_rows(pairs.items, pairs.item))
-
-
-def columns_side_by_side(positions: list[int]) -> PairFeatures:
-    """Pair features that are the query and the item columns, in the order of the whole table."""
-    order = [int(place) for place in np.argsort(positions)]
-
-    def features(queries: Any, items: Any) -> Any:
-        return take_columns(side_by_side(queries, items), order)
-
-    return features
 
 
 @dataclass(frozen=True)

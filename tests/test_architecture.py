@@ -16,7 +16,7 @@ LAYERS = [
     {"objective", "scoring", "spectral", "validation", "approximate_index"},
     {"training"},
     {"catalogue", "students", "teachers"},
-    {"tower_lesson"},
+    {"tower_lesson", "towers"},
     {"teacher_check"},
     {"ranker", "retriever"},
 ]

@@ -33,7 +33,7 @@ def target_of(loss, kind, values, queries):
 def central_differences(function, x, step=1e-3):
     """Fourth-order central differences."""
     gradient = np.empty_like(x)
-    for i in range(len(x)):
+    for i in np.ndindex(x.shape):
 
         def at(offset, i=i):
             moved = x.copy()

@@ -67,7 +67,7 @@ def settings(**changes):
     defaults = {
         "max_iter": 1,
         "batch_size": 3,
-        "max_rows": 10,
+        "max_batch_rows": 10,
         "optimizer": "adam",
         "learning_rate_init": 1e-3,
         "learning_rate": "constant",

@@ -24,5 +24,12 @@ def relative_gain(labels: Array, queries: Queries) -> Array:
             f"A relevance must be 0 or more to have a gain: the smallest label is {labels[row]:.6g}"
             ". Shift the labels, or use the pointwise or margin loss."
         )
-    highest = queries.spread(queries.max(labels))
-    return np.exp2(labels - highest) - np.exp2(-highest)
+    # Most rows of most lists are irrelevant and gain 0: the others alone are looked at.
+    gains = np.zeros_like(labels)
+    relevant = np.flatnonzero(labels > 0)
+    segment = queries.segment_of(relevant)
+    highest = np.zeros(queries.n_queries, dtype=labels.dtype)
+    np.maximum.at(highest, segment, labels[relevant])
+    highest = highest[segment]
+    gains[relevant] = np.exp2(labels[relevant] - highest) - np.exp2(-highest)
+    return gains

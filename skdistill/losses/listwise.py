@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.special import xlogy
 
 from skdistill.losses.gains import relative_gain
 from skdistill.protocols import Array
 from skdistill.queries import Queries
+
+# Share of the rows up to which it pays to pick them out.
+FEW = 0.1
 
 
 def log_softmax(logits: Array, queries: Queries) -> Array:
@@ -21,8 +24,22 @@ def log_softmax(logits: Array, queries: Queries) -> Array:
 def gain_distribution(labels: Array, queries: Queries) -> Array:
     """Each row's share of its query's gain ``2^y - 1``; all zero where nothing is relevant."""
     gains = relative_gain(labels, queries)
-    total = queries.spread(queries.sum(gains))
-    return np.divide(gains, total, out=np.zeros_like(gains), where=total > 0)
+    relevant = np.flatnonzero(gains > 0)
+    segment = queries.segment_of(relevant)
+    total = np.bincount(segment, gains[relevant], minlength=queries.n_queries)
+    gains[relevant] /= total[segment]
+    return gains
+
+
+def support(target: Array, queries: Queries) -> tuple[Any, Any]:
+    """Rows with a share in the target and their queries; a slice of all where most have one.
+
+    A list out of a batch of labels has a handful of them among a thousand.
+    """
+    rows = np.flatnonzero(target > 0)
+    if len(rows) > FEW * len(target):
+        return slice(None), None
+    return rows, queries.segment_of(rows)
 
 
 @dataclass(frozen=True)
@@ -61,12 +78,29 @@ class Listwise:
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
-        log_q = log_softmax(scores / self.temperature, queries)
-        mass = target if weight is None else target * weight
-        divergence = xlogy(mass, target).sum() - mass @ log_q
-        gradient = np.exp(log_q) * queries.spread(queries.sum(mass)) - mass
+        # In place and with one exponential: on long lists memory traffic is what it costs.
+        logits = scores * scores.dtype.type(1 / self.temperature)
+        logits -= queries.spread(queries.max(logits))
+        rows, segment = support(target, queries)
+        share = target[rows]
+        mass = share if weight is None else share * weight[rows]
+        if segment is None:
+            total_mass = queries.sum(mass)
+        else:
+            total_mass = np.bincount(segment, mass, minlength=queries.n_queries)
+            total_mass = total_mass.astype(scores.dtype)
+        cross_entropy = -(mass @ logits[rows])
+        odds = np.exp(logits, out=logits)
+        total = queries.sum(odds)
+        cross_entropy += total_mass @ np.log(total)
+        # A row without mass adds nothing, whatever its logarithm.
+        entropy = -(mass @ np.log(np.maximum(share, np.finfo(share.dtype).tiny)))
+        gradient = odds
+        gradient *= queries.spread(total_mass / total)
+        gradient[rows] -= mass
         scale = self.temperature / queries.n_queries
-        return float(divergence) * scale * self.temperature, gradient * scores.dtype.type(scale)
+        gradient *= scores.dtype.type(scale)
+        return float(cross_entropy - entropy) * scale * self.temperature, gradient
 
 
 @dataclass(frozen=True)

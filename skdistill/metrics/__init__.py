@@ -1,6 +1,7 @@
 """Ranking metrics by query, vectorised over ragged queries, and scorers made of them.
 
-All take ``(y_true, y_score, qid)``, arrays of one value a row in any order of rows.
+Those of rankings take ``(y_true, y_score, qid)``, arrays of one value a row in any order of rows;
+those of retrieval take what was returned out of a catalogue.
 """
 
 from skdistill.metrics.agreement import kendall_tau, teacher_recall
@@ -11,25 +12,45 @@ from skdistill.metrics.relevance import (
     mrr_score,
     recall_at_k,
 )
+from skdistill.metrics.retrieval import (
+    RetrievalCurve,
+    catalogue_coverage,
+    hit_rate,
+    mean_popularity,
+    retrieval_curve,
+    retrieval_mrr,
+    retrieval_ndcg,
+    retrieval_recall,
+)
 from skdistill.metrics.scorers import (
     average_precision_scorer,
     grouped_auc_scorer,
     mrr_scorer,
     ndcg_scorer,
     recall_scorer,
+    retrieval_scorer,
 )
 
 __all__ = [
+    "RetrievalCurve",
     "average_precision_score",
     "average_precision_scorer",
+    "catalogue_coverage",
     "grouped_auc",
     "grouped_auc_scorer",
+    "hit_rate",
     "kendall_tau",
+    "mean_popularity",
     "mrr_score",
     "mrr_scorer",
     "ndcg_score",
     "ndcg_scorer",
     "recall_at_k",
     "recall_scorer",
+    "retrieval_curve",
+    "retrieval_mrr",
+    "retrieval_ndcg",
+    "retrieval_recall",
+    "retrieval_scorer",
     "teacher_recall",
 ]

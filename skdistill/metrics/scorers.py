@@ -100,3 +100,34 @@ def recall_scorer(k: int, **kwargs: Any) -> QueryScorer:
 def grouped_auc_scorer(**kwargs: Any) -> QueryScorer:
     """Scorer of :func:`grouped_auc`, to which the arguments go."""
     return QueryScorer(grouped_auc, 1, kwargs)
+
+
+class RetrievalScorer(_BaseScorer):
+    """A scorer of how much of the teacher's top a retriever returns."""
+
+    __metadata_request__score = {"qid": True}
+
+    def __init__(self, k: int, m: int) -> None:
+        super().__init__(None, 1, {"k": k, "m": m})
+
+    def __call__(
+        self, estimator: Any, X: Any, y_true: ArrayLike | None = None, *, qid: Any = None
+    ) -> float:
+        """Share of the teacher's top k among the retriever's top m; ``y_true`` is not looked at."""
+        return self._score(_call_method, estimator, X, y_true, qid=qid)
+
+    def _score(
+        self, method_caller: Any, estimator: Any, X: Any, y_true: Any, qid: Any = None
+    ) -> float:
+        while isinstance(estimator, BaseSearchCV | Pipeline):
+            if isinstance(estimator, BaseSearchCV):
+                estimator = estimator.best_estimator_
+            else:
+                X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+                estimator = estimator[-1]
+        return estimator.teacher_recall(X, qid=qid, **self._kwargs)
+
+
+def retrieval_scorer(k: int = 10, m: int = 50) -> RetrievalScorer:
+    """Scorer of :meth:`TwoTowerRetriever.teacher_recall`: the teacher's top k in the top m."""
+    return RetrievalScorer(k, m)

@@ -1,0 +1,149 @@
+"""Two towers on id columns: training against PyTorch's EmbeddingBag with AdaGrad, one thread each.
+
+Five id columns on either side, 32 dimensions, steps of 1,024 pairs. The pointwise log-loss, and
+the softmax over the items of the batch. PyTorch is needed for this benchmark alone; its sparse
+gradients, the faster form, are the rival. ``--short`` runs without it and only has to run.
+"""
+
+import argparse
+import warnings
+
+import numpy as np
+from scipy import sparse
+from speed import median_times
+from threadpoolctl import threadpool_limits
+
+from skdistill.catalogue import CatalogueCurriculum, Log
+from skdistill.inputs import Rows
+from skdistill.losses import get_loss
+from skdistill.models import TwoTower
+from skdistill.objective import Objective
+from skdistill.pairs import PairList, Pairs
+from skdistill.queries import Queries
+from skdistill.training import TableCurriculum, TrainingSettings, train
+
+STEP = 1024
+DIMENSIONS = 32
+QUERY_IDS = (100_000, 1000, 100, 50, 20)
+ITEM_IDS = (50_000, 1000, 200, 50, 10)
+
+
+def id_columns(rng, n_rows, sizes):
+    """Values of each id column, numbered through."""
+    first = np.cumsum([0, *sizes[:-1]])
+    return np.stack([rng.integers(0, size, n_rows) for size in sizes], axis=1) + first
+
+
+def one_hot(columns, sizes):
+    n_rows, n_columns = columns.shape
+    starts = (np.arange(n_rows + 1) * n_columns).astype(np.int32)
+    data = np.ones(columns.size, dtype=np.float32)
+    indices = columns.ravel().astype(np.int32)
+    return Rows(sparse.csr_array((data, indices, starts), shape=(n_rows, sum(sizes))))
+
+
+def settings():
+    return TrainingSettings(
+        max_iter=1,
+        batch_size=STEP,
+        max_batch_rows=STEP,
+        optimizer="adagrad",
+        learning_rate_init=0.05,
+        learning_rate="constant",
+        weight_decay=0.0,
+        n_iter_no_change=1,
+        tol=0.0,
+    )
+
+
+class Ours:
+    """An epoch of the package's loop over pairs, each row a query and an item of its own."""
+
+    def __init__(self, queries, items, labels):
+        n_rows = len(labels)
+        self.model = TwoTower(DIMENSIONS, item_bias=False)
+        query_rows, item_rows = one_hot(queries, QUERY_IDS), one_hot(items, ITEM_IDS)
+        widths = query_rows.n_features, item_rows.n_features
+        params = self.model.initialize(widths, np.random.default_rng(0))
+        pairs = PairList(np.arange(n_rows), np.arange(n_rows))
+        inputs = Pairs(query_rows, item_rows, (pairs,))
+        self.optimizer = settings().make_optimizer(self.model, params, inputs)
+        single = Queries.from_sizes(np.ones(n_rows, dtype=np.int64))
+        loss = get_loss("logistic")
+        objective = Objective.mix(single, soft=loss, hard=loss, alpha=0, labels=labels)
+        log = Log(single, np.arange(n_rows), np.arange(n_rows), np.ones(n_rows))
+        softmax = get_loss("listwise")
+        self.curricula = {
+            "pointwise": TableCurriculum(inputs, single, objective, settings()),
+            "softmax in batch": CatalogueCurriculum(
+                *(query_rows, item_rows, n_rows, STEP, np.arange(n_rows)),
+                *(softmax, softmax, 0.0, None, log),
+            ),
+        }
+
+    def epoch(self, name):
+        rng = np.random.default_rng(0)
+        train(self.model, self.optimizer, self.curricula[name], settings(), rng)
+
+
+class PyTorch:
+    """The same by hand: two bags of embeddings, sparse gradients, AdaGrad."""
+
+    def __init__(self, queries, items, labels):
+        import torch
+
+        torch.set_num_threads(1)
+        warnings.filterwarnings("ignore", message="Sparse invariant checks")
+        self.torch = torch
+        self.queries, self.items = torch.from_numpy(queries), torch.from_numpy(items)
+        self.labels = torch.from_numpy(labels.astype(np.float32))
+        self.towers = [
+            torch.nn.EmbeddingBag(sum(sizes), DIMENSIONS, mode="sum", sparse=True)
+            for sizes in (QUERY_IDS, ITEM_IDS)
+        ]
+        parameters = [p for tower in self.towers for p in tower.parameters()]
+        self.optimizer = torch.optim.Adagrad(parameters, lr=0.05)
+
+    def epoch(self, name):
+        torch = self.torch
+        order = torch.randperm(len(self.labels))
+        for start in range(0, len(order), STEP):
+            rows = order[start : start + STEP]
+            left, right = self.towers[0](self.queries[rows]), self.towers[1](self.items[rows])
+            if name == "pointwise":
+                scores = (left * right).sum(dim=1)
+                loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                    scores, self.labels[rows]
+                )
+            else:
+                loss = torch.nn.functional.cross_entropy(left @ right.T, torch.arange(len(rows)))
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true")
+    short = parser.parse_args().short
+    n_rows, repeats = (STEP * 8, 1) if short else (STEP * 40, 7)
+    rng = np.random.default_rng(1)
+    queries, items = id_columns(rng, n_rows, QUERY_IDS), id_columns(rng, n_rows, ITEM_IDS)
+    labels = rng.integers(0, 2, n_rows).astype(float)
+    rivals = {"skdistill": Ours(queries, items, labels)}
+    if not short:
+        rivals["PyTorch"] = PyTorch(queries, items, labels)
+    with threadpool_limits(1):
+        for name in ("pointwise", "softmax in batch"):
+            calls = {
+                rival: lambda runner=runner, name=name: runner.epoch(name)
+                for rival, runner in rivals.items()
+            }
+            times = median_times(calls, repeats)
+            line = ", ".join(f"{who} {n_rows / t / 1e6:.3f}" for who, t in times.items())
+            ratio = f", {times['PyTorch'] / times['skdistill']:.1f} times" if not short else ""
+            print(f"two towers, {name}: {line} M pairs/s{ratio}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Two towers in float64: gradients over lists and grids, dense and CSR; what pairs are taken."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skdistill import inputs as inputs_module
+from skdistill.inputs import RowGradient, Rows
+from skdistill.losses import LOSSES, get_loss
+from skdistill.models import TwoTower
+from skdistill.objective import Objective
+from skdistill.pairs import PairGrid, PairList, Pairs, distinct
+from skdistill.queries import Queries
+from tests.test_losses import central_differences
+
+TOWERS = {
+    "linear": TwoTower(3),
+    "no bias": TwoTower(3, item_bias=False),
+    "mlp": TwoTower(4, (5,), (6, 3)),
+    "cosine": TwoTower(3, (4,), (), item_bias=False, cosine=True),
+}
+BLOCKS = {
+    "list": (PairList(np.array([0, 0, 0, 1, 2, 2, 2]), np.array([4, 0, 0, 2, 4, 1, 3])),),
+    "grid": (PairGrid(),),
+    "part of the grid": (PairGrid(np.array([2, 0]), np.array([3, 1, 0])),),
+    "grid and list": (
+        PairGrid(None, np.array([4, 2])),
+        PairList(np.array([1, 1, 2]), np.array([0, 4, 3])),
+        PairGrid(np.array([1]), None),
+    ),
+}
+
+
+def tables(rng, form):
+    users = rng.standard_normal((3, 4)) * (rng.random((3, 4)) < 0.8)
+    items = rng.standard_normal((5, 6)) * (rng.random((5, 6)) < 0.8)
+    return tuple(Rows(sparse.csr_array(t) if form == "csr" else t) for t in (users, items))
+
+
+def parameters(model, rng):
+    params = model.initialize((4, 6), np.random.default_rng(0))
+    return {
+        name: array.astype(np.float64) + 0.5 * rng.standard_normal(array.shape)
+        for name, array in params.items()
+    }
+
+
+def brute_force(model, params, inputs):
+    """Scores pair by pair, from the definition."""
+    left = model.finish_queries(
+        model.query_tower.forward(
+            {n.removeprefix("query_"): a for n, a in params.items() if n.startswith("query_")},
+            inputs.query_rows,
+        )[0]
+    )[0]
+    right = model.finish_items(
+        model.item_tower.forward(
+            {n.removeprefix("item_"): a for n, a in params.items() if n.startswith("item_")},
+            inputs.item_rows,
+        )[0]
+    )[0]
+    scores = []
+    for block in inputs.blocks:
+        if isinstance(block, PairList):
+            pairs = zip(block.query, block.item, strict=True)
+        else:
+            queries = range(len(left)) if block.query is None else block.query
+            items = range(len(right)) if block.item is None else block.item
+            pairs = [(q, i) for q in queries for i in items]
+        scores += [left[q] @ right[i] for q, i in pairs]
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("form", ["dense", "csr", "wide csr"])
+@pytest.mark.parametrize("block_name", BLOCKS)
+@pytest.mark.parametrize("model_name", TOWERS)
+def test_scores_and_gradient_of_two_towers(model_name, block_name, form, monkeypatch):
+    rng = np.random.default_rng(1)
+    model = TOWERS[model_name]
+    if form == "wide csr":
+        monkeypatch.setattr(inputs_module, "WIDE", 3)
+    inputs = Pairs(*tables(rng, form.removeprefix("wide ")), BLOCKS[block_name])
+    params = parameters(model, rng)
+    scores, cache = model.forward(params, inputs)
+    scale = np.exp(params["log_scale_bias"][0]) if model.cosine else 1
+    assert_allclose(scores, scale * brute_force(model, params, inputs), rtol=1e-10)
+
+    slope = rng.standard_normal(len(scores))
+    grads = model.backward(params, cache, slope)
+    touched = model.row_parameters(inputs)
+    assert (touched == ("query_weights_0", "item_weights_0")) == (form == "wide csr")
+    assert set(grads) == set(params)
+    for name, gradient in grads.items():
+
+        def value(array, name=name):
+            return slope @ model.forward({**params, name: array}, inputs)[0]
+
+        if name in touched:
+            assert isinstance(gradient, RowGradient)
+            full = np.zeros_like(params[name])
+            full[gradient.rows] = gradient.values
+            gradient = full
+        expected = central_differences(value, params[name])
+        assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss_name", LOSSES)
+def test_every_loss_reaches_the_towers(loss_name):
+    """Soft and hard part over a list, through both towers, against finite differences."""
+    rng = np.random.default_rng(2)
+    model = TOWERS["mlp"]
+    queries = Queries.from_sizes([3, 1, 3])
+    inputs = Pairs(*tables(rng, "dense"), BLOCKS["list"])
+    teacher, labels = rng.standard_normal(7), rng.integers(0, 2, 7).astype(float)
+    if loss_name == "logistic":
+        teacher = 1 / (1 + np.exp(-teacher))
+    objective = Objective.mix(
+        queries,
+        soft=get_loss(loss_name),
+        hard=get_loss(loss_name),
+        alpha=0.5,
+        labels=labels,
+        teacher_scores=teacher,
+        dtype=np.float64,
+    )
+    params = parameters(model, rng)
+    rows = np.arange(7)
+
+    def value(array, name):
+        scores, _ = model.forward({**params, name: array}, inputs)
+        return objective.value_and_gradient(scores, rows, queries)[0]
+
+    scores, cache = model.forward(params, inputs)
+    _, slope = objective.value_and_gradient(scores, rows, queries)
+    grads = model.backward(params, cache, slope)
+    for name in ("query_weights_0", "item_weights_1", "item_bias_2"):
+        expected = central_differences(lambda array, name=name: value(array, name), params[name])
+        assert_allclose(grads[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_taking_pairs_keeps_their_scores():
+    rng = np.random.default_rng(3)
+    inputs = Pairs(*tables(rng, "csr"), BLOCKS["list"])
+    model = TOWERS["linear"]
+    params = parameters(model, rng)
+    rows = np.array([4, 5, 6, 3])
+    taken = inputs.take(rows)
+    assert taken.query_rows.n_rows == 2
+    assert taken.item_rows.n_rows == 4
+    assert_allclose(model.forward(params, taken)[0], model.forward(params, inputs)[0][rows])
+
+
+def test_distinct_is_unique():
+    numbers = np.random.default_rng(0).integers(0, 50, 40)
+    found, place = distinct(numbers, 60)
+    assert_array_equal(found, np.unique(numbers))
+    assert_array_equal(found[place], numbers)
