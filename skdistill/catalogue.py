@@ -396,7 +396,8 @@ class CatalogueCurriculum:
         queries = Queries.from_sizes(np.full(len(asking), len(items)))
         cell = logged.segment * len(items) + column
         labels = np.zeros(queries.n_rows, dtype=np.float32)
-        labels[cell] = self.log.label[rows]
+        # Of a pair that was logged twice the better label, whatever the order of the log.
+        np.maximum.at(labels, cell, self.log.label[rows].astype(np.float32))
         shift, weight = correction(self.hard, self._log_rarity[items], Queries.single(len(items)))
         if weight is not None:
             weight = np.tile(weight, len(asking))

@@ -1,0 +1,190 @@
+"""Lists of a catalogue: candidates, corrections, targets, and what a step is worth, by hand."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.special import log_softmax, softmax
+
+from skdistill.catalogue import CatalogueCurriculum, Log, SampledCatalogue, WholeCatalogue
+from skdistill.inputs import Rows
+from skdistill.losses import get_loss
+from skdistill.metrics.retrieval import share_of_top
+from skdistill.models import TwoTower
+from skdistill.queries import Queries
+from skdistill.sampling import CandidateLists, draw_pool, known_in_pool, pick_highest
+from skdistill.spectral import start_from_spectrum
+from skdistill.teachers.pair_scores import BestScores, DenseScores
+
+N_QUERIES, N_ITEMS = 6, 9
+
+
+@pytest.fixture
+def problem():
+    rng = np.random.default_rng(0)
+    model = TwoTower(4)
+    query_rows = Rows(rng.standard_normal((N_QUERIES, 3)).astype(np.float32))
+    item_rows = Rows(rng.standard_normal((N_ITEMS, 5)).astype(np.float32))
+    params = model.initialize((3, 5), rng)
+    scores = rng.standard_normal((N_QUERIES, N_ITEMS)).astype(np.float32)
+    left = model.query_tower.forward(
+        {"weights_0": params["query_weights_0"], "bias_0": params["query_bias_0"]}, query_rows
+    )[0]
+    right = model.item_tower.forward(
+        {"weights_0": params["item_weights_0"], "bias_0": params["item_bias_0"]}, item_rows
+    )[0]
+    student = left @ right[:, :-1].T + right[:, -1]
+    return model, query_rows, item_rows, params, scores, student
+
+
+def steps_of(curriculum, problem):
+    model, _, _, params, _, _ = problem
+    for inputs, evaluate in curriculum.epoch(0, params, np.random.default_rng(1)):
+        yield evaluate(model.forward(params, inputs)[0])
+
+
+def test_whole_catalogue_and_labels_in_one_step_by_hand(problem):
+    """alpha of the teacher's divergence, the rest the labels' softmax over the batch's items."""
+    _, query_rows, item_rows, _, scores, student = problem
+    soft, hard = get_loss("listwise", 2.0), get_loss("listwise")
+    log = Log(
+        Queries.from_sizes([2, 1, 3]),
+        np.array([0, 2, 5]),
+        np.array([1, 4, 4, 0, 1, 8]),
+        np.array([1.0, 1, 1, 0, 2, 1]),
+    )
+    whole = WholeCatalogue(scores, soft)
+    curriculum = CatalogueCurriculum(
+        *(query_rows, item_rows, N_ITEMS, N_QUERIES, np.arange(N_QUERIES)),
+        *(soft, hard, 0.3, whole, log),
+    )
+    ((value, gradient),) = steps_of(curriculum, problem)
+    p = softmax(scores / 2, axis=1)
+    kl = (p * (np.log(p) - log_softmax(student / 2, axis=1))).sum(axis=1) * 4
+    items = np.array([0, 1, 4, 8])
+    counts = np.array([1, 2, 2, 1])
+    logits = student[[0, 2, 5]][:, items] + np.log(6 / counts)
+    target = np.array([[0, 1 / 2, 1 / 2, 0], [0, 0, 1, 0], [0, 3 / 4, 0, 1 / 4]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(target > 0, target * np.log(target), 0)
+    labelled = (terms - target * log_softmax(logits, axis=1)).sum(axis=1)
+    assert value == pytest.approx(0.3 * kl.mean() + 0.7 * labelled.mean(), rel=1e-5)
+    assert len(gradient) == N_QUERIES * N_ITEMS + 3 * 4
+
+
+def test_the_mean_over_batches_is_the_mean_over_queries(problem):
+    _, query_rows, item_rows, _, scores, _ = problem
+    soft = get_loss("listwise")
+    log = Log(Queries.from_sizes([1, 1]), np.array([1, 4]), np.array([3, 3]), np.ones(2))
+
+    def mean(batch_size, alpha):
+        curriculum = CatalogueCurriculum(
+            *(query_rows, item_rows, N_ITEMS, batch_size, np.arange(N_QUERIES)),
+            *(soft, soft, alpha, WholeCatalogue(scores, soft), log),
+        )
+        values = [value for value, _ in steps_of(curriculum, problem)]
+        assert len(values) == curriculum.n_steps
+        return np.mean(values)
+
+    assert mean(2, 1.0) == pytest.approx(mean(6, 1.0), rel=1e-5)
+    # One item alone is certain: labels that share it teach nothing, whatever their batch.
+    assert mean(3, 0.5) == pytest.approx(mean(6, 0.5), rel=1e-5)
+
+
+def test_a_fully_corrected_sample_estimates_the_whole(problem):
+    """Of many draws the partition function's mean is that of the catalogue."""
+    model, query_rows, item_rows, params, scores, student = problem
+    totals = []
+    for seed in range(3000):
+        sampled = SampledCatalogue(
+            *(model, query_rows, item_rows, DenseScores(scores), get_loss("listwise"), 8, 1.0, 10),
+            *((np.array([0]), np.array([2])), np.random.default_rng(seed)),
+        )
+        sampled.begin_epoch(0, params, np.random.default_rng(0))
+        item, queries, _, shift, _ = sampled.lists(np.arange(N_QUERIES))
+        totals.append(queries.sum(np.exp(student[queries.segment, item] + shift)))
+    assert_allclose(np.mean(totals, axis=0), np.exp(student).sum(axis=1), rtol=0.03)
+
+
+def test_lists_grow_by_the_students_highest(problem):
+    model, query_rows, item_rows, params, scores, student = problem
+    sampled = SampledCatalogue(
+        *(model, query_rows, item_rows, DenseScores(scores), get_loss("listwise"), 8, 0.5, 10),
+        *((np.empty(0, int), np.empty(0, int)), np.random.default_rng(0)),
+    )
+    before = sampled.candidates.item.copy()
+    sampled.begin_epoch(1, params, np.random.default_rng(0))
+    for query in range(N_QUERIES):
+        known = before[query][before[query] >= 0]
+        order = [i for i in np.argsort(-student[query]) if i not in known]
+        grown = sampled.candidates.item[query][len(known) : sampled.candidates.count[query]]
+        assert_array_equal(grown, order[: len(grown)])
+        assert len(grown) > 0
+    stored = sampled.candidates
+    filled = stored.item >= 0
+    row = np.nonzero(filled)[0]
+    assert_array_equal(stored.score[filled], scores[row, stored.item[filled]])
+
+
+def test_candidate_lists_keep_to_their_capacity():
+    lists = CandidateLists.empty(3, 4)
+    lists.append(np.array([0, 0, 2]), np.array([5, 6, 7]), np.ones(3), 2.0)
+    lists.append(np.array([0, 0, 0, 1]), np.array([1, 2, 3, 4]), np.zeros(4), np.full(4, 3.0))
+    assert_array_equal(lists.count, [4, 1, 1])
+    assert_array_equal(lists.item[0], [5, 6, 1, 2])
+    queries, item, score, stands_for = lists.flat()
+    assert_array_equal(queries.sizes, [4, 1, 1])
+    assert_array_equal(item, [5, 6, 1, 2, 4, 7])
+    assert_array_equal(stands_for, [2, 2, 3, 3, 3, 2])
+    assert_array_equal(score, [1, 1, 0, 0, 0, 1])
+
+
+def test_known_items_are_not_picked():
+    rng = np.random.default_rng(0)
+    lists = CandidateLists.empty(2, 3)
+    lists.append(np.array([0, 0, 1]), np.array([3, 0, 4]), np.zeros(3), 1.0)
+    pool = draw_pool(6, rng)
+    known = known_in_pool(lists, slice(0, 2), pool, 6)
+    row, column = pick_highest(np.array([[9, 1, 2, 8, 3, 0.0], [9, 1, 2, 8, 30, 0]]), known, 2)
+    assert [set(column[row == r]) for r in (0, 1)] == [{2, 4}, {0, 3}]
+    row, column = pick_highest(rng.random((2, 6)), known, 100)
+    assert_array_equal(np.bincount(row), [4, 5])
+
+
+def test_a_large_pool_is_a_sample(monkeypatch):
+    monkeypatch.setattr("skdistill.sampling.POOL", 10)
+    pool = draw_pool(1000, np.random.default_rng(0))
+    assert len(np.unique(pool)) == 10
+
+
+def test_best_scores_count_the_rest_as_their_least():
+    stored = sparse.csr_array(np.array([[0, -3.0, -1], [0, 0, 0], [5, 0, 2]]))
+    scores = BestScores(stored)
+    query, item = np.divmod(np.arange(9), 3)
+    expected = [[-3, -3, -1], [0, 0, 0], [5, 2, 2]]
+    assert_allclose(scores(query, item).reshape(3, 3), expected)
+
+
+@pytest.mark.parametrize("hidden", [(), (200,)])
+def test_start_from_the_spectrum_gives_the_scores_of_low_rank(hidden):
+    """Rank 3 and an item bias, in id columns: the start is the teacher already."""
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((40, 3)) @ rng.standard_normal((3, 60)) + rng.standard_normal(60)
+    model = TwoTower(4, hidden, hidden)
+    rows = [Rows(sparse.eye_array(n, format="csr", dtype=np.float32)) for n in (40, 60)]
+    params = model.initialize((40, 60), rng)
+    start_from_spectrum(model, params, *rows, scores.astype(np.float32), 0)
+    from skdistill.pairs import PairGrid, Pairs
+
+    student = model.forward(params, Pairs(*rows, (PairGrid(),)))[0].reshape(40, 60)
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    student -= student.mean(axis=1, keepdims=True)
+    assert np.corrcoef(student.ravel(), centred.ravel())[0, 1] > 0.99
+
+
+def test_share_of_top_is_pessimistic_about_ties():
+    teacher = np.array([[3.0, 2, 1, 0]])
+    assert share_of_top(teacher, np.zeros((1, 4)), 2, 2)[0] == 0
+    assert share_of_top(teacher, np.array([[1.0, 1, 1, 0]]), 2, 2)[0] == 0.5
+    assert share_of_top(teacher, np.array([[0.0, 3, 2, 1]]), 2, 3)[0] == 0.5
+    assert share_of_top(teacher, teacher, 2, 2)[0] == 1
