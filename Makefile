@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # Small products gain nothing from more BLAS threads, and processes share the cores better.
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: demo test lint bench bench-short docs clean
+.PHONY: demo test lint bench bench-rivals docs clean
 
 $(VENV)/demo: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -26,6 +26,7 @@ $(VENV)/docs: setup.cfg pyproject.toml
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/plot_distillation.py --out out
+	$(BIN)/python examples/plot_retrieval.py --out out
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -35,10 +36,20 @@ lint: $(VENV)/dev
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 	$(BIN)/python benchmarks/speed.py --short
+	$(BIN)/python benchmarks/towers.py --short
+	$(BIN)/python benchmarks/index.py --short
+	$(BIN)/python benchmarks/million.py --short
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/million.py
+
+# These two have rivals that nothing else needs: PyTorch, FAISS, implicit.
+bench-rivals: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet torch faiss-cpu implicit
+	$(BIN)/python benchmarks/towers.py
+	$(BIN)/python benchmarks/index.py
 
 docs: $(VENV)/docs
 	$(BIN)/sphinx-build -q -W docs docs/_build

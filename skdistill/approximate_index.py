@@ -1,7 +1,8 @@
 """Other libraries' indexes behind the face of ``ExactIndex``: one small adapter each.
 
-They come with the extra ``ann`` and are imported when one is made. An index keeps positions; ids,
-exclusion and masks are ours, so that with settings of recall 1 the same comes out as exactly.
+They come with the extras ``ann`` and ``hnswlib`` and are imported when one is made. An index keeps
+positions; ids, exclusion and masks are ours, so that with settings of recall 1 the same comes out
+as exactly.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class ApproximateIndex:
     """Base of the adapters: a subclass builds a library's index and asks it for neighbours."""
 
     module = ""
+    extra = "ann"
 
     def __init__(self, embeddings: ArrayLike, ids: ArrayLike | None = None, **options: Any) -> None:
         # Checks and keeps both; its search is not used.
@@ -28,8 +30,8 @@ class ApproximateIndex:
             self._library = importlib.import_module(self.module)
         except ImportError as error:
             raise ImportError(
-                f"{type(self).__name__} needs {self.module}, which comes with the extra ann: "
-                'pip install "skdistill[ann]".'
+                f"{type(self).__name__} needs {self.module}, which comes with the extra "
+                f'{self.extra}: pip install "skdistill[{self.extra}]".'
             ) from error
         self._index = self._build(self._exact.embeddings, **options)
 
@@ -138,6 +140,8 @@ class UsearchIndex(ApproximateIndex):
     connectivity, expansion_add, expansion_search : int, default=16, 128, 64
     dtype : str, default="f32"
         How it stores them: "f32", "f16" or "i8".
+    exact : bool, default=False
+        Look at every item; else its graph may miss neighbours by inner product at any expansion.
     """
 
     module = "usearch.index"
@@ -149,6 +153,7 @@ class UsearchIndex(ApproximateIndex):
         expansion_add: int = 128,
         expansion_search: int = 64,
         dtype: str = "f32",
+        exact: bool = False,
     ) -> Any:
         index = self._library.Index(
             ndim=embeddings.shape[1],
@@ -159,12 +164,13 @@ class UsearchIndex(ApproximateIndex):
             expansion_search=expansion_search,
         )
         index.add(np.arange(len(embeddings)), embeddings)
+        self._is_exact = exact
         return index
 
     def _nearest(
         self, queries: NDArray[np.float32], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        matches = self._index.search(queries, k)
+        matches = self._index.search(queries, k, exact=self._is_exact)
         # A single query comes back without its axis.
         keys = np.asarray(matches.keys).reshape(len(queries), -1)
         distances = np.asarray(matches.distances).reshape(len(queries), -1)
@@ -190,6 +196,7 @@ class HnswlibIndex(ApproximateIndex):
     """
 
     module = "hnswlib"
+    extra = "hnswlib"  # on its own: there are no wheels, it is compiled
 
     def _build(
         self,

@@ -98,7 +98,7 @@ class Towers(RankingEstimator):
         ids : array-like of shape (n_items,), optional
             What to return for each item, of any type; its position by default.
         engine : {"exact", "faiss", "usearch", "hnswlib"}, default="exact"
-            The others are approximate and come with the extra ``ann``.
+            The others are approximate and come with the extras ``ann`` and ``hnswlib``.
         **options
             Of the engine, see :mod:`skdistill.approximate_index`.
 

@@ -1,0 +1,78 @@
+"""Other libraries' indexes give what the exact one gives, at settings that miss nothing."""
+
+import importlib.util
+import pickle
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skdistill.approximate_index import ENGINES, FaissIndex, make_index
+from skdistill.index import ExactIndex
+
+# Settings of recall 1 for a few hundred items.
+OPTIONS = {
+    "faiss": {"factory": "Flat"},
+    "usearch": {"exact": True},
+    "hnswlib": {"ef": 400, "ef_construction": 400},
+}
+MODULES = {"faiss": "faiss", "usearch": "usearch", "hnswlib": "hnswlib"}
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    rng = np.random.default_rng(0)
+    return (
+        rng.standard_normal((300, 16)).astype(np.float32),
+        rng.standard_normal((25, 16)).astype(np.float32),
+    )
+
+
+@pytest.fixture(params=OPTIONS)
+def engine(request):
+    if importlib.util.find_spec(MODULES[request.param]) is None:
+        pytest.skip(f"{request.param} is not installed (extra ann)")
+    return request.param
+
+
+def test_same_ids_as_exactly(engine, vectors):
+    items, queries = vectors
+    names = np.array([f"item {i}" for i in range(300)])
+    exact = ExactIndex(items, names)
+    index = make_index(engine, items, names, **OPTIONS[engine])
+    seen = sparse.random_array((25, 300), density=0.2, rng=np.random.default_rng(1), format="csr")
+    mask = np.arange(300) % 3 > 0
+    for filters in ({}, {"exclude": seen}, {"mask": mask}, {"exclude": seen, "mask": mask}):
+        expected, expected_scores = exact.search(queries, 10, **filters)
+        ids, scores = index.search(queries, 10, **filters)
+        assert_array_equal(ids, expected)
+        assert_allclose(scores, expected_scores, rtol=1e-4, atol=1e-5)
+    one, _ = index.search(queries[:1], 3)
+    assert_array_equal(one, exact.search(queries[:1], 3)[0])
+
+
+def test_fewer_items_than_asked_for(engine, vectors):
+    items, queries = vectors
+    mask = np.arange(300) < 4
+    ids, scores = make_index(engine, items, **OPTIONS[engine]).search(queries, 6, mask=mask)
+    assert (ids[:, 4:] == -1).all()
+    assert (scores[:, 4:] == -np.inf).all()
+    assert_array_equal(np.sort(ids[:, :4], axis=1), np.tile(np.arange(4), (25, 1)))
+
+
+def test_survives_a_pickle(engine, vectors):
+    items, queries = vectors
+    index = make_index(engine, items, np.arange(300) * 2, **OPTIONS[engine])
+    again = pickle.loads(pickle.dumps(index))
+    assert_array_equal(again.search(queries, 5)[0], index.search(queries, 5)[0])
+
+
+def test_a_missing_library_names_the_extra(vectors, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ImportError, match=r'extra ann: pip install "skdistill\[ann\]"'):
+        FaissIndex(vectors[0])
+    with pytest.raises(ValueError, match="engine must be one of"):
+        make_index("quick", vectors[0])
+    assert set(ENGINES) == {"exact", *OPTIONS}
