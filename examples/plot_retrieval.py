@@ -62,7 +62,7 @@ def matrix_of(ratings, shape):
 
 
 def draw_log(labels, seen, n_negatives, seed):
-    """The labelled pairs, and for each user films drawn uniformly from the rest of the catalogue."""
+    """The labelled pairs, and for each user films drawn uniformly from the rest."""
     rng = np.random.default_rng(seed)
     known = (labels + seen).toarray() > 0
     user, item = labels.nonzero()

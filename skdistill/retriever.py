@@ -87,8 +87,8 @@ class TwoTowerRetriever(Towers):
         Divides the teacher's and the towers' scores in ``loss``.
     n_candidates : int, optional
         Teacher scores a query of the catalogue costs in all: logged items, uniform draws, then
-        those the towers themselves rank highest (12 bytes each). None: the whole catalogue, 8
-        bytes a pair.
+        those the towers themselves rank highest (12 bytes each). None: the whole catalogue, 12
+        bytes a pair at the start, then 4.
     draw_correction : float, default=0.5
         How far the probability of the uniform draws is corrected for: 1 makes a sampled list
         estimate the whole catalogue's loss without bias, but a draw that stands for a hundred
