@@ -96,12 +96,14 @@ def fit_teacher(features, log, seed, n_estimators):
     )
 
 
-def score_catalogue(teacher, features, askers, n_items):
+def score_catalogue(teacher, features, askers, n_items, block=100):
     """The teacher's score of every film for every user who has labels."""
-    everything = np.arange(n_items)
-    return np.array(
-        [teacher.predict(features(np.full(n_items, user), everything)) for user in askers]
-    )
+    scores = np.empty((len(askers), n_items), dtype=np.float32)
+    for start in range(0, len(askers), block):
+        users = askers[start : start + block]
+        rows = features(np.repeat(users, n_items), np.tile(np.arange(n_items), len(users)))
+        scores[start : start + block] = teacher.predict(rows).reshape(len(users), n_items)
+    return scores
 
 
 def fit_towers(users, items, log, scores, seed, **parameters):

@@ -25,6 +25,7 @@ from skdistill.sampling import (
     first_of_each,
     known_in_pool,
     pick_highest,
+    pick_uniformly,
 )
 from skdistill.training import Evaluate
 
@@ -186,14 +187,13 @@ class SampledCatalogue:
             rows = slice(start, start + QUERY_CHUNK)
             if len(pool) < n_items:
                 pool, right = draw_pool(n_items, rng), None
-            known = known_in_pool(self.candidates, rows, pool, n_items)
+            known = known_in_pool(self.candidates, rows, pool)
             if params is None:
-                values = rng.random(known.shape, dtype=np.float32)
+                row, column = pick_uniformly(known, n, rng)
             else:
                 if right is None:
                     right = self._embed_items(params, pool)
-                values = self._embed_queries(params, rows) @ right.T
-            row, column = pick_highest(values, known, n)
+                row, column = pick_highest(self._embed_queries(params, rows), right, known, n)
             query, item = row + start, pool[column]
             stands_for: Array | float = n_items / len(pool)
             if params is None:

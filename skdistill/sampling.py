@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from skdistill.index import ExactIndex
 from skdistill.protocols import Array
 from skdistill.queries import Queries
 
@@ -80,34 +83,37 @@ def draw_pool(n_items: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.sort(rng.choice(n_items, size=POOL, replace=False, shuffle=False))
 
 
-def known_in_pool(
-    lists: CandidateLists, queries: slice, pool: NDArray[np.int64], n_items: int
-) -> NDArray[np.bool_]:
-    """Which items of the pool are in the queries' lists, shape (n_queries, len(pool))."""
-    place = np.full(n_items + 1, -1, dtype=np.int64)  # the last one serves the empty places
-    place[pool] = np.arange(len(pool))
-    at = place[lists.item[queries]]
-    known = np.zeros((len(at), len(pool)), dtype=bool)
-    row, column = np.nonzero(at >= 0)
-    known[row, at[row, column]] = True
-    return known
+def known_in_pool(lists: CandidateLists, queries: slice, pool: NDArray[np.int64]) -> Any:
+    """Which items of the pool are in the queries' lists: CSR of shape (n_queries, len(pool))."""
+    items = lists.item[queries]
+    place = np.minimum(np.searchsorted(pool, items), len(pool) - 1)
+    row, column = np.nonzero(pool[place] == items)
+    place = place[row, column]
+    shape = (len(items), len(pool))
+    return sparse.csr_array((np.ones(len(row), dtype=np.float32), (row, place)), shape=shape)
+
+
+def pick_uniformly(
+    known: Any, n: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of n columns of each row that are not known yet, without replacement."""
+    keys = rng.random(known.shape, dtype=np.float32)
+    row, column = known.nonzero()
+    keys[row, column] = 2.0
+    n = min(n, known.shape[1])
+    column = np.argpartition(keys, n - 1, axis=1)[:, :n].ravel()
+    row = np.repeat(np.arange(len(keys)), n)
+    fresh = keys[row, column] < 1
+    return row[fresh], column[fresh]
 
 
 def pick_highest(
-    values: Array, known: NDArray[np.bool_], n: int
+    left: Array, right: Array, known: Any, n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and column of the n largest values of each row that are not known yet, row by row.
-
-    Over the student's scores these are its hard negatives; over random numbers, a uniform draw
-    without replacement.
-    """
-    values = np.where(known, -np.inf, values)
-    n = min(n, values.shape[1])
-    column = np.argpartition(values, values.shape[1] - n, axis=1)[:, values.shape[1] - n :]
-    row = np.repeat(np.arange(len(values)), n)
-    column = column.ravel()
-    fresh = values[row, column] > -np.inf
-    return row[fresh], column[fresh]
+    """Row and column of the n largest products of each row that are not known yet."""
+    column, _ = ExactIndex(right).search(left, min(n, len(right)), exclude=known)
+    row, place = np.nonzero(column >= 0)
+    return row, column[row, place]
 
 
 def first_of_each(queries: Queries, order: Array, n: int) -> NDArray[np.int64]:

@@ -12,7 +12,13 @@ from skdistill.losses import get_loss
 from skdistill.metrics.retrieval import share_of_top
 from skdistill.models import TwoTower
 from skdistill.queries import Queries
-from skdistill.sampling import CandidateLists, draw_pool, known_in_pool, pick_highest
+from skdistill.sampling import (
+    CandidateLists,
+    draw_pool,
+    known_in_pool,
+    pick_highest,
+    pick_uniformly,
+)
 from skdistill.spectral import start_from_spectrum
 from skdistill.teachers.pair_scores import BestScores, DenseScores
 
@@ -144,11 +150,18 @@ def test_known_items_are_not_picked():
     lists = CandidateLists.empty(2, 3)
     lists.append(np.array([0, 0, 1]), np.array([3, 0, 4]), np.zeros(3), 1.0)
     pool = draw_pool(6, rng)
-    known = known_in_pool(lists, slice(0, 2), pool, 6)
-    row, column = pick_highest(np.array([[9, 1, 2, 8, 3, 0.0], [9, 1, 2, 8, 30, 0]]), known, 2)
-    assert [set(column[row == r]) for r in (0, 1)] == [{2, 4}, {0, 3}]
-    row, column = pick_highest(rng.random((2, 6)), known, 100)
+    known = known_in_pool(lists, slice(0, 2), pool)
+    assert_array_equal(known.toarray(), [[1, 0, 0, 1, 0, 0], [0, 0, 0, 0, 1, 0]])
+    values = np.array([[9, 1, 2, 8, 3, 0.0], [9, 1, 2, 8, 30, 0]], dtype=np.float32)
+    row, column = pick_highest(values, np.eye(6, dtype=np.float32), known, 2)
+    assert [list(column[row == r]) for r in (0, 1)] == [[4, 2], [0, 3]]
+    row, column = pick_highest(values, np.eye(6, dtype=np.float32), known, 100)
     assert_array_equal(np.bincount(row), [4, 5])
+    row, column = pick_uniformly(known, 100, rng)
+    assert_array_equal(np.bincount(row), [4, 5])
+    row, column = pick_uniformly(known, 2, rng)
+    assert_array_equal(np.bincount(row), [2, 2])
+    assert not known.toarray()[row, column].any()
 
 
 def test_a_large_pool_is_a_sample(monkeypatch):

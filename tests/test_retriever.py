@@ -83,7 +83,7 @@ def frame_of(data, library="pandas"):
 
 SOURCES = {
     "whole catalogue": ({}, 0.99),
-    "sampled catalogue": ({"n_candidates": 120}, 0.9),
+    "sampled catalogue": ({"n_candidates": 120}, 0.85),
     "with labels": ({"alpha": 0.5}, 0.7),
     "labels alone": ({"alpha": 0.0, "max_iter": 30}, 0.5),
     "cosine": ({"similarity": "cosine"}, 0.85),
