@@ -48,11 +48,21 @@ class Scorer:
     def _precise(self) -> Parameters:
         return {name: array.astype(np.float64) for name, array in self.folded.items()}
 
-    def __call__(self, X: Any) -> NDArray[np.float32]:
-        """Scores of float32 rows, C-contiguous or CSR: shape (n_rows,) or (n_rows, n_outputs)."""
+    def __call__(self, X: Any, ensure_finite: bool = False) -> NDArray[np.float32]:
+        """Scores of float32 rows, C-contiguous or CSR: shape (n_rows,) or (n_rows, n_outputs).
+
+        With ``ensure_finite`` each block of a dense table is looked at while it is in cache.
+
+        Raises
+        ------
+        NotFiniteError
+            Only with ``ensure_finite``: for NaN, infinities and sums that overflow.
+        """
         n_rows = X.shape[0]
         widths = self.model.buffer_widths
         if n_rows <= SHORT and not sparse.issparse(X):
+            if ensure_finite:
+                _refuse_infinite(X)
             squashed = self.scaler.squash(X).astype(np.float64)
             buffers = [np.empty((n_rows, width)) for width in widths]
             return self.model.score(self._precise, squashed, buffers).astype(np.float32)
@@ -62,6 +72,8 @@ class Scorer:
         outputs = None
         for start in range(0, n_rows, BLOCK):
             block = X[start : start + BLOCK]
+            if ensure_finite:
+                _refuse_infinite(block)
             block = self.scaler.squash(block, squashed[: block.shape[0]])
             scores = self.model.score(self.folded, block, buffers)
             if outputs is None:
@@ -69,6 +81,16 @@ class Scorer:
             outputs[start : start + BLOCK] = scores
         assert outputs is not None  # a table without rows is refused at the public face
         return outputs
+
+
+class NotFiniteError(ValueError):
+    """A table holds NaN, an infinity, or numbers whose sum overflows."""
+
+
+def _refuse_infinite(block: NDArray[np.float32]) -> None:
+    # Any NaN or infinity makes the sum one.
+    if not np.isfinite(block.sum()):
+        raise NotFiniteError
 
 
 class _Scratch(threading.local):

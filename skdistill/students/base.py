@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -28,7 +29,7 @@ from skdistill.ranking_estimator import (
     check_sample_weight,
 )
 from skdistill.scaling import ColumnScaler
-from skdistill.scoring import Scorer
+from skdistill.scoring import NotFiniteError, Scorer
 from skdistill.training import (
     SETTINGS_CONSTRAINTS,
     TableCurriculum,
@@ -321,6 +322,10 @@ class BaseStudent(RankingEstimator):
         ndarray of shape (n_rows,), float32
         """
         check_is_fitted(self)
+        if self._is_ready(X):
+            # What is wrong with the table, if anything, the slower checks tell.
+            with suppress(NotFiniteError):
+                return self._scorer(X, ensure_finite=True)
         return self._scorer(self._read_table(X, reset=False))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -335,8 +340,6 @@ class BaseStudent(RankingEstimator):
 
     def _read_table(self, X: Any, reset: bool) -> Any:
         """The columns that are features, as finite float32: C-contiguous or CSR."""
-        if not reset and self._is_ready(X):
-            return X
         as_numbers = {"accept_sparse": "csr", "dtype": np.float32, "order": "C"}
         if self.query_column is None:
             return validate_data(self, X, reset=reset, **as_numbers)
@@ -350,7 +353,10 @@ class BaseStudent(RankingEstimator):
         self.params_ = self._model().initialize(lesson.X.shape[1], rng)
 
     def _is_ready(self, X: Any) -> bool:
-        """Whether X needs no conversion, by checks that cost a tenth of scikit-learn's."""
+        """Whether X needs no conversion, by checks that cost a tenth of scikit-learn's.
+
+        That it is finite is left to the scorer, which has the rows in cache.
+        """
         return (
             type(X) is np.ndarray
             and X.dtype == np.float32
@@ -360,8 +366,6 @@ class BaseStudent(RankingEstimator):
             and X.flags.c_contiguous
             and self.query_column is None
             and not hasattr(self, "feature_names_in_")
-            # Any NaN or infinity makes the sum one; an overflow only leads to the slower check.
-            and bool(np.isfinite(X.sum()))
         )
 
     def _read_lesson(
