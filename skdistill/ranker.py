@@ -12,7 +12,12 @@ from sklearn.base import clone
 from sklearn.callback import AutoPropagatedCallback, FitCallback, with_callbacks
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state, get_tags
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
+from sklearn.utils.validation import (
+    check_is_fitted,
+    check_memory,
+    has_fit_parameter,
+    validate_data,
+)
 
 from skdistill.columns import (
     as_table,
@@ -23,7 +28,7 @@ from skdistill.columns import (
     without_query_column,
 )
 from skdistill.protocols import Loss
-from skdistill.queries import sort_by_query
+from skdistill.queries import Queries, sort_by_query
 from skdistill.ranking_estimator import (
     RankingEstimator,
     check_finite,
@@ -31,7 +36,7 @@ from skdistill.ranking_estimator import (
     check_sample_weight,
 )
 from skdistill.students import MLPRanker
-from skdistill.teachers import fresh_copy, is_fitted_for_good, label
+from skdistill.teachers import Labels, fresh_copy, is_fitted_for_good, label
 
 OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
 
@@ -62,6 +67,9 @@ class DistilledRanker(RankingEstimator):
         Names, positions, slices, masks or callables; all columns by default. The teacher may see
         privileged columns that are not known, or too dear, at serving time (Xu et al., "Privileged
         Features Distillation at Taobao Recommendations", KDD 2020).
+    memory : str, path or joblib.Memory, optional
+        Cache of the teacher's scores: a grid over the student's parameters then fits each fold's
+        teacher once. With ``teacher_cv`` or a teacher that draws, set ``random_state`` too.
     keep_teacher : bool, default=True
         Keep the fitted teacher as ``teacher_``. Without it files are small, and with
         ``teacher_cv`` one fit is saved.
@@ -106,6 +114,7 @@ class DistilledRanker(RankingEstimator):
         teacher_cv: Any = None,
         teacher_columns: Any = None,
         student_columns: Any = None,
+        memory: Any = None,
         keep_teacher: bool = True,
         query_column: str | int | None = None,
         random_state: Any = None,
@@ -119,6 +128,7 @@ class DistilledRanker(RankingEstimator):
         self.teacher_cv = teacher_cv
         self.teacher_columns = teacher_columns
         self.student_columns = student_columns
+        self.memory = memory
         self.keep_teacher = keep_teacher
         self.query_column = query_column
         self.random_state = random_state
@@ -204,15 +214,15 @@ class DistilledRanker(RankingEstimator):
             teacher = self.teacher
             if self.random_state is not None:
                 teacher = _seeded(teacher, seeds[1])
-            labelled = label(
+            labelled = check_memory(self.memory).cache(_label)(
                 teacher,
                 _select(table, seen_by_teacher),
                 labels,
-                queries,
+                queries.offsets,
                 sample_weight=weight,
                 cv=self.teacher_cv,
                 keep_teacher=self.keep_teacher,
-                random_state=int(seeds[2]),
+                random_state=None if self.teacher_cv is None else int(seeds[2]),
             )
             teacher_scores = labelled.scores
             self.teacher_ = labelled.teacher if self.keep_teacher else None
@@ -339,6 +349,11 @@ def _only(context: Any, callback: Any) -> Any:
     narrow._callbacks = [callback]
     narrow._propagated_callbacks = []
     return narrow
+
+
+def _label(teacher: Any, X: Any, y: Any, offsets: NDArray[np.int64], **options: Any) -> Labels:
+    # Of plain arrays, which hash alike in every process; Queries remember what they computed.
+    return label(teacher, X, y, Queries(offsets), **options)
 
 
 def _fit_student(student: Any, X: Any, y: Any, **metadata: Any) -> Any:

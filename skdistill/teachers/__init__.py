@@ -1,6 +1,8 @@
 """Teachers: how any estimator is fitted with queries and asked for scores."""
 
+from skdistill.teachers.ensembles import MLPEnsembleRanker, RankEnsemble
 from skdistill.teachers.labelling import (
+    Labels,
     fit_on_labelled,
     fit_teacher,
     fresh_copy,
@@ -15,7 +17,10 @@ from skdistill.teachers.pair_scores import (
 )
 
 __all__ = [
+    "Labels",
+    "MLPEnsembleRanker",
     "PairScores",
+    "RankEnsemble",
     "check_pair_scores",
     "fit_on_labelled",
     "fit_teacher",

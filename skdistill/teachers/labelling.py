@@ -8,6 +8,7 @@ CatBoost ``group_id``) and on where scores come from (``predict``, ``predict_pro
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +83,7 @@ def label(
         )
     if cv is None:
         fitted = fit_on_labelled(teacher, X, y, queries, sample_weight)
-        return Labels(score_rows(fitted, X), fitted)
+        return Labels(score_rows(fitted, X, queries), fitted)
     n_rows = queries.n_rows
     known = _labelled_rows(teacher, y, n_rows)
     assert y is not None  # some rows are labelled
@@ -91,13 +92,17 @@ def label(
         chosen = np.zeros(n_rows, dtype=bool)
         chosen[train] = True
         fold = fit_teacher(teacher, X, y, queries, chosen, sample_weight)
-        scores[test] = score_rows(fold, take_rows(X, test))
+        chosen = np.zeros(n_rows, dtype=bool)
+        chosen[test] = True
+        rows = np.flatnonzero(chosen)
+        scores[rows] = score_rows(fold, take_rows(X, rows), queries.subset(chosen))
     fitted = None
     unscored = np.isnan(scores)
     if keep_teacher or unscored.any():
         fitted = fit_teacher(teacher, X, y, queries, known, sample_weight)
     if unscored.any():
-        scores[unscored] = score_rows(fitted, take_rows(X, np.flatnonzero(unscored)))
+        rest = take_rows(X, np.flatnonzero(unscored))
+        scores[unscored] = score_rows(fitted, rest, queries.subset(unscored))
     return Labels(scores, fitted)
 
 
@@ -210,11 +215,12 @@ def _fit_arguments(
     return arguments
 
 
-def score_rows(teacher: Any, X: Any) -> NDArray[np.float64]:
+def score_rows(teacher: Any, X: Any, queries: Queries | None = None) -> NDArray[np.float64]:
     """Scores of rows by a fitted teacher, in blocks of bounded memory.
 
     Classifiers give the probability of their second class, or with more classes, which must then
-    be numbers, the expected one; without ``predict_proba``, their decision function.
+    be numbers, the expected one; without ``predict_proba``, their decision function. A teacher
+    whose ``predict`` takes ``qid``, such as an ensemble, is told the queries where they are known.
 
     Returns
     -------
@@ -226,7 +232,9 @@ def score_rows(teacher: Any, X: Any) -> NDArray[np.float64]:
         When there is not one finite score a row.
     """
     n_rows = X.shape[0]
-    if n_rows <= BLOCK:
+    if queries is not None and _predicts_by_query(teacher):
+        scores = np.asarray(teacher.predict(X, qid=queries.segment), dtype=np.float64)
+    elif n_rows <= BLOCK:
         scores = _score_block(teacher, X)
     else:
         scores = np.concatenate(
@@ -255,6 +263,12 @@ def check_scores(scores: NDArray[np.float64], n_rows: int, name: str) -> None:
         raise ValueError(
             f"{name} must give finite scores: row {row} (sorted by query) got {scores[row]}."
         )
+
+
+def _predicts_by_query(teacher: Any) -> bool:
+    inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
+    predict = getattr(inner, "predict", None)
+    return predict is not None and "qid" in inspect.signature(predict).parameters
 
 
 def _score_block(teacher: Any, X: Any) -> NDArray[np.float64]:
