@@ -36,7 +36,15 @@ from skdistill.ranking_estimator import (
     check_sample_weight,
 )
 from skdistill.students import MLPRanker
-from skdistill.teachers import Labels, fresh_copy, is_fitted_for_good, label
+from skdistill.teachers import (
+    Labels,
+    draw_rows,
+    fresh_copy,
+    is_fitted_for_good,
+    label,
+    score_rows,
+    split_thresholds,
+)
 
 OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
 
@@ -67,6 +75,10 @@ class DistilledRanker(RankingEstimator):
         Names, positions, slices, masks or callables; all columns by default. The teacher may see
         privileged columns that are not known, or too dear, at serving time (Xu et al., "Privileged
         Features Distillation at Taobao Recommendations", KDD 2020).
+    augment : float, default=0.0
+        Share of each step's rows that is synthetic, drawn from between the thresholds of a tree
+        teacher (LightGBM, XGBoost, HistGradientBoosting) and labelled by it; compared by squared
+        error. Needs dense numeric columns.
     memory : str, path or joblib.Memory, optional
         Cache of the teacher's scores: a grid over the student's parameters then fits each fold's
         teacher once. With ``teacher_cv`` or a teacher that draws, set ``random_state`` too.
@@ -114,6 +126,7 @@ class DistilledRanker(RankingEstimator):
         teacher_cv: Any = None,
         teacher_columns: Any = None,
         student_columns: Any = None,
+        augment: float = 0.0,
         memory: Any = None,
         keep_teacher: bool = True,
         query_column: str | int | None = None,
@@ -128,6 +141,7 @@ class DistilledRanker(RankingEstimator):
         self.teacher_cv = teacher_cv
         self.teacher_columns = teacher_columns
         self.student_columns = student_columns
+        self.augment = augment
         self.memory = memory
         self.keep_teacher = keep_teacher
         self.query_column = query_column
@@ -173,10 +187,11 @@ class DistilledRanker(RankingEstimator):
         X = as_table(X)
         validate_data(self, X, reset=True, skip_check_array=True)
         n_rows = X.shape[0]
-        if y is None and teacher_scores is None:
+        taught = self.teacher is not None and is_fitted_for_good(self.teacher)
+        if y is None and teacher_scores is None and not taught:
             raise ValueError(
-                "DistilledRanker requires y to be passed, but the target y is None, and there are "
-                "no teacher_scores either."
+                "DistilledRanker requires y to be passed, but the target y is None, and there is "
+                "neither a fitted teacher nor teacher_scores."
             )
         ids = self._ids_for_fit(X, qid, n_rows)
         self.fitted_with_qid_ = ids is not None
@@ -201,7 +216,7 @@ class DistilledRanker(RankingEstimator):
             teacher_scores = None if teacher_scores is None else teacher_scores[order]
 
         # Each step gets a seed of its own, so that a change to one leaves the others alone.
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=3)
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=4)
         student = self._fresh_student(seeds[0])
         n_tasks = 1 + (teacher_scores is None and self.alpha > 0)
         context = self._init_callback_context(max_subtasks=n_tasks)
@@ -221,12 +236,17 @@ class DistilledRanker(RankingEstimator):
                 queries.offsets,
                 sample_weight=weight,
                 cv=self.teacher_cv,
-                keep_teacher=self.keep_teacher,
+                keep_teacher=self.keep_teacher or self.augment > 0,
                 random_state=None if self.teacher_cv is None else int(seeds[2]),
             )
             teacher_scores = labelled.scores
-            self.teacher_ = labelled.teacher if self.keep_teacher else None
+            self.teacher_ = labelled.teacher
             task.call_on_fit_task_end(estimator=self, **seen)
+        synthetic = None
+        if self.augment:
+            synthetic = self._synthesize(table, seen_by_teacher, seen_by_student, int(seeds[3]))
+        if not self.keep_teacher:
+            self.teacher_ = None
         task = context.subcontext(task_name="fit-student")
         last = student[-1] if isinstance(student, Pipeline) else student
         students_own = getattr(last, "_skl_callbacks", [])
@@ -241,6 +261,7 @@ class DistilledRanker(RankingEstimator):
                 qid=queries.segment,
                 sample_weight=weight,
                 teacher_scores=teacher_scores,
+                synthetic=synthetic,
             )
         last.set_callbacks(*students_own)
         # The student was told of segments; that the user named none is the user's to know.
@@ -281,6 +302,28 @@ class DistilledRanker(RankingEstimator):
         """
         check_is_fitted(self, "student_")
         return self.student_
+
+    def _synthesize(
+        self,
+        table: Any,
+        seen_by_teacher: list[int] | None,
+        seen_by_student: list[int] | None,
+        seed: int,
+    ) -> tuple[Any, NDArray[np.float64], float]:
+        """As many synthetic rows as two epochs use, as the student sees them, and their scores."""
+        if not 0 < self.augment < 1:
+            raise ValueError(f"augment must be a share from 0 to below 1, got {self.augment}.")
+        if self.teacher_ is None:
+            raise ValueError(
+                f"augment={self.augment} asks the teacher about synthetic rows, but only "
+                "teacher_scores were given, or alpha is 0."
+            )
+        positions = list(range(table.shape[1])) if seen_by_teacher is None else seen_by_teacher
+        thresholds = split_thresholds(self.teacher_, len(positions))
+        n_rows = round(2 * self.augment / (1 - self.augment) * table.shape[0]) + 1
+        rows = draw_rows(table, thresholds, positions, n_rows, np.random.default_rng(seed))
+        scores = score_rows(self.teacher_, _select(rows, seen_by_teacher))
+        return _select(rows, seen_by_student), scores, self.augment
 
     def _fresh_student(self, seed: int) -> Any:
         student = MLPRanker() if self.student is None else clone(self.student)
@@ -363,6 +406,9 @@ def _fit_student(student: Any, X: Any, y: Any, **metadata: Any) -> Any:
     head = student[:-1]
     if len(head):
         X = head.fit_transform(X, y)
+        if metadata["synthetic"] is not None:
+            rows, *rest = metadata["synthetic"]
+            metadata["synthetic"] = (head.transform(rows), *rest)
     student.steps = [*head.steps, (name, last.fit(X, y, **metadata))]
     return student
 

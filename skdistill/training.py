@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skdistill.inputs import Rows
 from skdistill.objective import Objective
 from skdistill.optimizers import OPTIMIZERS, Optimizer
 from skdistill.protocols import Array, Model, Parameters
@@ -154,6 +155,52 @@ class Training:
     params: Parameters
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class AugmentedCurriculum:
+    """Another curriculum's steps with rows of no query among theirs, compared one by one.
+
+    Parameters
+    ----------
+    curriculum : Curriculum
+        Its inputs are ``Rows``.
+    synthetic : Rows
+        Drawn from anew in each step.
+    target : ndarray of shape (n_synthetic,)
+        What the scores of these rows are to be.
+    share : float
+        Share of the rows of a step, and of the objective, that is theirs.
+    """
+
+    curriculum: Curriculum
+    synthetic: Rows
+    target: Array
+    share: float
+
+    @property
+    def n_steps(self) -> int:
+        return self.curriculum.n_steps
+
+    def epoch(
+        self, epoch: int, params: Parameters, rng: np.random.Generator
+    ) -> Iterator[tuple[Any, Evaluate]]:
+        for inputs, evaluate in self.curriculum.epoch(epoch, params, rng):
+            n_real = inputs.n_rows
+            n_drawn = max(round(self.share / (1 - self.share) * n_real), 1)
+            drawn = rng.integers(self.synthetic.n_rows, size=n_drawn)
+            both = Rows(np.concatenate([inputs.X, self.synthetic.X[drawn]]))
+            yield both, partial(self._evaluate, evaluate, n_real, self.target[drawn])
+
+    def _evaluate(
+        self, evaluate: Evaluate, n_real: int, target: Array, scores: Array
+    ) -> tuple[float, Array]:
+        value, gradient = evaluate(scores[:n_real])
+        residual = scores[n_real:] - target
+        share = scores.dtype.type(self.share)
+        slope = residual * (2 * share / len(residual))
+        total = (1 - self.share) * value + self.share * float(residual @ residual) / len(residual)
+        return total, np.concatenate([(1 - share) * gradient, slope])
 
 
 def train(

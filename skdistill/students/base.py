@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.columns import row_keys, take_rows, without_query_column
 from skdistill.inputs import Rows
-from skdistill.losses import get_loss
+from skdistill.losses import Pointwise, get_loss
 from skdistill.objective import Objective
 from skdistill.optimizers import Optimizer
 from skdistill.protocols import Loss, Model
@@ -32,6 +33,8 @@ from skdistill.scaling import ColumnScaler
 from skdistill.scoring import NotFiniteError, Scorer
 from skdistill.training import (
     SETTINGS_CONSTRAINTS,
+    AugmentedCurriculum,
+    Curriculum,
     TableCurriculum,
     Training,
     TrainingSettings,
@@ -198,6 +201,7 @@ class BaseStudent(RankingEstimator):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         teacher_scores: ArrayLike | None = None,
+        synthetic: tuple[Any, ArrayLike, float] | None = None,
     ) -> BaseStudent:
         """Train on labels, on a teacher's scores, or on both.
 
@@ -213,6 +217,9 @@ class BaseStudent(RankingEstimator):
             Multiplies each row's term of the loss.
         teacher_scores : array-like of shape (n_rows,), optional
             What a teacher says of the rows; mixed with the labels by ``alpha``.
+        synthetic : tuple of (table, array-like, float), optional
+            Further rows of no query, the teacher's scores of them, and the share of each step's
+            rows that they are to be. Dense tables only; see ``DistilledRanker(augment=)``.
 
         Returns
         -------
@@ -249,7 +256,7 @@ class BaseStudent(RankingEstimator):
         training = train(
             model,
             settings.make_optimizer(model, self.params_, inputs),
-            TableCurriculum(inputs, lesson.queries, self._objective(lesson), settings),
+            self._curriculum(lesson, inputs, synthetic, settings),
             settings,
             rng,
             validate=None if held_out is None else self._validator(held_out),
@@ -440,6 +447,27 @@ class BaseStudent(RankingEstimator):
         if not objective.terms:
             raise ValueError(f"alpha={self.alpha} leaves the teacher out, and no row has a label.")
         return objective
+
+    def _curriculum(
+        self,
+        lesson: Lesson,
+        inputs: Rows,
+        synthetic: tuple[Any, ArrayLike, float] | None,
+        settings: TrainingSettings,
+    ) -> Curriculum:
+        curriculum = TableCurriculum(inputs, lesson.queries, self._objective(lesson), settings)
+        if synthetic is None:
+            return curriculum
+        if lesson.teacher_scores is None or sparse.issparse(lesson.X):
+            raise ValueError("synthetic rows need teacher_scores and a dense table.")
+        X, scores, share = synthetic
+        table = check_array(X, dtype=np.float32, order="C", input_name="synthetic rows")
+        target = check_finite("synthetic scores", scores, len(table)) - lesson.teacher_scores.mean()
+        if isinstance(get_loss(self.loss), Pointwise):
+            # That loss fits standardised scores, the others the teacher's own scale.
+            target /= max(float(lesson.teacher_scores.std()), np.finfo(np.float64).tiny)
+        rows = Rows(self.scaler_.transform(table))
+        return AugmentedCurriculum(curriculum, rows, target.astype(np.float32), share)
 
     def _validator(self, held_out: Lesson) -> Validate:
         """NDCG@10 on held-out queries: against labels, or where there are none the teacher."""

@@ -1,0 +1,187 @@
+"""What teaches a student best, on MovieLens 100k: whose scores, which columns, how many queries.
+
+1. Teachers: LightGBM, an ensemble of MLPs, both together; each alone and its MLP student.
+2. Privileged columns: the student sees user and item columns only, the teacher pair features too.
+3. Unlabelled traffic: a hundred labelled users, and more and more users without labels.
+4. Tree augmentation: a share of each step's rows synthetic.
+
+Five splits into 700 training and 243 held-out users; alpha by cross-validation on the training
+users; intervals by paired bootstrap over the held-out users. ``--seeds 1`` for a quick look.
+"""
+
+import argparse
+
+import lightgbm
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from quality import interval, mean_score, per_query, sizes_of
+
+from skdistill import DistilledRanker, RankingGroupKFold
+from skdistill.datasets import build_ranking_table, load_movielens
+from skdistill.datasets.ranking_table import ITEM_COLUMNS, USER_COLUMNS
+from skdistill.queries import Queries
+from skdistill.students import MLPRanker
+from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, label
+
+ALPHAS = (0.5, 1.0)
+LABELLED = 100
+UNLABELLED = (0, 100, 300, 600)
+AUGMENT = (0.0, 0.1, 0.3)
+
+
+def trees(seed):
+    return lightgbm.LGBMRanker(
+        n_estimators=300,
+        learning_rate=0.03,
+        min_child_samples=50,
+        colsample_bytree=0.5,
+        subsample=0.8,
+        subsample_freq=1,
+        random_state=seed,
+        verbose=-1,
+        n_jobs=1,
+    )
+
+
+def nets(seed):
+    return MLPEnsembleRanker(
+        6,
+        hidden_layer_sizes=[(64, 32), (128, 64)],
+        loss=["listwise", "lambda", "pairwise"],
+        mlp_parameters={"weight_decay": 1.0},
+        random_state=seed,
+    )
+
+
+def student(seed, **parameters):
+    return MLPRanker((64, 32), random_state=seed, **parameters)
+
+
+def best_alpha(fit, train, seed):
+    """The alpha whose students do best on training users they have not seen."""
+    folds = list(RankingGroupKFold(3, shuffle=True, random_state=seed).split(*train))
+
+    def validate(alpha):
+        return np.mean(
+            [
+                mean_score(fit(inside, alpha), tuple(a[outside] for a in train))
+                for inside, outside in folds
+            ]
+        )
+
+    return max(ALPHAS, key=validate)
+
+
+def distil(train, scores, seed, columns=slice(None)):
+    """A student of given teacher scores, its alpha chosen on the training users."""
+    X, y, qid = train[0][:, columns], train[1], train[2]
+
+    def fit(rows, alpha):
+        return student(seed, alpha=alpha).fit(
+            X[rows], y[rows], qid=qid[rows], teacher_scores=scores[rows]
+        )
+
+    alpha = best_alpha(fit, (X, y, qid), seed)
+    return fit(np.arange(len(y)), alpha)
+
+
+def one_split(X, y, qid, seed):
+    """NDCG@10 of every held-out user, by what was fitted."""
+    users = np.random.default_rng(seed).permutation(np.unique(qid))
+    held_out = np.isin(qid, users[700:])
+    train = X[~held_out], y[~held_out], qid[~held_out]
+    test = X[held_out], y[held_out], qid[held_out]
+    queries = Queries.from_sizes(sizes_of(train[2]))
+    found = {}
+
+    teachers = {
+        "LightGBM": trees(seed),
+        "MLP ensemble": nets(seed),
+        "both": RankEnsemble([("trees", trees(seed)), ("nets", nets(seed))]),
+    }
+    scores = {}
+    found["MLP on labels"] = per_query(
+        student(seed).fit(train[0], train[1], qid=train[2]).predict(test[0]), test
+    )
+    for name, teacher in teachers.items():
+        labels = label(teacher, train[0], train[1], queries, cv=3, random_state=seed)
+        scores[name] = labels.scores
+        by_query = {} if name == "LightGBM" else {"qid": test[2]}
+        found[f"teacher {name}"] = per_query(labels.teacher.predict(test[0], **by_query), test)
+        taught = distil(train, labels.scores, seed)
+        found[f"MLP of {name}"] = per_query(taught.predict(test[0]), test)
+
+    cheap = np.arange(len(USER_COLUMNS) + len(ITEM_COLUMNS))
+    part = test[0][:, cheap], test[1], test[2]
+    alone = student(seed).fit(train[0][:, cheap], train[1], qid=train[2])
+    found["cheap columns, labels"] = per_query(alone.predict(part[0]), part)
+    taught = distil(train, scores["LightGBM"], seed, cheap)
+    found["cheap columns, privileged teacher"] = per_query(taught.predict(part[0]), part)
+
+    order = np.random.default_rng(seed + 100).permutation(np.unique(train[2]))
+    for extra in UNLABELLED:
+        seen = np.isin(train[2], order[: LABELLED + extra])
+        labelled = np.isin(train[2], order[:LABELLED])[seen]
+        rows = tuple(a[seen] for a in train)
+        labels = np.where(labelled, rows[1], np.nan)
+        if not extra:
+            few = student(seed).fit(rows[0], labels, qid=rows[2])
+            found[f"{LABELLED} labelled users, labels"] = per_query(few.predict(test[0]), test)
+        ranker = DistilledRanker(
+            trees(seed), student(None), alpha=0.5, teacher_cv=3, random_state=seed
+        )
+        ranker.fit(rows[0], labels, qid=rows[2])
+        found[f"{LABELLED} labelled + {extra} unlabelled"] = per_query(
+            ranker.predict(test[0]), test
+        )
+
+    for share in AUGMENT:
+        ranker = DistilledRanker(
+            trees(seed), student(None), teacher_cv=3, augment=share, random_state=seed
+        )
+        ranker.fit(train[0], train[1], qid=train[2])
+        found[f"augment {share}"] = per_query(ranker.predict(test[0]), test)
+    return found
+
+
+COMPARISONS = [
+    ("MLP of LightGBM", "teacher LightGBM"),
+    ("MLP of LightGBM", "MLP on labels"),
+    ("MLP of both", "teacher LightGBM"),
+    ("MLP of both", "MLP on labels"),
+    ("MLP of both", "MLP of LightGBM"),
+    ("cheap columns, privileged teacher", "cheap columns, labels"),
+    *(
+        (f"{LABELLED} labelled + {extra} unlabelled", f"{LABELLED} labelled + 0 unlabelled")
+        for extra in UNLABELLED[1:]
+    ),
+    *((f"augment {share}", "augment 0.0") for share in AUGMENT[1:]),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    n_seeds = parser.parse_args().seeds
+    table = build_ranking_table(*load_movielens("100k"))
+    X = table.X.to_numpy()
+    outcomes = Parallel(n_jobs=2)(
+        delayed(one_split)(X, table.y, table.qid, seed) for seed in range(n_seeds)
+    )
+    found = {name: np.concatenate([o[name] for o in outcomes]) for name in outcomes[0]}
+    keep = ~np.isnan(found["MLP on labels"])
+    found = {name: values[keep] for name, values in found.items()}
+    print(f"MovieLens 100k, {n_seeds} seeds, {keep.sum()} held-out users: NDCG@10")
+    means = pd.Series({name: values.mean() for name, values in found.items()})
+    print(means.to_string(float_format="{:.4f}".format))
+    rng = np.random.default_rng(0)
+    print("\nratios, 95% by paired bootstrap over users")
+    for one, other in COMPARISONS:
+        low, high = interval(found[one], found[other], rng)
+        ratio = found[one].mean() / found[other].mean()
+        print(f"{one} / {other}: {ratio:.3f} [{low:.3f}, {high:.3f}]")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Synthetic rows for students of tree teachers, drawn from where the trees can tell rows apart.
+
+A tree ensemble is constant between neighbouring thresholds of a feature. The midpoints between
+them, and the feature's least and largest value, therefore stand for everything that the teacher can
+say; rows that combine them at random show a student the teacher's answers where no data lies.
+
+References
+----------
+Cohen, Foster, Oren, "Universal Approximation Functions for Fast Learning to Rank", SIGIR 2018.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+
+from skdistill.columns import column_names, take_columns, take_rows
+
+
+def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]:
+    """Thresholds of each feature in all trees of a fitted teacher, ascending, each once.
+
+    Parameters
+    ----------
+    teacher : fitted LightGBM, XGBoost or HistGradientBoosting estimator, or a Booster
+        Alone or frozen.
+    n_features : int
+
+    Returns
+    -------
+    list of n_features arrays
+        Empty for features that no numeric split looks at.
+
+    Raises
+    ------
+    TypeError
+        For a teacher of another kind: there are no thresholds to read.
+    """
+    if isinstance(teacher, FrozenEstimator):
+        teacher = teacher.estimator
+    library = type(teacher).__module__.split(".")[0]
+    if library == "lightgbm":
+        splits = _of_lightgbm(getattr(teacher, "booster_", teacher))
+    elif library == "xgboost":
+        booster = teacher.get_booster() if hasattr(teacher, "get_booster") else teacher
+        splits = _of_xgboost(booster)
+    elif hasattr(teacher, "_predictors"):
+        splits = _of_histogram_trees(teacher)
+    else:
+        raise TypeError(
+            "augment reads the thresholds of a LightGBM, XGBoost or HistGradientBoosting teacher; "
+            f"{type(teacher).__name__} has none to read. Set augment=0."
+        )
+    found: list[set[float]] = [set() for _ in range(n_features)]
+    for feature, threshold in splits:
+        found[feature].add(threshold)
+    return [np.array(sorted(values)) for values in found]
+
+
+def _of_lightgbm(booster: Any) -> Iterator[tuple[int, float]]:
+    pending = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
+    while pending:
+        node = pending.pop()
+        if "split_feature" in node:
+            if node["decision_type"] == "<=":  # "==" splits categories
+                yield int(node["split_feature"]), float(node["threshold"])
+            pending += [node["left_child"], node["right_child"]]
+
+
+def _of_xgboost(booster: Any) -> Iterator[tuple[int, float]]:
+    names = booster.feature_names
+    position = {name: place for place, name in enumerate(names)} if names else None
+    pending = [json.loads(tree) for tree in booster.get_dump(dump_format="json")]
+    while pending:
+        node = pending.pop()
+        if "split" in node:
+            name = node["split"]
+            feature = position[name] if position else int(name.removeprefix("f"))
+            if isinstance(node["split_condition"], int | float):  # a list splits categories
+                yield feature, float(node["split_condition"])
+            pending += node["children"]
+
+
+def _of_histogram_trees(teacher: Any) -> Iterator[tuple[int, float]]:
+    for trees in teacher._predictors:
+        for tree in trees:
+            nodes = tree.nodes
+            inner = nodes[(nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0)]
+            yield from zip(
+                inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True
+            )
+
+
+def draw_rows(
+    X: Any,
+    thresholds: list[NDArray[np.float64]],
+    positions: list[int],
+    n_rows: int,
+    rng: np.random.Generator,
+) -> Any:
+    """Synthetic rows of the same kind of table as X.
+
+    Parameters
+    ----------
+    X : data frame or array of shape (n_seen, n_features)
+        Columns without thresholds are drawn from its rows, each by itself.
+    thresholds : list of arrays
+        Of the columns at ``positions``.
+    positions : list of int
+        Columns of X that the teacher sees, in its order.
+    n_rows : int
+    rng : Generator
+
+    Raises
+    ------
+    TypeError
+        For a sparse table.
+    """
+    if sparse.issparse(X):
+        raise TypeError("augment draws dense rows: X must be an array or a data frame, got CSR.")
+    by_column = dict(zip(positions, thresholds, strict=True))
+    names = column_names(X)
+    drawn: list[NDArray[Any]] = []
+    for position in range(X.shape[1]):
+        seen = np.asarray(take_columns(X, [position]))[:, 0]
+        own = by_column.get(position, np.empty(0))
+        if len(own):
+            middles = (own[1:] + own[:-1]) / 2
+            values = np.r_[np.nanmin(seen), middles, np.nanmax(seen)]
+        else:
+            values = seen
+        column = rng.choice(values, size=n_rows)
+        drawn.append(column.astype(seen.dtype) if seen.dtype.kind == "f" else column)
+    if names is None:
+        return np.column_stack(drawn)
+    # A row of X as pattern keeps the kind of table and, where values allow, its column types.
+    pattern = take_rows(X, np.zeros(n_rows, dtype=np.int64))
+    if hasattr(pattern, "with_columns"):  # polars
+        import polars
+
+        return pattern.with_columns(
+            *(polars.Series(name, column) for name, column in zip(names, drawn, strict=True))
+        )
+    return pattern.reset_index(drop=True).assign(**dict(zip(names, drawn, strict=True)))
