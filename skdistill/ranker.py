@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.callback import AutoPropagatedCallback, FitCallback, with_callbacks
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state, get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     check_is_fitted,
     check_memory,
@@ -19,6 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skdistill.calibration import CALIBRATORS, calibrated, fit_calibrator, undo_sampling
 from skdistill.columns import (
     as_table,
     column_positions,
@@ -36,6 +39,7 @@ from skdistill.ranking_estimator import (
     check_sample_weight,
 )
 from skdistill.students import MLPRanker
+from skdistill.students.base import has_log_odds
 from skdistill.teachers import (
     Labels,
     draw_rows,
@@ -47,6 +51,14 @@ from skdistill.teachers import (
 )
 
 OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
+
+
+# Labelled queries whose rows calibrate.
+CALIBRATION_SHARE = 0.1
+
+
+def _has_probabilities(ranker: DistilledRanker) -> bool:
+    return ranker.calibrate is not None or has_log_odds(ranker)
 
 
 class DistilledRanker(RankingEstimator):
@@ -82,6 +94,13 @@ class DistilledRanker(RankingEstimator):
     memory : str, path or joblib.Memory, optional
         Cache of the teacher's scores: a grid over the student's parameters then fits each fold's
         teacher once. With ``teacher_cv`` or a teacher that draws, set ``random_state`` too.
+    calibrate : {"isotonic", "sigmoid"}, optional
+        Hold a tenth of the labelled queries out from the student and fit a map from its scores to
+        probabilities on them; labels must be 0 and 1. See ``predict_proba``.
+    sampling_rate : float, default=1.0
+        Share of the negatives (label 0) that was kept in the table. Below 1, a classifier teacher's
+        probabilities are turned into those among all rows, and negatives weigh as many as they
+        stand for.
     keep_teacher : bool, default=True
         Keep the fitted teacher as ``teacher_``. Without it files are small, and with
         ``teacher_cv`` one fit is saved.
@@ -95,6 +114,7 @@ class DistilledRanker(RankingEstimator):
     teacher_ : estimator
         Fitted on all labelled rows; None where none was needed or kept.
     student_ : estimator
+    calibrator_ : estimator or None
     loss_curve_ : list of float
         The student's objective, epoch by epoch.
     n_features_in_ : int
@@ -107,6 +127,7 @@ class DistilledRanker(RankingEstimator):
     >>> from skdistill import DistilledRanker
     >>> from skdistill.datasets import make_ranking
     >>> from skdistill.students import MLPRanker
+    from skdistill.students.base import has_log_odds
     >>> data = make_ranking(n_queries=100, random_state=0)
     >>> ranker = DistilledRanker(LGBMRanker(verbose=-1), MLPRanker((32,)), random_state=0)
     >>> ranker = ranker.fit(data.X, data.y, qid=data.qid)
@@ -128,6 +149,8 @@ class DistilledRanker(RankingEstimator):
         student_columns: Any = None,
         augment: float = 0.0,
         memory: Any = None,
+        calibrate: str | None = None,
+        sampling_rate: float = 1.0,
         keep_teacher: bool = True,
         query_column: str | int | None = None,
         random_state: Any = None,
@@ -143,6 +166,8 @@ class DistilledRanker(RankingEstimator):
         self.student_columns = student_columns
         self.augment = augment
         self.memory = memory
+        self.calibrate = calibrate
+        self.sampling_rate = sampling_rate
         self.keep_teacher = keep_teacher
         self.query_column = query_column
         self.random_state = random_state
@@ -216,7 +241,7 @@ class DistilledRanker(RankingEstimator):
             teacher_scores = None if teacher_scores is None else teacher_scores[order]
 
         # Each step gets a seed of its own, so that a change to one leaves the others alone.
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=4)
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=5)
         student = self._fresh_student(seeds[0])
         n_tasks = 1 + (teacher_scores is None and self.alpha > 0)
         context = self._init_callback_context(max_subtasks=n_tasks)
@@ -247,6 +272,9 @@ class DistilledRanker(RankingEstimator):
             synthetic = self._synthesize(table, seen_by_teacher, seen_by_student, int(seeds[3]))
         if not self.keep_teacher:
             self.teacher_ = None
+        weight, teacher_scores = self._undo_sampling(labels, weight, teacher_scores)
+        rows, held_out = self._hold_out(labels, queries, int(seeds[4]))
+        seen_table = _select(table, seen_by_student)
         task = context.subcontext(task_name="fit-student")
         last = student[-1] if isinstance(student, Pipeline) else student
         students_own = getattr(last, "_skl_callbacks", [])
@@ -256,17 +284,24 @@ class DistilledRanker(RankingEstimator):
             task.call_on_fit_task_begin(estimator=self, **seen)
             self.student_ = _fit_student(
                 student,
-                _select(table, seen_by_student),
-                labels,
-                qid=queries.segment,
-                sample_weight=weight,
-                teacher_scores=teacher_scores,
+                take_rows(seen_table, rows),
+                _pick(labels, rows),
+                qid=_pick(queries.segment, rows),
+                sample_weight=_pick(weight, rows),
+                teacher_scores=_pick(teacher_scores, rows),
                 synthetic=synthetic,
             )
         last.set_callbacks(*students_own)
         # The student was told of segments; that the user named none is the user's to know.
         last.fitted_with_qid_ = self.fitted_with_qid_
         task.call_on_fit_task_end(estimator=self, **seen)
+        self.calibrator_ = None
+        if self.calibrate is not None:
+            assert labels is not None  # rows were held out by their labels
+            scores = self.student_.predict(take_rows(seen_table, held_out))
+            self.calibrator_ = fit_calibrator(
+                self.calibrate, scores, labels[held_out], _pick(weight, held_out)
+            )
         self.loss_curve_ = last.loss_curve_
         self.n_iter_ = last.n_iter_
         context.call_on_fit_task_end(estimator=self, reconstruction_attributes=dict, **seen)
@@ -292,6 +327,26 @@ class DistilledRanker(RankingEstimator):
         positions = self._positions(table, self.student_columns, "student_columns")
         return self.student_.predict(_select(table, positions))
 
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities of labels 0 and 1: calibrated, or else the student's log-odds.
+
+        Available with ``calibrate``, and where ``loss`` or ``hard_loss`` is logistic, which wants a
+        classifier as teacher. The exported student has no calibrator.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, 2), float64
+        """
+        scores = self.predict(X).astype(np.float64)
+        calibrator = self.calibrator_
+        positive = expit(scores) if calibrator is None else calibrated(calibrator, scores)
+        return np.column_stack([1 - positive, positive])
+
     def export_student(self) -> Any:
         """The student alone, to be saved and served: it reads its own columns and no query column.
 
@@ -302,6 +357,49 @@ class DistilledRanker(RankingEstimator):
         """
         check_is_fitted(self, "student_")
         return self.student_
+
+    def _undo_sampling(
+        self, labels: Any, weight: Any, teacher_scores: Any
+    ) -> tuple[Any, NDArray[np.float64] | None]:
+        """Weights and teacher scores as if no negatives had been left out."""
+        rate = self.sampling_rate
+        if rate == 1:
+            return weight, teacher_scores
+        if not 0 < rate < 1:
+            raise ValueError(f"sampling_rate must be a share above 0 and up to 1, got {rate}.")
+        if teacher_scores is not None:
+            if teacher_scores.min() < 0 or teacher_scores.max() > 1:
+                raise ValueError(
+                    "sampling_rate corrects probabilities: the teacher's scores must lie in "
+                    f"[0, 1], but run from {teacher_scores.min():.6g} to "
+                    f"{teacher_scores.max():.6g}. Use a classifier as teacher."
+                )
+            teacher_scores = undo_sampling(teacher_scores, rate)
+        if labels is not None:
+            stands_for = np.where(labels == 0, 1 / rate, 1.0)
+            weight = stands_for if weight is None else weight * stands_for
+        return weight, teacher_scores
+
+    def _hold_out(
+        self, labels: Any, queries: Queries, seed: int
+    ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+        """Rows for the student (None: all), and labelled rows for the calibrator."""
+        if self.calibrate is None:
+            return None, None
+        if self.calibrate not in CALIBRATORS:
+            raise ValueError(f"calibrate must be one of {CALIBRATORS}, got {self.calibrate!r}.")
+        known = np.zeros(queries.n_rows, bool) if labels is None else ~np.isnan(labels)
+        labelled = np.flatnonzero(queries.sum(known.astype(np.int64)) > 0)
+        if len(labelled) < 2:
+            raise ValueError(
+                f"calibrate={self.calibrate!r} holds out labelled queries and needs at least 2, "
+                f"got {len(labelled)}."
+            )
+        shuffled = np.random.default_rng(seed).permutation(labelled)
+        chosen = np.sort(shuffled[: max(round(CALIBRATION_SHARE * len(labelled)), 1)])
+        held_out, _ = queries.take(chosen)
+        rest, _ = queries.take(np.setdiff1d(np.arange(queries.n_queries), chosen))
+        return rest, held_out[known[held_out]]
 
     def _synthesize(
         self,
@@ -415,6 +513,10 @@ def _fit_student(student: Any, X: Any, y: Any, **metadata: Any) -> Any:
 
 def _select(table: Any, positions: list[int] | None) -> Any:
     return table if positions is None else take_columns(table, positions)
+
+
+def _pick(values: Any, rows: NDArray[np.int64] | None) -> Any:
+    return values if values is None or rows is None else values[rows]
 
 
 def _seeded(estimator: Any, seed: int) -> Any:

@@ -11,7 +11,16 @@ PACKAGE = Path(skdistill.__file__).parent
 # other, across folders of one layer nobody does.
 LAYERS = [
     {"queries", "columns", "inputs", "scaling"},
-    {"protocols", "pairs", "pair_table", "encoding", "metrics", "model_selection", "index"},
+    {
+        "protocols",
+        "calibration",
+        "pairs",
+        "pair_table",
+        "encoding",
+        "metrics",
+        "model_selection",
+        "index",
+    },
     {"datasets", "losses", "models", "optimizers", "sampling", "ranking_estimator"},
     {"objective", "scoring", "spectral", "validation", "approximate_index"},
     {"training"},

@@ -5,6 +5,7 @@ those of retrieval take what was returned out of a catalogue.
 """
 
 from skdistill.metrics.agreement import kendall_tau, teacher_recall
+from skdistill.metrics.calibration import expected_calibration_error
 from skdistill.metrics.ndcg import ndcg_score
 from skdistill.metrics.relevance import (
     average_precision_score,
@@ -36,6 +37,7 @@ __all__ = [
     "average_precision_score",
     "average_precision_scorer",
     "catalogue_coverage",
+    "expected_calibration_error",
     "grouped_auc",
     "grouped_auc_scorer",
     "hit_rate",

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from scipy.special import expit
 from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.columns import row_keys, take_rows, without_query_column
 from skdistill.inputs import Rows
-from skdistill.losses import Pointwise, get_loss
+from skdistill.losses import Logistic, Pointwise, get_loss
 from skdistill.objective import Objective
 from skdistill.optimizers import Optimizer
 from skdistill.protocols import Loss, Model
@@ -126,6 +128,20 @@ class Lesson:
             pick(self.teacher_scores),
             pick(self.sample_weight),
         )
+
+
+def has_log_odds(estimator: Any) -> bool:
+    """Whether an estimator's loss makes its scores log-odds."""
+    if any(
+        isinstance(get_loss(loss), Logistic)
+        for loss in (estimator.loss, estimator.hard_loss)
+        if loss
+    ):
+        return True
+    raise AttributeError(
+        f"predict_proba needs scores that are log-odds: loss={estimator.loss!r} and "
+        f"hard_loss={estimator.hard_loss!r} make none. Use 'logistic'."
+    )
 
 
 class BaseStudent(RankingEstimator):
@@ -334,6 +350,21 @@ class BaseStudent(RankingEstimator):
             with suppress(NotFiniteError):
                 return self._scorer(X, ensure_finite=True)
         return self._scorer(self._read_table(X, reset=False))
+
+    @available_if(has_log_odds)
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities of labels 0 and 1; only where ``loss`` or ``hard_loss`` is logistic.
+
+        Parameters
+        ----------
+        X : array, CSR matrix or data frame of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, 2), float64
+        """
+        positive = expit(self.predict(X).astype(np.float64))
+        return np.column_stack([1 - positive, positive])
 
     def __getstate__(self) -> dict[str, Any]:
         # A scorer is the parameters once more, folded: made anew rather than kept in files.
