@@ -127,7 +127,6 @@ class DistilledRanker(RankingEstimator):
     >>> from skdistill import DistilledRanker
     >>> from skdistill.datasets import make_ranking
     >>> from skdistill.students import MLPRanker
-    from skdistill.students.base import has_log_odds
     >>> data = make_ranking(n_queries=100, random_state=0)
     >>> ranker = DistilledRanker(LGBMRanker(verbose=-1), MLPRanker((32,)), random_state=0)
     >>> ranker = ranker.fit(data.X, data.y, qid=data.qid)
