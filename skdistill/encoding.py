@@ -30,11 +30,13 @@ def make_transformer(transformer: Any, table: Any) -> Any:
         return clone(transformer)
     if sparse.issparse(table):
         return SimpleImputer()
+    if column_names(table) is None and table.dtype.kind in "iufb":
+        # Numbers alone: the tower's own scaler standardises them.
+        return _imputer()
     numbers, ids, categories = [], [], []
-    names = column_names(table)
     for position in range(table.shape[1]):
         column = np.asarray(take_columns(table, [position]))[:, 0]
-        if column.dtype.kind == "f" or (names is None and column.dtype.kind in "iub"):
+        if column.dtype.kind == "f":
             numbers.append(position)
         elif len(np.unique(column.astype(str))) == len(column):
             ids.append(position)
@@ -42,10 +44,7 @@ def make_transformer(transformer: Any, table: Any) -> Any:
             categories.append(position)
     return make_column_transformer(
         (
-            make_pipeline(
-                SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-                StandardScaler(),
-            ),
+            make_pipeline(_imputer(), StandardScaler()),
             numbers,
         ),
         (OneHotEncoder(handle_unknown="ignore", dtype=np.float32), ids),
@@ -56,6 +55,10 @@ def make_transformer(transformer: Any, table: Any) -> Any:
             categories,
         ),
     )
+
+
+def _imputer() -> SimpleImputer:
+    return SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
 
 
 def encode(transformer: Any, table: Any, side: str) -> Any:

@@ -139,14 +139,12 @@ class Towers(RankingEstimator):
         scores : ndarray of shape (n_queries, k), float32
             There -inf.
         """
-        check_is_fitted(self)
+        embeddings = self.transform_queries(queries)
         if not hasattr(self, "index_"):
             raise ValueError(
                 "There is no index to search: call index(items), or fit with items=, the catalogue."
             )
-        return self.index_.search(
-            self.transform_queries(queries), k, exclude=exclude, mask=mask, n_jobs=n_jobs
-        )
+        return self.index_.search(embeddings, k, exclude=exclude, mask=mask, n_jobs=n_jobs)
 
     def __getstate__(self) -> dict[str, Any]:
         # Scorers are the parameters once more, folded: made anew rather than kept in files.
