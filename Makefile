@@ -43,6 +43,7 @@ test: lint
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/teaching.py
 	$(BIN)/python benchmarks/million.py
 
 # These two have rivals that nothing else needs: PyTorch, FAISS, implicit.

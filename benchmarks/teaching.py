@@ -4,6 +4,8 @@
 2. Privileged columns: the student sees user and item columns only, the teacher pair features too.
 3. Unlabelled traffic: a hundred labelled users, and more and more users without labels.
 4. Tree augmentation: a share of each step's rows synthetic.
+5. Two objectives, rated later and liked, with and without the teacher as a third.
+6. Probabilities of a like: a logistic student of a LightGBM classifier.
 
 Five splits into 700 training and 243 held-out users; alpha by cross-validation on the training
 users; intervals by paired bootstrap over the held-out users. ``--seeds 1`` for a quick look.
@@ -16,12 +18,14 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from quality import interval, mean_score, per_query, sizes_of
+from sklearn.metrics import log_loss
 
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import build_ranking_table, load_movielens
 from skdistill.datasets.ranking_table import ITEM_COLUMNS, USER_COLUMNS
+from skdistill.metrics import expected_calibration_error
 from skdistill.queries import Queries
-from skdistill.students import MLPRanker
+from skdistill.students import MLPRanker, MultiObjectiveRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, label
 
 ALPHAS = (0.5, 1.0)
@@ -142,7 +146,49 @@ def one_split(X, y, qid, seed):
         )
         ranker.fit(train[0], train[1], qid=train[2])
         found[f"augment {share}"] = per_query(ranker.predict(test[0]), test)
+    found |= objectives(train, test, scores["both"], seed)
+    return found, probabilities(train, test, seed)
+
+
+def objectives(train, test, teacher_scores, seed):
+    """Heads and combined scores of two objectives against students of one."""
+    y = np.column_stack([train[1] > 0, train[1] > 1]).astype(float)
+    goals = {"rated": 1.0 * (test[1] > 0), "liked": 1.0 * (test[1] > 1)}
+    found = {}
+    for column, (name, goal) in enumerate(goals.items()):
+        single = student(seed).fit(train[0], y[:, column], qid=train[2])
+        found[f"{name}, student of its own"] = per_query(
+            single.predict(test[0]), (test[0], goal, test[2])
+        )
+    losses = dict.fromkeys(goals, "listwise")
+    for how, teacher in {"labels": {}, "teacher": {"teacher": "listwise"}}.items():
+        both = MultiObjectiveRanker(losses | teacher, (64, 32), random_state=seed).fit(
+            train[0], y, qid=train[2], teacher_scores=teacher_scores if teacher else None
+        )
+        heads = both.predict_objectives(test[0])
+        for name, goal in goals.items():
+            found[f"{name}, head, with {how}"] = per_query(heads[name], (test[0], goal, test[2]))
+        found[f"combined, with {how}"] = per_query(both.predict(test[0]), test)
     return found
+
+
+def probabilities(train, test, seed):
+    """Calibration error and log-loss on held-out users, of the teacher and of students."""
+    liked, goal = 1.0 * (train[1] > 1), 1.0 * (test[1] > 1)
+    trees = lightgbm.LGBMClassifier(
+        n_estimators=150, learning_rate=0.04, min_child_samples=50, verbose=-1, n_jobs=1
+    )
+    found = {}
+    for name, calibrate in {"logistic": None, "logistic, sigmoid": "sigmoid"}.items():
+        ranker = DistilledRanker(
+            trees, student(None), loss="logistic", calibrate=calibrate, random_state=seed
+        ).fit(train[0], liked, qid=train[2])
+        found[name] = ranker.predict_proba(test[0])[:, 1]
+    found["teacher"] = ranker.teacher_.predict_proba(test[0])[:, 1]
+    return {
+        name: (expected_calibration_error(goal, p), log_loss(goal, np.clip(p, 1e-6, 1 - 1e-6)))
+        for name, p in found.items()
+    }
 
 
 COMPARISONS = [
@@ -157,6 +203,11 @@ COMPARISONS = [
         for extra in UNLABELLED[1:]
     ),
     *((f"augment {share}", "augment 0.0") for share in AUGMENT[1:]),
+    *(
+        (f"{name}, head, with teacher", f"{name}, student of its own")
+        for name in ("rated", "liked")
+    ),
+    ("combined, with teacher", "combined, with labels"),
 ]
 
 
@@ -169,6 +220,7 @@ def main():
     outcomes = Parallel(n_jobs=2)(
         delayed(one_split)(X, table.y, table.qid, seed) for seed in range(n_seeds)
     )
+    outcomes, chances = zip(*outcomes, strict=True)
     found = {name: np.concatenate([o[name] for o in outcomes]) for name in outcomes[0]}
     keep = ~np.isnan(found["MLP on labels"])
     found = {name: values[keep] for name, values in found.items()}
@@ -181,6 +233,11 @@ def main():
         low, high = interval(found[one], found[other], rng)
         ratio = found[one].mean() / found[other].mean()
         print(f"{one} / {other}: {ratio:.3f} [{low:.3f}, {high:.3f}]")
+    print("\nprobabilities of a like: expected calibration error, log-loss; of the teacher's")
+    means = {name: np.mean([c[name] for c in chances], axis=0) for name in chances[0]}
+    for name, (error, loss) in means.items():
+        ratios = means[name] / means["teacher"]
+        print(f"{name}: {error:.4f}, {loss:.4f}; {ratios[0]:.3f}, {ratios[1]:.4f}")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from skdistill.protocols import Array, Loss
 from skdistill.queries import Queries
+
+SMOOTHING = 0.05
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,49 @@ class Objective:
             value += more
             gradient = gradient + slope
         return value, gradient
+
+
+@dataclass
+class HeadsObjective:
+    """One objective for each output of a model: a weighted sum.
+
+    Parameters
+    ----------
+    heads : tuple of Objective
+        In the order of the outputs.
+    weights : ndarray of shape (n_heads,)
+    balanced : bool
+        Divide each head's gradient by the length that it has lately had, so that a weight says how
+        much a head moves the model, whatever the scale of its loss (after Chen, Badrinarayanan,
+        Lee, Rabinovich, "GradNorm", ICML 2018, of the gradients with respect to the outputs).
+    """
+
+    heads: tuple[Objective, ...]
+    weights: Array
+    balanced: bool = False
+    _lengths: Array | None = field(init=False, default=None)
+
+    def value_and_gradient(
+        self, scores: Array, rows: Array, queries: Queries
+    ) -> tuple[float, Array]:
+        """As :class:`Objective`, of scores of shape (n_batch, n_heads)."""
+        gradient = np.empty_like(scores)
+        values = np.empty(len(self.heads))
+        for column, head in enumerate(self.heads):
+            own = np.ascontiguousarray(scores[:, column])
+            values[column], gradient[:, column] = head.value_and_gradient(own, rows, queries)
+        weights = self.weights * self._factors(gradient) if self.balanced else self.weights
+        gradient *= weights.astype(scores.dtype)
+        return float(values @ weights), gradient
+
+    def _factors(self, gradient: Array) -> Array:
+        """The mean length over each head's own, of lengths smoothed over some twenty steps."""
+        lengths = np.sqrt(np.einsum("ij,ij->j", gradient, gradient, dtype=np.float64))
+        if self._lengths is None:
+            self._lengths = lengths
+        else:
+            self._lengths += SMOOTHING * (lengths - self._lengths)
+        return self._lengths.mean() / np.maximum(self._lengths, TINY)
 
 
 def _hard_term(loss: Loss, share: float, labels: Array, queries: Queries, dtype: type) -> Term:

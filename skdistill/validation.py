@@ -17,7 +17,7 @@ Validate = Callable[[Parameters], float]
 
 
 def ndcg_on(
-    model: Model,
+    model: Any,
     inputs: Any,
     queries: Queries,
     labels: Array | None,

@@ -426,7 +426,7 @@ class BaseStudent(RankingEstimator):
         ids = self._ids_for_fit(X, qid, n_rows)
         if reset:
             self.fitted_with_qid_ = ids is not None
-        labels = None if y is None else check_labels(y, n_rows)
+        labels = None if y is None else self._check_labels(y, n_rows)
         if teacher_scores is not None:
             teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
         elif labels is not None and np.isnan(labels).all():
@@ -447,6 +447,9 @@ class BaseStudent(RankingEstimator):
         if labels is not None and np.isnan(labels).all():
             labels = None
         return Lesson(table, queries, order, sort(labels), sort(teacher_scores), sort(weight))
+
+    def _check_labels(self, y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
+        return check_labels(y, n_rows)
 
     def _fits_parameters(self, lesson: Lesson) -> bool:
         """Whether the parameters of the last fit are of this table's and model's shape."""
