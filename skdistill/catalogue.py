@@ -230,8 +230,7 @@ class Part:
         Lists that the pairs form.
     share : float
         Factor of the loss.
-    target, label : ndarray, first axis the pairs
-        Of the soft part its target, of the hard part the labels that its target is made of.
+    target : ndarray, first axis the pairs
     shift : ndarray or None
         Added to the scores: of a grid one number an item, else one a pair.
     weight : ndarray of shape (n_pairs,) or None
@@ -243,8 +242,7 @@ class Part:
     queries: Queries
     loss: Loss
     share: float
-    target: Array | None
-    label: Array | None
+    target: Array
     shift: Array | None
     weight: Array | None
 
@@ -255,12 +253,7 @@ class Part:
         for lists, rows in _chunks(self.queries, CACHED_PAIRS):
             own = self._shifted(scores[rows], rows)
             weight = None if self.weight is None else self.weight[rows]
-            if self.label is None:
-                assert self.target is not None  # there is either
-                target = self.target[rows]
-            else:
-                target = self.loss.hard_target(self.label[rows], lists)
-            value, slope = self.loss.value_and_gradient(own, target, lists, weight)
+            value, slope = self.loss.value_and_gradient(own, self.target[rows], lists, weight)
             share = self.share * lists.n_queries / self.queries.n_queries
             np.multiply(slope, scores.dtype.type(share), out=gradient[rows])
             total += share * value
@@ -375,7 +368,7 @@ class CatalogueCurriculum:
             weight = own if weight is None else weight * own
         query = None if item is None else queries.segment
         return Part(
-            item is None, query, item, queries, self.soft, self.alpha, target, None, shift, weight
+            item is None, query, item, queries, self.soft, self.alpha, target, shift, weight
         )
 
     def _hard_part(self, chosen: Array) -> Part | None:
@@ -395,9 +388,9 @@ class CatalogueCurriculum:
         items, column = distinct(self.log.item[rows], self.item_rows.n_rows)
         queries = Queries.from_sizes(np.full(len(asking), len(items)))
         cell = logged.segment * len(items) + column
-        labels = np.zeros(queries.n_rows, dtype=np.float32)
-        # Of a pair that was logged twice the better label, whatever the order of the log.
-        np.maximum.at(labels, cell, self.log.label[rows].astype(np.float32))
+        of_logged, of_others = self._hard_targets
+        target = np.repeat(of_others[segments[asking]], len(items), axis=0)
+        target[cell] = of_logged[rows]
         shift, weight = correction(self.hard, self._log_rarity[items], Queries.single(len(items)))
         if weight is not None:
             weight = np.tile(weight, len(asking))
@@ -408,7 +401,28 @@ class CatalogueCurriculum:
         # In expectation over batches a mean over all labelled queries, however many are in this.
         share = (1 - self.alpha) * len(asking) / len(chosen) * self._queries_a_label
         own = None if len(asking) == len(chosen) else asking
-        return Part(True, own, items, queries, self.hard, share, None, labels, shift, weight)
+        return Part(True, own, items, queries, self.hard, share, target, shift, weight)
+
+    @cached_property
+    def _hard_targets(self) -> tuple[Array, Array]:
+        """Targets of the logged pairs, and for each query that of an item it was not logged with.
+
+        One irrelevant row is added to each query to tell the latter: a loss's target of a row does
+        not depend on how many irrelevant ones there are besides. Of a pair that was logged twice
+        the better label counts, whatever the order of the log.
+        """
+        assert self.log is not None
+        log = self.log
+        pair = log.queries.segment * np.int64(self.item_rows.n_rows) + log.item
+        first, inverse = np.unique(pair, return_index=True, return_inverse=True)[1:]
+        best = np.full(len(first), -np.inf)
+        np.maximum.at(best, inverse, log.label)
+        ends = log.queries.offsets[1:]
+        lists = Queries(log.queries.offsets + np.arange(len(log.query) + 1))
+        target = self.hard.hard_target(np.insert(best[inverse], ends, 0.0), lists)
+        added = ends + np.arange(len(ends))
+        own = np.delete(target, added, axis=0)
+        return own.astype(np.float32), target[added].astype(np.float32)
 
     @cached_property
     def _queries_a_label(self) -> float:

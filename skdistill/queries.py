@@ -90,6 +90,21 @@ class Queries:
         """One value a query to one value a row, the inverse of the reductions."""
         return np.repeat(per_query, self._width or self.sizes)
 
+    def apply(
+        self,
+        operation: np.ufunc,
+        values: NDArray[Any],
+        per_query: NDArray[Any],
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
+        """``operation(values, spread(per_query))``; of even lists without spreading."""
+        if not self._width:
+            return operation(values, self.spread(per_query), out=out)
+        shape = (self.n_queries, self._width)
+        if out is not None:
+            out = out.reshape(shape)
+        return operation(values.reshape(shape), per_query[:, None], out=out).ravel()
+
     def segment_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of the query of some rows; of few rows faster than ``segment``."""
         if self._width:

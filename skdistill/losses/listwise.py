@@ -79,8 +79,9 @@ class Listwise:
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
         # In place and with one exponential: on long lists memory traffic is what it costs.
-        logits = scores * scores.dtype.type(1 / self.temperature)
-        logits -= queries.spread(queries.max(logits))
+        logits = queries.apply(np.subtract, scores, queries.max(scores))
+        if self.temperature != 1:
+            logits *= scores.dtype.type(1 / self.temperature)
         rows, segment = support(target, queries)
         share = target[rows]
         mass = share if weight is None else share * weight[rows]
@@ -95,8 +96,7 @@ class Listwise:
         cross_entropy += total_mass @ np.log(total)
         # A row without mass adds nothing, whatever its logarithm.
         entropy = -(mass @ np.log(np.maximum(share, np.finfo(share.dtype).tiny)))
-        gradient = odds
-        gradient *= queries.spread(total_mass / total)
+        gradient = queries.apply(np.multiply, odds, total_mass / total, out=odds)
         gradient[rows] -= mass
         scale = self.temperature / queries.n_queries
         gradient *= scores.dtype.type(scale)
