@@ -49,7 +49,9 @@ class ExactIndex:
         if self.ids is not None:
             names, counts = np.unique(self.ids, return_counts=True)
             if len(names) < self.n_items:
-                raise ValueError(f"ids must differ: {names[counts > 1][0]!r} names several items.")
+                raise ValueError(
+                    f"ids must differ: {names[counts > 1].tolist()[0]!r} names several items."
+                )
 
     @property
     def n_items(self) -> int:
@@ -245,7 +247,7 @@ def _search_block(
     """
     n_queries, k = scores.shape
     # Few queries take longer blocks: of as many scores, and less often.
-    block_size = min(max(ITEM_BLOCK, BLOCK_SCORES // n_queries), len(items))
+    block_size = max(min(max(ITEM_BLOCK, BLOCK_SCORES // n_queries), len(items)), 1)
     product = np.empty((n_queries, block_size), dtype=np.float32)
     above = np.empty((n_queries, block_size), dtype=bool)
     pending: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []

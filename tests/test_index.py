@@ -103,3 +103,50 @@ def test_bad_input(arguments, message):
         ExactIndex(np.eye(2)).search(**{"queries": np.eye(2), "k": 1, **arguments})
     with pytest.raises(ValueError, match=r"expected shape \(2,\), got \(3,\)"):
         ExactIndex(np.eye(2), ids=[1, 2, 3])
+
+
+def test_adding_removing_and_reordering_items():
+    """Each gives a new index that finds what an index of those items finds; the old one stays."""
+    rng = np.random.default_rng(5)
+    items = rng.standard_normal((40, 6)).astype(np.float32)
+    queries = rng.standard_normal((7, 6)).astype(np.float32)
+    names = np.array([f"item {i}" for i in range(40)])
+    index = ExactIndex(items[:30], names[:30])
+    before = index.search(queries, 5)
+    added = index.add(items[30:], names[30:])
+    assert_array_equal(added.search(queries, 5)[0], ExactIndex(items, names).search(queries, 5)[0])
+    removed = added.remove(names[::2])
+    kept = ExactIndex(items[1::2], names[1::2])
+    assert_array_equal(removed.search(queries, 5)[0], kept.search(queries, 5)[0])
+    order = rng.permutation(40)
+    shuffled = ExactIndex(items[order], names[order])
+    assert_array_equal(shuffled.search(queries, 5)[0], added.search(queries, 5)[0])
+    assert_array_equal(index.search(queries, 5)[0], before[0])
+    # Without ids items are their positions, and the others move up.
+    plain = ExactIndex(items).remove([0, 39])
+    assert_array_equal(plain.search(queries, 3)[0], ExactIndex(items[1:39]).search(queries, 3)[0])
+    with pytest.raises(KeyError, match="no items"):
+        removed.remove(["item 0"])
+    with pytest.raises(ValueError, match="at least one item"):
+        removed.remove(names[1::2])
+    with pytest.raises(ValueError, match="this one has ids"):
+        index.add(items[30:])
+    with pytest.raises(ValueError, match="2 dimensions, the index has 6"):
+        index.add(np.zeros((1, 2)), ["new"])
+    with pytest.raises(ValueError, match="'item 3' names several"):
+        index.add(items[:1], ["item 3"])
+
+
+def test_equal_items_are_both_returned_and_in_order():
+    items = np.array([[1.0, 0], [2, 0], [1, 0], [2, 0]])
+    ids, scores = ExactIndex(items).search([[1.0, 0]], 4)
+    assert ids.tolist() == [[1, 3, 0, 2]]
+    assert scores.tolist() == [[2, 2, 1, 1]]
+
+
+def test_a_single_query_over_several_blocks_is_exact():
+    rng = np.random.default_rng(6)
+    items = rng.standard_normal((300_000, 4)).astype(np.float32)
+    query = rng.standard_normal((1, 4)).astype(np.float32)
+    ids, _ = ExactIndex(items).search(query, 20)
+    assert_array_equal(ids[0], np.argsort(-(items @ query[0]), kind="stable")[:20])
