@@ -456,3 +456,19 @@ def test_errors_of_a_fitted_one(dense):
         retriever.retrieve(users, 0)
     with pytest.raises(ValueError, match="engine must be one of"):
         retriever.index(catalogue, engine="fast")
+
+
+def test_the_catalogue_is_metadata_of_a_grid_search(dense, routing):
+    """Neither sliced with the rows nor lost: every fold's towers know all of it."""
+    teacher = FrozenEstimator(
+        LGBMRanker(n_estimators=10, verbose=-1).fit(dense.X, dense.y, group=np.full(200, 10))
+    )
+    search = GridSearchCV(
+        towers(dense, teacher=teacher, max_iter=3),
+        {"embedding_dim": [4, 16]},
+        cv=RankingGroupKFold(2),
+        scoring=retrieval_scorer(10, 50),
+        error_score="raise",
+    ).fit(dense.X, dense.y, qid=dense.qid, items=dense.items)
+    assert search.best_estimator_.index_.n_items == 400
+    assert search.best_score_ > 0.5
