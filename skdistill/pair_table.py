@@ -49,7 +49,9 @@ class PairColumns:
         item = column_positions(X, item_columns, "item_columns")
         for parameter, positions in (("query_columns", query), ("item_columns", item)):
             if not positions:
-                raise ValueError(f"{parameter} names no column of X.")
+                raise ValueError(
+                    f"{parameter} names no column of X, which has {X.shape[1]} feature(s)."
+                )
         names = column_names(X)
         both = sorted(set(query) & set(item))
         if both:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.callback import with_callbacks
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -261,6 +262,13 @@ class TwoTowerRetriever(Towers):
         self.tol = tol
         self.query_column = query_column
         self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # "auto" imputes; another transformer says for itself what it wants.
+        transformers = self.query_transformer, self.item_transformer
+        tags.input_tags.allow_nan = all(isinstance(t, str) for t in transformers)
+        return tags
 
     @with_callbacks
     def fit(

@@ -154,7 +154,11 @@ def test_a_grid_over_the_student_fits_each_teacher_once(table, tmp_path, routing
         DistilledRanker(
             Column(), LinearRanker(max_iter=2), memory=joblib.Memory(tmp_path, verbose=0)
         ),
-        {"alpha": [0.5, 1.0], "temperature": [0.5, 1.0]},
+        {
+            "alpha": [0.5, 1.0],
+            "temperature": [0.5, 1.0],
+            "student__learning_rate_init": [0.01, 0.02, 0.03],
+        },
         cv=GroupKFold(3).set_split_request(groups="qid"),
         error_score="raise",
     )
@@ -162,6 +166,9 @@ def test_a_grid_over_the_student_fits_each_teacher_once(table, tmp_path, routing
     assert Column.fits == 3 + 1  # one a fold, one for the final fit
     search.fit(table.X, table.y, qid=table.qid)
     assert Column.fits == 4
+    best = search.best_params_
+    search.set_params(n_jobs=2).fit(table.X, table.y, qid=table.qid)
+    assert search.best_params_ == best
     without = DistilledRanker(Column(), LinearRanker(max_iter=2), random_state=0)
     cached = clone(without).set_params(memory=str(tmp_path))
     for ranker in (without, cached):

@@ -22,9 +22,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from skdistill import DistilledRanker, RankingGroupKFold
+from skdistill import DistilledRanker, RankingGroupKFold, TwoTowerRetriever
 from skdistill.metrics import mrr_scorer, ndcg_scorer
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
+from skdistill.teachers import MLPEnsembleRanker, RankEnsemble
 
 WEIGHTS = (
     "a row's weight multiplies its term of a ranking loss, as an inverse propensity does; it is "
@@ -55,6 +56,9 @@ def small_ranker(**kwargs):
         DistilledRanker(
             lightgbm.LGBMRegressor(verbose=-1, n_jobs=1, min_child_samples=1), LinearRanker()
         ),
+        MLPEnsembleRanker(2, hidden_layer_sizes=(8,), mlp_parameters={"max_iter": 3}),
+        RankEnsemble([("one", LinearRanker()), ("two", LinearRanker(loss="pointwise"))]),
+        TwoTowerRetriever(query_columns=[0], item_columns=slice(1, None), embedding_dim=4),
     ],
     ids=lambda e: type(e).__name__,
 )
