@@ -246,25 +246,24 @@ class Part:
     shift: Array | None
     weight: Array | None
 
-    def value_and_gradient(self, scores: Array) -> tuple[float, Array]:
-        """Value and gradient, some lists at a time: a loss passes over its lists often."""
-        gradient = np.empty_like(scores)
+    def value_and_gradient(self, scores: Array) -> float:
+        """Value at the scores, which its gradient overwrites: a grid of them is large.
+
+        Some lists at a time, because a loss passes over its lists often.
+        """
         total = 0.0
         for lists, rows in _chunks(self.queries, CACHED_PAIRS):
-            own = self._shifted(scores[rows], rows)
+            own = scores[rows]
+            if self.shift is not None and self.is_grid:
+                own.reshape(lists.n_queries, -1)[...] += self.shift
+            elif self.shift is not None:
+                own += self.shift[rows]
             weight = None if self.weight is None else self.weight[rows]
             value, slope = self.loss.value_and_gradient(own, self.target[rows], lists, weight)
             share = self.share * lists.n_queries / self.queries.n_queries
-            np.multiply(slope, scores.dtype.type(share), out=gradient[rows])
+            np.multiply(slope, scores.dtype.type(share), out=own)
             total += share * value
-        return total, gradient
-
-    def _shifted(self, scores: Array, rows: slice) -> Array:
-        if self.shift is None:
-            return scores
-        if self.is_grid:
-            return (scores.reshape(-1, len(self.shift)) + self.shift).ravel()
-        return scores + self.shift[rows]
+        return total
 
     def block(self, place: Array | None) -> PairGrid | PairList:
         """Its pairs, given where its items stand among those of the step."""
@@ -445,14 +444,11 @@ def correction(
 
 
 def _add_parts(parts: list[Part], scores: Array) -> tuple[float, Array]:
-    if len(parts) == 1:
-        return parts[0].value_and_gradient(scores)
+    """Value of all parts, and their gradients in place of the scores."""
     ends = np.cumsum([part.queries.n_rows for part in parts])
-    results = [
-        part.value_and_gradient(piece)
-        for part, piece in zip(parts, np.split(scores, ends[:-1]), strict=True)
-    ]
-    return sum(value for value, _ in results), np.concatenate([slope for _, slope in results])
+    pieces = np.split(scores, ends[:-1])
+    value = sum(p.value_and_gradient(own) for p, own in zip(parts, pieces, strict=True))
+    return value, scores
 
 
 def _targets(loss: Loss, scores: Array, queries: Queries, shift: Array | None = None) -> Array:

@@ -86,7 +86,8 @@ class TrainingSettings:
         return OPTIMIZERS[self.optimizer](params, tables, self.weight_decay)
 
 
-# The objective at the scores of a step's inputs, and its gradient with respect to them.
+# The objective at the scores of a step's inputs, and its gradient with respect to them, which may
+# take the place of the scores.
 Evaluate = Callable[[Array], tuple[float, Array]]
 
 

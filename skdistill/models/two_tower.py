@@ -73,17 +73,19 @@ class TwoTower:
         left, query_length = self.finish_queries(left)
         right, item_length = self.finish_items(right)
         scores = inputs.dot(left, right)
+        cosines = None
         if self.cosine:
-            scores *= np.exp(params["log_scale_bias"][0])
+            # What is done with the scores afterwards must not reach what is remembered.
+            cosines, scores = scores, scores * np.exp(params["log_scale_bias"][0])
         lengths = query_length, item_length
-        return scores, (inputs, query_cache, item_cache, left, right, lengths, scores)
+        return scores, (inputs, query_cache, item_cache, left, right, lengths, cosines)
 
     def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
-        inputs, query_cache, item_cache, left, right, lengths, scores = cache
+        inputs, query_cache, item_cache, left, right, lengths, cosines = cache
         grads: dict[str, Any] = {}
         if self.cosine:
-            grads["log_scale_bias"] = np.array([grad_output @ scores], dtype=scores.dtype)
             grad_output = grad_output * np.exp(params["log_scale_bias"][0])
+            grads["log_scale_bias"] = np.array([grad_output @ cosines], dtype=cosines.dtype)
         grad_left, grad_right = inputs.gradient(grad_output, left, right)
         if self.cosine:
             grad_left = _through_length(grad_left, left, lengths[0])
