@@ -132,8 +132,8 @@ class BareRows(Rows):
     def take(self, rows: NDArray[np.int64]) -> BareRows:
         length = self._row_length
         if length:
-            data = self.data.reshape(-1, length)[rows].ravel()
-            indices = self.indices.reshape(-1, length)[rows].ravel()
+            data = np.take(self.data.reshape(-1, length), rows, axis=0).ravel()
+            indices = np.take(self.indices.reshape(-1, length), rows, axis=0).ravel()
             indptr = np.arange(0, len(data) + 1, length, dtype=self.indptr.dtype)
             return BareRows(data, indices, indptr, self.n_columns)
         starts = self.indptr[rows]

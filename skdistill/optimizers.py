@@ -79,12 +79,12 @@ class Optimizer:
     def _step_rows(self, name: str, gradient: Array | RowGradient, learning_rate: float) -> None:
         assert isinstance(gradient, RowGradient)
         table, rows = self.params[name], gradient.rows
-        moments = [moment[rows] for moment in self._table_moments[name]]
+        moments = [np.take(moment, rows, axis=0) for moment in self._table_moments[name]]
         change = self._direction(gradient.values, moments)
         for moment, changed in zip(self._table_moments[name], moments, strict=True):
             moment[rows] = changed
         change *= -learning_rate
-        before = table[rows]
+        before = np.take(table, rows, axis=0)
         if self.weight_decay:
             change -= before * table.dtype.type(learning_rate * self.weight_decay)
         table[rows] = np.add(before, change, out=change)

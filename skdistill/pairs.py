@@ -37,10 +37,13 @@ class PairList:
 
     def gradient(self, grad: Array, left: Array, right: Array) -> tuple[Array, Array]:
         """Gradients with respect to ``left`` and ``right``, given that of the products."""
-        if len(left) == len(right) == len(grad) and _counts_up(self.query, self.item):
+        if _each_once(self.query, len(left)) and _each_once(self.item, len(right)):
             # Every query has one pair and every item too: nothing is to be summed.
             slope = grad[:, None]
-            return slope * right, slope * left
+            grad_left, grad_right = np.empty_like(left), np.empty_like(right)
+            grad_left[self.query] = slope * right[self.item]
+            grad_right[self.item] = slope * left[self.query]
+            return grad_left, grad_right
         shape = (len(left), len(right))
         by_pair = sparse.coo_array((grad, (self.query, self.item)), shape=shape).tocsr()
         return by_pair @ right, by_pair.T @ left
@@ -141,8 +144,9 @@ def distinct(numbers: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], N
     return found, place[numbers]
 
 
-def _counts_up(*numbers: NDArray[np.integer]) -> bool:
-    return all(np.array_equal(array, np.arange(len(array))) for array in numbers)
+def _each_once(numbers: NDArray[np.integer], n: int) -> bool:
+    """Whether they are the numbers below n in some order."""
+    return len(numbers) == n and bool(np.bincount(numbers, minlength=n).max() == 1)
 
 
 def _into(rows: NDArray[np.integer], values: Array, like: Array) -> Array:

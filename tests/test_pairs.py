@@ -151,6 +151,18 @@ def test_taking_pairs_keeps_their_scores():
     assert_allclose(model.forward(params, taken)[0], model.forward(params, inputs)[0][rows])
 
 
+def test_pairs_that_share_nothing_have_the_same_gradient():
+    """Each query and each item once, in any order: no sums, and no other numbers."""
+    rng = np.random.default_rng(4)
+    query, item = rng.permutation(6), rng.permutation(6)
+    left, right, grad = rng.standard_normal((6, 3)), rng.standard_normal((6, 3)), rng.random(6)
+    found = PairList(query, item).gradient(grad, left, right)
+    once_more = np.append(query, query[0]), np.append(item, item[0])
+    expected = PairList(*once_more).gradient(np.append(grad, 0.0), left, right)
+    for one, other in zip(found, expected, strict=True):
+        assert_allclose(one, other)
+
+
 def test_distinct_is_unique():
     numbers = np.random.default_rng(0).integers(0, 50, 40)
     found, place = distinct(numbers, 60)
