@@ -147,7 +147,7 @@ class Training:
     Attributes
     ----------
     params : dict of ndarray
-        Those of the best epoch where there is a validation score, else of the last.
+        The optimizer's own: of the best epoch where there is a validation score, else of the last.
     loss_curve : list of float
         Objective of each epoch, mean over its steps.
     validation_scores : list of float
@@ -270,7 +270,6 @@ def train(
     if best is not None:
         for name, array in best[1].items():
             optimizer.params[name][...] = array
-    state.params = {name: array.copy() for name, array in optimizer.params.items()}
     return state
 
 
