@@ -223,15 +223,16 @@ def main():
     outcomes, chances = zip(*outcomes, strict=True)
     found = {name: np.concatenate([o[name] for o in outcomes]) for name in outcomes[0]}
     keep = ~np.isnan(found["MLP on labels"])
-    found = {name: values[keep] for name, values in found.items()}
+    found = {name: values[keep] for name, values in found.items()}  # NaN: a user who liked none
     print(f"MovieLens 100k, {n_seeds} seeds, {keep.sum()} held-out users: NDCG@10")
-    means = pd.Series({name: values.mean() for name, values in found.items()})
+    means = pd.Series({name: np.nanmean(values) for name, values in found.items()})
     print(means.to_string(float_format="{:.4f}".format))
     rng = np.random.default_rng(0)
     print("\nratios, 95% by paired bootstrap over users")
     for one, other in COMPARISONS:
-        low, high = interval(found[one], found[other], rng)
-        ratio = found[one].mean() / found[other].mean()
+        both = ~np.isnan(found[one] + found[other])
+        low, high = interval(found[one][both], found[other][both], rng)
+        ratio = found[one][both].mean() / found[other][both].mean()
         print(f"{one} / {other}: {ratio:.3f} [{low:.3f}, {high:.3f}]")
     print("\nprobabilities of a like: expected calibration error, log-loss; of the teacher's")
     means = {name: np.mean([c[name] for c in chances], axis=0) for name in chances[0]}
