@@ -152,7 +152,10 @@ def test_a_grid_over_the_student_fits_each_teacher_once(table, tmp_path, routing
     Column.fits = 0
     search = GridSearchCV(
         DistilledRanker(
-            Column(), LinearRanker(max_iter=2), memory=joblib.Memory(tmp_path, verbose=0)
+            Column(),
+            LinearRanker(max_iter=2),
+            memory=joblib.Memory(tmp_path, verbose=0),
+            random_state=0,
         ),
         {
             "alpha": [0.5, 1.0],
