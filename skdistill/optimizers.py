@@ -79,15 +79,15 @@ class Optimizer:
     def _step_rows(self, name: str, gradient: Array | RowGradient, learning_rate: float) -> None:
         assert isinstance(gradient, RowGradient)
         table, rows = self.params[name], gradient.rows
-        moments = [np.take(moment, rows, axis=0) for moment in self._table_moments[name]]
+        moments = [_gather(moment, rows) for moment in self._table_moments[name]]
         change = self._direction(gradient.values, moments)
         for moment, changed in zip(self._table_moments[name], moments, strict=True):
-            moment[rows] = changed
+            _scatter(moment, rows, changed)
         change *= -learning_rate
-        before = np.take(table, rows, axis=0)
+        before = _gather(table, rows)
         if self.weight_decay:
             change -= before * table.dtype.type(learning_rate * self.weight_decay)
-        table[rows] = np.add(before, change, out=change)
+        _scatter(table, rows, np.add(before, change, out=change))
 
     def _direction(self, gradient: Array, moments: list[Array]) -> Array:
         """Step at learning rate 1, a new array; the moments are updated in place."""
@@ -143,6 +143,26 @@ class AdaGrad(Optimizer):
         change = accumulated + self.initial_accumulator
         np.sqrt(change, out=change)
         return np.divide(gradient, change, out=change)
+
+
+def _as_cells(table: Array) -> Array:
+    """Each row as one opaque cell: it is copied at once, not number by number."""
+    return table.view(f"V{table.itemsize * table[0].size}").reshape(len(table))
+
+
+def _gather(table: Array, rows: Array) -> Array:
+    """table[rows], a new array."""
+    if table.ndim != 2:
+        return table[rows]
+    return np.take(_as_cells(table), rows).view(table.dtype).reshape(len(rows), -1)
+
+
+def _scatter(table: Array, rows: Array, values: Array) -> None:
+    """table[rows] = values."""
+    if table.ndim == 2:
+        _as_cells(table)[rows] = _as_cells(values)
+    else:
+        table[rows] = values
 
 
 OPTIMIZERS = {"adam": Adam, "adagrad": AdaGrad}

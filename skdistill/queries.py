@@ -137,6 +137,14 @@ class Queries:
 
     def take(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], Queries]:
         """Rows of the chosen queries, one after the other, and their segments."""
+        if self._width:
+            # Even lists: no lengths to add up.
+            rows = self.starts[chosen]
+            if self._width > 1:
+                rows = (rows[:, None] + np.arange(self._width)).ravel()
+            even = Queries(np.arange(0, len(rows) + 1, self._width))
+            even.__dict__["_width"] = self._width
+            return rows, even
         taken = Queries.from_sizes(self.sizes[chosen])
         rows = np.arange(taken.n_rows) + taken.spread(self.starts[chosen] - taken.starts)
         return rows, taken
