@@ -67,7 +67,7 @@ class Ours:
         query_rows, item_rows = one_hot(queries, QUERY_IDS), one_hot(items, ITEM_IDS)
         widths = query_rows.n_features, item_rows.n_features
         params = self.model.initialize(widths, np.random.default_rng(0))
-        pairs = PairList(np.arange(n_rows), np.arange(n_rows))
+        pairs = PairList(None, None)
         inputs = Pairs(query_rows, item_rows, (pairs,))
         self.optimizer = settings().make_optimizer(self.model, params, inputs)
         single = Queries.from_sizes(np.ones(n_rows, dtype=np.int64))

@@ -55,7 +55,7 @@ class Rows:
         """Whether gradients come row by row: for every batch of a table alike."""
         return sparse.issparse(self.X) and self.n_features >= WIDE
 
-    def take(self, rows: NDArray[np.int64]) -> Rows:
+    def take(self, rows: NDArray[np.integer]) -> Rows:
         """Some rows, in this order."""
         if sparse.issparse(self.X):
             return self._bare.take(rows)
@@ -129,7 +129,7 @@ class BareRows(Rows):
         is_even = len(lengths) and lengths[0] > 0 and (lengths == lengths[0]).all()
         return int(lengths[0]) if is_even else 0
 
-    def take(self, rows: NDArray[np.int64]) -> BareRows:
+    def take(self, rows: NDArray[np.integer]) -> BareRows:
         length = self._row_length
         if length:
             data = np.take(self.data.reshape(-1, length), rows, axis=0).ravel()

@@ -20,32 +20,32 @@ class PairList:
 
     Parameters
     ----------
-    query, item : ndarray of shape (n_pairs,), integer
-        Rows of the two tables; pairs of one query stand together.
+    query, item : ndarray of shape (n_pairs,), integer, or None
+        Rows of the two tables; pairs of one query stand together. None: pair k has row k.
     """
 
-    query: NDArray[np.integer]
-    item: NDArray[np.integer]
+    query: NDArray[np.integer] | None
+    item: NDArray[np.integer] | None
 
     def size(self, left: Array, right: Array) -> int:
         """Number of pairs."""
-        return len(self.query)
+        return len(left if self.query is None else self.query)
 
     def dot(self, left: Array, right: Array) -> Array:
         """Dot product of each pair's embeddings, shape (n_pairs,)."""
-        return np.einsum("ij,ij->i", left[self.query], right[self.item])
+        left = left if self.query is None else left[self.query]
+        right = right if self.item is None else right[self.item]
+        return np.einsum("ij,ij->i", left, right)
 
     def gradient(self, grad: Array, left: Array, right: Array) -> tuple[Array, Array]:
         """Gradients with respect to ``left`` and ``right``, given that of the products."""
-        if _each_once(self.query, len(left)) and _each_once(self.item, len(right)):
-            # Every query has one pair and every item too: nothing is to be summed.
+        if self.query is None and self.item is None:
             slope = grad[:, None]
-            grad_left, grad_right = np.empty_like(left), np.empty_like(right)
-            grad_left[self.query] = slope * right[self.item]
-            grad_right[self.item] = slope * left[self.query]
-            return grad_left, grad_right
+            return slope * right, slope * left
+        pair = np.arange(len(grad))
+        place = pair if self.query is None else self.query, pair if self.item is None else self.item
         shape = (len(left), len(right))
-        by_pair = sparse.coo_array((grad, (self.query, self.item)), shape=shape).tocsr()
+        by_pair = sparse.coo_array((grad, place), shape=shape).tocsr()
         return by_pair @ right, by_pair.T @ left
 
 
@@ -104,10 +104,25 @@ class Pairs:
         """Some pairs of a single ``PairList``, with the rows of the tables that they need."""
         (pairs,) = self.blocks
         assert isinstance(pairs, PairList)
-        queries, query = distinct(pairs.query[rows], self.query_rows.n_rows)
-        items, item = distinct(pairs.item[rows], self.item_rows.n_rows)
+        query = rows if pairs.query is None else pairs.query[rows]
+        item = rows if pairs.item is None else pairs.item[rows]
+        begins = np.empty(len(query), dtype=bool)
+        begins[:1] = True
+        np.not_equal(query[1:], query[:-1], out=begins[1:])
+        own_query = None if begins.all() else np.cumsum(begins) - 1
+        queries = query[begins]
+        items, own_item = distinct(item, self.item_rows.n_rows)
+        if len(items) == len(item):
+            # Rows in the order of the pairs: nothing is to be gathered, nor to be summed.
+            return Pairs(
+                self.query_rows.take(queries),
+                self.item_rows.take(item),
+                (PairList(own_query, None),),
+            )
         return Pairs(
-            self.query_rows.take(queries), self.item_rows.take(items), (PairList(query, item),)
+            self.query_rows.take(queries),
+            self.item_rows.take(items),
+            (PairList(own_query, own_item),),
         )
 
     def dot(self, left: Array, right: Array) -> Array:
@@ -142,11 +157,6 @@ def distinct(numbers: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], N
     place = np.empty(n, dtype=np.int64)
     place[found] = np.arange(len(found))
     return found, place[numbers]
-
-
-def _each_once(numbers: NDArray[np.integer], n: int) -> bool:
-    """Whether they are the numbers below n in some order."""
-    return len(numbers) == n and bool(np.bincount(numbers, minlength=n).max() == 1)
 
 
 def _into(rows: NDArray[np.integer], values: Array, like: Array) -> Array:

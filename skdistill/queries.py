@@ -61,16 +61,16 @@ class Queries:
         return np.repeat(np.arange(self.n_queries), self.sizes)
 
     @cached_property
-    def _width(self) -> int:
+    def width(self) -> int:
         """Rows of every query where all have as many, else 0."""
         width = self.n_rows // self.n_queries
         is_even = width * self.n_queries == self.n_rows and (self.sizes == width).all()
         return width if is_even else 0
 
     def _reduce(self, operation: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
-        if self._width:
+        if self.width:
             # A table of lists: several times as fast as segments of it.
-            return operation.reduce(values.reshape(self.n_queries, self._width), axis=1)
+            return operation.reduce(values.reshape(self.n_queries, self.width), axis=1)
         return operation.reduceat(values, self.starts)
 
     def sum(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -88,7 +88,7 @@ class Queries:
 
     def spread(self, per_query: NDArray[Any]) -> NDArray[Any]:
         """One value a query to one value a row, the inverse of the reductions."""
-        return np.repeat(per_query, self._width or self.sizes)
+        return np.repeat(per_query, self.width or self.sizes)
 
     def apply(
         self,
@@ -98,17 +98,17 @@ class Queries:
         out: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
         """``operation(values, spread(per_query))``; of even lists without spreading."""
-        if not self._width:
+        if not self.width:
             return operation(values, self.spread(per_query), out=out)
-        shape = (self.n_queries, self._width)
+        shape = (self.n_queries, self.width)
         if out is not None:
             out = out.reshape(shape)
         return operation(values.reshape(shape), per_query[:, None], out=out).ravel()
 
     def segment_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of the query of some rows; of few rows faster than ``segment``."""
-        if self._width:
-            return rows // self._width
+        if self.width:
+            return rows // self.width
         return np.searchsorted(self.offsets, rows, side="right") - 1
 
     def sort_descending(self, values: NDArray[Any]) -> NDArray[np.int64]:
@@ -137,13 +137,13 @@ class Queries:
 
     def take(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], Queries]:
         """Rows of the chosen queries, one after the other, and their segments."""
-        if self._width:
+        if self.width:
             # Even lists: no lengths to add up.
             rows = self.starts[chosen]
-            if self._width > 1:
-                rows = (rows[:, None] + np.arange(self._width)).ravel()
-            even = Queries(np.arange(0, len(rows) + 1, self._width))
-            even.__dict__["_width"] = self._width
+            if self.width > 1:
+                rows = (rows[:, None] + np.arange(self.width)).ravel()
+            even = Queries(np.arange(0, len(rows) + 1, self.width))
+            even.__dict__["width"] = self.width
             return rows, even
         taken = Queries.from_sizes(self.sizes[chosen])
         rows = np.arange(taken.n_rows) + taken.spread(self.starts[chosen] - taken.starts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from skdistill.losses.log_loss import log_loss
 from skdistill.protocols import Array
 from skdistill.queries import Queries
@@ -11,7 +13,10 @@ from skdistill.queries import Queries
 
 def share_of_row(scores: Array, queries: Queries, weight: Array | None) -> Array:
     """What a row's own loss counts for: 1 / (rows of its query * queries), times its weight."""
-    share = queries.spread(1.0 / (queries.sizes * queries.n_queries)).astype(scores.dtype)
+    if queries.width:
+        share = np.full(queries.n_rows, 1.0 / queries.n_rows, dtype=scores.dtype)
+    else:
+        share = queries.spread(1.0 / (queries.sizes * queries.n_queries)).astype(scores.dtype)
     return share if weight is None else share * weight
 
 
