@@ -472,3 +472,16 @@ def test_the_catalogue_is_metadata_of_a_grid_search(dense, routing):
     ).fit(dense.X, dense.y, qid=dense.qid, items=dense.items)
     assert search.best_estimator_.index_.n_items == 400
     assert search.best_score_ > 0.5
+
+
+def test_queries_behind_a_pipeline_that_moves_columns(dense):
+    """Without any ids the towers' own columns say which rows are a query: those they were given."""
+    pipeline = Pipeline(
+        [
+            ("reverse", FunctionTransformer(lambda X: X[:, ::-1])),
+            ("towers", towers(dense, max_iter=2)),
+        ]
+    ).fit(dense.X[:, ::-1], dense.y)
+    found = ndcg_scorer(k=10)(pipeline, dense.X[:, ::-1], dense.y)
+    told = ndcg_scorer(k=10)(pipeline, dense.X[:, ::-1], dense.y, qid=dense.qid)
+    assert found == pytest.approx(told, rel=1e-12)

@@ -64,17 +64,31 @@ def _call_method(estimator: Any, method: str, X: Any) -> Any:
     return getattr(estimator, method)(X)
 
 
-def queries_of(estimator: Any, X: Any, qid: ArrayLike | None) -> Any:
-    """The queries of a table as the estimator knows them: as given, or a column of X."""
+def _last_step(estimator: Any) -> tuple[Any, list[Any]]:
+    """The estimator inside searches and Pipelines, and the Pipelines' heads before it."""
+    heads = []
     while isinstance(estimator, BaseSearchCV | Pipeline):
         if isinstance(estimator, BaseSearchCV):
             estimator = estimator.best_estimator_
         else:
-            if len(estimator) > 1 and getattr(estimator[-1], "query_column", None) is not None:
-                X = estimator[:-1].transform(X)
+            if len(estimator) > 1:
+                heads.append(estimator[:-1])
             estimator = estimator[-1]
-    resolve = getattr(estimator, "_resolve_qid", None)
-    return qid if resolve is None else resolve(X, qid)
+    return estimator, heads
+
+
+def _through(heads: list[Any], X: Any) -> Any:
+    for head in heads:
+        X = head.transform(X)
+    return X
+
+
+def queries_of(estimator: Any, X: Any, qid: ArrayLike | None) -> Any:
+    """The queries of a table as the estimator knows them: as given, or out of X."""
+    last, heads = _last_step(estimator)
+    if not hasattr(last, "_resolve_qid"):
+        return qid
+    return last._resolve_qid(X if qid is not None else _through(heads, X), qid)
 
 
 def ndcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
@@ -119,13 +133,8 @@ class RetrievalScorer(_BaseScorer):
     def _score(
         self, method_caller: Any, estimator: Any, X: Any, y_true: Any, qid: Any = None
     ) -> float:
-        while isinstance(estimator, BaseSearchCV | Pipeline):
-            if isinstance(estimator, BaseSearchCV):
-                estimator = estimator.best_estimator_
-            else:
-                X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-                estimator = estimator[-1]
-        return estimator.teacher_recall(X, qid=qid, **self._kwargs)
+        last, heads = _last_step(estimator)
+        return last.teacher_recall(_through(heads, X), qid=qid, **self._kwargs)
 
 
 def retrieval_scorer(k: int = 10, m: int = 50) -> RetrievalScorer:
