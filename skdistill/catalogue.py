@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skdistill.inputs import Rows
-from skdistill.models.two_tower import TwoTower, side
-from skdistill.pairs import PairGrid, PairList, Pairs, distinct
+from skdistill.inputs import Rows, distinct
+from skdistill.models.two_tower import TwoTower
+from skdistill.pairs import PairGrid, PairList, Pairs
 from skdistill.protocols import Array, Loss, Parameters
 from skdistill.queries import Queries
 from skdistill.sampling import (
@@ -72,16 +72,14 @@ class WholeCatalogue:
 
     def __init__(self, scores: Array, loss: Loss) -> None:
         self.n_items = scores.shape[1]
-        self.target = _targets(
-            loss, scores.ravel(), Queries.from_sizes(np.full(len(scores), self.n_items))
-        )
+        self.target = _targets(loss, scores.ravel(), Queries.even(*scores.shape))
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
         """Nothing changes from one epoch to the next."""
 
     def lists(self, chosen: Array) -> tuple[Array | None, Queries, Array, None, None]:
         """Items (None: all), segments, targets, shifts and weights of the queries' lists."""
-        queries = Queries.from_sizes(np.full(len(chosen), self.n_items))
+        queries = Queries.even(len(chosen), self.n_items)
         target = self.target.reshape(-1, self.n_items, *self.target.shape[1:])[chosen]
         return None, queries, target.reshape(-1, *self.target.shape[1:]), None, None
 
@@ -104,7 +102,8 @@ class SampledCatalogue:
     n_candidates, max_iter : int
     draw_correction : float
         1: lists weigh as the whole catalogue does; less is less noisy.
-    logged : tuple of (Queries of labelled queries, their rows, items)
+    logged : tuple of (queries, items)
+        Rows of the logged pairs.
     rng : Generator
     """
 
@@ -131,8 +130,7 @@ class SampledCatalogue:
         self.candidates = CandidateLists.empty(query_rows.n_rows, n_candidates)
         quarter = max(n_candidates // 4, 1)
         self._take_logged(*logged, quarter, rng)
-        self.n_uniform = max(n_candidates - quarter * 3, quarter)
-        self._grow(self.n_uniform, rng, params=None)
+        self._grow(max(n_candidates - quarter * 3, quarter), rng, params=None)
         self.growth = -(-(n_candidates - 2 * quarter) // GROWTHS)
 
     def sample(self) -> Any:
@@ -192,26 +190,17 @@ class SampledCatalogue:
                 row, column = pick_uniformly(known, n, rng)
             else:
                 if right is None:
-                    right = self._embed_items(params, pool)
-                row, column = pick_highest(self._embed_queries(params, rows), right, known, n)
+                    items = self.item_rows if len(pool) == n_items else self.item_rows.take(pool)
+                    right = self.model.embed_items(params, items)
+                left = self.model.embed_queries(params, Rows(self.query_rows.X[rows]))
+                row, column = pick_highest(left, right, known, n)
             query, item = row + start, pool[column]
             stands_for: Array | float = n_items / len(pool)
             if params is None:
-                left = n_items - self.candidates.count[rows]
-                drawn = np.bincount(row, minlength=len(left))
-                stands_for = np.maximum(left / np.maximum(drawn, 1), 1)[row]
+                unknown = n_items - self.candidates.count[rows]
+                drawn = np.bincount(row, minlength=len(unknown))
+                stands_for = np.maximum(unknown / np.maximum(drawn, 1), 1)[row]
             self.candidates.append(query, item, self.scores(query, item), stands_for)
-
-    def _embed_queries(self, params: Parameters, rows: slice) -> Array:
-        outputs, _ = self.model.query_tower.forward(
-            side("query_", params), Rows(self.query_rows.X[rows])
-        )
-        return self.model.finish_queries(outputs)[0]
-
-    def _embed_items(self, params: Parameters, pool: Array) -> Array:
-        items = self.item_rows if len(pool) == self.item_rows.n_rows else self.item_rows.take(pool)
-        outputs, _ = self.model.item_tower.forward(side("item_", params), items)
-        return self.model.finish_items(outputs)[0]
 
 
 @dataclass(frozen=True)
@@ -385,7 +374,7 @@ class CatalogueCurriculum:
             return None
         rows, logged = self.log.queries.take(segments[asking])
         items, column = distinct(self.log.item[rows], self.item_rows.n_rows)
-        queries = Queries.from_sizes(np.full(len(asking), len(items)))
+        queries = Queries.even(len(asking), len(items))
         cell = logged.segment * len(items) + column
         of_logged, of_others = self._hard_targets
         target = np.repeat(of_others[segments[asking]], len(items), axis=0)

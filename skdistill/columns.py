@@ -148,8 +148,7 @@ def row_codes(*tables: Any) -> list[NDArray[np.int64]]:
     """
     sizes = [table.shape[0] for table in tables]
     if sparse.issparse(tables[0]):
-        directions = np.random.default_rng(0).standard_normal(tables[0].shape[1])
-        projected = np.concatenate([table @ directions for table in tables])
+        projected = np.concatenate([row_keys(table) for table in tables])
         codes = np.unique(projected, return_inverse=True)[1]
     else:
         codes = np.zeros(sum(sizes), dtype=np.int64)

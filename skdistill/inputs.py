@@ -69,7 +69,7 @@ class Rows:
     @cached_property
     def squared(self) -> Rows:
         """The same rows with every value squared, as the factorization machine wants them."""
-        return Rows(self.X.multiply(self.X).tocsr() if sparse.issparse(self.X) else self.X**2)
+        return self._bare.squared if sparse.issparse(self.X) else Rows(self.X**2)
 
     def dot(self, weights: NDArray[Any]) -> NDArray[Any]:
         """X @ weights."""
@@ -166,13 +166,7 @@ class BareRows(Rows):
     @cached_property
     def _touched(self) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Columns with any entry, and the place among them of each entry's."""
-        # Marking columns in a boolean table costs one pass; sorting the indices costs ten.
-        mark = np.zeros(self.n_columns, dtype=bool)
-        mark[self.indices] = True
-        columns = np.flatnonzero(mark)
-        place = np.empty(self.n_columns, dtype=self.indices.dtype)
-        place[columns] = np.arange(len(columns), dtype=place.dtype)
-        return columns, place[self.indices]
+        return distinct(self.indices, self.n_columns)
 
     def _transposed_dot(
         self, indices: NDArray[Any], n_columns: int, grad_output: NDArray[Any]
@@ -186,3 +180,14 @@ class BareRows(Rows):
             *(self.indptr, indices, data, np.ascontiguousarray(grad).ravel(), out.ravel()),
         )
         return out.reshape(n_columns, *grad_output.shape[1:])
+
+
+def distinct(numbers: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
+    """Numbers below n that occur, ascending, and the place of each among them."""
+    # Marking them in a boolean table costs one pass; sorting them costs ten.
+    mark = np.zeros(n, dtype=bool)
+    mark[numbers] = True
+    found = np.flatnonzero(mark)
+    place = np.empty(n, dtype=numbers.dtype)
+    place[found] = np.arange(len(found), dtype=place.dtype)
+    return found, place[numbers]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,13 @@ class PairTable:
     n_catalogue: int
     query: NDArray[np.int64]
     item: NDArray[np.int64]
+
+    @cached_property
+    def catalogue(self) -> Any:
+        """The catalogue's rows alone."""
+        if self.n_catalogue == self.items.shape[0]:
+            return self.items
+        return take_rows(self.items, np.arange(self.n_catalogue))
 
     @property
     def n_queries(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skdistill.inputs import Rows
+from skdistill.inputs import Rows, distinct
 
 Array = NDArray[Any]
 
@@ -144,19 +144,6 @@ class Pairs:
             grad_right += more_right
             start = stop
         return grad_left, grad_right
-
-
-def distinct(numbers: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers below n that occur, ascending, and the place of each among them.
-
-    By marking a table rather than by sorting.
-    """
-    mark = np.zeros(n, dtype=bool)
-    mark[numbers] = True
-    found = np.flatnonzero(mark)
-    place = np.empty(n, dtype=np.int64)
-    place[found] = np.arange(len(found))
-    return found, place[numbers]
 
 
 def _into(rows: NDArray[np.integer], values: Array, like: Array) -> Array:

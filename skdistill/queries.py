@@ -35,6 +35,13 @@ class Queries:
         return cls(offsets)
 
     @classmethod
+    def even(cls, n_queries: int, width: int) -> Queries:
+        """Lists of one length, which is known without looking at them."""
+        queries = cls(np.arange(0, n_queries * width + 1, width))
+        queries.__dict__["width"] = width
+        return queries
+
+    @classmethod
     def single(cls, n_rows: int) -> Queries:
         """All rows are one list."""
         return cls(np.array([0, n_rows], dtype=np.int64))
@@ -142,9 +149,7 @@ class Queries:
             rows = self.starts[chosen]
             if self.width > 1:
                 rows = (rows[:, None] + np.arange(self.width)).ravel()
-            even = Queries(np.arange(0, len(rows) + 1, self.width))
-            even.__dict__["width"] = self.width
-            return rows, even
+            return rows, Queries.even(len(chosen), self.width)
         taken = Queries.from_sizes(self.sizes[chosen])
         rows = np.arange(taken.n_rows) + taken.spread(self.starts[chosen] - taken.starts)
         return rows, taken

@@ -25,18 +25,18 @@ from skdistill.calibration import CALIBRATORS, calibrated, fit_calibrator, undo_
 from skdistill.columns import (
     as_table,
     column_positions,
-    row_keys,
     take_columns,
     take_rows,
     without_query_column,
 )
 from skdistill.protocols import Loss
-from skdistill.queries import Queries, sort_by_query
+from skdistill.queries import Queries
 from skdistill.ranking_estimator import (
     RankingEstimator,
     check_finite,
     check_labels,
     check_sample_weight,
+    in_query_order,
 )
 from skdistill.students import MLPRanker
 from skdistill.students.base import has_log_odds
@@ -49,6 +49,7 @@ from skdistill.teachers import (
     score_rows,
     split_thresholds,
 )
+from skdistill.training import hold_out
 
 OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
 
@@ -232,12 +233,9 @@ class DistilledRanker(RankingEstimator):
         table = without_query_column(X, self.query_column)
         seen_by_teacher = self._positions(table, self.teacher_columns, "teacher_columns")
         seen_by_student = self._positions(table, self.student_columns, "student_columns")
-        queries, order = sort_by_query(ids, n_rows, row_keys(table))
-        table = take_rows(table, order)
-        if order is not None:
-            labels = None if labels is None else labels[order]
-            weight = None if weight is None else weight[order]
-            teacher_scores = None if teacher_scores is None else teacher_scores[order]
+        queries, _, table, labels, weight, teacher_scores = in_query_order(
+            ids, table, labels, weight, teacher_scores
+        )
 
         # Each step gets a seed of its own, so that a change to one leaves the others alone.
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=5)
@@ -394,8 +392,8 @@ class DistilledRanker(RankingEstimator):
                 f"calibrate={self.calibrate!r} holds out labelled queries and needs at least 2, "
                 f"got {len(labelled)}."
             )
-        shuffled = np.random.default_rng(seed).permutation(labelled)
-        chosen = np.sort(shuffled[: max(round(CALIBRATION_SHARE * len(labelled)), 1)])
+        rng = np.random.default_rng(seed)
+        chosen = labelled[hold_out(len(labelled), CALIBRATION_SHARE, rng)[1]]
         held_out, _ = queries.take(chosen)
         rest, _ = queries.take(np.setdiff1d(np.arange(queries.n_queries), chosen))
         return rest, held_out[known[held_out]]

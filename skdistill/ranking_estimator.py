@@ -12,9 +12,9 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_random_state
 
-from skdistill.columns import query_ids
+from skdistill.columns import query_ids, row_keys, take_rows
 from skdistill.metrics import ndcg_scorer
-from skdistill.queries import check_qid
+from skdistill.queries import check_qid, sort_by_query
 
 
 class RankingEstimator(CallbackSupportMixin, BaseEstimator):
@@ -152,6 +152,24 @@ class Epochs:
             reconstruction_attributes=lambda: self.attributes_after(state),
             **self.seen,
         )
+
+
+def in_query_order(ids: NDArray[Any] | None, table: Any, *columns: Any) -> tuple[Any, ...]:
+    """A table and its columns sorted by query, rows of a query in a canonical order.
+
+    Returns
+    -------
+    queries : Queries
+    order : ndarray of shape (n_rows,), int64
+        Row of the table at each place.
+    table, *columns
+        Sorted; None stays None.
+    """
+    queries, order = sort_by_query(ids, table.shape[0], row_keys(table))
+    if order is None:
+        return queries, np.arange(table.shape[0]), table, *columns
+    ordered = (None if column is None else column[order] for column in columns)
+    return queries, order, take_rows(table, order), *ordered
 
 
 def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:

@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdistill.columns import (
     as_table,
     row_codes,
-    row_keys,
     take_rows,
     without_query_column,
 )
@@ -26,14 +25,14 @@ from skdistill.losses import get_loss
 from skdistill.metrics.agreement import teacher_recall
 from skdistill.metrics.retrieval import share_of_top
 from skdistill.pair_table import PairColumns, PairTable
-from skdistill.pairs import Pairs
 from skdistill.protocols import Loss
-from skdistill.queries import check_qid, sort_by_query
+from skdistill.queries import check_qid
 from skdistill.ranking_estimator import (
     Epochs,
     check_finite,
     check_labels,
     check_sample_weight,
+    in_query_order,
 )
 from skdistill.scaling import ColumnScaler
 from skdistill.teacher_check import check_teacher_fitness
@@ -46,7 +45,7 @@ from skdistill.tower_lesson import (
     score_grid,
 )
 from skdistill.towers import Towers
-from skdistill.training import SETTINGS_CONSTRAINTS, Training, TrainingSettings, hold_out, train
+from skdistill.training import SETTINGS_CONSTRAINTS, Training, TrainingSettings, hold_out
 
 # Queries whose scores of the whole catalogue are compared at once.
 RECALL_QUERIES = 256
@@ -332,7 +331,7 @@ class TwoTowerRetriever(Towers):
             self.teacher_check_ = check_teacher_fitness(
                 lesson, towers, self._teach_again, rng.spawn(1)[0]
             )
-        params = towers.model.initialize((query_rows.n_features, item_rows.n_features), rng)
+        params = towers.initialize(rng)
         taking_part, held_out = np.arange(lesson.pairs.n_queries), None
         if self.early_stopping:
             taking_part, held_out = hold_out(len(taking_part), self.validation_fraction, rng)
@@ -347,24 +346,15 @@ class TwoTowerRetriever(Towers):
             self._attributes_after,
             {"X": X, "y": y, "metadata": None if qid is None else {"qid": np.asarray(qid)}},
         )
-        training = train(
-            towers.model,
-            towers.settings.make_optimizer(towers.model, params, Pairs(query_rows, item_rows, ())),
-            curriculum,
-            towers.settings,
-            rng,
-            validate=validate,
-            on_epoch=epochs.watch,
-        )
+        training = towers.run(params, curriculum, rng, validate=validate, on_epoch=epochs.watch)
         for name, value in self._attributes_after(training).items():
             setattr(self, name, value)
         if not self.keep_teacher:
             self.teacher_ = None
         self.items_ = None
         if items is not None:
-            catalogue = take_rows(lesson.pairs.items, np.arange(lesson.pairs.n_catalogue))
-            self.index(catalogue)
-            self.items_ = None if self.teacher_ is None else catalogue
+            self.index(lesson.pairs.catalogue)
+            self.items_ = None if self.teacher_ is None else lesson.pairs.catalogue
         epochs.end(training)
         return self
 
@@ -414,9 +404,7 @@ class TwoTowerRetriever(Towers):
         """Queries of a table: as given, or a column, or else rows of equal query columns."""
         if self.query_column is not None or qid is not None:
             return super()._resolve_qid(X, qid)
-        X = as_table(X)
-        columns = PairColumns.find(X, self.query_columns, self.item_columns)
-        return row_codes(columns.queries(X))[0]
+        return row_codes(self._columns.queries(as_table(X)))[0]
 
     def _read_lesson(
         self,
@@ -440,10 +428,8 @@ class TwoTowerRetriever(Towers):
         self._columns = PairColumns.find(X, self.query_columns, self.item_columns)
         ids = check_qid(self._resolve_qid(X, qid), n_rows)
         table = without_query_column(X, self.query_column)
-        queries, order = sort_by_query(ids, n_rows, row_keys(table))
-        if order is None:
-            order = np.arange(n_rows)
-        X, table = take_rows(X, order), take_rows(table, order)
+        queries, order, table, labels, weight = in_query_order(ids, table, labels, weight)
+        X = take_rows(X, order)
         if items is not None:
             items = self._columns.check(as_table(items), "item")
         pairs = PairTable.split(
@@ -461,8 +447,8 @@ class TwoTowerRetriever(Towers):
             table,
             pairs,
             queries,
-            None if labels is None else labels[order],
-            None if weight is None else weight[order],
+            labels,
+            weight,
             row_scores,
             pair_scores,
         )
@@ -471,8 +457,6 @@ class TwoTowerRetriever(Towers):
         self.teacher_ = None
         knows = lesson.row_scores is not None or lesson.pair_scores is not None
         if knows or self.teacher is None or self.alpha == 0:
-            if not knows and self.teacher is None and lesson.labels is None:
-                raise ValueError("There are no labels, no teacher and no teacher_scores.")
             return lesson
         lesson, self.teacher_ = lesson.taught_by(
             self.teacher, self._features(has_catalogue), has_catalogue

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from skdistill.pairs import PairGrid, Pairs
 from skdistill.teachers import PairScores
 from skdistill.tower_lesson import TowerLesson, TowerTraining, over_catalogue, score_grid
-from skdistill.training import train
 
 # Enough for a standard error of two or three hundredths.
 CHECK_QUERIES = 200
@@ -140,15 +139,11 @@ def _label_towers(
         labelled = np.union1d(sample, np.intersect1d(asked, labelled))
     settings = replace(towers.settings, max_iter=LABEL_EPOCHS)
     towers = replace(towers, alpha=0.0, settings=settings)
-    params = towers.model.initialize(
-        (towers.query_rows.n_features, towers.item_rows.n_features), rng
-    )
+    params = towers.initialize(rng)
     curriculum, _ = over_catalogue(
         replace(lesson, pair_scores=None), towers, labelled, None, params, rng
     )
-    everything = Pairs(towers.query_rows, towers.item_rows, ())
-    optimizer = settings.make_optimizer(towers.model, params, everything)
-    trained = train(towers.model, optimizer, curriculum, settings, rng)
+    trained = towers.run(params, curriculum, rng)
     pairs = Pairs(towers.query_rows.take(asked), towers.item_rows.take(items), (PairGrid(),))
     return towers.model.forward(trained.params, pairs)[0].reshape(len(asked), len(items))
 

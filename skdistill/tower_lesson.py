@@ -26,7 +26,13 @@ from skdistill.teachers import (
     score_rows,
     teacher_scores_of,
 )
-from skdistill.training import Curriculum, TableCurriculum, TrainingSettings
+from skdistill.training import (
+    Curriculum,
+    TableCurriculum,
+    Training,
+    TrainingSettings,
+    train,
+)
 from skdistill.validation import Validate, ndcg_on, teacher_recall_on
 
 # Early stopping looks at so many items of a larger catalogue.
@@ -131,6 +137,18 @@ class TowerTraining:
     draw_correction: float
     spectral_start: bool
 
+    def initialize(self, rng: np.random.Generator) -> Parameters:
+        """Fresh parameters of both towers."""
+        return self.model.initialize((self.query_rows.n_features, self.item_rows.n_features), rng)
+
+    def run(
+        self, params: Parameters, curriculum: Curriculum, rng: np.random.Generator, **watchers: Any
+    ) -> Training:
+        """Train from these parameters; ``watchers`` are those of :func:`train`."""
+        everything = Pairs(self.query_rows, self.item_rows, ())
+        optimizer = self.settings.make_optimizer(self.model, params, everything)
+        return train(self.model, optimizer, curriculum, self.settings, rng, **watchers)
+
 
 def over_table(
     lesson: TowerLesson,
@@ -232,7 +250,7 @@ def over_catalogue(
     assert log is not None  # alpha is 0
     labels = np.zeros((lesson.pairs.n_queries, training.item_rows.n_rows))
     labels[np.repeat(log.query, log.queries.sizes), log.item] = log.label
-    lists = Queries.from_sizes(np.full(len(held_out), len(seen)))
+    lists = Queries.even(len(held_out), len(seen))
     return curriculum, ndcg_on(
         training.model, inputs, lists, labels[held_out][:, seen].ravel(), None
     )

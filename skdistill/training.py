@@ -314,9 +314,14 @@ def batch_bounds(
 
 
 def hold_out(
-    n_queries: int, fraction: float, rng: np.random.Generator
+    n_queries: int,
+    fraction: float,
+    rng: np.random.Generator,
+    parameter: str = "early_stopping=True",
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Queries to train on and queries held out, both ascending.
+
+    ``parameter`` is what asked for it, for the message.
 
     Raises
     ------
@@ -325,8 +330,8 @@ def hold_out(
     """
     if n_queries < 2:
         raise ValueError(
-            "early_stopping holds out whole queries and needs at least 2, got "
-            f"{n_queries}. Pass qid=, or set early_stopping=False."
+            f"{parameter} holds out whole queries and needs at least 2, got {n_queries}. Pass "
+            "qid=, or do without it."
         )
     n_held_out = min(max(round(fraction * n_queries), 1), n_queries - 1)
     shuffled = rng.permutation(n_queries)

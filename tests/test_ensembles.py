@@ -194,6 +194,10 @@ def test_errors(table):
         RankEnsemble([("a", Ridge()), ("b", Ridge())], weights=[1, -1]).fit(
             table.X, table.y, qid=table.qid
         )
+    with pytest.raises(ValueError, match="weights='learn' holds out whole queries"):
+        RankEnsemble([("a", Ridge())], weights="learn").fit(
+            table.X, table.y, qid=np.zeros(len(table.y))
+        )
     with pytest.raises(ValueError, match="loss must be one of"):
         MLPEnsembleRanker(1, loss="best").fit(table.X, table.y, qid=table.qid)
     with pytest.raises(ValueError, match="not unique"):

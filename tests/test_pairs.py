@@ -6,11 +6,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skdistill import inputs as inputs_module
-from skdistill.inputs import RowGradient, Rows
+from skdistill.inputs import RowGradient, Rows, distinct
 from skdistill.losses import LOSSES, get_loss
 from skdistill.models import TwoTower
 from skdistill.objective import Objective
-from skdistill.pairs import PairGrid, PairList, Pairs, distinct
+from skdistill.pairs import PairGrid, PairList, Pairs
 from skdistill.queries import Queries
 from tests.test_losses import central_differences
 

@@ -28,7 +28,7 @@ def retrieval_recall(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     k : int
     """
     hits, counts = _hits(relevant, retrieved, k)
-    return _mean(hits.sum(axis=1)[counts > 0] / counts[counts > 0])
+    return _mean(hits.sum(axis=1) / counts)
 
 
 def hit_rate(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
@@ -40,8 +40,8 @@ def hit_rate(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     retrieved : array-like of shape (n_queries, n_returned), int
     k : int
     """
-    hits, counts = _hits(relevant, retrieved, k)
-    return _mean(hits[counts > 0].any(axis=1).astype(np.float64))
+    hits, _ = _hits(relevant, retrieved, k)
+    return _mean(hits.any(axis=1).astype(np.float64))
 
 
 def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
@@ -53,8 +53,7 @@ def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     retrieved : array-like of shape (n_queries, n_returned), int
     k : int
     """
-    hits, counts = _hits(relevant, retrieved, k)
-    hits = hits[counts > 0]
+    hits, _ = _hits(relevant, retrieved, k)
     if not hits.shape[1]:
         return _mean(np.zeros(len(hits)))
     return _mean(np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0))
@@ -70,7 +69,6 @@ def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     k : int
     """
     hits, counts = _hits(relevant, retrieved, k)
-    hits, counts = hits[counts > 0], counts[counts > 0]
     discount = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(counts, k) - 1]
     return _mean(hits @ discount[: hits.shape[1]] / ideal)
@@ -190,7 +188,10 @@ def share_of_top(
 
 
 def _hits(relevant: Any, retrieved: ArrayLike, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Whether each of the first k returned is relevant, and how many relevant ones there are."""
+    """Whether each of the first k returned is relevant, and how many relevant ones there are.
+
+    Of the queries that have any.
+    """
     check_k(k)
     returned = np.asarray(retrieved)
     if not sparse.issparse(relevant):
@@ -208,7 +209,9 @@ def _hits(relevant: Any, retrieved: ArrayLike, k: int) -> tuple[NDArray[Any], ND
         )
     query = np.repeat(np.arange(len(returned)), returned.shape[1])
     hits = np.asarray(matrix[query, np.maximum(returned.ravel(), 0)]).reshape(returned.shape)
-    return hits & (returned >= 0), matrix.sum(axis=1)
+    counts = matrix.sum(axis=1)
+    asking = counts > 0
+    return (hits & (returned >= 0))[asking], counts[asking]
 
 
 def _mean(values: Any) -> float:

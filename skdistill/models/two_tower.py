@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs import Rows
 from skdistill.models.network import Network
 from skdistill.pairs import Pairs
 from skdistill.protocols import Array, Gradients, Parameters
@@ -95,6 +96,14 @@ class TwoTower:
         query = self.query_tower.backward(side("query_", params), query_cache, grad_left)
         item = self.item_tower.backward(side("item_", params), item_cache, grad_right)
         return grads | _named("query_", query) | _named("item_", item)
+
+    def embed_queries(self, params: Parameters, rows: Rows) -> Array:
+        """Embeddings of queries, shape (n_rows, embedding_dim)."""
+        return self.finish_queries(self.query_tower.forward(side("query_", params), rows)[0])[0]
+
+    def embed_items(self, params: Parameters, rows: Rows) -> Array:
+        """Embeddings of items, shape (n_rows, embedding_dim)."""
+        return self.finish_items(self.item_tower.forward(side("item_", params), rows)[0])[0]
 
     def finish_queries(self, outputs: Array) -> tuple[Array, Array | None]:
         """Embeddings of what the query tower gave, and its lengths where they are divided out."""

@@ -17,19 +17,20 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill.columns import row_keys, take_rows, without_query_column
+from skdistill.columns import take_rows, without_query_column
 from skdistill.inputs import Rows
 from skdistill.losses import Logistic, Pointwise, get_loss
 from skdistill.objective import Objective
 from skdistill.optimizers import Optimizer
 from skdistill.protocols import Loss, Model
-from skdistill.queries import Queries, sort_by_query
+from skdistill.queries import Queries
 from skdistill.ranking_estimator import (
     Epochs,
     RankingEstimator,
     check_finite,
     check_labels,
     check_sample_weight,
+    in_query_order,
 )
 from skdistill.scaling import ColumnScaler
 from skdistill.scoring import NotFiniteError, Scorer
@@ -435,18 +436,10 @@ class BaseStudent(RankingEstimator):
                 "the student."
             )
         weight = check_sample_weight(sample_weight, n_rows)
-        queries, order = sort_by_query(ids, n_rows, row_keys(table))
-        if order is None:
-            order = np.arange(n_rows)
-        else:
-            table = table[order]
-
-        def sort(values: Any) -> Any:
-            return None if values is None else values[order]
-
         if labels is not None and np.isnan(labels).all():
             labels = None
-        return Lesson(table, queries, order, sort(labels), sort(teacher_scores), sort(weight))
+        queries, order, table, *columns = in_query_order(ids, table, labels, teacher_scores, weight)
+        return Lesson(table, queries, order, *columns)
 
     def _check_labels(self, y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
         return check_labels(y, n_rows)

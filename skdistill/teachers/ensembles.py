@@ -20,10 +20,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill.columns import as_table, row_keys, take_rows
+from skdistill.columns import as_table, take_rows
 from skdistill.losses import get_loss
 from skdistill.queries import Queries, check_qid, sort_by_query
-from skdistill.ranking_estimator import RankingEstimator, check_labels, check_sample_weight
+from skdistill.ranking_estimator import (
+    RankingEstimator,
+    check_labels,
+    check_sample_weight,
+    in_query_order,
+)
 from skdistill.students import LinearRanker, MLPRanker
 from skdistill.teachers.labelling import fit_on_labelled, score_rows
 from skdistill.training import hold_out
@@ -31,10 +36,22 @@ from skdistill.training import hold_out
 
 def standardize_by_query(scores: NDArray[Any], queries: Queries) -> NDArray[np.float64]:
     """Mean 0 and deviation 1 within each query; a constant list becomes 0."""
-    centred = scores - queries.spread(queries.mean(scores))
-    deviation = np.sqrt(queries.mean(centred**2))
+    centred, deviation = _about_the_mean(scores, queries)
     deviation[deviation == 0] = 1
     return centred / queries.spread(deviation)
+
+
+def _about_the_mean(
+    scores: NDArray[Any], queries: Queries
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores less their query's mean, and their deviation in each query."""
+    centred = scores - queries.spread(queries.mean(scores))
+    return centred, np.sqrt(queries.mean(centred**2))
+
+
+def scores_of(members: list[Any], X: Any) -> NDArray[np.float64]:
+    """Scores of every fitted member, shape (n_rows, n_members)."""
+    return np.column_stack([score_rows(member, X) for member in members])
 
 
 def share_of_rank(scores: NDArray[Any], queries: Queries) -> NDArray[np.float64]:
@@ -66,7 +83,7 @@ class _Ensemble(RankingEstimator):
         check_is_fitted(self)
         X = as_table(X)
         validate_data(self, X, reset=False, skip_check_array=True)
-        scores = np.column_stack([score_rows(member, X) for member in self.estimators_])
+        scores = scores_of(self.estimators_, X)
         ids = check_qid(qid, X.shape[0])
         if ids is None:
             return self._without_queries(scores)
@@ -103,19 +120,13 @@ class _Ensemble(RankingEstimator):
         labels, weight = check_labels(y, n_rows), check_sample_weight(sample_weight, n_rows)
         ids = self._ids_for_fit(X, qid, n_rows)
         self.fitted_with_qid_ = ids is not None
-        queries, order = sort_by_query(ids, n_rows, row_keys(X))
-        if order is not None:
-            X, labels = take_rows(X, order), labels[order]
-            weight = None if weight is None else weight[order]
+        queries, _, X, labels, weight = in_query_order(ids, X, labels, weight)
         return X, queries, labels, weight
 
     def _remember_deviations(self, X: Any, queries: Queries) -> None:
         """Keep the mean deviation of each member's scores within a training query."""
-        scores = np.column_stack([score_rows(member, X) for member in self.estimators_])
-        deviations = []
-        for column in scores.T:
-            centred = column - queries.spread(queries.mean(column))
-            deviations.append(np.sqrt(queries.mean(centred**2)).mean())
+        scores = scores_of(self.estimators_, X)
+        deviations = [_about_the_mean(column, queries)[1].mean() for column in scores.T]
         self.deviations_ = np.where(np.array(deviations) > 0, deviations, 1.0)
 
 
@@ -374,7 +385,9 @@ class RankEnsemble(_Ensemble, _BaseComposition):
                 )
             return given / given.sum()
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
-        kept, held_out = hold_out(queries.n_queries, self.validation_fraction, rng)
+        kept, held_out = hold_out(
+            queries.n_queries, self.validation_fraction, rng, "weights='learn'"
+        )
         rows, kept_queries = queries.take(kept)
         fitted = [
             fit_on_labelled(
@@ -388,7 +401,7 @@ class RankEnsemble(_Ensemble, _BaseComposition):
         ]
         rows, held_queries = queries.take(held_out)
         held = take_rows(X, rows)
-        scores = np.column_stack([score_rows(member, held) for member in fitted])
+        scores = scores_of(fitted, held)
         # No squash and no scale: the columns are members' scores, and their coefficients weights.
         linear = LinearRanker(squash=False, standardize=False, max_iter=100, random_state=0)
         linear.fit(self._on_one_scale(scores, held_queries), labels[rows], qid=held_queries.segment)
