@@ -15,7 +15,7 @@ from scipy import sparse
 from speed import median_times
 from threadpoolctl import threadpool_limits
 
-from skdistill.catalogue import CatalogueCurriculum, Log
+from skdistill.catalogue import CatalogueCurriculum, Log, LoggedLists
 from skdistill.inputs import Rows
 from skdistill.losses import get_loss
 from skdistill.models import TwoTower
@@ -79,7 +79,7 @@ class Ours:
             "pointwise": TableCurriculum(inputs, single, objective, settings()),
             "softmax in batch": CatalogueCurriculum(
                 *(query_rows, item_rows, n_rows, STEP, np.arange(n_rows)),
-                *(softmax, softmax, 0.0, None, log),
+                (LoggedLists(log, softmax, 1.0, n_rows, np.arange(n_rows), n_rows),),
             ),
         }
 

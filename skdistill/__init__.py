@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skdistill.model_selection import RankingGroupKFold
+    from skdistill.multi_objective_retriever import MultiObjectiveRetriever
     from skdistill.ranker import DistilledRanker
     from skdistill.retriever import TwoTowerRetriever
 
 __version__ = "0.1.0"
 
-__all__ = ["DistilledRanker", "RankingGroupKFold", "TwoTowerRetriever", "__version__"]
+__all__ = [
+    "DistilledRanker",
+    "MultiObjectiveRetriever",
+    "RankingGroupKFold",
+    "TwoTowerRetriever",
+    "__version__",
+]
 
 # Resolved at first use, so that `import skdistill` costs next to nothing.
 _HOMES = {
     "DistilledRanker": "skdistill.ranker",
+    "MultiObjectiveRetriever": "skdistill.multi_objective_retriever",
     "RankingGroupKFold": "skdistill.model_selection",
     "TwoTowerRetriever": "skdistill.retriever",
 }

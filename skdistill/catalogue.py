@@ -16,6 +16,7 @@ from scipy import sparse
 
 from skdistill.inputs import Rows, distinct
 from skdistill.models.two_tower import TwoTower
+from skdistill.objective import GradientBalance
 from skdistill.pairs import PairGrid, PairList, Pairs
 from skdistill.protocols import Array, Loss, Parameters
 from skdistill.queries import Queries
@@ -105,6 +106,8 @@ class SampledCatalogue:
     logged : tuple of (queries, items)
         Rows of the logged pairs.
     rng : Generator
+    embedding : slice, optional
+        Which of the query embeddings the teacher's scores are for.
     """
 
     def __init__(
@@ -119,7 +122,9 @@ class SampledCatalogue:
         max_iter: int,
         logged: tuple[Array, Array],
         rng: np.random.Generator,
+        embedding: slice = slice(None),
     ) -> None:
+        self.embedding = embedding
         self.model = model
         self.query_rows = query_rows
         self.item_rows = item_rows
@@ -193,6 +198,7 @@ class SampledCatalogue:
                     items = self.item_rows if len(pool) == n_items else self.item_rows.take(pool)
                     right = self.model.embed_items(params, items)
                 left = self.model.embed_queries(params, Rows(self.query_rows.X[rows]))
+                left = left[self.embedding]
                 row, column = pick_highest(left, right, known, n)
             query, item = row + start, pool[column]
             stands_for: Array | float = n_items / len(pool)
@@ -254,13 +260,135 @@ class Part:
             total += share * value
         return total
 
-    def block(self, place: Array | None) -> PairGrid | PairList:
-        """Its pairs, given where its items stand among those of the step."""
-        if self.is_grid:
-            return PairGrid(self.query, place)
-        assert self.query is not None  # as in every list
-        assert place is not None
-        return PairList(self.query, place)
+    def block(self, query: Array | None, place: Array | None) -> PairGrid | PairList:
+        """Its pairs, given where its queries' embeddings and its items stand in the step."""
+        return PairGrid(query, place) if self.is_grid else PairList(query, place)
+
+
+@dataclass
+class TaughtLists:
+    """The soft part of a step: the teacher's scores of the lists of its queries.
+
+    Parameters
+    ----------
+    taught : WholeCatalogue or SampledCatalogue
+    loss : Loss
+    share : float
+    query_weight : ndarray of shape (n_queries,), float32, or None
+    """
+
+    taught: WholeCatalogue | SampledCatalogue
+    loss: Loss
+    share: float
+    query_weight: Array | None = None
+
+    def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
+        self.taught.begin_epoch(epoch, params, rng)
+
+    def part(self, chosen: Array) -> Part:
+        """The lists of these queries."""
+        item, queries, target, shift, weight = self.taught.lists(chosen)
+        if self.query_weight is not None:
+            own = queries.spread(self.query_weight[chosen])
+            weight = own if weight is None else weight * own
+        query = None if item is None else queries.segment
+        return Part(
+            item is None, query, item, queries, self.loss, self.share, target, shift, weight
+        )
+
+
+@dataclass
+class LoggedLists:
+    """The hard part: labels of a step's queries, each against all items the step was logged with.
+
+    Items come into a step as often as they are logged, which the logarithm of that share corrects
+    (Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations",
+    RecSys 2019).
+
+    Parameters
+    ----------
+    log : Log
+    loss : Loss
+    share : float
+    n_items : int
+        Of the item table.
+    taking_part : ndarray of int64
+        Queries that are trained on.
+    n_queries : int
+        Of the query table.
+    """
+
+    log: Log
+    loss: Loss
+    share: float
+    n_items: int
+    taking_part: Array
+    n_queries: int
+
+    def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
+        """Nothing changes from one epoch to the next."""
+
+    def part(self, chosen: Array) -> Part | None:
+        """The labels of these queries; None where they have none."""
+        segments = self._segment[chosen]
+        asking = np.flatnonzero(segments >= 0)
+        if not len(asking):
+            return None
+        rows, logged = self.log.queries.take(segments[asking])
+        items, column = distinct(self.log.item[rows], self.n_items)
+        queries = Queries.even(len(asking), len(items))
+        cell = logged.segment * len(items) + column
+        of_logged, of_others = self._targets
+        target = np.repeat(of_others[segments[asking]], len(items), axis=0)
+        target[cell] = of_logged[rows]
+        shift, weight = correction(self.loss, self._rarity[items], Queries.single(len(items)))
+        if weight is not None:
+            weight = np.tile(weight, len(asking))
+            weight[cell] = 1.0
+        if self.log.weight is not None:
+            weight = np.ones(queries.n_rows, dtype=np.float32) if weight is None else weight
+            weight[cell] *= self.log.weight[rows]
+        # In expectation over batches a mean over all labelled queries, however many are in this.
+        share = self.share * len(asking) / len(chosen) * self._queries_a_label
+        own = None if len(asking) == len(chosen) else asking
+        return Part(True, own, items, queries, self.loss, share, target, shift, weight)
+
+    @cached_property
+    def _segment(self) -> Array:
+        """Segment of each query in the log, -1 where it has no labels."""
+        segment = np.full(self.n_queries, -1, dtype=np.int64)
+        segment[self.log.query] = np.arange(len(self.log.query))
+        return segment
+
+    @cached_property
+    def _rarity(self) -> Array:
+        """How many draws from the log it takes to meet each item, in logarithms."""
+        counts = np.bincount(self.log.item, minlength=self.n_items)
+        return np.log(counts.sum() / np.maximum(counts, 1)).astype(np.float32)
+
+    @cached_property
+    def _targets(self) -> tuple[Array, Array]:
+        """Targets of the logged pairs, and for each query that of an item it was not logged with.
+
+        One irrelevant row is added to each query to tell the latter: a loss's target of a row does
+        not depend on how many irrelevant ones there are besides. Of a pair that was logged twice
+        the better label counts, whatever the order of the log.
+        """
+        log = self.log
+        pair = log.queries.segment * np.int64(self.n_items) + log.item
+        first, inverse = np.unique(pair, return_index=True, return_inverse=True)[1:]
+        best = np.full(len(first), -np.inf)
+        np.maximum.at(best, inverse, log.label)
+        ends = log.queries.offsets[1:]
+        lists = Queries(log.queries.offsets + np.arange(len(log.query) + 1))
+        target = self.loss.hard_target(np.insert(best[inverse], ends, 0.0), lists)
+        added = ends + np.arange(len(ends))
+        own = np.delete(target, added, axis=0)
+        return own.astype(np.float32), target[added].astype(np.float32)
+
+    @cached_property
+    def _queries_a_label(self) -> float:
+        return len(self.taking_part) / max((self._segment[self.taking_part] >= 0).sum(), 1)
 
 
 @dataclass
@@ -278,13 +406,13 @@ class CatalogueCurriculum:
         Queries a step.
     taking_part : ndarray of int64
         Queries that are trained on; others are held out.
-    soft, hard : Loss
-    alpha : float
-        Share of the soft part.
-    taught : WholeCatalogue, SampledCatalogue or None
-    log : Log or None
-    query_weight : ndarray of shape (n_queries,), float32, or None
-        Of the soft part.
+    sources : tuple of TaughtLists or LoggedLists
+        Each gives a step one part.
+    has_objectives : bool
+        Whether a query has an embedding for each of the sources, one after the other, rather than
+        one for all.
+    balance : GradientBalance, optional
+        Of the sources.
     """
 
     query_rows: Rows
@@ -292,129 +420,68 @@ class CatalogueCurriculum:
     n_catalogue: int
     batch_size: int
     taking_part: Array
-    soft: Loss
-    hard: Loss
-    alpha: float
-    taught: WholeCatalogue | SampledCatalogue | None
-    log: Log | None
-    query_weight: Array | None = None
+    sources: tuple[TaughtLists | LoggedLists, ...]
+    has_objectives: bool = False
+    balance: GradientBalance | None = None
 
     @property
     def n_steps(self) -> int:
         return -(-len(self.taking_part) // self.batch_size)
 
-    @cached_property
-    def _segment(self) -> Array:
-        """Segment of each query in the log, -1 where it has no labels."""
-        assert self.log is not None
-        segment = np.full(self.query_rows.n_rows, -1, dtype=np.int64)
-        segment[self.log.query] = np.arange(len(self.log.query))
-        return segment
-
-    @cached_property
-    def _log_rarity(self) -> Array:
-        """How many draws from the log it takes to meet each item, in logarithms."""
-        assert self.log is not None
-        counts = np.bincount(self.log.item, minlength=self.item_rows.n_rows)
-        return np.log(counts.sum() / np.maximum(counts, 1)).astype(np.float32)
-
     def epoch(
         self, epoch: int, params: Parameters, rng: np.random.Generator
     ) -> Iterator[tuple[Any, Evaluate]]:
-        if self.taught is not None:
-            self.taught.begin_epoch(epoch, params, rng)
+        for source in self.sources:
+            source.begin_epoch(epoch, params, rng)
         order = rng.permutation(self.taking_part)
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            parts = [p for p in (self._soft_part(chosen), self._hard_part(chosen)) if p is not None]
+            parts = {
+                number: part
+                for number, source in enumerate(self.sources)
+                if (part := source.part(chosen)) is not None
+            }
             if parts:
-                yield self._inputs(chosen, parts), partial(_add_parts, parts)
+                yield self._inputs(chosen, parts), partial(self._evaluate, parts)
 
-    def _inputs(self, chosen: Array, parts: list[Part]) -> Pairs:
+    def _inputs(self, chosen: Array, parts: dict[int, Part]) -> Pairs:
         queries = self.query_rows.take(chosen)
-        items = [part.item for part in parts if part.item is not None]
+        items = [part.item for part in parts.values() if part.item is not None]
         places: list[Array | None]
         if len(items) < len(parts):
             catalogue = None
             if self.n_catalogue < self.item_rows.n_rows:
                 catalogue = np.arange(self.n_catalogue)
-            places = [catalogue if part.item is None else part.item for part in parts]
+            places = [catalogue if part.item is None else part.item for part in parts.values()]
             rows = self.item_rows
         else:
             needed, place = distinct(np.concatenate(items), self.item_rows.n_rows)
             places = list(np.split(place, np.cumsum([len(item) for item in items])[:-1]))
             rows = self.item_rows.take(needed)
-        blocks = tuple(p.block(place) for p, place in zip(parts, places, strict=True))
+        blocks = tuple(
+            part.block(self._embedding(number, part.query, len(chosen)), place)
+            for (number, part), place in zip(parts.items(), places, strict=True)
+        )
         return Pairs(queries, rows, blocks)
 
-    def _soft_part(self, chosen: Array) -> Part | None:
-        if self.taught is None:
-            return None
-        item, queries, target, shift, weight = self.taught.lists(chosen)
-        if self.query_weight is not None:
-            own = queries.spread(self.query_weight[chosen])
-            weight = own if weight is None else weight * own
-        query = None if item is None else queries.segment
-        return Part(
-            item is None, query, item, queries, self.soft, self.alpha, target, shift, weight
-        )
+    def _embedding(self, number: int, query: Array | None, n_queries: int) -> Array | None:
+        """Which embeddings a source's scores are of, given its queries; None: all."""
+        if not self.has_objectives:
+            return query
+        query = np.arange(n_queries) if query is None else query
+        return query * len(self.sources) + number
 
-    def _hard_part(self, chosen: Array) -> Part | None:
-        """Labels of the batch's queries, each against all items that the batch was logged with.
-
-        Items come into the batch as often as they are logged, which the logarithm of that share
-        corrects (Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
-        Recommendations", RecSys 2019).
-        """
-        if self.log is None:
-            return None
-        segments = self._segment[chosen]
-        asking = np.flatnonzero(segments >= 0)
-        if not len(asking):
-            return None
-        rows, logged = self.log.queries.take(segments[asking])
-        items, column = distinct(self.log.item[rows], self.item_rows.n_rows)
-        queries = Queries.even(len(asking), len(items))
-        cell = logged.segment * len(items) + column
-        of_logged, of_others = self._hard_targets
-        target = np.repeat(of_others[segments[asking]], len(items), axis=0)
-        target[cell] = of_logged[rows]
-        shift, weight = correction(self.hard, self._log_rarity[items], Queries.single(len(items)))
-        if weight is not None:
-            weight = np.tile(weight, len(asking))
-            weight[cell] = 1.0
-        if self.log.weight is not None:
-            weight = np.ones(queries.n_rows, dtype=np.float32) if weight is None else weight
-            weight[cell] *= self.log.weight[rows]
-        # In expectation over batches a mean over all labelled queries, however many are in this.
-        share = (1 - self.alpha) * len(asking) / len(chosen) * self._queries_a_label
-        own = None if len(asking) == len(chosen) else asking
-        return Part(True, own, items, queries, self.hard, share, target, shift, weight)
-
-    @cached_property
-    def _hard_targets(self) -> tuple[Array, Array]:
-        """Targets of the logged pairs, and for each query that of an item it was not logged with.
-
-        One irrelevant row is added to each query to tell the latter: a loss's target of a row does
-        not depend on how many irrelevant ones there are besides. Of a pair that was logged twice
-        the better label counts, whatever the order of the log.
-        """
-        assert self.log is not None
-        log = self.log
-        pair = log.queries.segment * np.int64(self.item_rows.n_rows) + log.item
-        first, inverse = np.unique(pair, return_index=True, return_inverse=True)[1:]
-        best = np.full(len(first), -np.inf)
-        np.maximum.at(best, inverse, log.label)
-        ends = log.queries.offsets[1:]
-        lists = Queries(log.queries.offsets + np.arange(len(log.query) + 1))
-        target = self.hard.hard_target(np.insert(best[inverse], ends, 0.0), lists)
-        added = ends + np.arange(len(ends))
-        own = np.delete(target, added, axis=0)
-        return own.astype(np.float32), target[added].astype(np.float32)
-
-    @cached_property
-    def _queries_a_label(self) -> float:
-        return len(self.taking_part) / max((self._segment[self.taking_part] >= 0).sum(), 1)
+    def _evaluate(self, parts: dict[int, Part], scores: Array) -> tuple[float, Array]:
+        """Value of all parts, and their gradients in place of the scores."""
+        ends = np.cumsum([part.queries.n_rows for part in parts.values()])
+        pieces = np.split(scores, ends[:-1])
+        values = [p.value_and_gradient(own) for p, own in zip(parts.values(), pieces, strict=True)]
+        if self.balance is not None:
+            factors = self.balance.factors(list(parts), pieces)
+            for piece, factor in zip(pieces, factors, strict=True):
+                piece *= scores.dtype.type(factor)
+            values = [value * factor for value, factor in zip(values, factors, strict=True)]
+        return float(sum(values)), scores
 
 
 def correction(
@@ -430,14 +497,6 @@ def correction(
         return (log_stands_for * scale).astype(np.float32), None
     weight = np.exp(log_stands_for - queries.spread(queries.max(log_stands_for)))
     return None, (weight / queries.spread(queries.mean(weight))).astype(np.float32)
-
-
-def _add_parts(parts: list[Part], scores: Array) -> tuple[float, Array]:
-    """Value of all parts, and their gradients in place of the scores."""
-    ends = np.cumsum([part.queries.n_rows for part in parts])
-    pieces = np.split(scores, ends[:-1])
-    value = sum(p.value_and_gradient(own) for p, own in zip(parts, pieces, strict=True))
-    return value, scores
 
 
 def _targets(loss: Loss, scores: Array, queries: Queries, shift: Array | None = None) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -134,6 +135,40 @@ class Objective:
 
 
 @dataclass
+class GradientBalance:
+    """Factors that make the gradients of several terms equally long.
+
+    Each term's gradient is divided by the length that it has lately had, so that a weight says how
+    much a term moves the model, whatever the scale of its loss (after Chen, Badrinarayanan, Lee,
+    Rabinovich, "GradNorm", ICML 2018, of the gradients with respect to the outputs).
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_terms,)
+    """
+
+    weights: Array
+    _lengths: dict[int, float] = field(init=False, default_factory=dict)
+
+    def factors(self, terms: Sequence[int], gradients: Iterable[Array]) -> Array:
+        """Weight times the mean length over the term's own, of lengths smoothed over some steps.
+
+        Parameters
+        ----------
+        terms : sequence of int
+            Those that have a gradient in this step.
+        gradients : iterable of ndarray
+        """
+        for term, gradient in zip(terms, gradients, strict=True):
+            length = float(np.linalg.norm(gradient))
+            lately = self._lengths.get(term, length)
+            self._lengths[term] = lately + SMOOTHING * (length - lately)
+        mean = np.mean(list(self._lengths.values()))
+        own = np.array([self._lengths[term] for term in terms])
+        return self.weights[list(terms)] * mean / np.maximum(own, TINY)
+
+
+@dataclass
 class HeadsObjective:
     """One objective for each output of a model: a weighted sum.
 
@@ -142,16 +177,13 @@ class HeadsObjective:
     heads : tuple of Objective
         In the order of the outputs.
     weights : ndarray of shape (n_heads,)
-    balanced : bool
-        Divide each head's gradient by the length that it has lately had, so that a weight says how
-        much a head moves the model, whatever the scale of its loss (after Chen, Badrinarayanan,
-        Lee, Rabinovich, "GradNorm", ICML 2018, of the gradients with respect to the outputs).
+    balance : GradientBalance, optional
+        Its factors stand for the weights.
     """
 
     heads: tuple[Objective, ...]
     weights: Array
-    balanced: bool = False
-    _lengths: Array | None = field(init=False, default=None)
+    balance: GradientBalance | None = None
 
     def value_and_gradient(
         self, scores: Array, rows: Array, queries: Queries
@@ -162,18 +194,11 @@ class HeadsObjective:
         for column, head in enumerate(self.heads):
             own = np.ascontiguousarray(scores[:, column])
             values[column], gradient[:, column] = head.value_and_gradient(own, rows, queries)
-        weights = self.weights * self._factors(gradient) if self.balanced else self.weights
+        weights = self.weights
+        if self.balance is not None:
+            weights = self.balance.factors(range(len(values)), gradient.T)
         gradient *= weights.astype(scores.dtype)
         return float(values @ weights), gradient
-
-    def _factors(self, gradient: Array) -> Array:
-        """The mean length over each head's own, of lengths smoothed over some twenty steps."""
-        lengths = np.sqrt(np.einsum("ij,ij->j", gradient, gradient, dtype=np.float64))
-        if self._lengths is None:
-            self._lengths = lengths
-        else:
-            self._lengths += SMOOTHING * (lengths - self._lengths)
-        return self._lengths.mean() / np.maximum(self._lengths, TINY)
 
 
 def _hard_term(loss: Loss, share: float, labels: Array, queries: Queries, dtype: type) -> Term:

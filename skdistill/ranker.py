@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.callback import AutoPropagatedCallback, FitCallback, with_callbacks
+from sklearn.callback import AutoPropagatedCallback, with_callbacks
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
@@ -22,6 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from skdistill.calibration import CALIBRATORS, calibrated, fit_calibrator, undo_sampling
+from skdistill.callback_forwarding import Forward
 from skdistill.columns import (
     as_table,
     column_positions,
@@ -29,12 +29,12 @@ from skdistill.columns import (
     take_rows,
     without_query_column,
 )
+from skdistill.objectives import WithObjectives, labels_for_teacher, mean_ndcg
 from skdistill.protocols import Loss
 from skdistill.queries import Queries
 from skdistill.ranking_estimator import (
     RankingEstimator,
     check_finite,
-    check_labels,
     check_sample_weight,
     in_query_order,
 )
@@ -56,6 +56,10 @@ OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
 
 # Labelled queries whose rows calibrate.
 CALIBRATION_SHARE = 0.1
+
+
+def _has_objectives(ranker: DistilledRanker) -> bool:
+    return isinstance(_last_step(getattr(ranker, "student_", ranker.student)), WithObjectives)
 
 
 def _has_probabilities(ranker: DistilledRanker) -> bool:
@@ -102,6 +106,9 @@ class DistilledRanker(RankingEstimator):
         Share of the negatives (label 0) that was kept in the table. Below 1, a classifier teacher's
         probabilities are turned into those among all rows, and negatives weigh as many as they
         stand for.
+    teacher_target : str, optional
+        With a student of several objectives, a :class:`MultiObjectiveRanker`: the one whose labels
+        a teacher is fitted on that comes unfitted.
     keep_teacher : bool, default=True
         Keep the fitted teacher as ``teacher_``. Without it files are small, and with
         ``teacher_cv`` one fit is saved.
@@ -151,6 +158,7 @@ class DistilledRanker(RankingEstimator):
         memory: Any = None,
         calibrate: str | None = None,
         sampling_rate: float = 1.0,
+        teacher_target: str | None = None,
         keep_teacher: bool = True,
         query_column: str | int | None = None,
         random_state: Any = None,
@@ -168,6 +176,7 @@ class DistilledRanker(RankingEstimator):
         self.memory = memory
         self.calibrate = calibrate
         self.sampling_rate = sampling_rate
+        self.teacher_target = teacher_target
         self.keep_teacher = keep_teacher
         self.query_column = query_column
         self.random_state = random_state
@@ -195,7 +204,7 @@ class DistilledRanker(RankingEstimator):
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
             Rows in any order.
-        y : array-like of shape (n_rows,), optional
+        y : array-like of shape (n_rows,) or (n_rows, n_label_objectives), optional
             Relevance. Rows with NaN are unlabelled: the teacher labels them, the hard loss skips
             them, the teacher is not fitted on them.
         qid : array-like of shape (n_rows,), optional
@@ -220,27 +229,32 @@ class DistilledRanker(RankingEstimator):
             )
         ids = self._ids_for_fit(X, qid, n_rows)
         self.fitted_with_qid_ = ids is not None
-        labels = None if y is None else check_labels(y, n_rows)
+        # Each step gets a seed of its own, so that a change to one leaves the others alone.
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=5)
+        student = self._fresh_student(seeds[0])
+        last = _last_step(student)
+        labels = None if y is None else last._check_labels(y, n_rows)
+        learns_from_teacher, to_learn = self.alpha > 0, labels
+        if isinstance(last, WithObjectives):
+            learns_from_teacher = last._has_teacher
+            fits_teacher = learns_from_teacher and teacher_scores is None and not taught
+            to_learn = self._labels_to_learn(last, labels, fits_teacher)
         weight = check_sample_weight(sample_weight, n_rows)
         if teacher_scores is not None:
             teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
-        elif self.teacher is None and self.alpha > 0:
+        elif self.teacher is None and learns_from_teacher:
             raise ValueError(
                 f"alpha={self.alpha} gives the teacher a share, but there is none: pass teacher= "
                 "or fit(..., teacher_scores=)"
-                + (", and y is NaN in every row." if _all_unknown(labels) else ".")
+                + (", and y is NaN in every row." if _all_unknown(to_learn) else ".")
             )
         table = without_query_column(X, self.query_column)
         seen_by_teacher = self._positions(table, self.teacher_columns, "teacher_columns")
         seen_by_student = self._positions(table, self.student_columns, "student_columns")
-        queries, _, table, labels, weight, teacher_scores = in_query_order(
-            ids, table, labels, weight, teacher_scores
+        queries, _, table, labels, to_learn, weight, teacher_scores = in_query_order(
+            ids, table, labels, to_learn, weight, teacher_scores
         )
-
-        # Each step gets a seed of its own, so that a change to one leaves the others alone.
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=5)
-        student = self._fresh_student(seeds[0])
-        n_tasks = 1 + (teacher_scores is None and self.alpha > 0)
+        n_tasks = 1 + (teacher_scores is None and learns_from_teacher)
         context = self._init_callback_context(max_subtasks=n_tasks)
         seen = {"X": X, "y": y, "metadata": None if qid is None else {"qid": np.asarray(qid)}}
         context.call_on_fit_task_begin(estimator=self, **seen)
@@ -254,7 +268,7 @@ class DistilledRanker(RankingEstimator):
             labelled = check_memory(self.memory).cache(_label)(
                 teacher,
                 _select(table, seen_by_teacher),
-                labels,
+                to_learn,
                 queries.offsets,
                 sample_weight=weight,
                 cv=self.teacher_cv,
@@ -273,9 +287,8 @@ class DistilledRanker(RankingEstimator):
         rows, held_out = self._hold_out(labels, queries, int(seeds[4]))
         seen_table = _select(table, seen_by_student)
         task = context.subcontext(task_name="fit-student")
-        last = student[-1] if isinstance(student, Pipeline) else student
         students_own = getattr(last, "_skl_callbacks", [])
-        watchers = [_Forward(self, callback, seen) for callback in self._own_callbacks()]
+        watchers = [Forward(self, callback, seen) for callback in self._own_callbacks()]
         last.set_callbacks(*students_own, *watchers)
         with task.propagate_callback_context(last):
             task.call_on_fit_task_begin(estimator=self, **seen)
@@ -317,12 +330,8 @@ class DistilledRanker(RankingEstimator):
         -------
         ndarray of shape (n_rows,), float32
         """
-        check_is_fitted(self, "student_")
-        X = as_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        table = without_query_column(X, self.query_column)
-        positions = self._positions(table, self.student_columns, "student_columns")
-        return self.student_.predict(_select(table, positions))
+        table = self._students_table(X)
+        return self.student_.predict(table)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -354,6 +363,53 @@ class DistilledRanker(RankingEstimator):
         """
         check_is_fitted(self, "student_")
         return self.student_
+
+    @available_if(_has_objectives)
+    def predict_objectives(self, X: Any) -> dict[str, NDArray[np.float32]]:
+        """What each objective of the student says; only of a :class:`MultiObjectiveRanker`.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_rows,), float32
+        """
+        table = self._students_table(X)
+        student = self.student_
+        if isinstance(student, Pipeline):
+            table, student = student[:-1].transform(table), student[-1]
+        return student.predict_objectives(table)
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """NDCG@10 of the predicted order; of several objectives the mean.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,) or (n_rows, n_label_objectives)
+            Relevance, 0 or more; rows with NaN are left out.
+        qid : array-like of shape (n_rows,), optional
+            Needed when the model was fitted with queries and has no ``query_column``.
+        sample_weight : array-like of shape (n_rows,), optional
+
+        Returns
+        -------
+        float
+        """
+        last = _last_step(getattr(self, "student_", None))
+        if not isinstance(last, WithObjectives):
+            return super().score(X, y, qid=qid, sample_weight=sample_weight)
+        scores, ids = self.predict(X), self._resolve_qid(X, qid)
+        return mean_ndcg(last._check_labels(y, len(scores)), scores, ids, sample_weight)
 
     def _undo_sampling(
         self, labels: Any, weight: Any, teacher_scores: Any
@@ -422,24 +478,54 @@ class DistilledRanker(RankingEstimator):
 
     def _fresh_student(self, seed: int) -> Any:
         student = MLPRanker() if self.student is None else clone(self.student)
-        last = student[-1] if isinstance(student, Pipeline) else student
+        last = _last_step(student)
         if not has_fit_parameter(last, "teacher_scores"):
             raise TypeError(
                 "student must be one of skdistill.students, alone or as the last step of a "
                 f"Pipeline; {type(last).__name__}.fit takes no teacher_scores."
             )
         defaults = inspect.signature(type(last)).parameters
-        for name in OBJECTIVE_PARAMETERS:
+        shared = [name for name in OBJECTIVE_PARAMETERS if name in defaults]
+        for name in shared:
             own, default = getattr(last, name), defaults[name].default
             if own != default and own != getattr(self, name):
                 raise ValueError(
                     f"{name} is DistilledRanker's to set: the student's {name}={own!r} would be "
                     f"overruled by {name}={getattr(self, name)!r}."
                 )
-        last.set_params(**{name: getattr(self, name) for name in OBJECTIVE_PARAMETERS})
+        last.set_params(**{name: getattr(self, name) for name in shared})
         if self.random_state is not None:
             student = _seeded(student, seed)
         return student
+
+    def _students_table(self, X: Any) -> Any:
+        """The columns of a table that the student sees."""
+        check_is_fitted(self, "student_")
+        X = as_table(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        table = without_query_column(X, self.query_column)
+        return _select(table, self._positions(table, self.student_columns, "student_columns"))
+
+    def _labels_to_learn(
+        self, student: WithObjectives, labels: NDArray[np.float64] | None, fits_teacher: bool
+    ) -> NDArray[np.float64] | None:
+        """The column of several objectives' labels that the teacher is for."""
+        single = {
+            "calibrate": None,
+            "sampling_rate": 1,
+            "augment": 0,
+            "alpha": 1,
+            "hard_loss": None,
+        }
+        for name, default in single.items():
+            if getattr(self, name) != default:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is for students of one objective; the "
+                    f"student's objectives are {list(student.objectives)}."
+                )
+        if labels is None:
+            return None
+        return labels_for_teacher(labels, student._label_names, self.teacher_target, fits_teacher)
 
     @staticmethod
     def _positions(table: Any, columns: Any, parameter: str) -> list[int] | None:
@@ -452,41 +538,6 @@ class DistilledRanker(RankingEstimator):
             for callback in getattr(self, "_skl_callbacks", [])
             if not isinstance(callback, AutoPropagatedCallback)
         ]
-
-
-class _Forward(FitCallback):
-    """Lets a callback of the DistilledRanker see the student's epochs, as states of the whole."""
-
-    def __init__(self, ranker: DistilledRanker, callback: Any, seen: dict[str, Any]) -> None:
-        self.ranker = ranker
-        self.callback = callback
-        self.seen = seen
-
-    def setup(self, estimator: Any, context: Any) -> None:
-        pass
-
-    def teardown(self, estimator: Any, context: Any) -> None:
-        pass
-
-    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        pass
-
-    def on_fit_task_end(
-        self, estimator: Any, context: Any, *, fitted_estimator: Any = None
-    ) -> bool:
-        state = None if fitted_estimator is None else {"student_": fitted_estimator}
-        forward = _only(context, self.callback)
-        return forward.call_on_fit_task_end(
-            estimator=self.ranker, reconstruction_attributes=state, **self.seen
-        )
-
-
-def _only(context: Any, callback: Any) -> Any:
-    """The context of the same task, with one callback to be called."""
-    narrow = copy.copy(context)
-    narrow._callbacks = [callback]
-    narrow._propagated_callbacks = []
-    return narrow
 
 
 def _label(teacher: Any, X: Any, y: Any, offsets: NDArray[np.int64], **options: Any) -> Labels:
@@ -510,6 +561,10 @@ def _fit_student(student: Any, X: Any, y: Any, **metadata: Any) -> Any:
 
 def _select(table: Any, positions: list[int] | None) -> Any:
     return table if positions is None else take_columns(table, positions)
+
+
+def _last_step(student: Any) -> Any:
+    return student[-1] if isinstance(student, Pipeline) else student
 
 
 def _pick(values: Any, rows: NDArray[np.int64] | None) -> Any:

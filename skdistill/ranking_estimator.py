@@ -96,6 +96,10 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
             )
         return ids
 
+    def _check_labels(self, y: Any, n_rows: int) -> NDArray[np.float64]:
+        """Labels as float64, NaN where unknown: one a row here."""
+        return check_labels(y, n_rows)
+
     def _generator(self) -> np.random.Generator:
         """NumPy's generator, seeded by ``random_state``."""
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))

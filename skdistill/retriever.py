@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.callback import with_callbacks
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -25,12 +25,11 @@ from skdistill.losses import get_loss
 from skdistill.metrics.agreement import teacher_recall
 from skdistill.metrics.retrieval import share_of_top
 from skdistill.pair_table import PairColumns, PairTable
-from skdistill.protocols import Loss
+from skdistill.protocols import Loss, Parameters
 from skdistill.queries import check_qid
 from skdistill.ranking_estimator import (
     Epochs,
     check_finite,
-    check_labels,
     check_sample_weight,
     in_query_order,
 )
@@ -45,7 +44,14 @@ from skdistill.tower_lesson import (
     score_grid,
 )
 from skdistill.towers import Towers
-from skdistill.training import SETTINGS_CONSTRAINTS, Training, TrainingSettings, hold_out
+from skdistill.training import (
+    SETTINGS_CONSTRAINTS,
+    Curriculum,
+    Training,
+    TrainingSettings,
+    hold_out,
+)
+from skdistill.validation import Validate
 
 # Queries whose scores of the whole catalogue are compared at once.
 RECALL_QUERIES = 256
@@ -335,12 +341,9 @@ class TwoTowerRetriever(Towers):
         taking_part, held_out = np.arange(lesson.pairs.n_queries), None
         if self.early_stopping:
             taking_part, held_out = hold_out(len(taking_part), self.validation_fraction, rng)
-        if items is None:
-            curriculum, validate = over_table(lesson, towers, taking_part, held_out)
-        else:
-            curriculum, validate = over_catalogue(
-                lesson, towers, taking_part, held_out, params, rng
-            )
+        curriculum, validate = self._curriculum(
+            lesson, towers, taking_part, held_out, params, rng, items is not None
+        )
         epochs = Epochs(
             self,
             self._attributes_after,
@@ -423,7 +426,7 @@ class TwoTowerRetriever(Towers):
                 "TwoTowerRetriever requires y to be passed, but the target y is None, and there "
                 "is neither a teacher nor teacher_scores."
             )
-        labels = None if y is None else check_labels(y, n_rows)
+        labels = None if y is None else self._check_labels(y, n_rows)
         weight = check_sample_weight(sample_weight, n_rows)
         self._columns = PairColumns.find(X, self.query_columns, self.item_columns)
         ids = check_qid(self._resolve_qid(X, qid), n_rows)
@@ -452,6 +455,21 @@ class TwoTowerRetriever(Towers):
             row_scores,
             pair_scores,
         )
+
+    def _curriculum(
+        self,
+        lesson: TowerLesson,
+        towers: TowerTraining,
+        taking_part: NDArray[np.int64],
+        held_out: NDArray[np.int64] | None,
+        params: Parameters,
+        rng: np.random.Generator,
+        has_catalogue: bool,
+    ) -> tuple[Curriculum, Validate | None]:
+        """What the towers are shown, and what early stopping goes by."""
+        if has_catalogue:
+            return over_catalogue(lesson, towers, taking_part, held_out, params, rng)
+        return over_table(lesson, towers, taking_part, held_out)
 
     def _teach(self, lesson: TowerLesson, has_catalogue: bool) -> TowerLesson:
         self.teacher_ = None

@@ -66,7 +66,8 @@ def start_from_spectrum(
     items = right.T * root
     if model.item_bias:
         items = np.column_stack([items, item_mean])
-    _fit_last_layer(model.query_tower, "query_", params, query_rows, left * root, rank)
+    queries = left * root, rank, model.n_objectives
+    _fit_last_layer(model.query_tower, "query_", params, query_rows, *queries)
     _fit_last_layer(model.item_tower, "item_", params, item_rows, items, rank)
 
 
@@ -102,7 +103,13 @@ def _shrink(strength: Array, sample: Any, random_state: int) -> Array:
 
 
 def _fit_last_layer(
-    tower: Network, prefix: str, params: Parameters, rows: Rows, target: Array, rank: int
+    tower: Network,
+    prefix: str,
+    params: Parameters,
+    rows: Rows,
+    target: Array,
+    rank: int,
+    n_copies: int = 1,
 ) -> None:
     """Least squares from what reaches the last layer; outputs beyond the rank stay random."""
     last = tower.n_layers - 1
@@ -113,6 +120,8 @@ def _fit_last_layer(
     weights, bias = params[f"{prefix}weights_{last}"], params[f"{prefix}bias_{last}"]
     coefficients = np.atleast_2d(ridge.coef_).T
     intercept = np.atleast_1d(ridge.intercept_)
-    weights[:, :rank], bias[:rank] = coefficients[:, :rank], intercept[:rank]
+    # All objectives of a query start from the teacher's.
+    weights.reshape(len(weights), n_copies, -1)[..., :rank] = coefficients[:, None, :rank]
+    bias.reshape(n_copies, -1)[:, :rank] = intercept[:rank]
     if target.shape[1] > rank:
         weights[:, -1], bias[-1] = coefficients[:, -1], intercept[-1]

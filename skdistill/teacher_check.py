@@ -138,7 +138,8 @@ def _label_towers(
         sample = rng.choice(labelled, LABEL_QUERIES, replace=False)
         labelled = np.union1d(sample, np.intersect1d(asked, labelled))
     settings = replace(towers.settings, max_iter=LABEL_EPOCHS)
-    towers = replace(towers, alpha=0.0, settings=settings)
+    model = replace(towers.model, n_objectives=1)
+    towers = replace(towers, model=model, alpha=0.0, settings=settings)
     params = towers.initialize(rng)
     curriculum, _ = over_catalogue(
         replace(lesson, pair_scores=None), towers, labelled, None, params, rng

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.catalogue import CatalogueCurriculum, Log, SampledCatalogue, WholeCatalogue
+from skdistill.catalogue import (
+    CatalogueCurriculum,
+    Log,
+    LoggedLists,
+    SampledCatalogue,
+    TaughtLists,
+    WholeCatalogue,
+)
 from skdistill.columns import take_rows
 from skdistill.inputs import Rows
 from skdistill.models.two_tower import TwoTower
@@ -62,6 +69,8 @@ class TowerLesson:
         The teacher's scores of any pair.
     is_teacher_fitted_here : bool
         Whether a teacher was fitted on these labels.
+    objective_labels : ndarray of shape (n_rows, n_label_objectives) or None
+        Where there are several objectives; ``labels`` are then those for the teacher.
     """
 
     table: Any
@@ -72,13 +81,13 @@ class TowerLesson:
     row_scores: NDArray[np.float64] | None = None
     pair_scores: PairScores | None = None
     is_teacher_fitted_here: bool = False
+    objective_labels: NDArray[np.float64] | None = None
 
-    @property
-    def log(self) -> Log | None:
+    def log(self, labels: NDArray[np.float64] | None) -> Log | None:
         """The labelled rows; None without any."""
-        if self.labels is None:
+        if labels is None:
             return None
-        known = ~np.isnan(self.labels)
+        known = ~np.isnan(labels)
         if not known.any():
             return None
         weight = None if self.weight is None else self.weight[known].astype(np.float32)
@@ -86,7 +95,7 @@ class TowerLesson:
             self.queries.subset(known),
             np.unique(self.pairs.query[known]),
             self.pairs.item[known],
-            self.labels[known],
+            labels[known],
             weight,
         )
 
@@ -136,6 +145,11 @@ class TowerTraining:
     n_candidates: int | None
     draw_correction: float
     spectral_start: bool
+
+    def catalogue(self, n_items: int) -> Rows:
+        """The item rows without those that only the log has."""
+        rows = self.item_rows
+        return rows if n_items == rows.n_rows else rows.take(np.arange(n_items))
 
     def initialize(self, rng: np.random.Generator) -> Parameters:
         """Fresh parameters of both towers."""
@@ -196,7 +210,7 @@ def over_catalogue(
     rng: np.random.Generator,
 ) -> tuple[Curriculum, Validate | None]:
     """Steps over lists of the catalogue; changes ``params`` to where they start from."""
-    log = lesson.log
+    log = lesson.log(lesson.labels)
     alpha = training.alpha if lesson.pair_scores is not None else 0.0
     if alpha < 1 and log is None:
         raise ValueError(
@@ -204,81 +218,132 @@ def over_catalogue(
             if alpha > 0
             else "No row has a label, and there is no teacher: nothing teaches the towers."
         )
-    n_catalogue = lesson.pairs.n_catalogue
-    catalogue = training.item_rows
-    if n_catalogue < catalogue.n_rows:
-        catalogue = catalogue.take(np.arange(n_catalogue))
-    taught: WholeCatalogue | SampledCatalogue | None = None
+    sources: list[TaughtLists | LoggedLists] = []
     if alpha > 0:
-        assert lesson.pair_scores is not None
-        taught, known_scores = _taught(lesson, training, catalogue, rng)
-        if training.spectral_start:
-            start_from_spectrum(
-                training.model,
-                params,
-                training.query_rows,
-                catalogue,
-                known_scores,
-                int(rng.integers(2**31 - 1)),
-            )
+        sources.append(taught_lists(lesson, training, training.soft, alpha, params, rng))
+    if alpha < 1:
+        assert log is not None  # looked at above
+        sources.append(logged_lists(log, training, training.hard, 1 - alpha, taking_part))
+    curriculum = CatalogueCurriculum(
+        training.query_rows,
+        training.item_rows,
+        lesson.pairs.n_catalogue,
+        training.settings.batch_size,
+        taking_part,
+        tuple(sources),
+    )
+    if held_out is None:
+        return curriculum, None
+    if alpha > 0:
+        return curriculum, teacher_validator(lesson, training, held_out, rng)
+    assert log is not None  # looked at above
+    return curriculum, label_validator(log, lesson, training, held_out, rng)
+
+
+def taught_lists(
+    lesson: TowerLesson,
+    training: TowerTraining,
+    loss: Loss,
+    share: float,
+    params: Parameters,
+    rng: np.random.Generator,
+    embedding: slice = slice(None),
+) -> TaughtLists:
+    """The teacher's lists; changes ``params`` to where they start from.
+
+    ``embedding`` tells which of the query embeddings learn from the teacher.
+    """
+    assert lesson.pair_scores is not None
+    n_items, n_queries = lesson.pairs.n_catalogue, lesson.pairs.n_queries
+    catalogue = training.catalogue(n_items)
+    taught: WholeCatalogue | SampledCatalogue
+    if training.n_candidates is None or training.n_candidates >= n_items:
+        known_scores: Any = score_grid(lesson.pair_scores, np.arange(n_queries), np.arange(n_items))
+        taught = WholeCatalogue(known_scores, loss)
+    else:
+        in_catalogue = lesson.pairs.item < n_items
+        taught = SampledCatalogue(
+            training.model,
+            training.query_rows,
+            catalogue,
+            lesson.pair_scores,
+            loss,
+            training.n_candidates,
+            training.draw_correction,
+            training.settings.max_iter,
+            (lesson.pairs.query[in_catalogue], lesson.pairs.item[in_catalogue]),
+            rng,
+            embedding,
+        )
+        known_scores = taught.sample()
+    if training.spectral_start:
+        start_from_spectrum(
+            training.model,
+            params,
+            training.query_rows,
+            catalogue,
+            known_scores,
+            int(rng.integers(2**31 - 1)),
+        )
     query_weight = None
     if lesson.weight is not None:
         weight = lesson.weight / lesson.weight.mean()
         query_weight = lesson.queries.mean(weight).astype(np.float32)
-    curriculum = CatalogueCurriculum(
-        training.query_rows,
-        training.item_rows,
-        n_catalogue,
-        training.settings.batch_size,
-        taking_part,
-        training.soft,
-        training.hard,
-        alpha,
-        taught,
-        log if alpha < 1 else None,
-        query_weight,
-    )
-    if held_out is None:
-        return curriculum, None
-    seen = np.arange(n_catalogue)
-    if n_catalogue > VALIDATION_ITEMS:
-        seen = np.sort(rng.choice(n_catalogue, VALIDATION_ITEMS, replace=False))
-    inputs = Pairs(training.query_rows.take(held_out), training.item_rows.take(seen), (PairGrid(),))
-    if lesson.pair_scores is not None and taught is not None:
-        scores = score_grid(lesson.pair_scores, held_out, seen)
-        return curriculum, teacher_recall_on(training.model, inputs, scores)
-    assert log is not None  # alpha is 0
+    return TaughtLists(taught, loss, share, query_weight)
+
+
+def logged_lists(
+    log: Log, training: TowerTraining, loss: Loss, share: float, taking_part: NDArray[np.int64]
+) -> LoggedLists:
+    """The labels of the queries that take part."""
+    n_queries, n_items = training.query_rows.n_rows, training.item_rows.n_rows
+    return LoggedLists(log, loss, share, n_items, taking_part, n_queries)
+
+
+def teacher_validator(
+    lesson: TowerLesson,
+    training: TowerTraining,
+    held_out: NDArray[np.int64],
+    rng: np.random.Generator,
+    embedding: int = 0,
+) -> Validate:
+    """Share of the teacher's top among the towers', of held-out queries."""
+    assert lesson.pair_scores is not None
+    inputs, seen = _validation_grid(lesson, training, held_out, rng, embedding)
+    return teacher_recall_on(training.model, inputs, score_grid(lesson.pair_scores, held_out, seen))
+
+
+def label_validator(
+    log: Log,
+    lesson: TowerLesson,
+    training: TowerTraining,
+    held_out: NDArray[np.int64],
+    rng: np.random.Generator,
+    embedding: int = 0,
+) -> Validate:
+    """NDCG@10 of the catalogue by the labels of held-out queries."""
+    inputs, seen = _validation_grid(lesson, training, held_out, rng, embedding)
     labels = np.zeros((lesson.pairs.n_queries, training.item_rows.n_rows))
     labels[np.repeat(log.query, log.queries.sizes), log.item] = log.label
     lists = Queries.even(len(held_out), len(seen))
-    return curriculum, ndcg_on(
-        training.model, inputs, lists, labels[held_out][:, seen].ravel(), None
-    )
+    return ndcg_on(training.model, inputs, lists, labels[held_out][:, seen].ravel(), None)
 
 
-def _taught(
-    lesson: TowerLesson, training: TowerTraining, catalogue: Rows, rng: np.random.Generator
-) -> tuple[WholeCatalogue | SampledCatalogue, Any]:
-    """The lists of the soft part, and the scores that are known at the start."""
-    assert lesson.pair_scores is not None
-    n_items, n_queries = catalogue.n_rows, lesson.pairs.n_queries
-    if training.n_candidates is None or training.n_candidates >= n_items:
-        scores = score_grid(lesson.pair_scores, np.arange(n_queries), np.arange(n_items))
-        return WholeCatalogue(scores, training.soft), scores
-    in_catalogue = lesson.pairs.item < n_items
-    sampled = SampledCatalogue(
-        training.model,
-        training.query_rows,
-        catalogue,
-        lesson.pair_scores,
-        training.soft,
-        training.n_candidates,
-        training.draw_correction,
-        training.settings.max_iter,
-        (lesson.pairs.query[in_catalogue], lesson.pairs.item[in_catalogue]),
-        rng,
-    )
-    return sampled, sampled.sample()
+def _validation_grid(
+    lesson: TowerLesson,
+    training: TowerTraining,
+    held_out: NDArray[np.int64],
+    rng: np.random.Generator,
+    embedding: int,
+) -> tuple[Pairs, NDArray[np.int64]]:
+    """One embedding of each held-out query with the catalogue, or some of it, and with which."""
+    n_catalogue, n_objectives = lesson.pairs.n_catalogue, training.model.n_objectives
+    seen = np.arange(n_catalogue)
+    if n_catalogue > VALIDATION_ITEMS:
+        seen = np.sort(rng.choice(n_catalogue, VALIDATION_ITEMS, replace=False))
+    embeddings = None if n_objectives == 1 else np.arange(len(held_out)) * n_objectives + embedding
+    rows = training.query_rows.take(held_out), training.item_rows.take(seen)
+    return Pairs(*rows, (PairGrid(embeddings),)), seen
 
 
 def score_grid(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skdistill.inputs import Rows
-from skdistill.objective import Objective
+from skdistill.objective import HeadsObjective, Objective
 from skdistill.optimizers import OPTIMIZERS, Optimizer
 from skdistill.protocols import Array, Model, Parameters
 from skdistill.queries import Queries
@@ -116,14 +116,14 @@ class TableCurriculum:
     inputs : Rows or Pairs
         Sorted by query.
     queries : Queries
-    objective : Objective
+    objective : Objective or HeadsObjective
         Over the rows of ``inputs``.
     settings : TrainingSettings
     """
 
     inputs: Any
     queries: Queries
-    objective: Objective
+    objective: Objective | HeadsObjective
     settings: TrainingSettings
 
     @property

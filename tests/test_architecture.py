@@ -13,6 +13,7 @@ LAYERS = [
     {"queries", "columns", "inputs", "scaling"},
     {
         "protocols",
+        "callback_forwarding",
         "calibration",
         "pairs",
         "pair_table",
@@ -23,12 +24,13 @@ LAYERS = [
     },
     {"datasets", "losses", "models", "optimizers", "sampling", "ranking_estimator"},
     {"objective", "scoring", "spectral", "validation", "approximate_index"},
-    {"training"},
+    {"training", "objectives"},
     {"catalogue", "students"},
     {"teachers"},
     {"tower_lesson", "towers"},
     {"teacher_check"},
     {"ranker", "retriever"},
+    {"multi_objective_retriever"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

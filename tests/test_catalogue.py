@@ -6,7 +6,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 
-from skdistill.catalogue import CatalogueCurriculum, Log, SampledCatalogue, WholeCatalogue
+from skdistill.catalogue import (
+    CatalogueCurriculum,
+    Log,
+    LoggedLists,
+    SampledCatalogue,
+    TaughtLists,
+    WholeCatalogue,
+)
 from skdistill.inputs import Rows
 from skdistill.losses import get_loss
 from skdistill.metrics.retrieval import share_of_top
@@ -49,6 +56,10 @@ def steps_of(curriculum, problem):
         yield evaluate(model.forward(params, inputs)[0])
 
 
+def logged_lists(log, loss, share):
+    return LoggedLists(log, loss, share, N_ITEMS, np.arange(N_QUERIES), N_QUERIES)
+
+
 def test_whole_catalogue_and_labels_in_one_step_by_hand(problem):
     """alpha of the teacher's divergence, the rest the labels' softmax over the batch's items."""
     _, query_rows, item_rows, _, scores, student = problem
@@ -62,7 +73,7 @@ def test_whole_catalogue_and_labels_in_one_step_by_hand(problem):
     whole = WholeCatalogue(scores, soft)
     curriculum = CatalogueCurriculum(
         *(query_rows, item_rows, N_ITEMS, N_QUERIES, np.arange(N_QUERIES)),
-        *(soft, hard, 0.3, whole, log),
+        (TaughtLists(whole, soft, 0.3), logged_lists(log, hard, 0.7)),
     )
     ((value, gradient),) = steps_of(curriculum, problem)
     p = softmax(scores / 2, axis=1)
@@ -86,7 +97,10 @@ def test_the_mean_over_batches_is_the_mean_over_queries(problem):
     def mean(batch_size, alpha):
         curriculum = CatalogueCurriculum(
             *(query_rows, item_rows, N_ITEMS, batch_size, np.arange(N_QUERIES)),
-            *(soft, soft, alpha, WholeCatalogue(scores, soft), log),
+            (
+                TaughtLists(WholeCatalogue(scores, soft), soft, alpha),
+                logged_lists(log, soft, 1 - alpha),
+            ),
         )
         values = [value for value, _ in steps_of(curriculum, problem)]
         assert len(values) == curriculum.n_steps

@@ -15,7 +15,7 @@ from skdistill.inputs import Rows
 from skdistill.losses import get_loss
 from skdistill.metrics import ndcg_score
 from skdistill.models import Network
-from skdistill.objective import HeadsObjective, Objective
+from skdistill.objective import GradientBalance, HeadsObjective, Objective
 from skdistill.queries import Queries
 from skdistill.students import MLPRanker, MultiObjectiveRanker
 from tests.test_losses import central_differences
@@ -82,7 +82,8 @@ def test_each_head_gets_its_own_gradient(balanced):
     heads = heads_of(rng, queries)
     weights = np.array([1.0, 2.0, 1.0])
     scores = rng.standard_normal((11, 3))
-    _, gradient = HeadsObjective(heads, weights, balanced).value_and_gradient(
+    balance = GradientBalance(weights) if balanced else None
+    _, gradient = HeadsObjective(heads, weights, balance).value_and_gradient(
         scores, np.arange(11), queries
     )
     alone = [

@@ -24,7 +24,8 @@ class TwoTower:
     With ``item_bias`` the last coordinate of an item's embedding is its bias, and that of every
     query's is 1: one of the ``embedding_dim`` dimensions, so that a plain dot product serves it.
     With ``cosine`` embeddings have length 1 and scores are cosines times a learnt scale, whose
-    inverse is the temperature.
+    inverse is the temperature. With several objectives a query has an embedding for each, one after
+    the other, and pairs name embeddings rather than queries.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ class TwoTower:
     query_hidden, item_hidden : tuple of int
     item_bias, cosine : bool
         Not both: a bias would turn the cosine into something else.
+    n_objectives : int
+        Embeddings of a query.
     """
 
     embedding_dim: int
@@ -39,10 +42,12 @@ class TwoTower:
     item_hidden: tuple[int, ...] = ()
     item_bias: bool = True
     cosine: bool = False
+    n_objectives: int = 1
 
     @property
     def query_tower(self) -> Network:
-        return Network(self.query_hidden, self.embedding_dim - self.item_bias)
+        width = self.n_objectives * (self.embedding_dim - self.item_bias)
+        return Network(self.query_hidden, width)
 
     @property
     def item_tower(self) -> Network:
@@ -93,12 +98,13 @@ class TwoTower:
             grad_right = _through_length(grad_right, right, lengths[1])
         elif self.item_bias:
             grad_left = grad_left[:, :-1]
+        grad_left = grad_left.reshape(inputs.query_rows.n_rows, -1)
         query = self.query_tower.backward(side("query_", params), query_cache, grad_left)
         item = self.item_tower.backward(side("item_", params), item_cache, grad_right)
         return grads | _named("query_", query) | _named("item_", item)
 
     def embed_queries(self, params: Parameters, rows: Rows) -> Array:
-        """Embeddings of queries, shape (n_rows, embedding_dim)."""
+        """Embeddings of queries, shape (n_rows * n_objectives, embedding_dim)."""
         return self.finish_queries(self.query_tower.forward(side("query_", params), rows)[0])[0]
 
     def embed_items(self, params: Parameters, rows: Rows) -> Array:
@@ -107,6 +113,7 @@ class TwoTower:
 
     def finish_queries(self, outputs: Array) -> tuple[Array, Array | None]:
         """Embeddings of what the query tower gave, and its lengths where they are divided out."""
+        outputs = outputs.reshape(len(outputs) * self.n_objectives, -1)
         if self.cosine:
             return _unit(outputs)
         if self.item_bias:

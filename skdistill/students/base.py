@@ -28,7 +28,6 @@ from skdistill.ranking_estimator import (
     Epochs,
     RankingEstimator,
     check_finite,
-    check_labels,
     check_sample_weight,
     in_query_order,
 )
@@ -440,9 +439,6 @@ class BaseStudent(RankingEstimator):
             labels = None
         queries, order, table, *columns = in_query_order(ids, table, labels, teacher_scores, weight)
         return Lesson(table, queries, order, *columns)
-
-    def _check_labels(self, y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
-        return check_labels(y, n_rows)
 
     def _fits_parameters(self, lesson: Lesson) -> bool:
         """Whether the parameters of the last fit are of this table's and model's shape."""

@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
-from sklearn.utils import Tags
-from sklearn.utils._param_validation import StrOptions
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skdistill.columns import column_names
 from skdistill.inputs import Rows
-from skdistill.losses import Logistic, get_loss
-from skdistill.metrics import ndcg_score
 from skdistill.models import Network
-from skdistill.objective import HeadsObjective, Objective
+from skdistill.objective import HeadsObjective
+from skdistill.objectives import (
+    OBJECTIVES_CONSTRAINTS,
+    OBJECTIVES_PARAMETERS,
+    TEACHER,
+    WEIGHTS_PARAMETERS,
+    WithObjectives,
+)
 from skdistill.protocols import Loss, Model, Parameters
-from skdistill.ranking_estimator import check_labels
 from skdistill.students.base import (
     COMMON_ATTRIBUTES,
     COMMON_PARAMETERS,
@@ -28,10 +28,8 @@ from skdistill.students.base import (
 from skdistill.students.mlp import MLPRanker
 from skdistill.validation import Validate, ndcg_on
 
-TEACHER = "teacher"
 
-
-class MultiObjectiveRanker(MLPRanker):
+class MultiObjectiveRanker(WithObjectives, MLPRanker):
     __doc__ = f"""Clicks, likes, purchases and the teacher's scores, learnt side by side.
 
     A network with a shared trunk and an output for each objective; without hidden layers, a linear
@@ -40,15 +38,10 @@ class MultiObjectiveRanker(MLPRanker):
 
     Parameters
     ----------
-    objectives : dict of str to (str or Loss)
-        Loss of each. The names of y's columns, or of an array's columns in their order, and
-        "teacher" for the ``teacher_scores``.
+    {OBJECTIVES_PARAMETERS}
     hidden_layer_sizes : tuple of int, default=(64, 32)
         Of the shared trunk; ``()``: linear.
-    objective_weights : dict of str to float, optional
-        1 for those that it does not name.
-    balance : {{"fixed", "gradient"}}, default="fixed"
-        "gradient": weights say how much an objective moves the network, whatever its loss's scale.
+    {WEIGHTS_PARAMETERS}
     combine : dict of str to float, or callable, optional
         What ``predict`` gives: a weighted sum of the heads' outputs, by default of all alike; or
         ``combine(outputs, X)`` of a dict of arrays and the table, with probabilities for logistic
@@ -79,9 +72,7 @@ class MultiObjectiveRanker(MLPRanker):
 
     _parameter_constraints = {
         **MLPRanker._parameter_constraints,
-        "objectives": [Mapping],
-        "objective_weights": [Mapping, None],
-        "balance": [StrOptions({"fixed", "gradient"})],
+        **OBJECTIVES_CONSTRAINTS,
         "combine": [Mapping, callable, None],
     }
 
@@ -136,12 +127,6 @@ class MultiObjectiveRanker(MLPRanker):
             random_state=random_state,
         )
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.target_tags.single_output = False
-        return tags
-
     def predict(self, X: Any) -> NDArray[Any]:
         """Combined scores, higher is better; in the order of the rows.
 
@@ -162,11 +147,7 @@ class MultiObjectiveRanker(MLPRanker):
                     f"{combined.shape}."
                 )
             return combined
-        weights = dict.fromkeys(self.objective_names_, 1.0)
-        if self.combine is not None:
-            self._check_names("combine", self.combine)
-            weights = dict.fromkeys(self.objective_names_, 0.0) | dict(self.combine)
-        return outputs @ np.array([weights[name] for name in self.objective_names_], np.float32)
+        return outputs @ self._combination
 
     def predict_objectives(self, X: Any) -> dict[str, NDArray[np.float32]]:
         """What each head says of the rows: probabilities of logistic heads, scores of others.
@@ -182,108 +163,12 @@ class MultiObjectiveRanker(MLPRanker):
         check_is_fitted(self)
         return self._by_name(super().predict(X))
 
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        qid: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> float:
-        """Mean over y's columns of the NDCG@10 of the combined order.
-
-        Parameters
-        ----------
-        X : table of shape (n_rows, n_features)
-        y : array-like of shape (n_rows, n_label_objectives)
-        qid : array-like of shape (n_rows,), optional
-        sample_weight : array-like of shape (n_rows,), optional
-
-        Returns
-        -------
-        float
-        """
-        scores, ids = self.predict(X), self._resolve_qid(X, qid)
-        values = []
-        for labels in self._check_labels(y, len(scores)).T:
-            known = ~np.isnan(labels)
-            own, weight = (
-                None if v is None else np.asarray(v)[known] for v in (ids, sample_weight)
-            )
-            values.append(ndcg_score(labels[known], scores[known], own, k=10, sample_weight=weight))
-        return float(np.mean(values))
-
-    def _by_name(self, outputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        return {
-            name: expit(column) if isinstance(get_loss(self.objectives[name]), Logistic) else column
-            for name, column in zip(self.objective_names_, outputs.T, strict=True)
-        }
-
-    @property
-    def _label_names(self) -> list[str]:
-        return [name for name in self.objectives if name != TEACHER]
-
-    def _check_labels(self, y: Any, n_rows: int) -> NDArray[np.float64]:
-        names = self._label_names
-        present = column_names(y)
-        if present is not None:
-            missing = [name for name in names if name not in present]
-            if missing:
-                raise ValueError(f"y lacks the objectives {missing}; it has {present}.")
-            columns = [np.asarray(y[name]) for name in names]
-        else:
-            table = np.asarray(y)
-            table = table[:, None] if table.ndim == 1 else table
-            if table.ndim != 2 or table.shape[1] != len(names):
-                raise ValueError(
-                    f"y must have a column for each of {names}: got shape {np.shape(y)}."
-                )
-            columns = list(table.T)
-        if not columns:
-            return np.empty((n_rows, 0))
-        return np.column_stack([check_labels(column, n_rows) for column in columns])
-
-    def _check_names(self, parameter: str, named: Mapping[str, Any]) -> None:
-        unknown = [name for name in named if name not in self.objectives]
-        if unknown:
-            raise ValueError(
-                f"{parameter} names {unknown}, the objectives are {list(self.objectives)}."
-            )
-
     def _model(self) -> Model:
         return Network(self._layer_sizes(), len(self.objectives))
 
     def _objective(self, lesson: Lesson) -> HeadsObjective:  # type: ignore[override]
-        self.objective_names_ = list(self.objectives)
-        weights = dict(self.objective_weights or {})
-        self._check_names("objective_weights", weights)
-        heads = []
-        for name, given in self.objectives.items():
-            if name == TEACHER:
-                loss = get_loss(given, self.temperature)
-                if lesson.teacher_scores is None:
-                    raise ValueError('The objective "teacher" needs teacher_scores, got none.')
-                known: dict[str, Any] = {"alpha": 1.0, "teacher_scores": lesson.teacher_scores}
-            else:
-                loss = get_loss(given)
-                column = self._label_names.index(name)
-                labels = None if lesson.labels is None else lesson.labels[:, column]
-                if labels is None or np.isnan(labels).all():
-                    raise ValueError(f"No row of y has a label for the objective {name!r}.")
-                known = {"alpha": 0.0, "labels": labels}
-            heads.append(
-                Objective.mix(
-                    lesson.queries,
-                    soft=loss,
-                    hard=loss,
-                    sample_weight=lesson.sample_weight,
-                    **known,
-                )
-            )
-        return HeadsObjective(
-            tuple(heads),
-            np.array([weights.get(name, 1.0) for name in self.objectives]),
-            self.balance == "gradient",
+        return self._heads_objective(
+            lesson.queries, lesson.labels, lesson.teacher_scores, lesson.sample_weight
         )
 
     def _validator(self, held_out: Lesson) -> Validate:
