@@ -20,8 +20,7 @@ from sklearn.base import clone
 
 from skdistill import RankingGroupKFold
 from skdistill.datasets import build_ranking_table, load_letor, load_movielens
-from skdistill.metrics.ndcg import ndcg_by_query
-from skdistill.metrics.ordering import Ranking
+from skdistill.metrics import bootstrap_ratio, ndcg_per_query
 from skdistill.queries import Queries
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
 from skdistill.teachers import label
@@ -38,9 +37,7 @@ DECAYS = (0.1, 1.0, 3.0)
 
 def per_query(scores, part):
     """NDCG@10 of each query, NaN where nothing is relevant."""
-    ranking = Ranking.check(part[1], scores, part[2])
-    values, defined = ndcg_by_query(ranking, 10, "exponential", "average")
-    return np.where(defined, values, np.nan)
+    return ndcg_per_query(part[1], scores, part[2], k=10)
 
 
 def mean_score(student, part):
@@ -93,16 +90,8 @@ def compare(name, seed, train, teacher_scores, valid, test):
     return name, {how: per_query(m.predict(test[0]), test) for how, m in models.items()}
 
 
-def interval(a, b, rng, repeats=2000):
-    """95% interval of mean(a) / mean(b), the queries drawn with replacement, pairs kept."""
-    drawn = rng.integers(0, len(a), size=(repeats, len(a)))
-    ratios = a[drawn].mean(axis=1) / b[drawn].mean(axis=1)
-    return np.quantile(ratios, [0.025, 0.975])
-
-
 def report(title, teacher, results):
     """Tables of means and ratios; ``teacher`` and each result hold one value a test query."""
-    rng = np.random.default_rng(0)
     keep = ~np.isnan(teacher)
     teacher = teacher[keep]
     rows = []
@@ -114,8 +103,7 @@ def report(title, teacher, results):
             ("vs own decay", values["labels, own decay"]),
             ("vs teacher", teacher),
         ]:
-            low, high = interval(values["distilled"], base, rng)
-            ratio = values["distilled"].mean() / base.mean()
+            ratio, low, high = bootstrap_ratio(values["distilled"], base, random_state=0)
             row[other] = f"{ratio:.3f} [{low:.3f}, {high:.3f}]"
         rows.append(row)
     print(f"\n{title}: teacher's NDCG@10 {teacher.mean():.4f}, {keep.sum()} test queries")

@@ -17,13 +17,13 @@ import lightgbm
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from quality import interval, mean_score, per_query, sizes_of
+from quality import mean_score, per_query, sizes_of
 from sklearn.metrics import log_loss
 
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import build_ranking_table, load_movielens
 from skdistill.datasets.ranking_table import ITEM_COLUMNS, USER_COLUMNS
-from skdistill.metrics import expected_calibration_error
+from skdistill.metrics import bootstrap_ratio, expected_calibration_error
 from skdistill.queries import Queries
 from skdistill.students import MLPRanker, MultiObjectiveRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, label
@@ -227,12 +227,9 @@ def main():
     print(f"MovieLens 100k, {n_seeds} seeds, {keep.sum()} held-out users: NDCG@10")
     means = pd.Series({name: np.nanmean(values) for name, values in found.items()})
     print(means.to_string(float_format="{:.4f}".format))
-    rng = np.random.default_rng(0)
     print("\nratios, 95% by paired bootstrap over users")
     for one, other in COMPARISONS:
-        both = ~np.isnan(found[one] + found[other])
-        low, high = interval(found[one][both], found[other][both], rng)
-        ratio = found[one][both].mean() / found[other][both].mean()
+        ratio, low, high = bootstrap_ratio(found[one], found[other], random_state=0)
         print(f"{one} / {other}: {ratio:.3f} [{low:.3f}, {high:.3f}]")
     print("\nprobabilities of a like: expected calibration error, log-loss; of the teacher's")
     means = {name: np.mean([c[name] for c in chances], axis=0) for name in chances[0]}

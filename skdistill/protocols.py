@@ -14,6 +14,10 @@ Array = NDArray[Any]
 Parameters = dict[str, Array]
 Gradients = Mapping[str, "Array | RowGradient"]
 
+# Rows that are scored at once. They and their activations fit the second-level cache; larger blocks
+# are slower, not faster.
+BLOCK = 448
+
 
 @runtime_checkable
 class Loss(Protocol):

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skdistill.protocols import Parameters
+from skdistill.protocols import BLOCK, Parameters
 from skdistill.scaling import ColumnScaler
 
 # In float32 products the last bits of a row depend on its place in the block. Up to this many rows
 # time goes into overhead, not arithmetic: float64 costs nothing and a row of a short request gets
 # the same score alone, in company and in any order.
 SHORT = 32
-# Rows and activations of a block fit the second-level cache; larger blocks are slower, not faster.
-BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class Scorer:
 
     @classmethod
     def fold(cls, model: Any, params: Parameters, scaler: ColumnScaler) -> Scorer:
+        scaler = scaler.for_scoring()
         return cls(model, model.fold(params, scaler), scaler)
 
     @cached_property

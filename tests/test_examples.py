@@ -41,10 +41,26 @@ def test_demo(movielens, tmp_path):
         text=True,
         check=True,
     )
-    assert "MLP 64-32" in done.stdout
+    for name in ("linear", "factorization machine", "MLP 64-32", "MLP, no pair columns"):
+        assert re.search(rf"^{name}  ", done.stdout, re.MULTILINE)
     scored = re.search(r"lightgbm loaded: False; mean score (\S+)", done.stdout).group(1)
     assert f"Expected here: mean score {scored}" in done.stdout
     for name in ("distillation.txt", "distillation.csv", "distillation.png", "student.joblib"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_which_loss(movielens, tmp_path):
+    done = subprocess.run(
+        [
+            *[sys.executable, ROOT / "examples/plot_which_loss.py", "--out", tmp_path],
+            *["--seeds", "1", "--n-estimators", "10", "--max-iter", "1"],
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.count("plackett_luce") == 9 + 3
+    for name in ("which_loss.txt", "which_loss.csv", "which_loss.png"):
         assert (tmp_path / name).stat().st_size > 0
 
 

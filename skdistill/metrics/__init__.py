@@ -6,6 +6,7 @@ those of retrieval take what was returned out of a catalogue.
 
 from skdistill.metrics.agreement import kendall_tau, teacher_recall
 from skdistill.metrics.calibration import expected_calibration_error
+from skdistill.metrics.comparison import RatioInterval, bootstrap_ratio, ndcg_per_query
 from skdistill.metrics.ndcg import ndcg_score
 from skdistill.metrics.relevance import (
     average_precision_score,
@@ -33,9 +34,11 @@ from skdistill.metrics.scorers import (
 )
 
 __all__ = [
+    "RatioInterval",
     "RetrievalCurve",
     "average_precision_score",
     "average_precision_scorer",
+    "bootstrap_ratio",
     "catalogue_coverage",
     "expected_calibration_error",
     "grouped_auc",
@@ -45,6 +48,7 @@ __all__ = [
     "mean_popularity",
     "mrr_score",
     "mrr_scorer",
+    "ndcg_per_query",
     "ndcg_score",
     "ndcg_scorer",
     "recall_at_k",
