@@ -181,7 +181,11 @@ def probabilities(train, test, seed):
     found = {}
     for name, calibrate in {"logistic": None, "logistic, sigmoid": "sigmoid"}.items():
         ranker = DistilledRanker(
-            trees, student(None), loss="logistic", calibrate=calibrate, random_state=seed
+            trees,
+            student(None, max_iter=60),
+            loss="logistic",
+            calibrate=calibrate,
+            random_state=seed,
         ).fit(train[0], liked, qid=train[2])
         found[name] = ranker.predict_proba(test[0])[:, 1]
     found["teacher"] = ranker.teacher_.predict_proba(test[0])[:, 1]

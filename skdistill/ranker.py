@@ -251,6 +251,7 @@ class DistilledRanker(RankingEstimator):
         table = without_query_column(X, self.query_column)
         seen_by_teacher = self._positions(table, self.teacher_columns, "teacher_columns")
         seen_by_student = self._positions(table, self.student_columns, "student_columns")
+        self._seen_by_student = seen_by_student
         queries, _, table, labels, to_learn, weight, teacher_scores = in_query_order(
             ids, table, labels, to_learn, weight, teacher_scores
         )

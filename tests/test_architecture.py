@@ -31,6 +31,7 @@ LAYERS = [
     {"teacher_check"},
     {"ranker", "retriever"},
     {"multi_objective_retriever"},
+    {"serving"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

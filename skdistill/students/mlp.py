@@ -19,7 +19,7 @@ class MLPRanker(BaseStudent):
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(64, 32)
-        Units of each hidden layer.
+        Units of each hidden layer; ``()``: linear.
     {COMMON_PARAMETERS}
 
     Attributes
@@ -96,7 +96,7 @@ class MLPRanker(BaseStudent):
 
     def _layer_sizes(self) -> tuple[int, ...]:
         sizes = np.atleast_1d(self.hidden_layer_sizes)
-        if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or (sizes < 1).any():
+        if sizes.ndim != 1 or (sizes.size and sizes.dtype.kind not in "iu") or (sizes < 1).any():
             raise ValueError(
                 "hidden_layer_sizes must be positive integers, one a hidden layer, got "
                 f"{self.hidden_layer_sizes!r}."

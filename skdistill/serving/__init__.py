@@ -1,0 +1,42 @@
+"""Serving: compiled scorers, ONNX, safe files, and tables larger than memory."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skdistill.serving.compiled import CompiledScorer, compile_scorer
+    from skdistill.serving.files import FileWarning, load, save
+    from skdistill.serving.onnx_export import register_converters, to_onnx
+
+# Resolved at first use: each of them has libraries of its own.
+_HOMES = {
+    "CompiledScorer": "skdistill.serving.compiled",
+    "FileWarning": "skdistill.serving.files",
+    "compile_scorer": "skdistill.serving.compiled",
+    "load": "skdistill.serving.files",
+    "register_converters": "skdistill.serving.onnx_export",
+    "save": "skdistill.serving.files",
+    "to_onnx": "skdistill.serving.onnx_export",
+}
+
+__all__ = [
+    "CompiledScorer",
+    "FileWarning",
+    "compile_scorer",
+    "load",
+    "register_converters",
+    "save",
+    "to_onnx",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'skdistill.serving' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

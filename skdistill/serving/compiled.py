@@ -1,0 +1,303 @@
+"""compile_scorer: a fitted model as plain arrays that many threads may score with at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from skdistill.protocols import BLOCK
+from skdistill.serving.decomposition import Net, ServedStudent, ServedTowers, decompose
+
+Floats = NDArray[np.float32]
+
+ENGINES = ("auto", "numpy", "onnxruntime")
+# Pieces that each thread gets of a large table: the last one to finish is not waited for long.
+PIECES = 4
+
+
+class Engine(Protocol):
+    """Scores rows of a float32 C-contiguous table into an array, without looking at either."""
+
+    name: str
+
+    def score(self, X: Floats, out: Floats) -> None:
+        """Fill ``out``; calls of several threads may overlap."""
+
+
+def compile_scorer(
+    model: Any, engine: str = "auto", *, n_threads: int | None = 1
+) -> CompiledScorer:
+    """Make of a fitted model an immutable scorer for a service or a batch job.
+
+    The steps of a Pipeline in front, the student's scaler and its biases are folded into a few
+    arrays, and what ``predict`` checks of a table, a scorer takes for granted: float32, in C order,
+    finite (where no imputer stands in front).
+
+    Parameters
+    ----------
+    model : student, DistilledRanker, Pipeline that ends in either, or TwoTowerRetriever
+        Fitted. Of a :class:`DistilledRanker` the student is compiled, which reads its own columns;
+        of a retriever the towers over numeric columns of pairs.
+    engine : {"auto", "numpy", "onnxruntime"}, default="auto"
+        "auto": ONNX Runtime where it is installed (extra ``onnx``) and the model can be exported,
+        else NumPy. ``scorer.engine`` tells which it is.
+    n_threads : int, optional
+        Threads over blocks of rows, each with one BLAS thread; None: one a core.
+
+    Returns
+    -------
+    CompiledScorer
+
+    Raises
+    ------
+    TypeError
+        For models, and steps of Pipelines, whose arithmetic can't be folded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.serving import compile_scorer
+    >>> from skdistill.students import MLPRanker
+    >>> data = make_ranking(n_queries=20, random_state=0)
+    >>> student = MLPRanker((8,), random_state=0).fit(data.X, data.y, qid=data.qid)
+    >>> scorer = compile_scorer(student)
+    >>> bool(np.allclose(scorer(data.X), student.predict(data.X), atol=1e-5))
+    True
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {list(ENGINES)}, got {engine!r}.")
+    if n_threads is None:
+        n_threads = os.cpu_count() or 1
+    if n_threads < 1:
+        raise ValueError(f"n_threads must be 1 or more, or None, got {n_threads}.")
+    served = decompose(model)
+    return CompiledScorer(served, _make_engine(served, model, engine), n_threads)
+
+
+def _make_engine(served: ServedStudent | ServedTowers, model: Any, engine: str) -> Engine:
+    has_formula = isinstance(served, ServedStudent) and served.combine is not None
+    if engine == "onnxruntime" and has_formula:
+        raise TypeError("combine is a function of your own: ONNX can't hold it. Use numpy.")
+    wants_onnx = engine == "onnxruntime" or (
+        engine == "auto" and not has_formula and find_spec("onnxruntime") and find_spec("onnx")
+    )
+    if not wants_onnx:
+        return NumpyEngine(served)
+    from skdistill.serving.onnx_engine import OnnxEngine
+
+    return OnnxEngine(served)
+
+
+class CompiledScorer:
+    """An immutable scorer: call it with rows, from as many threads as you like.
+
+    Made by :func:`compile_scorer`; may be pickled, and copied into worker processes.
+
+    Attributes
+    ----------
+    n_features : int
+        Columns of a row.
+    feature_names : tuple of str or None
+        Their names, where the model was fitted with some.
+    engine : {"numpy", "onnxruntime"}
+    n_threads : int
+    """
+
+    __slots__ = ("_engine", "_pool", "_served", "feature_names", "n_features", "n_threads")
+
+    _engine: Engine
+    _pool: ThreadPoolExecutor | None
+    _served: ServedStudent | ServedTowers
+    feature_names: tuple[str, ...] | None
+    n_features: int
+    n_threads: int
+
+    def __init__(
+        self, served: ServedStudent | ServedTowers, engine: Engine, n_threads: int
+    ) -> None:
+        net = served.net if isinstance(served, ServedStudent) else served.query
+        own = object.__setattr__
+        own(self, "_served", served)
+        own(self, "_engine", engine)
+        own(self, "n_features", net.n_features)
+        own(self, "feature_names", served.feature_names)
+        own(self, "n_threads", n_threads)
+        own(self, "_pool", ThreadPoolExecutor(n_threads) if n_threads > 1 else None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"A compiled scorer does not change; {name} can't be set.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CompiledScorer, (self._served, self._engine, self.n_threads)
+
+    def __repr__(self) -> str:
+        return (
+            f"CompiledScorer(n_features={self.n_features}, engine={self.engine!r}, "
+            f"n_threads={self.n_threads})"
+        )
+
+    @property
+    def engine(self) -> str:
+        return self._engine.name
+
+    def __call__(self, X: Floats) -> Floats:
+        """Scores of rows, higher is better.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features), float32, C-contiguous
+            Not looked at: a row with NaN gets some score.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float32
+        """
+        self._check(X)
+        out = np.empty(len(X), dtype=np.float32)
+        self._score(X, out)
+        return out
+
+    def into(self, X: Floats, out: Floats) -> Floats:
+        """As a call, into an array that is there already.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features), float32, C-contiguous
+        out : ndarray of shape (n_rows,), float32, C-contiguous
+
+        Returns
+        -------
+        ndarray
+            ``out``.
+        """
+        self._check(X)
+        if out.shape != X.shape[:1] or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(
+                f"out must be C-contiguous float32 of shape ({len(X)},), got {out.dtype} of shape "
+                f"{out.shape}."
+            )
+        self._score(X, out)
+        return out
+
+    def _check(self, X: Floats) -> None:
+        if (
+            type(X) is not np.ndarray
+            or X.dtype != np.float32
+            or X.ndim != 2
+            or X.shape[1] != self.n_features
+            or not X.flags.c_contiguous
+        ):
+            shown = f"{X.dtype} of shape {X.shape}" if hasattr(X, "dtype") else type(X).__name__
+            raise ValueError(
+                f"A compiled scorer takes a C-contiguous float32 array of shape (n_rows, "
+                f"{self.n_features}), got {shown}. np.ascontiguousarray(X, dtype=np.float32) "
+                "makes one."
+            )
+
+    def _score(self, X: Floats, out: Floats) -> None:
+        n_blocks = -(-len(X) // BLOCK)
+        if self._pool is None or n_blocks < 2:
+            self._engine.score(X, out)
+            return
+        n_pieces = min(n_blocks, PIECES * self.n_threads)
+        # Whole blocks, so that a row's score does not depend on the number of threads.
+        ends = BLOCK * (np.arange(n_pieces + 1) * n_blocks // n_pieces)
+        with _controller().limit(limits=1, user_api="blas"):
+            pieces = [
+                self._pool.submit(self._engine.score, X[start:stop], out[start:stop])
+                for start, stop in pairwise(ends)
+            ]
+            for piece in pieces:
+                piece.result()
+
+
+@lru_cache(maxsize=1)
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+class NumpyEngine:
+    """Blocks of rows through plain arrays, in buffers that each thread keeps."""
+
+    name = "numpy"
+
+    def __init__(self, served: ServedStudent | ServedTowers) -> None:
+        self.served = served
+        self._prepare()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"served": self.served}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.served = state["served"]
+        self._prepare()
+
+    def _prepare(self) -> None:
+        served = self.served
+        if isinstance(served, ServedStudent):
+            self.nets: tuple[FoldedNet, ...] = (FoldedNet(served.net),)
+        else:
+            self.nets = FoldedNet(served.query), FoldedNet(served.item)
+
+    def score(self, X: Floats, out: Floats) -> None:
+        served = self.served
+        for start in range(0, len(X), BLOCK):
+            block = X[start : start + BLOCK]
+            scores = self.nets[0].outputs(block)
+            if isinstance(served, ServedTowers):
+                scores = _dot(served, scores, self.nets[1].outputs(block))
+            elif served.combine is not None:
+                scores = served.combine(scores, block)
+            out[start : start + BLOCK] = scores
+
+
+def _dot(served: ServedTowers, left: Floats, right: Floats) -> Floats:
+    left = served.model.finish_queries(left)[0]
+    if served.combination is not None:
+        left = left.reshape(len(right), len(served.combination), -1)
+        left = np.einsum("nhd,h->nd", left, served.combination)
+    return np.einsum("ij,ij->i", left, served.model.finish_items(right)[0])
+
+
+class FoldedNet:
+    """A net folded for scoring, and each thread's buffers for a block."""
+
+    def __init__(self, net: Net) -> None:
+        self.steps = net.steps
+        self.model = net.model
+        self.scaler = net.scaler.for_scoring()
+        self.folded = net.model.fold(net.params, self.scaler)
+        for array in self.folded.values():
+            array.flags.writeable = False
+        widths = net.step_widths
+        n_columns = widths[-1] if widths else net.n_features
+        self.widths = (*widths, n_columns, *net.model.buffer_widths)
+        self.local = threading.local()
+
+    def outputs(self, block: Floats) -> Floats:
+        """What the model makes of a block; overwritten by the thread's next call."""
+        n_steps = len(self.steps)
+        buffers = self._buffers(len(block))
+        for step, buffer in zip(self.steps, buffers, strict=False):
+            block = step.apply(block, buffer)
+        block = self.scaler.squash(block, buffers[n_steps])
+        return self.model.score(self.folded, block, buffers[n_steps + 1 :])
+
+    def _buffers(self, n_rows: int) -> list[Floats]:
+        local = self.local
+        if getattr(local, "n_rows", None) != n_rows:
+            if not hasattr(local, "full"):
+                local.full = [np.empty((BLOCK, width), np.float32) for width in self.widths]
+            local.views = [buffer[:n_rows] for buffer in local.full]
+            local.n_rows = n_rows
+        return local.views

@@ -1,0 +1,56 @@
+"""What a fitted model is, in plain words and numbers: for files, ONNX metadata and the terminal."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+import skdistill
+from skdistill.ranker import DistilledRanker
+
+LIBRARIES = ("scikit-learn", "numpy", "scipy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that made or reads a file."""
+    own = {"skdistill": skdistill.__version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in LIBRARIES}
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """What a fitted model is and how its training ended.
+
+    Parameters
+    ----------
+    model : student, DistilledRanker, TwoTowerRetriever, or a Pipeline of any
+
+    Returns
+    -------
+    dict
+        ``model``, ``student``, ``teacher``, ``n_features``, ``feature_names``, ``n_parameters``,
+        ``n_iter``, ``final_loss``, ``validation_score``; None where there is none.
+    """
+    last = model[-1] if isinstance(model, Pipeline) else model
+    student, teacher = last, getattr(last, "teacher_", None)
+    if isinstance(last, DistilledRanker):
+        student = last.student_
+        student = student[-1] if isinstance(student, Pipeline) else student
+    names = getattr(model, "feature_names_in_", None)
+    losses = getattr(student, "loss_curve_", None)
+    validation = getattr(student, "validation_scores_", None)
+    params = getattr(student, "params_", None)
+    return {
+        "model": type(model).__name__,
+        "student": type(student).__name__,
+        "teacher": None if teacher is None else type(teacher).__name__,
+        "n_features": getattr(model, "n_features_in_", None),
+        "feature_names": None if names is None else [str(name) for name in names],
+        "n_parameters": None if params is None else int(sum(np.size(p) for p in params.values())),
+        "n_iter": getattr(student, "n_iter_", None),
+        "final_loss": float(losses[-1]) if losses else None,
+        "validation_score": float(max(validation)) if validation else None,
+    }

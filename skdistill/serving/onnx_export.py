@@ -1,0 +1,151 @@
+"""to_onnx: students, towers and whole Pipelines as ONNX models."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skdistill.multi_objective_retriever import MultiObjectiveRetriever
+from skdistill.ranker import DistilledRanker
+from skdistill.retriever import TwoTowerRetriever
+from skdistill.serving.decomposition import decompose
+from skdistill.serving.description import describe, versions
+from skdistill.serving.onnx_graph import OPSET, Graph, add_served, onnx_model
+from skdistill.students import (
+    FactorizationMachineRanker,
+    LinearRanker,
+    MLPRanker,
+    MultiObjectiveRanker,
+)
+
+ESTIMATORS = (
+    LinearRanker,
+    FactorizationMachineRanker,
+    MLPRanker,
+    MultiObjectiveRanker,
+    TwoTowerRetriever,
+    MultiObjectiveRetriever,
+    DistilledRanker,
+)
+
+
+def to_onnx(model: Any) -> Any:
+    """The model's scores as an ONNX model: one float input ``X``, one output ``scores``.
+
+    Parameters
+    ----------
+    model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in a student
+        Fitted. Of a :class:`DistilledRanker` the student is exported. Steps of a Pipeline may be
+        any that skl2onnx converts; towers read numeric columns.
+
+    Returns
+    -------
+    onnx.ModelProto
+        From ``X`` of shape (n_rows, n_features), float32, to ``scores`` of shape (n_rows, 1).
+        ``metadata_props`` hold what the model is, its feature names, its teacher, the end of its
+        training, and the versions that made it.
+
+    Raises
+    ------
+    ImportError
+        Without the extra ``onnx``.
+    TypeError
+        For models whose scores are made by a function of the user's.
+
+    Examples
+    --------
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.serving import to_onnx
+    >>> from skdistill.students import LinearRanker
+    >>> data = make_ranking(n_queries=20, random_state=0)
+    >>> student = LinearRanker(random_state=0).fit(data.X, data.y, qid=data.qid)
+    >>> [output.name for output in to_onnx(student).graph.output]
+    ['scores']
+    """
+    skl2onnx = _skl2onnx()
+    description = describe(model) | {"versions": versions()}
+    if isinstance(model, DistilledRanker):
+        model = model.export_student()
+    if isinstance(model, Pipeline):
+        register_converters()
+        proto = skl2onnx.convert_sklearn(
+            model,
+            "skdistill",
+            [("X", skl2onnx.common.data_types.FloatTensorType([None, model.n_features_in_]))],
+            final_types=[("scores", skl2onnx.common.data_types.FloatTensorType([None, 1]))],
+            target_opset=OPSET,
+        )
+    else:
+        proto = onnx_model(decompose(model))
+    for name, value in description.items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = name, value if isinstance(value, str) else json.dumps(value)
+    return proto
+
+
+@cache
+def register_converters() -> None:
+    """Teach skl2onnx the package's estimators, so that it converts Pipelines that hold them.
+
+    ``to_onnx`` does it by itself; call it before ``skl2onnx.convert_sklearn`` of your own.
+    """
+    skl2onnx = _skl2onnx()
+    for estimator in ESTIMATORS:
+        skl2onnx.update_registered_converter(
+            estimator,
+            f"Skdistill{estimator.__name__}",
+            _calculate_shape,
+            _convert,
+            parser=_parse,
+        )
+
+
+def _skl2onnx() -> Any:
+    try:
+        import onnx  # noqa: F401
+        import skl2onnx
+    except ImportError as error:
+        raise ImportError('to_onnx needs the extra onnx: pip install "skdistill[onnx]".') from error
+    return skl2onnx
+
+
+def _parse(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
+    from skl2onnx.common.data_types import FloatTensorType
+
+    operator = scope.declare_local_operator(f"Skdistill{type(model).__name__}", model)
+    operator.inputs.append(inputs[0])
+    scores = scope.declare_local_variable("scores", FloatTensorType())
+    operator.outputs.append(scores)
+    return operator.outputs
+
+
+def _calculate_shape(operator: Any) -> None:
+    from skl2onnx.common.data_types import FloatTensorType
+
+    operator.outputs[0].type = FloatTensorType([operator.inputs[0].get_first_dimension(), 1])
+
+
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    from onnx import TensorProto
+
+    model = operator.raw_operator
+    if isinstance(model, DistilledRanker):
+        # Inside a Pipeline it is given all columns, not only the student's.
+        model = Pipeline([("ranker", model)])
+    graph = Graph(scope.get_unique_operator_name("skdistill") + "_")
+    X = graph.add("Cast", operator.inputs[0].full_name, to=TensorProto.FLOAT)
+    scores = add_served(graph, decompose(model), X)
+    for name, array in graph.constants.items():
+        kind = TensorProto.INT64 if array.dtype == np.int64 else TensorProto.FLOAT
+        container.add_initializer(name, kind, array.shape, array.ravel())
+    for kind, inputs, output, attributes in graph.nodes:
+        container.add_node(
+            kind, inputs, [output], name=output, op_version=container.target_opset, **attributes
+        )
+    container.add_node(
+        "Identity", [scores], [operator.outputs[0].full_name], name=f"{graph.prefix}scores"
+    )
