@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,18 @@ class Optimizer:
             name: [np.zeros_like(self.params[name]) for _ in range(self.n_moments)]
             for name in self.tables
         }
+
+    def __getstate__(self) -> dict[str, Any]:
+        settings = {own.name: getattr(self, own.name) for own in fields(self) if own.init}
+        moments = self._moments, self._table_moments
+        return settings | {"initial": self.params, "n_steps": self.n_steps, "moments": moments}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Stored arrays are no views any more: the flat vector and its views are made anew.
+        moments = state.pop("moments")
+        vars(self).update(state, tables=tuple(state["tables"]))
+        self.__post_init__()
+        self._moments, self._table_moments = moments
 
     def step(self, grads: Gradients, learning_rate: float) -> None:
         """Move every parameter against its gradient."""

@@ -84,9 +84,9 @@ class ColumnScaler:
             return self
         spread = np.divide(1, self.scale, out=np.ones_like(self.scale), where=self.scale > 0)
         far = np.exp2(np.ceil(np.log2(spread)) + FAR_OUT).astype(np.float32)
-        factor = np.where(self.bend > 0, np.float32(1), far)
+        factor = np.where(self.bend > 0, np.float32(1), far).astype(np.float32)
         return ColumnScaler(
-            np.where(self.bend > 0, self.half, far),
+            np.where(self.bend > 0, self.half, far).astype(np.float32),
             np.ones_like(self.bend),
             self.shift / factor,
             self.scale * factor,

@@ -142,9 +142,14 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     for name, array in graph.constants.items():
         kind = TensorProto.INT64 if array.dtype == np.int64 else TensorProto.FLOAT
         container.add_initializer(name, kind, array.shape, array.ravel())
-    for kind, inputs, output, attributes in graph.nodes:
+    for operator_name, inputs, output, attributes in graph.nodes:
         container.add_node(
-            kind, inputs, [output], name=output, op_version=container.target_opset, **attributes
+            operator_name,
+            inputs,
+            [output],
+            name=output,
+            op_version=container.target_opset,
+            **attributes,
         )
     container.add_node(
         "Identity", [scores], [operator.outputs[0].full_name], name=f"{graph.prefix}scores"

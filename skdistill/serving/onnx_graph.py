@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.models import FactorizationMachine
 from skdistill.protocols import Array
@@ -155,9 +154,7 @@ def onnx_model(served: ServedStudent | ServedTowers) -> Any:
         for operator, inputs, output, attributes in graph.nodes
     ]
     nodes.append(helper.make_node("Identity", [scores], ["scores"]))
-    constants: list[NDArray[Any]] = [
-        numpy_helper.from_array(array, name) for name, array in graph.constants.items()
-    ]
+    constants = [numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
     proto = helper.make_graph(
         nodes,
         "skdistill",

@@ -1,0 +1,390 @@
+"""save and load: files that run no code when they are read.
+
+A file is an uncompressed zip of arrays, a schema that names the types (both made by skops), and
+``skdistill.json``: the format, the versions that wrote it, what the model is, and a digest.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skdistill.ranker import DistilledRanker
+from skdistill.retriever import TwoTowerRetriever
+from skdistill.serving.atomic import written_whole
+from skdistill.serving.description import describe, versions
+
+FORMAT = 1
+METADATA = "skdistill.json"
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# A sparse matrix is a zip within the zip, compressed: it may grow so many times at the most.
+LARGEST_GROWTH = 100
+# Types besides those of scikit-learn, NumPy and SciPy that skops itself vouches for. The list
+# stands here and is never read from a file.
+TRUSTED = frozenset(
+    {
+        "collections.OrderedDict",
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "lightgbm.sklearn.LGBMRanker",
+        "lightgbm.sklearn.LGBMRegressor",
+        "numpy.dtype",
+        "skdistill.index.ExactIndex",
+        "skdistill.losses.listwise.Listwise",
+        "skdistill.losses.listwise.PlackettLuce",
+        "skdistill.losses.pairwise.Lambda",
+        "skdistill.losses.pairwise.Margin",
+        "skdistill.losses.pairwise.Pairwise",
+        "skdistill.losses.pointwise.Logistic",
+        "skdistill.losses.pointwise.Pointwise",
+        "skdistill.losses.top_k.TopK",
+        "skdistill.multi_objective_retriever.MultiObjectiveRetriever",
+        "skdistill.optimizers.AdaGrad",
+        "skdistill.optimizers.Adam",
+        "skdistill.pair_table.PairColumns",
+        "skdistill.ranker.DistilledRanker",
+        "skdistill.retriever.TwoTowerRetriever",
+        "skdistill.scaling.ColumnScaler",
+        "skdistill.students.factorization_machine.FactorizationMachineRanker",
+        "skdistill.students.linear.LinearRanker",
+        "skdistill.students.mlp.MLPRanker",
+        "skdistill.students.multi_objective.MultiObjectiveRanker",
+        "skdistill.teacher_check.TeacherCheck",
+        "skdistill.teachers.ensembles.MLPEnsembleRanker",
+        "skdistill.teachers.ensembles.RankEnsemble",
+    }
+)
+# What the types in a file may come from at all.
+ROOTS = {"builtins", "collections", "lightgbm", "numpy", "scipy", "skdistill", "sklearn"}
+
+
+class FileWarning(UserWarning):
+    """A file was written by other versions of the libraries than those that read it."""
+
+
+def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False) -> None:
+    """Write a fitted model to a file that :func:`load` reads without running code.
+
+    Parameters
+    ----------
+    model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
+        Fitted. Everything in it must be of a known type: no functions, no classes of your own.
+    path : str or path
+        Replaced whole: written under another name, synced, then renamed.
+    keep_teacher : bool, default=False
+        Store a ranker's or retriever's teacher too; then loading needs the teacher's library.
+
+    Raises
+    ------
+    TypeError
+        For what no file can hold without code.
+    NotFittedError
+        For a model that is not fitted.
+    ImportError
+        Without the extra ``serving``.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.serving import load, save
+    >>> from skdistill.students import LinearRanker
+    >>> data = make_ranking(n_queries=20, random_state=0)
+    >>> student = LinearRanker(random_state=0).fit(data.X, data.y, qid=data.qid)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(student, pathlib.Path(folder) / "student.skd")
+    ...     again = load(pathlib.Path(folder) / "student.skd")
+    >>> bool((again.predict(data.X) == student.predict(data.X)).all())
+    True
+    """
+    skops = _skops()
+    check_is_fitted(model[-1] if isinstance(model, Pipeline) else model)
+    description = describe(model)
+    if not keep_teacher:
+        model = _without_teacher(model)
+    try:
+        data = skops.dumps(model)
+    except Exception as error:
+        raise TypeError(
+            f"{type(model).__name__} holds something that can't be stored without code: {error}."
+            + (" Save it without its teacher and catalogue." if keep_teacher else "")
+        ) from error
+    unknown = set(skops.get_untrusted_types(data=data)) - TRUSTED
+    if unknown:
+        raise TypeError(
+            f"{type(model).__name__} holds {sorted(unknown)}, which load would refuse: only types "
+            "of skdistill, scikit-learn, NumPy and SciPy are stored. joblib.dump stores anything; "
+            "its files run code when they are loaded."
+        )
+    buffer = io.BytesIO(data)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
+        metadata = {
+            "format": FORMAT,
+            "versions": versions(),
+            "description": description,
+            "digest": _digest(archive),
+        }
+        archive.writestr(METADATA, json.dumps(metadata, indent=1))
+    with written_whole(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a model that :func:`save` wrote.
+
+    No code from the file is run: it holds arrays, numbers, strings and the names of types, and only
+    types of a list that is fixed in this package are made.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    estimator
+
+    Raises
+    ------
+    ValueError
+        For a file that is damaged, is something else, comes from a newer format, or names a type
+        that is not known.
+    ImportError
+        When it holds a teacher whose library is not installed, and without the extra ``serving``.
+
+    Warns
+    -----
+    FileWarning
+        When other versions of the libraries wrote it.
+    """
+    skops = _skops()
+    data = Path(path).read_bytes()
+    metadata = _check(data, path)
+    unknown = set(_untrusted_types(skops, data, path)) - TRUSTED
+    if unknown:
+        raise ValueError(
+            f"{path} is refused: it names the types {sorted(unknown)}, which are none of "
+            "skdistill's, scikit-learn's or NumPy's."
+        )
+    try:
+        model = skops.loads(data, trusted=sorted(TRUSTED))
+    except ImportError as error:
+        raise ImportError(
+            f"{path} holds a teacher whose library is not here: {error}. Install it, or save the "
+            "student alone."
+        ) from error
+    except Exception as error:
+        raise ValueError(f"{path} can't be read: {type(error).__name__}: {error}.") from error
+    _warn_of_versions(metadata["versions"], path)
+    return model
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a file says of its model, without loading it.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    dict
+        ``format``, ``versions``, ``description``, ``digest``.
+
+    Raises
+    ------
+    ValueError
+        As :func:`load`.
+    """
+    return _check(Path(path).read_bytes(), path)
+
+
+def _skops() -> Any:
+    try:
+        import skops.io
+    except ImportError as error:
+        raise ImportError(
+            'save and load need the extra serving: pip install "skdistill[serving]".'
+        ) from error
+    return skops.io
+
+
+def _without_teacher(model: Any) -> Any:
+    """A shallow copy that serves alike and knows no teacher; a catalogue is only for the teacher's
+    eyes, the index is kept."""
+    if isinstance(model, Pipeline):
+        lean = copy.copy(model)
+        name, last = model.steps[-1]
+        lean.steps = [*model.steps[:-1], (name, _without_teacher(last))]
+        return lean
+    if not isinstance(model, DistilledRanker | TwoTowerRetriever):
+        return model
+    lean = copy.copy(model)
+    lean.teacher = lean.teacher_ = None
+    if isinstance(lean, TwoTowerRetriever):
+        lean.items_ = None
+        # A function of the user's, and only the teacher's rows were made by it.
+        lean.pair_features = None
+    return lean
+
+
+def _digest(archive: zipfile.ZipFile) -> str:
+    """Of all members but the one that holds it."""
+    digest = hashlib.sha256()
+    for name in sorted(archive.namelist()):
+        if name != METADATA:
+            digest.update(name.encode() + b"\0")
+            digest.update(hashlib.sha256(archive.read(name)).digest())
+    return digest.hexdigest()
+
+
+def _check(data: bytes, path: Any) -> dict[str, Any]:
+    """The metadata of a file that is whole and holds only what a model's file may hold."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is no model of skdistill, or was cut short: {error}.") from error
+    with archive:
+        members = archive.infolist()
+        names = [member.filename for member in members]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{path} is refused: it has two members of one name.")
+        for member in members:
+            _check_member(member, path)
+        if sum(member.file_size for member in members) > len(data):
+            raise ValueError(f"{path} is refused: its members overlap.")
+        if METADATA not in names or "schema.json" not in names:
+            raise ValueError(f"{path} is no model of skdistill: it has no {METADATA}.")
+        metadata = _read_json(archive, METADATA, path)
+        if not {"format", "versions", "description", "digest"} <= set(metadata):
+            raise ValueError(f"{path} is damaged: {METADATA} lacks what it should hold.")
+        if metadata["format"] > FORMAT:
+            raise ValueError(
+                f"{path} was written by skdistill {metadata['versions'].get('skdistill')} in "
+                f"format {metadata['format']}; this version reads up to format {FORMAT}. Upgrade "
+                "skdistill."
+            )
+        try:
+            whole = _digest(archive) == metadata["digest"]
+        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            raise ValueError(f"{path} is damaged: {error}.") from error
+        if not whole:
+            raise ValueError(f"{path} was changed after it was written: its digest differs.")
+        for name in names:
+            if name.endswith(".npy"):
+                _check_array(archive.read(name), name, path)
+            elif name.endswith(".npz"):
+                _check_sparse(archive.read(name), name, path)
+        _check_types(_read_json(archive, "schema.json", path), path)
+    return metadata
+
+
+def _check_member(member: zipfile.ZipInfo, path: Any) -> None:
+    if not PLAIN_NAME.fullmatch(member.filename):
+        raise ValueError(f"{path} is refused: a member is called {member.filename!r}.")
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+        raise ValueError(
+            f"{path} is refused: {member.filename} is compressed, which a model's file never is."
+        )
+
+
+def _check_array(data: bytes, name: str, path: Any) -> None:
+    """An array that is as large as it says, and holds numbers or strings."""
+    file = io.BytesIO(data)
+    try:
+        major = np.lib.format.read_magic(file)[0]
+        read = np.lib.format.read_array_header_1_0 if major == 1 else _read_header_2
+        shape, _, dtype = read(file)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {name} is no array: {error}.") from error
+    if dtype.hasobject:
+        raise ValueError(f"{path} is refused: {name} holds Python objects, which are pickles.")
+    expected = dtype.itemsize * int(np.prod(shape, dtype=object))
+    if expected != len(data) - file.tell():
+        raise ValueError(
+            f"{path} is refused: {name} says that it has {expected} bytes, and has "
+            f"{len(data) - file.tell()}."
+        )
+
+
+def _read_header_2(file: Any) -> Any:
+    return np.lib.format.read_array_header_2_0(file)
+
+
+def _check_sparse(data: bytes, name: str, path: Any) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST_GROWTH * len(data):
+                raise ValueError(f"{path} is refused: {name} would grow without measure.")
+            for member in archive.infolist():
+                _check_array(archive.read(member), f"{name}/{member.filename}", path)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is damaged: {name}: {error}.") from error
+
+
+def _check_types(schema: Any, path: Any) -> None:
+    """Every type and function that a schema names comes from where it may."""
+    for module in _modules(schema):
+        if module.split(".")[0] not in ROOTS:
+            raise ValueError(f"{path} is refused: it names something of the module {module!r}.")
+
+
+def _modules(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        module = node.get("__module__")
+        if isinstance(module, str):
+            yield module
+        for value in node.values():
+            yield from _modules(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _modules(value)
+
+
+def _read_json(archive: zipfile.ZipFile, name: str, path: Any) -> Any:
+    try:
+        content = json.loads(archive.read(name))
+    except (ValueError, RecursionError, zipfile.BadZipFile, OSError) as error:
+        raise ValueError(f"{path} is damaged: {name}: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: {name} holds a {type(content).__name__}.")
+    return content
+
+
+def _untrusted_types(skops: Any, data: bytes, path: Any) -> list[str]:
+    try:
+        return skops.get_untrusted_types(data=data)
+    except Exception as error:
+        raise ValueError(f"{path} can't be read: {type(error).__name__}: {error}.") from error
+
+
+def _warn_of_versions(written: dict[str, str], path: Any) -> None:
+    here = versions()
+    others = [
+        f"{name} {written[name]} (here {here[name]})"
+        for name in here
+        if name in written and _series(written[name]) != _series(here[name])
+    ]
+    if others:
+        warnings.warn(
+            f"{path} was written by {', '.join(others)}: compare a few scores before you serve it.",
+            FileWarning,
+            stacklevel=3,
+        )
+
+
+def _series(version: str) -> tuple[str, ...]:
+    """Major and minor version: what a release may change in."""
+    return tuple(version.split(".")[:2])

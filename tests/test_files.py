@@ -1,0 +1,394 @@
+"""save and load: everything comes back, nothing runs, and what is wrong is said."""
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from lightgbm import LGBMClassifier, LGBMRanker
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skdistill import DistilledRanker, MultiObjectiveRetriever, TwoTowerRetriever
+from skdistill.datasets import make_ranking, make_retrieval
+from skdistill.losses import Listwise, get_loss
+from skdistill.serving import FileWarning, files, load, save
+from skdistill.students import (
+    FactorizationMachineRanker,
+    LinearRanker,
+    MLPRanker,
+    MultiObjectiveRanker,
+)
+from skdistill.teachers import MLPEnsembleRanker, RankEnsemble
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def data():
+    data = make_ranking(n_queries=60, n_features=5, random_state=0)
+    data.click = (data.y > 0).astype(float)
+    return data
+
+
+def models(data):
+    one = {"max_iter": 1, "random_state": 0}
+    qid = {"qid": data.qid}
+    heads = {"click": "logistic", "teacher": "listwise"}
+    nets = MLPEnsembleRanker(2, hidden_layer_sizes=[(4,)], mlp_parameters={"max_iter": 1})
+    return {
+        "linear": LinearRanker(**one).fit(data.X, data.y, **qid),
+        "fm": FactorizationMachineRanker(3, **one).fit(data.X, data.y, **qid),
+        "mlp": MLPRanker((4,), loss=Listwise(), **one).fit(data.X, data.y, **qid),
+        "on the way": MLPRanker((4,), **one).partial_fit(data.X, data.y, **qid),
+        "heads": MultiObjectiveRanker(heads, (4,), **one).fit(
+            data.X, data.click, teacher_scores=data.utility, **qid
+        ),
+        "pipeline": make_pipeline(StandardScaler(), MLPRanker((4,), **one)).fit(
+            data.X, data.y, mlpranker__qid=data.qid
+        ),
+        "frame": LinearRanker(**one).fit(
+            pd.DataFrame(data.X, columns=list("abcde")), data.y, **qid
+        ),
+        "ranker": DistilledRanker(LGBMRanker(n_estimators=2, verbose=-1), LinearRanker(**one)).fit(
+            data.X, data.y, **qid
+        ),
+        "calibrated": DistilledRanker(
+            LGBMClassifier(n_estimators=2, verbose=-1), MLPRanker((4,), **one), calibrate="isotonic"
+        ).fit(data.X, data.click, **qid),
+        "ensemble": DistilledRanker(RankEnsemble([("nets", nets)]), LinearRanker(**one)).fit(
+            data.X, data.y, **qid
+        ),
+    }
+
+
+@pytest.mark.parametrize("keep_teacher", [False, True])
+def test_everything_comes_back(data, tmp_path, keep_teacher):
+    for name, model in models(data).items():
+        save(model, tmp_path / "model", keep_teacher=keep_teacher)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            again = load(tmp_path / "model")
+        X = pd.DataFrame(data.X, columns=list("abcde")) if name == "frame" else data.X
+        assert_array_equal(again.predict(X), model.predict(X), err_msg=name)
+        if name == "calibrated":
+            assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+        if name == "on the way":
+            both = (m.partial_fit(X, data.y, qid=data.qid) for m in (again, model))
+            assert_array_equal(*(m.predict(X) for m in both))
+        if isinstance(model, DistilledRanker):
+            assert (again.teacher_ is None) != keep_teacher
+            assert model.teacher_ is not None
+        elif name != "pipeline":
+            assert again.get_params().keys() == model.get_params().keys()
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("objectives", [False, True])
+def test_towers_come_back_with_their_index(tmp_path, objectives):
+    data = make_retrieval(n_queries=60, n_items=40, random_state=0)
+    columns = {"query_columns": data.query_columns, "item_columns": data.item_columns}
+    if objectives:
+        objectives = {"click": "listwise", "teacher": "listwise"}
+        towers = MultiObjectiveRetriever(objectives=objectives, max_iter=1, **columns)
+    else:
+        towers = TwoTowerRetriever(
+            pair_features=lambda q, i: np.hstack([q, i]), max_iter=1, **columns
+        )
+    towers.fit(data.X, data.y, qid=data.qid, items=data.items, teacher_scores=data.utility)
+    save(towers, tmp_path / "towers")
+    again = load(tmp_path / "towers")
+    assert_array_equal(again.retrieve(data.queries, 5), towers.retrieve(data.queries, 5))
+    assert_array_equal(again.predict(data.X), towers.predict(data.X))
+
+
+def test_towers_over_named_columns(tmp_path):
+    log = pd.DataFrame({"user": list("abac") * 10, "film": list("xyyz") * 10})
+    catalogue = pd.DataFrame({"film": list("xyz")})
+    towers = TwoTowerRetriever(query_columns=["user"], item_columns=["film"], max_iter=1)
+    towers.fit(log, np.arange(40) % 2, items=catalogue)
+    towers.index(catalogue, ids=["X", "Y", "Z"])
+    save(towers, tmp_path / "towers")
+    again = load(tmp_path / "towers")
+    users = pd.DataFrame({"user": ["a", "new"]})
+    assert_array_equal(again.retrieve(users, 2)[0], towers.retrieve(users, 2)[0])
+
+
+def test_every_loss_and_optimizer_is_known():
+    for name in ("pointwise", "logistic", "pairwise", "margin", "lambda", "listwise"):
+        loss = type(get_loss(name))
+        assert f"{loss.__module__}.{loss.__name__}" in files.TRUSTED
+    for path in files.TRUSTED:
+        module, _, name = path.rpartition(".")
+        assert hasattr(__import__(module, fromlist=[name]), name), path
+
+
+def test_a_student_loads_without_lightgbm(data, tmp_path):
+    for name in ("ranker", "mlp"):
+        save(models(data)[name], tmp_path / name)
+        code = (
+            "import sys; sys.modules['lightgbm'] = None\n"
+            "import numpy as np\n"
+            "from skdistill.serving import load\n"
+            f"print(load({str(tmp_path / name)!r}).predict(np.ones((1, 5), np.float32)))"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_teacher_needs_its_library(data, tmp_path):
+    save(models(data)["ranker"], tmp_path / "ranker", keep_teacher=True)
+    code = (
+        "import sys; sys.modules['lightgbm'] = None\n"
+        "from skdistill.serving import load\n"
+        f"load({str(tmp_path / 'ranker')!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "a teacher whose library is not here" in done.stderr
+
+
+class Home(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def test_what_can_not_be_saved(data, tmp_path):
+    pipeline = make_pipeline(Home(), LinearRanker(max_iter=1))
+    pipeline.fit(data.X, data.y, linearranker__qid=data.qid)
+    with pytest.raises(TypeError, match=r"tests.test_files.Home'\], which load would refuse"):
+        save(pipeline, tmp_path / "model")
+    with pytest.raises(NotFittedError):
+        save(LinearRanker(), tmp_path / "model")
+    heads = models(data)["heads"].set_params(combine=lambda outputs, X: outputs["click"])
+    with pytest.raises(TypeError, match="load would refuse|without code"):
+        save(heads, tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def saved(data, tmp_path):
+    save(models(data)["mlp"], tmp_path / "model")
+    return tmp_path / "model"
+
+
+def rewrite(path, change=None, *, digest=True, **more):
+    """Write a file anew as an attacker would, who can compute a digest too."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    if change is not None:
+        change(members)
+    with zipfile.ZipFile(path, "w", more.get("compression", zipfile.ZIP_STORED)) as archive:
+        for name, content in members.items():
+            if name != files.METADATA:
+                archive.writestr(name, content)
+        metadata = json.loads(members[files.METADATA])
+        if digest:
+            metadata["digest"] = files._digest(archive)
+        archive.writestr(files.METADATA, json.dumps(metadata | more.get("metadata", {})))
+
+
+def test_a_rewritten_file_is_as_good(saved, data):
+    expected = load(saved).predict(data.X)
+    rewrite(saved)
+    assert_array_equal(load(saved).predict(data.X), expected)
+
+
+def test_cut_and_changed_files(saved):
+    whole = saved.read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 1):
+        saved.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="cut short"):
+            load(saved)
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 200):
+        changed = bytearray(whole)
+        changed[place] ^= 0x10
+        saved.write_bytes(changed)
+        # A bit that no reader looks at may change: a time stamp, say.
+        with warnings.catch_warnings(), contextlib.suppress(ValueError):
+            warnings.simplefilter("ignore")
+            load(saved)
+    saved.write_bytes(whole)
+    rewrite(
+        saved,
+        lambda members: members.update({"schema.json": members["schema.json"] + b" "}),
+        digest=False,
+    )
+    with pytest.raises(ValueError, match="was changed after it was written"):
+        load(saved)
+    saved.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError, match="no model of skdistill"):
+        load(saved)
+
+
+def test_newer_formats_and_other_versions(saved, data):
+    rewrite(saved, metadata={"format": 2})
+    with pytest.raises(ValueError, match="reads up to format 1. Upgrade skdistill"):
+        load(saved)
+    versions = files.versions() | {"numpy": "1.26.4"}
+    rewrite(saved, metadata={"format": 1, "versions": versions})
+    with pytest.warns(FileWarning, match=r"written by numpy 1.26.4 \(here"):
+        load(saved)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.system, ("echo never > was-run",)
+
+
+def with_pickle(members):
+    array = next(name for name in members if name.endswith(".npy"))
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([Bomb()], dtype=object), allow_pickle=True)
+    members[array] = buffer.getvalue()
+
+
+def with_call(members):
+    schema = json.loads(members["schema.json"])
+    schema |= {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode"}
+    members["schema.json"] = json.dumps(schema).encode()
+
+
+def with_trusted_looking_call(members):
+    schema = json.loads(members["schema.json"])
+    schema |= {"__class__": "savetxt", "__module__": "numpy", "__loader__": "FunctionNode"}
+    schema["content"] = {"module_path": "numpy", "function": "savetxt"}
+    members["schema.json"] = json.dumps(schema).encode()
+
+
+def with_unknown_type(members):
+    schema = json.loads(members["schema.json"])
+    schema |= {"__class__": "Network", "__module__": "skdistill.models.network"}
+    members["schema.json"] = json.dumps(schema).encode()
+
+
+def with_path(members):
+    members["../../escaped"] = b"x"
+
+
+def with_absolute_path(members):
+    members["/tmp/escaped"] = b"x"
+
+
+def with_lying_array(members):
+    array = next(name for name in members if name.endswith(".npy"))
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "<f4", "fortran_order": False, "shape": (10**12,)}
+    )
+    members[array] = buffer.getvalue() + b"\0" * 8
+
+
+def with_nested_bomb(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as nested:
+        nested.writestr("data.npy", b"\0" * 10_000_000)
+    members["nested.npz"] = buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_pickle, "holds Python objects, which are pickles"),
+        (with_call, "names something of the module 'os'"),
+        (with_trusted_looking_call, r"names the types \['numpy.savetxt'\]"),
+        (with_unknown_type, r"names the types \['skdistill.models.network.Network'\]"),
+        (with_path, "a member is called '../../escaped'"),
+        (with_absolute_path, "a member is called '/tmp/escaped'"),
+        (with_lying_array, "says that it has 4000000000000 bytes, and has 8"),
+        (with_nested_bomb, "would grow without measure"),
+    ],
+)
+def test_files_that_mean_harm_are_refused(saved, change, message, monkeypatch):
+    monkeypatch.chdir(saved.parent)
+    rewrite(saved, change)
+    with pytest.raises(ValueError, match=message):
+        load(saved)
+    assert [p.name for p in saved.parent.iterdir()] == ["model"]
+
+
+def test_zip_bombs_are_refused(saved):
+    rewrite(saved, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match="is compressed, which a model's file never is"):
+        load(saved)
+    with zipfile.ZipFile(saved, "w") as archive:
+        archive.writestr("a", b"1")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a", b"2")
+    with pytest.raises(ValueError, match="two members of one name"):
+        load(saved)
+
+
+def test_a_sparse_matrix_in_a_file(data, tmp_path):
+    """Such as that of a transformer: a zip within the zip, which is looked at too."""
+    buffer = io.BytesIO()
+    sparse.save_npz(buffer, sparse.eye_array(50, format="csr"))
+    files._check_sparse(buffer.getvalue(), "matrix.npz", tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_old_file(saved, data, monkeypatch):
+    before = saved.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(models(data)["linear"], saved)
+    assert saved.read_bytes() == before
+    assert [p.name for p in saved.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.filterwarnings("ignore::skdistill.serving.files.FileWarning")
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.skd")), ids=lambda path: path.name)
+def test_files_of_every_release_load(path):
+    """Written by ``python tests/test_files.py``; a release adds its own and keeps the others."""
+    X = np.linspace(-1, 1, 20, dtype=np.float32).reshape(4, 5)
+    expected = json.loads(path.with_suffix(".json").read_text())
+    assert np.allclose(load(path).predict(X), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+@pytest.mark.parametrize("form", ["dense", "wide csr"])
+def test_joblib_files_go_on_where_they_were(data, tmp_path, optimizer, form, monkeypatch):
+    X = data.X if form == "dense" else sparse.csr_array(data.X)
+    if form != "dense":
+        monkeypatch.setattr("skdistill.inputs.WIDE", 3)
+    model = MLPRanker((4,), optimizer=optimizer, random_state=0)
+    model.partial_fit(X, data.y, qid=data.qid)
+    joblib.dump(model, tmp_path / "model.joblib")
+    again = joblib.load(tmp_path / "model.joblib")
+    assert_array_equal(again.predict(X), model.predict(X))
+    for student in (again, model):
+        student.partial_fit(X, data.y, qid=data.qid)
+    assert_array_equal(again.predict(X), model.predict(X))
+
+
+if __name__ == "__main__":
+    import skdistill
+
+    data = make_ranking(n_queries=60, n_features=5, random_state=0)
+    data.click = (data.y > 0).astype(float)
+    X = np.linspace(-1, 1, 20, dtype=np.float32).reshape(4, 5)
+    for name in ("linear", "fm", "mlp", "pipeline"):
+        model = models(data)[name]
+        path = GOLDEN / f"{name}-{skdistill.__version__}.skd"
+        save(model, path)
+        path.with_suffix(".json").write_text(json.dumps(model.predict(X).tolist()))
