@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-import skdistill
 from skdistill.ranker import DistilledRanker
 
 LIBRARIES = ("scikit-learn", "numpy", "scipy")
@@ -17,7 +16,7 @@ LIBRARIES = ("scikit-learn", "numpy", "scipy")
 
 def versions() -> dict[str, str]:
     """Versions of everything that made or reads a file."""
-    own = {"skdistill": skdistill.__version__, "python": platform.python_version()}
+    own = {"skdistill": version("skdistill"), "python": platform.python_version()}
     return own | {name: version(name) for name in LIBRARIES}
 
 
