@@ -82,7 +82,7 @@ def distil(train, scores, seed, columns=slice(None)):
     X, y, qid = train[0][:, columns], train[1], train[2]
 
     def fit(rows, alpha):
-        return student(seed, alpha=alpha).fit(
+        return student(seed, loss="plackett_luce", alpha=alpha).fit(
             X[rows], y[rows], qid=qid[rows], teacher_scores=scores[rows]
         )
 
@@ -132,9 +132,7 @@ def one_split(X, y, qid, seed):
         if not extra:
             few = student(seed).fit(rows[0], labels, qid=rows[2])
             found[f"{LABELLED} labelled users, labels"] = per_query(few.predict(test[0]), test)
-        ranker = DistilledRanker(
-            trees(seed), student(None), alpha=0.5, teacher_cv=3, random_state=seed
-        )
+        ranker = DistilledRanker(trees(seed), student(None), teacher_cv=3, random_state=seed)
         ranker.fit(rows[0], labels, qid=rows[2])
         found[f"{LABELLED} labelled + {extra} unlabelled"] = per_query(
             ranker.predict(test[0]), test

@@ -77,10 +77,11 @@ class DistilledRanker(RankingEstimator):
         scores come by ``fit(..., teacher_scores=)``.
     student : estimator or Pipeline, optional
         One of :mod:`skdistill.students`, alone or as last step; ``MLPRanker()`` by default.
-    loss : str or Loss, default="listwise"
+    loss : str or Loss, default="plackett_luce"
         How the student's scores are compared with the teacher's.
-    alpha : float, default=1.0
+    alpha : float, default=0.5
         Share of the teacher; the rest goes to the labels. 0: labels alone, no teacher is fitted.
+        Both defaults are what ``examples/plot_which_loss.py`` concludes.
     temperature : float, default=1.0
         Divides the teacher's and the student's scores in ``loss``.
     hard_loss : str or Loss, optional
@@ -147,8 +148,8 @@ class DistilledRanker(RankingEstimator):
         teacher: Any = None,
         student: Any = None,
         *,
-        loss: str | Loss = "listwise",
-        alpha: float = 1.0,
+        loss: str | Loss = "plackett_luce",
+        alpha: float = 0.5,
         temperature: float = 1.0,
         hard_loss: str | Loss | None = None,
         teacher_cv: Any = None,
@@ -511,15 +512,9 @@ class DistilledRanker(RankingEstimator):
         self, student: WithObjectives, labels: NDArray[np.float64] | None, fits_teacher: bool
     ) -> NDArray[np.float64] | None:
         """The column of several objectives' labels that the teacher is for."""
-        single = {
-            "calibrate": None,
-            "sampling_rate": 1,
-            "augment": 0,
-            "alpha": 1,
-            "hard_loss": None,
-        }
-        for name, default in single.items():
-            if getattr(self, name) != default:
+        defaults = inspect.signature(type(self)).parameters
+        for name in ("calibrate", "sampling_rate", "augment", "alpha", "loss", "hard_loss"):
+            if getattr(self, name) != defaults[name].default:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is for students of one objective; the "
                     f"student's objectives are {list(student.objectives)}."

@@ -60,7 +60,9 @@ def test_error_is_the_mean_gap_of_sklearns_bins():
 
 def test_a_logistic_student_is_as_calibrated_as_its_teacher(clicks):
     (X, y, qid, _), (X_test, y_test, _, _) = clicks
-    ranker = DistilledRanker(teacher(), MLPRanker((64, 32)), loss="logistic", random_state=0)
+    ranker = DistilledRanker(
+        teacher(), MLPRanker((64, 32)), loss="logistic", alpha=1.0, random_state=0
+    )
     probability = ranker.fit(X, y, qid=qid).predict_proba(X_test)
     assert_allclose(probability.sum(axis=1), 1)
     assert_allclose(ranker.export_student().predict_proba(X_test), probability)
