@@ -6,28 +6,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skdistill.serving.batch_scoring import Progress, score_table
     from skdistill.serving.compiled import CompiledScorer, compile_scorer
     from skdistill.serving.files import FileWarning, load, save
     from skdistill.serving.onnx_export import register_converters, to_onnx
+    from skdistill.serving.table_files import TableError
 
 # Resolved at first use: each of them has libraries of its own.
 _HOMES = {
     "CompiledScorer": "skdistill.serving.compiled",
+    "Progress": "skdistill.serving.batch_scoring",
     "FileWarning": "skdistill.serving.files",
+    "TableError": "skdistill.serving.table_files",
     "compile_scorer": "skdistill.serving.compiled",
     "load": "skdistill.serving.files",
     "register_converters": "skdistill.serving.onnx_export",
     "save": "skdistill.serving.files",
+    "score_table": "skdistill.serving.batch_scoring",
     "to_onnx": "skdistill.serving.onnx_export",
 }
 
 __all__ = [
     "CompiledScorer",
     "FileWarning",
+    "Progress",
+    "TableError",
     "compile_scorer",
     "load",
     "register_converters",
     "save",
+    "score_table",
     "to_onnx",
 ]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from skdistill.protocols import BLOCK
-from skdistill.serving.decomposition import Net, ServedStudent, ServedTowers, decompose
+from skdistill.serving.decomposition import Impute, Net, ServedStudent, ServedTowers, decompose
 
 Floats = NDArray[np.float32]
 
@@ -109,6 +109,8 @@ class CompiledScorer:
         Columns of a row.
     feature_names : tuple of str or None
         Their names, where the model was fitted with some.
+    allows_missing : bool
+        Whether rows may hold NaN: an imputer fills it in.
     engine : {"numpy", "onnxruntime"}
     n_threads : int
     """
@@ -145,6 +147,12 @@ class CompiledScorer:
             f"CompiledScorer(n_features={self.n_features}, engine={self.engine!r}, "
             f"n_threads={self.n_threads})"
         )
+
+    @property
+    def allows_missing(self) -> bool:
+        served = self._served
+        nets = (served.net,) if isinstance(served, ServedStudent) else (served.query, served.item)
+        return all(any(isinstance(step, Impute) for step in net.steps) for net in nets)
 
     @property
     def engine(self) -> str:

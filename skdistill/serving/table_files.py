@@ -1,4 +1,4 @@
-"""Tables in files: Parquet, CSV and Arrow, read in batches of float32 rows."""
+"""Tables in files: Parquet, CSV and Arrow, cut into shards and read some rows at a time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 FORMATS = {
     ".parquet": "parquet",
@@ -24,7 +21,8 @@ BATCH_ROWS = 1 << 16
 # Parquet files are cut between row groups into shards of about so many rows: what a killed run
 # has to do again.
 SHARD_ROWS = 1 << 20
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+# Bytes of each column that are read ahead. Without it pyarrow holds a whole row group.
+READ_AHEAD = 1 << 18
 
 
 class TableError(ValueError):
@@ -55,7 +53,7 @@ def find_files(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
         path = Path(given)
         if path.is_dir():
             inside = (p for p in sorted(path.rglob("*")) if p.suffix in FORMATS and p.is_file())
-            files = [p for p in inside if not p.name.startswith(("_", "."))]
+            files = [p for p in inside if not _is_hidden(p.relative_to(path))]
         elif path.exists():
             files = [path]
         else:
@@ -71,6 +69,11 @@ def find_files(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return found
 
 
+def _is_hidden(path: Path) -> bool:
+    """What Spark, Dask and pyarrow pass over in a folder."""
+    return any(part.startswith(("_", ".")) for part in path.parts)
+
+
 @dataclass(frozen=True)
 class Shard:
     """A part of a file that is scored as one.
@@ -82,14 +85,11 @@ class Shard:
         Of a Parquet file; None: the whole file.
     first_row : int
         Row of the file that the shard starts with.
-    n_rows : int or None
-        None where only reading tells.
     """
 
     path: Path
     row_groups: tuple[int, ...] | None
     first_row: int
-    n_rows: int | None
 
 
 def shards_of(path: Path) -> list[Shard]:
@@ -101,185 +101,38 @@ def shards_of(path: Path) -> list[Shard]:
         For a file that can't be read.
     """
     if FORMATS[path.suffix] != "parquet":
-        return [Shard(path, None, 0, None)]
-    metadata = _opened_parquet(path).metadata
+        return [Shard(path, None, 0)]
+    with _opened_parquet(path) as file:
+        group_rows = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
     shards: list[Shard] = []
     groups: list[int] = []
     first_row = n_rows = 0
-    for group in range(metadata.num_row_groups):
+    for group, rows in enumerate(group_rows):
         groups.append(group)
-        n_rows += metadata.row_group(group).num_rows
-        if n_rows >= SHARD_ROWS or group == metadata.num_row_groups - 1:
-            shards.append(Shard(path, tuple(groups), first_row, n_rows))
+        n_rows += rows
+        if n_rows >= SHARD_ROWS or group == len(group_rows) - 1:
+            shards.append(Shard(path, tuple(groups), first_row))
             first_row, n_rows, groups = first_row + n_rows, 0, []
-    return shards or [Shard(path, (), 0, 0)]
+    return shards or [Shard(path, (), 0)]
 
 
-def column_types(path: Path) -> dict[str, Any]:
-    """Name and type of each column of a file.
+def schema_of(path: Path) -> Any:
+    """Names and types of a file's columns; of a CSV file by its first rows.
+
+    Returns
+    -------
+    pyarrow.Schema
 
     Raises
     ------
     TableError
         For a file that can't be read.
     """
-    schema = _schema(path)
-    return dict(zip(schema.names, schema.types, strict=True))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some rows of a file.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_rows, n_features), float32, C-contiguous
-    carried : pyarrow.RecordBatch
-        The columns that go on into the output.
-    first_row : int
-        Row of the file that the batch starts with.
-    wrong : ndarray of shape (n_rows,), int64, or None
-        Position of a feature that holds text which is no number, -1 where there is none.
-    """
-
-    X: NDArray[np.float32]
-    carried: Any
-    first_row: int
-    wrong: NDArray[np.int64] | None
-
-
-def read_batches(shard: Shard, features: list[str], carried: list[str]) -> Iterator[Batch]:
-    """The rows of a shard, some at a time.
-
-    Raises
-    ------
-    TableError
-        For a column that is not there or holds no numbers, and for a file that can't be read.
-    """
-    check_columns(shard.path, features, carried)
-    first_row = shard.first_row
-    columns = list(dict.fromkeys([*features, *carried]))
-    for record in _record_batches(shard, columns, features):
-        X, wrong = _matrix(record.select(features))
-        yield Batch(X, record.select(carried), first_row, wrong)
-        first_row += record.num_rows
-
-
-def check_columns(path: Path, features: list[str], carried: list[str]) -> None:
-    """See that a file has its columns, and numbers where numbers are wanted.
-
-    Raises
-    ------
-    TableError
-        When it does not.
-    """
-    types = column_types(path)
-    missing = [name for name in [*features, *carried] if name not in types]
-    if missing:
-        raise TableError(f"{path}: lacks the columns {missing}; it has {list(types)}.")
-    for name in features:
-        # What a CSV file holds is known once it is read.
-        if FORMATS[path.suffix] != "csv" and not _is_number(types[name]):
-            raise TableError(f"{path}: column {name!r} holds {types[name]}, expected numbers.")
-
-
-def _record_batches(shard: Shard, columns: list[str], features: list[str]) -> Iterator[Any]:
-    pyarrow = pyarrow_extra()
-    try:
-        if FORMATS[shard.path.suffix] == "parquet":
-            file = _opened_parquet(shard.path)
-            yield from file.iter_batches(BATCH_ROWS, shard.row_groups, columns=columns)
-        elif FORMATS[shard.path.suffix] == "csv":
-            yield from _even_batches(_csv_batches(shard.path, columns, features))
-        else:
-            with pyarrow.memory_map(str(shard.path)) as source:
-                reader = pyarrow.ipc.open_file(source)
-                batches = (
-                    reader.get_batch(number).select(columns)
-                    for number in range(reader.num_record_batches)
-                )
-                yield from _even_batches(batches)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise TableError(f"{shard.path}: can't be read: {error}") from error
-
-
-def _csv_batches(path: Path, columns: list[str], features: list[str]) -> Iterator[Any]:
-    """A CSV file's rows, features as text: what is no number is found by row, not by file."""
-    from pyarrow import csv, string
-
-    types = column_types(path) | dict.fromkeys(features, string())
-
-    reader = csv.open_csv(
-        path,
-        convert_options=csv.ConvertOptions(
-            include_columns=columns,
-            column_types={name: types[name] for name in columns},
-            strings_can_be_null=True,
-        ),
-    )
-    yield from reader
-
-
-def _even_batches(batches: Iterator[Any]) -> Iterator[Any]:
-    """The same rows, ``BATCH_ROWS`` at the most at a time."""
-    for batch in batches:
-        for start in range(0, batch.num_rows, BATCH_ROWS):
-            yield batch.slice(start, BATCH_ROWS)
-
-
-def _matrix(record: Any) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    """Rows of float32, NaN where a value is missing or is no number; and where it is none."""
-    pyarrow = pyarrow_extra()
-    columns, wrong = [], None
-    for position, column in enumerate(record.columns):
-        if pyarrow.types.is_string(column.type):
-            column, is_wrong = _parsed(column)
-            if is_wrong.any():
-                wrong = np.full(record.num_rows, -1) if wrong is None else wrong
-                wrong[is_wrong] = position
-        elif pyarrow.types.is_boolean(column.type):
-            column = column.cast(pyarrow.uint8())
-        if column.type != pyarrow.float32():
-            column = column.cast(pyarrow.float32(), safe=False)
-        columns.append(column)
-    names = [str(number) for number in range(len(columns))]
-    floats = pyarrow.RecordBatch.from_arrays(columns, names)
-    matrix = floats.to_tensor(null_to_nan=True, row_major=True).to_numpy()
-    return np.ascontiguousarray(matrix), wrong
-
-
-def _parsed(column: Any) -> tuple[Any, NDArray[np.bool_]]:
-    """Text as numbers, null where it is none; and where it is something else."""
-    pyarrow = pyarrow_extra()
-    from pyarrow import compute
-
-    text = compute.utf8_trim_whitespace(column)
-    is_number = compute.match_substring_regex(text, NUMBER)
-    numbers = compute.if_else(is_number, text, None).cast(pyarrow.float32())
-    is_wrong = compute.fill_null(compute.invert(is_number), False)
-    return numbers, is_wrong.to_numpy(zero_copy_only=False)
-
-
-def _is_number(type_: Any) -> bool:
-    types = pyarrow_extra().types
-    return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_))
-
-
-def _opened_parquet(path: Path) -> Any:
-    pyarrow = pyarrow_extra()
-    from pyarrow import parquet
-
-    try:
-        return parquet.ParquetFile(path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise TableError(f"{path}: can't be read: {error}") from error
-
-
-def _schema(path: Path) -> Any:
     pyarrow = pyarrow_extra()
     try:
         if FORMATS[path.suffix] == "parquet":
-            return _opened_parquet(path).schema_arrow
+            with _opened_parquet(path) as file:
+                return file.schema_arrow
         if FORMATS[path.suffix] == "csv":
             from pyarrow import csv
 
@@ -287,5 +140,102 @@ def _schema(path: Path) -> Any:
                 return reader.schema
         with pyarrow.memory_map(str(path)) as source:
             return pyarrow.ipc.open_file(source).schema
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise TableError(f"{path}: can't be read: {error}") from error
+
+
+def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
+    """The rows of a shard, ``BATCH_ROWS`` of them at the most at a time.
+
+    Parameters
+    ----------
+    shard : Shard
+    schema : pyarrow.Schema
+        The columns, and the types that those of a CSV file are read as; other formats have types
+        of their own.
+
+    Yields
+    ------
+    int
+        Row of the file that a batch starts with.
+    pyarrow.RecordBatch
+
+    Raises
+    ------
+    TableError
+        For a file that can't be read.
+    """
+    pyarrow = pyarrow_extra()
+    first_row = shard.first_row
+    try:
+        for large in _READERS[FORMATS[shard.path.suffix]](shard, schema):
+            for start in range(0, large.num_rows, BATCH_ROWS):
+                batch = large.slice(start, BATCH_ROWS)
+                yield first_row, batch
+                first_row += batch.num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TableError(f"{shard.path}: can't be read: {error}") from error
+
+
+def _parquet_batches(shard: Shard, schema: Any) -> Iterator[Any]:
+    with _opened_parquet(shard.path) as file:
+        groups = list(shard.row_groups or ())
+        for batch in file.iter_batches(BATCH_ROWS, groups, columns=schema.names):
+            yield batch.select(schema.names)
+
+
+def _csv_batches(shard: Shard, schema: Any) -> Iterator[Any]:
+    from pyarrow import csv
+
+    options = csv.ConvertOptions(
+        include_columns=schema.names, column_types=schema, strings_can_be_null=True
+    )
+    with csv.open_csv(shard.path, convert_options=options) as reader:
+        yield from reader
+
+
+def _arrow_batches(shard: Shard, schema: Any) -> Iterator[Any]:
+    pyarrow = pyarrow_extra()
+    with pyarrow.memory_map(str(shard.path)) as source:
+        reader = pyarrow.ipc.open_file(source)
+        for number in range(reader.num_record_batches):
+            yield reader.get_batch(number).select(schema.names)
+
+
+_READERS = {"parquet": _parquet_batches, "csv": _csv_batches, "arrow": _arrow_batches}
+
+
+def _opened_parquet(path: Path) -> Any:
+    pyarrow = pyarrow_extra()
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(path, buffer_size=READ_AHEAD, pre_buffer=False)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TableError(f"{path}: can't be read: {error}") from error
+
+
+def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> int:
+    """Write a table as Parquet or CSV, by the ending of ``path`` without ``.part``.
+
+    Parameters
+    ----------
+    path : Path
+    batches : iterator of pyarrow.RecordBatch
+    schema : pyarrow.Schema
+
+    Returns
+    -------
+    int
+        How many rows there were.
+    """
+    from pyarrow import csv, parquet
+
+    is_csv = path.name.removesuffix(".part").endswith(".csv")
+    make = csv.CSVWriter if is_csv else parquet.ParquetWriter
+    n_rows = 0
+    with make(path, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            n_rows += batch.num_rows
+    return n_rows

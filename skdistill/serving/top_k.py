@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def best_rows(query: NDArray[Any], scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Rows that are among their query's k best, ascending; of equal scores the earlier row is better.
+    """Rows among their query's ``k`` best, ascending; of equal scores the earlier one is better.
 
     Parameters
     ----------
