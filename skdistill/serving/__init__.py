@@ -6,17 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skdistill.serving.batch_scoring import Progress, score_table
+    from skdistill.serving.batch_scoring import score_table
     from skdistill.serving.compiled import CompiledScorer, compile_scorer
     from skdistill.serving.files import FileWarning, load, save
     from skdistill.serving.onnx_export import register_converters, to_onnx
-    from skdistill.serving.table_files import TableError
+    from skdistill.serving.runs import Progress
+    from skdistill.serving.table_files import OutputError, TableError
 
 # Resolved at first use: each of them has libraries of its own.
 _HOMES = {
     "CompiledScorer": "skdistill.serving.compiled",
-    "Progress": "skdistill.serving.batch_scoring",
+    "Progress": "skdistill.serving.runs",
     "FileWarning": "skdistill.serving.files",
+    "OutputError": "skdistill.serving.table_files",
     "TableError": "skdistill.serving.table_files",
     "compile_scorer": "skdistill.serving.compiled",
     "load": "skdistill.serving.files",
@@ -29,6 +31,7 @@ _HOMES = {
 __all__ = [
     "CompiledScorer",
     "FileWarning",
+    "OutputError",
     "Progress",
     "TableError",
     "compile_scorer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,39 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.serving.run_folder import RunFolder
+from skdistill.serving.runs import Progress, Tally, run
+from skdistill.serving.table_columns import TableColumns
 from skdistill.serving.table_files import (
-    FORMATS,
     Shard,
     TableError,
     find_files,
     pyarrow_extra,
     read_batches,
-    schema_of,
-    shards_of,
 )
 from skdistill.serving.table_scorer import Reject, TableScorer
 from skdistill.serving.top_k import best_rows
 
 OUTPUT_FORMATS = ("parquet", "csv")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come.
-
-    Parameters
-    ----------
-    n_rows, n_shards : int
-        Done so far, those of an earlier run included.
-    n_all_shards : int
-    n_rejected : int
-        Rows that were put aside.
-    """
-
-    n_rows: int
-    n_shards: int
-    n_all_shards: int
-    n_rejected: int
 
 
 def score_table(
@@ -119,169 +99,86 @@ def score_table(
         raise ValueError(f"output_format must be one of {OUTPUT_FORMATS}, got {output_format!r}.")
     if top_k is not None and (query_column is None or top_k < 1):
         raise ValueError(f"top_k={top_k} needs a query_column, and must be 1 or more.")
-    paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
-    files = find_files(paths)
-    scoring = Scoring.of(model, files, score_column, query_column, id_columns, top_k)
-    shards = [shard for file in files for shard in shards_of(file)]
+    files = find_files([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
+    scorer = TableScorer(model)
+    columns = TableColumns.match(
+        files,
+        features=scorer.features,
+        n_features=scorer.n_features,
+        ids=[*([] if query_column is None else [query_column]), *(id_columns or [])],
+        carries_rest=id_columns is None,
+        added=[score_column],
+        wants_numbers=scorer.is_compiled,
+    )
+    scoring = Scoring(
+        scorer, joblib.hash(model), columns, score_column, query_column, top_k, rejects is not None
+    )
     folder = RunFolder(Path(output), output_format, top_k is not None)
-    folder.prepare(
-        scoring.plan()
-        | {"rejects": rejects is not None, "output_format": output_format}
-        | {"inputs": [_described(shard) for shard in shards]},
-        resume,
-    )
-
-    done = [folder.done(number) for number in range(len(shards))]
-    reports = [_counted(report) for report in done if report is not None]
-
-    def progress() -> Progress:
-        n_rows = sum(rows for rows, _ in reports)
-        return Progress(n_rows, len(reports), len(shards), sum(bad for _, bad in reports))
-
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    results = parallel(
-        joblib.delayed(score_shard)(scoring, folder, number, shards[number], rejects is not None)
-        for number, report in enumerate(done)
-        if report is None
-    )
-    if on_progress is not None:
-        on_progress(progress())
-    for result in results:
-        reports.append(result)
-        if on_progress is not None:
-            on_progress(progress())
+    progress = run(scoring, files, folder, resume=resume, n_jobs=n_jobs, on_progress=on_progress)
     if top_k is not None:
-        keep_best(scoring, folder, len(shards))
+        keep_best(scoring, folder, progress.n_shards)
     if rejects is not None:
-        folder.write_rejects(Path(rejects), len(shards))
-    return progress()
+        folder.write_rejects(Path(rejects), progress.n_shards)
+    return progress
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What every process of a run knows.
+    """Rows to scores: what every process of a run knows.
 
     Parameters
     ----------
     scorer : TableScorer
     model_hash : str
-    features : list of str
-    carried : pyarrow.Schema
-        The columns that go on into the output.
-    csv_types : pyarrow.Schema
-        What the columns are read as where the file does not say.
+    columns : TableColumns
     score_column : str
     query_column : str or None
     top_k : int or None
+    keeps_rejects : bool
+        Whether rows that can't be scored are put aside rather than end the run.
     """
 
     scorer: TableScorer
     model_hash: str
-    features: list[str]
-    carried: Any
-    csv_types: Any
+    columns: TableColumns
     score_column: str
     query_column: str | None
     top_k: int | None
-
-    @classmethod
-    def of(
-        cls,
-        model: Any,
-        files: list[Path],
-        score_column: str,
-        query_column: str | None,
-        id_columns: Sequence[str] | None,
-        top_k: int | None,
-    ) -> Scoring:
-        """By the first file; the others are held against it.
-
-        Raises
-        ------
-        TableError
-            For columns that are missing, hold no numbers, or are of another type in a later file.
-        """
-        pyarrow = pyarrow_extra()
-        scorer = TableScorer(model)
-        schema = schema_of(files[0])
-        ids = list(id_columns or [])
-        if query_column is not None and query_column not in ids:
-            ids.insert(0, query_column)
-        features = scorer.named(files[0], schema, ids)
-        if id_columns is None:
-            ids += [name for name in schema.names if name not in features and name not in ids]
-        if score_column in ids:
-            raise TableError(
-                f"{files[0]}: has a column {score_column!r}; name another score_column."
-            )
-        _check_there(files[0], schema, [*features, *ids])
-        types = {name: scorer.csv_type(schema.field(name).type) for name in features}
-        types |= {name: schema.field(name).type for name in ids if name not in types}
-        carried = pyarrow.schema([schema.field(name).remove_metadata() for name in ids])
-        scoring = cls(
-            scorer,
-            joblib.hash(model),
-            features,
-            carried,
-            pyarrow.schema(list(types.items())),
-            score_column,
-            query_column,
-            top_k,
-        )
-        for file in files:
-            scoring._check(file)
-        return scoring
-
-    def _check(self, file: Path) -> None:
-        """See that a file fits, as far as its schema tells."""
-        schema = schema_of(file)
-        _check_there(file, schema, self.csv_types.names)
-        # What a CSV file holds is known once it is read.
-        if FORMATS[file.suffix] == "csv":
-            return
-        self.scorer.check_types(file, pyarrow_extra().schema(map(schema.field, self.features)))
-        for field in self.carried:
-            if not _same(schema.field(field.name).type, field.type):
-                raise TableError(
-                    f"{file}: column {field.name!r} holds {schema.field(field.name).type}, "
-                    f"expected {field.type} as in the first file."
-                )
+    keeps_rejects: bool
 
     def plan(self) -> dict[str, Any]:
-        """What two runs must have in common to share a folder."""
-        return {
-            "model": self.model_hash,
-            "features": self.features,
-            "carried": {field.name: str(field.type) for field in self.carried},
-            "score_column": self.score_column,
-            "query_column": self.query_column,
-            "top_k": self.top_k,
-        }
+        names = ("score_column", "query_column", "top_k", "keeps_rejects")
+        options = {name: getattr(self, name) for name in names}
+        return {"model": self.model_hash} | self.columns.plan() | options
 
     @property
     def schema(self) -> Any:
-        """Of the output."""
-        return self.carried.append(pyarrow_extra().field(self.score_column, "float32"))
+        return self.columns.carried.append(pyarrow_extra().field(self.score_column, "float32"))
 
-    def results(self, shard: Shard, rejects: list[Reject], keeps_rejects: bool) -> Iterator[Any]:
-        """Carried columns and scores of a shard's rows, batch by batch."""
+    def results(self, shard: Shard, tally: Tally) -> Iterator[Any]:
+        batches = self._batches(shard, tally)
+        if self.top_k is None:
+            return batches
+        best_of_batches = (batch.take(self.best(batch)) for batch in batches)
+        table = pyarrow_extra().Table.from_batches(best_of_batches, self.schema)
+        return iter(table.take(self.best(table)).to_batches())
+
+    def _batches(self, shard: Shard, tally: Tally) -> Iterator[Any]:
         pyarrow = pyarrow_extra()
-        for first_row, record in read_batches(shard, self.csv_types):
-            scores, bad = self.scorer.scores(
-                record.select(self.features), str(shard.path), first_row
-            )
-            if bad and not keeps_rejects:
-                raise TableError(_unscored(bad[0], self.scorer.allows_missing))
-            rejects += bad
-            carried = [record.column(field.name).cast(field.type) for field in self.carried]
-            result = pyarrow.RecordBatch.from_arrays(
-                [*carried, pyarrow.array(scores)], schema=self.schema
-            )
-            if bad:
+        for first_row, record in read_batches(shard, self.columns.csv_types):
+            tally.n_rows += record.num_rows
+            features = record.select(self.columns.features)
+            scores, rejects = self.scorer.scores(features, str(shard.path), first_row)
+            arrays = [*self.columns.carry(record), pyarrow.array(scores)]
+            result = pyarrow.RecordBatch.from_arrays(arrays, schema=self.schema)
+            if rejects:
+                if not self.keeps_rejects:
+                    raise TableError(_unscored(rejects[0], self.scorer.allows_missing))
+                tally.rejects += rejects
                 good = np.ones(len(scores), dtype=bool)
-                good[[reject.row - first_row for reject in bad]] = False
+                good[[reject.row - first_row for reject in rejects]] = False
                 result = result.filter(pyarrow.array(good))
-            yield result if self.top_k is None else result.take(self.best(result))
+            yield result
 
     def best(self, table: Any) -> Any:
         """Numbers of the rows that are among their query's best."""
@@ -289,20 +186,6 @@ class Scoring:
         scores = table.column(self.score_column).to_numpy()
         rows = best_rows(_sortable(query), scores, self.top_k or len(scores))
         return pyarrow_extra().array(rows)
-
-
-def score_shard(
-    scoring: Scoring, folder: RunFolder, number: int, shard: Shard, keeps_rejects: bool
-) -> tuple[int, int]:
-    """Score one shard into its part; returns how many rows it had, and how many were rejected."""
-    rejects: list[Reject] = []
-    batches = scoring.results(shard, rejects, keeps_rejects)
-    if scoring.top_k is not None:
-        table = pyarrow_extra().Table.from_batches(batches, scoring.schema)
-        batches = iter(table.take(scoring.best(table)).to_batches())
-    n_rows = folder.write(folder.written(number), batches, scoring.schema) + len(rejects)
-    folder.finish(number, n_rows, rejects)
-    return n_rows, len(rejects)
 
 
 def keep_best(scoring: Scoring, folder: RunFolder, n_shards: int) -> None:
@@ -328,35 +211,12 @@ def _write_best(scoring: Scoring, folder: RunFolder, candidates: list[Path]) -> 
         folder.write(folder.part(number), iter(table.to_batches()), scoring.schema)
 
 
-def _check_there(file: Path, schema: Any, names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in schema.names]
-    if missing:
-        raise TableError(f"{file}: lacks the columns {missing}; it has {schema.names}.")
-
-
-def _same(left: Any, right: Any) -> bool:
-    types = pyarrow_extra().types
-    texts = [types.is_string(one) or types.is_large_string(one) for one in (left, right)]
-    return all(texts) or bool(left == right)
-
-
 def _unscored(reject: Reject, allows_missing: bool) -> str:
     expected = "a finite number or nothing" if allows_missing else "a finite number"
     return (
         f"{reject.file}: row {reject.row}: column {reject.column!r} holds {reject.value}, expected "
         f"{expected}. Mend it, or have such rows put aside by rejects."
     )
-
-
-def _described(shard: Shard) -> dict[str, Any]:
-    # JSON knows no tuples: the plan is compared with what is read back.
-    groups = None if shard.row_groups is None else list(shard.row_groups)
-    size = shard.path.stat().st_size
-    return asdict(shard) | {"path": str(shard.path), "row_groups": groups, "size": size}
-
-
-def _counted(report: dict[str, Any]) -> tuple[int, int]:
-    return report["rows"], len(report["rejects"])
 
 
 def _sortable(query: NDArray[Any]) -> NDArray[Any]:

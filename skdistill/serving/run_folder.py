@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skdistill.serving.atomic import written_whole
-from skdistill.serving.table_files import TableError, pyarrow_extra, write_batches
+from skdistill.serving.table_files import OutputError, TableError, pyarrow_extra, write_batches
 from skdistill.serving.table_scorer import Reject
 
 PLAN = "_plan.json"
@@ -52,6 +52,7 @@ class RunFolder:
         TableError
             When the folder holds something else, or can't be written.
         """
+        plan = plan | {"output_format": self.output_format}
         text = json.dumps(plan, indent=1)
         path = self.path / PLAN
         try:
@@ -80,15 +81,15 @@ class RunFolder:
                 with written_whole(path) as temporary:
                     temporary.write_text(text)
         except OSError as error:
-            raise TableError(f"{self.path}: can't be written: {error}") from error
+            raise OutputError(f"{self.path}: can't be written: {error}") from error
 
-    def write(self, path: Path, batches: Iterator[Any], schema: Any) -> int:
-        """Write a part whole or not at all; returns its number of rows."""
+    def write(self, path: Path, batches: Iterator[Any], schema: Any) -> None:
+        """Write a part whole or not at all."""
         try:
             with written_whole(path) as temporary:
-                return write_batches(temporary, batches, schema)
+                write_batches(temporary, batches, schema)
         except (OSError, pyarrow_extra().ArrowException) as error:
-            raise TableError(f"{path}: can't be written: {error}") from error
+            raise OutputError(f"{path}: can't be written: {error}") from error
 
     def finish(self, number: int, n_rows: int, rejects: list[Reject]) -> None:
         """Mark a shard as done: the last thing that is written of it."""
@@ -98,23 +99,30 @@ class RunFolder:
             with written_whole(path) as temporary:
                 temporary.write_text(json.dumps(report))
         except OSError as error:
-            raise TableError(f"{path}: can't be written: {error}") from error
+            raise OutputError(f"{path}: can't be written: {error}") from error
 
-    def done(self, number: int) -> dict[str, Any] | None:
-        """The rows and rejects of a shard that is done, else None."""
+    def count(self, number: int) -> tuple[int, int] | None:
+        """How many rows and rejects a shard had that is done, else None."""
         if not self._mark(number).exists():
             return None
-        report: dict[str, Any] = json.loads(self._mark(number).read_text())
-        return report
+        report = json.loads(self._mark(number).read_text())
+        return report["rows"], len(report["rejects"])
 
     def write_rejects(self, path: Path, n_shards: int) -> None:
-        """All rows that could not be scored, in one CSV file."""
-        with written_whole(path) as temporary, open(temporary, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(Reject.__dataclass_fields__))
-            writer.writeheader()
-            for number in range(n_shards):
-                report = self.done(number)
-                writer.writerows([] if report is None else report["rejects"])
+        """All rows that could not be scored, in one CSV file.
+
+        Raises
+        ------
+        OutputError
+        """
+        try:
+            with written_whole(path) as temporary, open(temporary, "w", newline="") as file:
+                writer = csv.DictWriter(file, list(Reject.__dataclass_fields__))
+                writer.writeheader()
+                for number in range(n_shards):
+                    writer.writerows(json.loads(self._mark(number).read_text())["rejects"])
+        except OSError as error:
+            raise OutputError(f"{path}: can't be written: {error}") from error
 
     def _mark(self, number: int) -> Path:
         return self.path / DONE / f"part-{number:05d}.json"

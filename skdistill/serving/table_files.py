@@ -29,6 +29,10 @@ class TableError(ValueError):
     """A table that can't be scored: what is wrong, in which file and where."""
 
 
+class OutputError(TableError):
+    """Output that can't be written: no room, no right, or something in the way."""
+
+
 def pyarrow_extra() -> Any:
     """The library that reads tables, or an error that names the extra."""
     try:
@@ -215,7 +219,7 @@ def _opened_parquet(path: Path) -> Any:
         raise TableError(f"{path}: can't be read: {error}") from error
 
 
-def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> int:
+def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> None:
     """Write a table as Parquet or CSV, by the ending of ``path`` without ``.part``.
 
     Parameters
@@ -223,19 +227,11 @@ def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> int:
     path : Path
     batches : iterator of pyarrow.RecordBatch
     schema : pyarrow.Schema
-
-    Returns
-    -------
-    int
-        How many rows there were.
     """
     from pyarrow import csv, parquet
 
     is_csv = path.name.removesuffix(".part").endswith(".csv")
     make = csv.CSVWriter if is_csv else parquet.ParquetWriter
-    n_rows = 0
     with make(path, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
-            n_rows += batch.num_rows
-    return n_rows

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from skdistill.serving.compiled import compile_scorer
+from skdistill.serving.table_columns import is_number
 from skdistill.serving.table_files import TableError, pyarrow_extra
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -77,46 +76,6 @@ class TableScorer:
             names = getattr(first, "feature_names_in_", None) if names is None else names
             self.n_features = first.n_features_in_
         self.features = None if names is None else [str(name) for name in names]
-
-    def named(self, path: Path, schema: Any, others: Sequence[str]) -> list[str]:
-        """Names of the features in a table; all columns but others where the model knows none.
-
-        Raises
-        ------
-        TableError
-            When it has another number of columns than the model takes.
-        """
-        if self.features is not None:
-            return self.features
-        names = [name for name in schema.names if name not in others]
-        if len(names) != self.n_features:
-            raise TableError(
-                f"{path}: the model was fitted without column names and takes {self.n_features} "
-                f"columns; there are {len(names)} besides {list(others)}. Name the others by "
-                "id_columns."
-            )
-        return names
-
-    def csv_type(self, type_: Any) -> Any:
-        """What a feature of a CSV file is read as.
-
-        Text, where numbers are wanted: what is none is then found by row, not by file.
-        """
-        return pyarrow_extra().string() if self.is_compiled else type_
-
-    def check_types(self, path: Path, schema: Any) -> None:
-        """See that a file's features are numbers where the model takes nothing else.
-
-        Raises
-        ------
-        TableError
-            When they are not.
-        """
-        for field in schema if self.is_compiled else ():
-            if not _is_number(field.type):
-                raise TableError(
-                    f"{path}: column {field.name!r} holds {field.type}, expected numbers."
-                )
 
     def scores(self, record: Any, file: str, first_row: int) -> tuple[Any, list[Reject]]:
         """Scores of a batch's rows, and the rows that have none.
@@ -208,7 +167,7 @@ def _numbers(record: Any) -> NDArray[np.float32]:
     """The columns of numbers among others, 0 for the others."""
     X = np.zeros((record.num_rows, record.num_columns), dtype=np.float32)
     for position, column in enumerate(record.columns):
-        if _is_number(column.type):
+        if is_number(column.type):
             X[:, position] = column.to_numpy(zero_copy_only=False)
     return X
 
@@ -228,8 +187,3 @@ def _parsed(column: Any) -> tuple[Any, NDArray[np.bool_]]:
 def _shown(record: Any, column: int, row: int) -> str:
     value = record.column(column)[row].as_py()
     return "nothing" if value is None else repr(value)
-
-
-def _is_number(type_: Any) -> bool:
-    types = pyarrow_extra().types
-    return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_))

@@ -1,0 +1,5 @@
+"""``python -m skdistill``."""
+
+from skdistill.cli import main
+
+main()

@@ -1,0 +1,69 @@
+"""How far a run is: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from skdistill.cli.outcomes import messages
+from skdistill.serving.runs import Progress
+
+# Seconds between two lines where there is no terminal.
+LINE_EVERY = 10.0
+
+
+class ProgressReport:
+    """Call it with each :class:`Progress` of a run, inside a ``with`` block."""
+
+    def __init__(self, unit: str = "rows") -> None:
+        self.unit = unit
+        self.started = self.last_line = time.monotonic()
+        self.first: Progress | None = None
+        self.bar = Bar(
+            TextColumn("{task.fields[speed]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("shards,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=messages,
+            disable=not messages.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=None, speed="")
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        self.first = self.first or progress
+        now = time.monotonic()
+        speed = (progress.n_rows - self.first.n_rows) / max(now - self.started, 1e-9)
+        self.bar.update(
+            self.task,
+            completed=progress.n_shards,
+            total=progress.n_all_shards,
+            speed=f"{progress.n_rows:,} {self.unit}, {speed:,.0f} a second",
+        )
+        is_last = progress.n_shards == progress.n_all_shards
+        if not messages.is_terminal and (is_last or now - self.last_line >= LINE_EVERY):
+            self.last_line = now
+            done_now = progress.n_shards - self.first.n_shards
+            left = progress.n_all_shards - progress.n_shards
+            seconds = (now - self.started) / done_now * left if done_now else float("nan")
+            messages.print(
+                f"{progress.n_shards} of {progress.n_all_shards} shards, {progress.n_rows:,} "
+                f"{self.unit}, {speed:,.0f} a second, {seconds:.0f} s left"
+            )
