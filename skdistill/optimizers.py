@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -71,6 +72,27 @@ class Optimizer:
         vars(self).update(state, tables=tuple(state["tables"]))
         self.__post_init__()
         self._moments, self._table_moments = moments
+
+    def average(self, others: Sequence[Optimizer], weights: Array) -> None:
+        """Become the weighted mean of this optimizer and others of the same model.
+
+        Parameters
+        ----------
+        others : sequence of Optimizer
+        weights : ndarray of shape (1 + n_others,)
+            Own weight first; they sum to 1.
+        """
+        for own, *theirs in zip(self._arrays(), *(one._arrays() for one in others), strict=True):
+            own *= weights[0]
+            for weight, array in zip(weights[1:], theirs, strict=True):
+                own += array * own.dtype.type(weight)
+        self.n_steps = max(one.n_steps for one in (self, *others))
+
+    def _arrays(self) -> list[Array]:
+        """Everything that a step changes."""
+        tables = [self.params[name] for name in self.tables]
+        moments = [moment for name in self.tables for moment in self._table_moments[name]]
+        return [self._flat, *self._moments, *tables, *moments]
 
     def step(self, grads: Gradients, learning_rate: float) -> None:
         """Move every parameter against its gradient."""

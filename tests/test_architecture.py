@@ -32,7 +32,7 @@ LAYERS = [
     {"ranker", "retriever"},
     {"multi_objective_retriever"},
     {"serving"},
-    {"recipe"},
+    {"recipe", "streaming", "dask_training"},
     {"cli"},
     {"__main__"},
 ]

@@ -6,8 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skdistill.serving.batch_retrieval import retrieve_table
     from skdistill.serving.batch_scoring import score_table
+    from skdistill.serving.cluster import FrameScorer, score_dask, score_ray, score_spark
     from skdistill.serving.compiled import CompiledScorer, compile_scorer
+    from skdistill.serving.evaluation import evaluate_table
     from skdistill.serving.files import FileWarning, load, save
     from skdistill.serving.onnx_export import register_converters, to_onnx
     from skdistill.serving.runs import Progress
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CompiledScorer": "skdistill.serving.compiled",
     "Progress": "skdistill.serving.runs",
+    "FrameScorer": "skdistill.serving.cluster",
     "FileWarning": "skdistill.serving.files",
     "OutputError": "skdistill.serving.table_files",
     "TableError": "skdistill.serving.table_files",
@@ -24,6 +28,11 @@ _HOMES = {
     "load": "skdistill.serving.files",
     "register_converters": "skdistill.serving.onnx_export",
     "save": "skdistill.serving.files",
+    "evaluate_table": "skdistill.serving.evaluation",
+    "retrieve_table": "skdistill.serving.batch_retrieval",
+    "score_dask": "skdistill.serving.cluster",
+    "score_ray": "skdistill.serving.cluster",
+    "score_spark": "skdistill.serving.cluster",
     "score_table": "skdistill.serving.batch_scoring",
     "to_onnx": "skdistill.serving.onnx_export",
 }
@@ -31,13 +40,19 @@ _HOMES = {
 __all__ = [
     "CompiledScorer",
     "FileWarning",
+    "FrameScorer",
     "OutputError",
     "Progress",
     "TableError",
     "compile_scorer",
+    "evaluate_table",
     "load",
     "register_converters",
+    "retrieve_table",
     "save",
+    "score_dask",
+    "score_ray",
+    "score_spark",
     "score_table",
     "to_onnx",
 ]

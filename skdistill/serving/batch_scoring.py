@@ -23,7 +23,7 @@ from skdistill.serving.table_files import (
     pyarrow_extra,
     read_batches,
 )
-from skdistill.serving.table_scorer import Reject, TableScorer
+from skdistill.serving.table_scorer import TableScorer, unscored
 from skdistill.serving.top_k import best_rows
 
 OUTPUT_FORMATS = ("parquet", "csv")
@@ -173,7 +173,7 @@ class Scoring:
             result = pyarrow.RecordBatch.from_arrays(arrays, schema=self.schema)
             if rejects:
                 if not self.keeps_rejects:
-                    raise TableError(_unscored(rejects[0], self.scorer.allows_missing))
+                    raise TableError(unscored(rejects[0], self.scorer.allows_missing))
                 tally.rejects += rejects
                 good = np.ones(len(scores), dtype=bool)
                 good[[reject.row - first_row for reject in rejects]] = False
@@ -209,14 +209,6 @@ def _write_best(scoring: Scoring, folder: RunFolder, candidates: list[Path]) -> 
         rows = best[np.searchsorted(best, start) : np.searchsorted(best, stop)] - start
         table = parquet.read_table(candidates[number]).take(pyarrow.array(rows))
         folder.write(folder.part(number), iter(table.to_batches()), scoring.schema)
-
-
-def _unscored(reject: Reject, allows_missing: bool) -> str:
-    expected = "a finite number or nothing" if allows_missing else "a finite number"
-    return (
-        f"{reject.file}: row {reject.row}: column {reject.column!r} holds {reject.value}, expected "
-        f"{expected}. Mend it, or have such rows put aside by rejects."
-    )
 
 
 def _sortable(query: NDArray[Any]) -> NDArray[Any]:

@@ -80,7 +80,7 @@ class TableColumns:
         for name in added:
             if name in ids:
                 raise TableError(f"{files[0]}: has a column {name!r}, which the output adds.")
-        _check_there(files[0], schema, [*features, *ids])
+        check_there(files[0], schema.names, [*features, *ids])
         as_text = pyarrow.string()
         types = {n: as_text if wants_numbers else schema.field(n).type for n in features}
         types = {n: schema.field(n).type for n in ids} | types
@@ -103,7 +103,7 @@ class TableColumns:
             When it does not.
         """
         schema = schema_of(file)
-        _check_there(file, schema, self.csv_types.names)
+        check_there(file, schema.names, self.csv_types.names)
         # What a CSV file holds is known once it is read.
         if FORMATS[file.suffix] == "csv":
             return
@@ -135,10 +135,16 @@ def is_number(type_: Any) -> bool:
     return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_))
 
 
-def _check_there(file: Path, schema: Any, names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in schema.names]
+def check_there(file: Path | str, present: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a table that lacks a column.
+
+    Raises
+    ------
+    TableError
+    """
+    missing = [name for name in names if name not in present]
     if missing:
-        raise TableError(f"{file}: lacks the columns {missing}; it has {schema.names}.")
+        raise TableError(f"{file}: lacks the columns {missing}; it has {list(present)}.")
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -130,6 +130,15 @@ class TableScorer:
             raise TableError(f"{file}: rows {first_row} to {last}: {error}") from error
 
 
+def unscored(reject: Reject, allows_missing: bool) -> str:
+    """What to tell of a row that ends a run."""
+    expected = "a finite number or nothing" if allows_missing else "a finite number"
+    return (
+        f"{reject.file}: row {reject.row}: column {reject.column!r} holds {reject.value}, expected "
+        f"{expected}. Mend such rows, or have them put aside."
+    )
+
+
 def unfit(X: NDArray[np.float32], allows_missing: bool) -> NDArray[np.bool_] | None:
     """Cells that a model can't take, or None where every cell is fine."""
     # Any NaN or infinity makes the sum one; a sum that overflows is looked at again.
