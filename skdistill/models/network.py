@@ -22,9 +22,9 @@ from skdistill.scaling import ColumnScaler
 # must not shrink with the width of the table.
 WIDEST_FAN_IN = 256
 # Up to so many multiplications a product of OpenBLAS goes without packing its operands, which is a
-# fifth faster; below so many rows a call, calls cost more than that.
+# fifth faster; with larger weights than these the strips of so few rows cost more than that.
 UNPACKED = 1_000_000
-FEWEST_ROWS = 64
+LARGEST = UNPACKED // 64
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Network:
         return (*self.hidden_layer_sizes, self.n_outputs)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        """Outputs of at most ``BLOCK`` squashed rows; the buffers are overwritten."""
+        """Outputs of squashed rows, ``BLOCK`` at the most or a multiple; overwrites the buffers."""
         output = X
         for layer in range(self.n_layers):
             weights = folded[f"weights_{layer}"]
@@ -124,19 +124,23 @@ class Network:
             else:
                 output = _product(output, weights, workspace[layer][: len(output)])
             if layer < self.n_layers - 1:
-                np.maximum(output, folded[f"floor_{layer}"][: len(output)], out=output)
+                blocks = output.reshape(-1, min(len(output), BLOCK), output.shape[1])
+                np.maximum(blocks, folded[f"floor_{layer}"][: blocks.shape[1]], out=blocks)
         output += folded["constant"]
         return output
 
 
 def _product(X: Array, weights: Array, out: Array) -> Array:
-    """``X @ weights``, in strips of rows where those are faster."""
-    rows = UNPACKED // weights.size
-    if len(X) <= rows or rows < FEWEST_ROWS:
+    """``X @ weights``, in strips of rows where those are faster, all by one call."""
+    n_strips = -(-BLOCK // (UNPACKED // weights.size)) if weights.size <= LARGEST else 1
+    rows = -(-BLOCK // n_strips)
+    if len(X) <= rows:
         return np.matmul(X, weights, out=out)
-    rows = -(-len(X) // -(-len(X) // rows))
-    for start in range(0, len(X), rows):
-        np.matmul(X[start : start + rows], weights, out=out[start : start + rows])
+    whole = len(X) // rows * rows
+    strips = X[:whole].reshape(-1, rows, X.shape[1])
+    np.matmul(strips, weights, out=out[:whole].reshape(-1, rows, out.shape[1]))
+    if whole < len(X):
+        np.matmul(X[whole:], weights, out=out[whole:])
     return out
 
 

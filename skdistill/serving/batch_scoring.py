@@ -23,7 +23,7 @@ from skdistill.serving.table_files import (
     pyarrow_extra,
     read_batches,
 )
-from skdistill.serving.table_scorer import TableScorer, unscored
+from skdistill.serving.table_scorer import TableScorer, table_scorer, unscored
 from skdistill.serving.top_k import best_rows
 
 OUTPUT_FORMATS = ("parquet", "csv")
@@ -100,7 +100,7 @@ def score_table(
     if top_k is not None and (query_column is None or top_k < 1):
         raise ValueError(f"top_k={top_k} needs a query_column, and must be 1 or more.")
     files = find_files([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
-    scorer = TableScorer(model)
+    scorer = table_scorer(model)
     columns = TableColumns.match(
         files,
         features=scorer.features,
@@ -108,7 +108,7 @@ def score_table(
         ids=[*([] if query_column is None else [query_column]), *(id_columns or [])],
         carries_rest=id_columns is None,
         added=[score_column],
-        wants_numbers=scorer.is_compiled,
+        wants_numbers=scorer.wants_numbers,
     )
     scoring = Scoring(
         scorer, joblib.hash(model), columns, score_column, query_column, top_k, rejects is not None

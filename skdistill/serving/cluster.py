@@ -7,7 +7,7 @@ from typing import Any
 
 from skdistill.serving.table_columns import check_there
 from skdistill.serving.table_files import TableError, pyarrow_extra
-from skdistill.serving.table_scorer import TableScorer, unscored
+from skdistill.serving.table_scorer import table_scorer, unscored
 
 
 class FrameScorer:
@@ -35,7 +35,7 @@ class FrameScorer:
     def __init__(
         self, model: Any, score_column: str = "score", id_columns: Sequence[str] | None = None
     ) -> None:
-        self.scorer = TableScorer(model)
+        self.scorer = table_scorer(model)
         if self.scorer.features is None:
             raise ValueError("The model was fitted without column names; tables need them.")
         self.features = self.scorer.features

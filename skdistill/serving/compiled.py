@@ -19,7 +19,11 @@ from skdistill.serving.decomposition import Impute, Net, ServedStudent, ServedTo
 
 Floats = NDArray[np.float32]
 
+FLOAT32 = np.dtype(np.float32)
 ENGINES = ("auto", "numpy", "onnxruntime")
+# What threads hand to NumPy at once, in bytes of activations: as much as stays in a second-level
+# cache. With less, they wait for the interpreter's lock more than they work.
+THREAD_BYTES = 1 << 20
 # Pieces that each thread gets of a large table: the last one to finish is not waited for long.
 PIECES = 4
 
@@ -28,6 +32,10 @@ class Engine(Protocol):
     """Scores rows of a float32 C-contiguous table into an array, without looking at either."""
 
     name: str
+    n_rows: int
+
+    def few(self, X: Floats) -> Floats:
+        """Scores of ``n_rows`` rows at the most, a new array."""
 
     def score(self, X: Floats, out: Floats) -> None:
         """Fill ``out``; calls of several threads may overlap."""
@@ -81,10 +89,10 @@ def compile_scorer(
     if n_threads < 1:
         raise ValueError(f"n_threads must be 1 or more, or None, got {n_threads}.")
     served = decompose(model)
-    return CompiledScorer(served, _make_engine(served, model, engine), n_threads)
+    return CompiledScorer(served, _make_engine(served, engine, n_threads > 1), n_threads)
 
 
-def _make_engine(served: ServedStudent | ServedTowers, model: Any, engine: str) -> Engine:
+def _make_engine(served: ServedStudent | ServedTowers, engine: str, in_threads: bool) -> Engine:
     has_formula = isinstance(served, ServedStudent) and served.combine is not None
     if engine == "onnxruntime" and has_formula:
         raise TypeError("combine is a function of your own: ONNX can't hold it. Use numpy.")
@@ -92,10 +100,10 @@ def _make_engine(served: ServedStudent | ServedTowers, model: Any, engine: str) 
         engine == "auto" and not has_formula and find_spec("onnxruntime") and find_spec("onnx")
     )
     if not wants_onnx:
-        return NumpyEngine(served)
+        return NumpyEngine(served, in_threads)
     from skdistill.serving.onnx_engine import OnnxEngine
 
-    return OnnxEngine(served)
+    return OnnxEngine(served, in_threads)
 
 
 class CompiledScorer:
@@ -171,6 +179,8 @@ class CompiledScorer:
         ndarray of shape (n_rows,), float32
         """
         self._check(X)
+        if 0 < len(X) <= self._engine.n_rows:
+            return self._engine.few(X)
         out = np.empty(len(X), dtype=np.float32)
         self._score(X, out)
         return out
@@ -200,7 +210,7 @@ class CompiledScorer:
     def _check(self, X: Floats) -> None:
         if (
             type(X) is not np.ndarray
-            or X.dtype != np.float32
+            or X.dtype != FLOAT32
             or X.ndim != 2
             or X.shape[1] != self.n_features
             or not X.flags.c_contiguous
@@ -213,13 +223,14 @@ class CompiledScorer:
             )
 
     def _score(self, X: Floats, out: Floats) -> None:
-        n_blocks = -(-len(X) // BLOCK)
+        at_once = self._engine.n_rows
+        n_blocks = -(-len(X) // at_once)
         if self._pool is None or n_blocks < 2:
             self._engine.score(X, out)
             return
         n_pieces = min(n_blocks, PIECES * self.n_threads)
         # Whole blocks, so that a row's score does not depend on the number of threads.
-        ends = BLOCK * (np.arange(n_pieces + 1) * n_blocks // n_pieces)
+        ends = at_once * (np.arange(n_pieces + 1) * n_blocks // n_pieces)
         with _controller().limit(limits=1, user_api="blas"):
             pieces = [
                 self._pool.submit(self._engine.score, X[start:stop], out[start:stop])
@@ -239,34 +250,38 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def __init__(self, served: ServedStudent | ServedTowers) -> None:
+    def __init__(self, served: ServedStudent | ServedTowers, in_threads: bool = False) -> None:
         self.served = served
-        self._prepare()
+        self.in_threads = in_threads
+        nets = (served.net,) if isinstance(served, ServedStudent) else (served.query, served.item)
+        self.nets = tuple(FoldedNet(net, in_threads) for net in nets)
+        self.n_rows = min(net.n_rows for net in self.nets)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"served": self.served}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NumpyEngine, (self.served, self.in_threads)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.served = state["served"]
-        self._prepare()
-
-    def _prepare(self) -> None:
-        served = self.served
-        if isinstance(served, ServedStudent):
-            self.nets: tuple[FoldedNet, ...] = (FoldedNet(served.net),)
-        else:
-            self.nets = FoldedNet(served.query), FoldedNet(served.item)
+    def few(self, X: Floats) -> Floats:
+        if len(X) <= BLOCK:
+            return self._scores(X).copy()
+        out = np.empty(len(X), dtype=np.float32)
+        self.score(X, out)
+        return out
 
     def score(self, X: Floats, out: Floats) -> None:
+        # Many blocks at once, then those that are left; the last one may be no whole block.
+        stop = len(X) // self.n_rows * self.n_rows
+        for start, end in pairwise(
+            (*range(0, stop, self.n_rows), *range(stop, len(X), BLOCK), len(X))
+        ):
+            out[start:end] = self._scores(X[start:end])
+
+    def _scores(self, block: Floats) -> Floats:
+        """Of a block, or several; in a buffer of this thread."""
         served = self.served
-        for start in range(0, len(X), BLOCK):
-            block = X[start : start + BLOCK]
-            scores = self.nets[0].outputs(block)
-            if isinstance(served, ServedTowers):
-                scores = _dot(served, scores, self.nets[1].outputs(block))
-            elif served.combine is not None:
-                scores = served.combine(scores, block)
-            out[start : start + BLOCK] = scores
+        scores = self.nets[0].outputs(block)
+        if isinstance(served, ServedTowers):
+            return _dot(served, scores, self.nets[1].outputs(block))
+        return scores if served.combine is None else served.combine(scores, block)
 
 
 def _dot(served: ServedTowers, left: Floats, right: Floats) -> Floats:
@@ -278,9 +293,9 @@ def _dot(served: ServedTowers, left: Floats, right: Floats) -> Floats:
 
 
 class FoldedNet:
-    """A net folded for scoring, and each thread's buffers for a block."""
+    """A net folded for scoring, and each thread's buffers for the rows that it takes at once."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: Net, in_threads: bool) -> None:
         self.steps = net.steps
         self.model = net.model
         self.scaler = net.scaler.for_scoring()
@@ -290,6 +305,9 @@ class FoldedNet:
         widths = net.step_widths
         n_columns = widths[-1] if widths else net.n_features
         self.widths = (*widths, n_columns, *net.model.buffer_widths)
+        n_squashed = n_columns if self.scaler.squashes else 0
+        n_bytes = 4 * BLOCK * (sum(widths) + n_squashed + sum(net.model.buffer_widths))
+        self.n_rows = BLOCK * max(1, THREAD_BYTES // n_bytes if in_threads else 1)
         self.local = threading.local()
 
     def outputs(self, block: Floats) -> Floats:
@@ -305,7 +323,7 @@ class FoldedNet:
         local = self.local
         if getattr(local, "n_rows", None) != n_rows:
             if not hasattr(local, "full"):
-                local.full = [np.empty((BLOCK, width), np.float32) for width in self.widths]
+                local.full = [np.empty((self.n_rows, width), np.float32) for width in self.widths]
             local.views = [buffer[:n_rows] for buffer in local.full]
             local.n_rows = n_rows
         return local.views

@@ -21,7 +21,7 @@ from skdistill.serving.batch_scoring import Scoring
 from skdistill.serving.runs import Tally
 from skdistill.serving.table_columns import TableColumns
 from skdistill.serving.table_files import TableError, find_files, shards_of
-from skdistill.serving.table_scorer import TableScorer
+from skdistill.serving.table_scorer import table_scorer
 
 SCORE = "_score"
 
@@ -64,7 +64,7 @@ def evaluate_table(
         For input that can't be read or scored.
     """
     files = find_files([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
-    scorer = TableScorer(model)
+    scorer = table_scorer(model)
     others = [query_column, label_column, *([teacher_column] if teacher_column else [])]
     columns = TableColumns.match(
         files,
@@ -73,7 +73,7 @@ def evaluate_table(
         ids=others,
         carries_rest=False,
         added=[SCORE],
-        wants_numbers=scorer.is_compiled,
+        wants_numbers=scorer.wants_numbers,
     )
     scoring = Scoring(scorer, "", columns, SCORE, None, None, keeps_rejects=False)
     parts: dict[str, list[Any]] = {name: [] for name in [*others, SCORE]}

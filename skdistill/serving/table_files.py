@@ -17,7 +17,7 @@ FORMATS = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 15
 # Parquet files are cut between row groups into shards of about so many rows: what a killed run
 # has to do again.
 SHARD_ROWS = 1 << 20

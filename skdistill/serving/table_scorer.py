@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from skdistill.serving.compiled import compile_scorer
+from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.serving.table_columns import is_number
 from skdistill.serving.table_files import TableError, pyarrow_extra
 
+# Rows that are turned from columns into rows, looked at and scored while they are in cache.
+CHUNK = 1024
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -36,48 +38,27 @@ class Reject:
     value: str
 
 
-def first_step(model: Any) -> Any:
-    """The step of a Pipeline that sees the table; a model that is none itself."""
-    if isinstance(model, Pipeline):
-        return next(part for _, part in model.steps if part not in (None, "passthrough"))
-    return model
-
-
-class TableScorer:
-    """Scores of record batches: a compiled scorer over numbers, or else the model's ``predict``.
-
-    Parameters
-    ----------
-    model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
-        Fitted.
+class TableScorer(Protocol):
+    """Scores of record batches.
 
     Attributes
     ----------
     features : list of str or None
         Columns in the order that the model takes them; None: it was fitted without names.
     n_features : int
-    is_compiled : bool
-        False where a step can't be folded: then columns may hold anything the model takes.
+    allows_missing : bool
+    wants_numbers : bool
+        False where columns may hold anything that the model takes.
     """
 
-    def __init__(self, model: Any) -> None:
-        try:
-            self._scorer: Any = compile_scorer(model)
-            self.is_compiled = True
-            self.allows_missing = self._scorer.allows_missing
-            names = self._scorer.feature_names
-            self.n_features = self._scorer.n_features
-        except TypeError:
-            first = first_step(model)
-            self._scorer = model
-            self.is_compiled = False
-            self.allows_missing = bool(get_tags(first).input_tags.allow_nan)
-            names = getattr(model, "feature_names_in_", None)
-            names = getattr(first, "feature_names_in_", None) if names is None else names
-            self.n_features = first.n_features_in_
-        self.features = None if names is None else [str(name) for name in names]
+    features: list[str] | None
+    n_features: int
+    allows_missing: bool
+    wants_numbers: bool
 
-    def scores(self, record: Any, file: str, first_row: int) -> tuple[Any, list[Reject]]:
+    def scores(
+        self, record: Any, file: str, first_row: int
+    ) -> tuple[NDArray[np.float32], list[Reject]]:
         """Scores of a batch's rows, and the rows that have none.
 
         Parameters
@@ -99,32 +80,92 @@ class TableScorer:
         TableError
             When the model refuses the batch as a whole.
         """
-        X, text = _matrix(record) if self.is_compiled else (_numbers(record), None)
+
+
+def table_scorer(model: Any) -> TableScorer:
+    """Compiled where the model's steps can be folded, else by its ``predict``.
+
+    Parameters
+    ----------
+    model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
+        Fitted.
+    """
+    try:
+        scorer = compile_scorer(model)
+    except TypeError:
+        return PredictingScorer(model)
+    return CompiledTableScorer(scorer)
+
+
+class CompiledTableScorer:
+    """A compiled scorer over columns of numbers."""
+
+    wants_numbers = True
+
+    def __init__(self, scorer: CompiledScorer) -> None:
+        self.scorer = scorer
+        names = scorer.feature_names
+        self.features = None if names is None else list(names)
+        self.n_features = scorer.n_features
+        self.allows_missing = scorer.allows_missing
+
+    def scores(
+        self, record: Any, file: str, first_row: int
+    ) -> tuple[NDArray[np.float32], list[Reject]]:
+        matrix, text = _matrix(record)
+        scores = np.full(len(matrix), np.nan, dtype=np.float32)
+        rejects: list[Reject] = []
+        for start in range(0, len(matrix), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            X = np.ascontiguousarray(matrix[chunk])
+            bad = unfit(X, self.allows_missing)
+            if text is not None and text[chunk].any():
+                bad = text[chunk] if bad is None else bad | text[chunk]
+            if bad is None:
+                self.scorer.into(X, scores[chunk])
+                continue
+            rejects += _rejects(record.slice(start, CHUNK), bad, file, first_row + start)
+            good = ~bad.any(axis=1)
+            scores[chunk][good] = self.scorer(X[good])
+        return scores, rejects
+
+
+class PredictingScorer:
+    """A model's own ``predict`` over frames, for steps that no compiled scorer knows."""
+
+    wants_numbers = False
+
+    def __init__(self, model: Any) -> None:
+        first = model
+        if isinstance(model, Pipeline):
+            steps = (part for _, part in model.steps)
+            first = next(part for part in steps if part not in (None, "passthrough"))
+        self.model = model
+        self.n_features = first.n_features_in_
+        self.allows_missing = bool(get_tags(first).input_tags.allow_nan)
+        names = getattr(first, "feature_names_in_", None)
+        self.features = None if names is None else [str(name) for name in names]
+
+    def scores(
+        self, record: Any, file: str, first_row: int
+    ) -> tuple[NDArray[np.float32], list[Reject]]:
+        X = _numbers(record)
         bad = unfit(X, self.allows_missing)
-        if text is not None:
-            bad = text if bad is None else bad | text
         if bad is None:
-            return self._of(record, X, file, first_row), []
-        rows = np.flatnonzero(bad.any(axis=1))
-        columns = bad[rows].argmax(axis=1)
-        rejects = [
-            Reject(file, first_row + row, record.schema.names[column], _shown(record, column, row))
-            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-        ]
-        good = np.ones(len(X), dtype=bool)
-        good[rows] = False
+            return self._predict(record, X, file, first_row), []
+        good = ~bad.any(axis=1)
         scores = np.full(len(X), np.nan, dtype=np.float32)
         if good.any():
             kept = record.filter(pyarrow_extra().array(good))
-            scores[good] = self._of(kept, np.ascontiguousarray(X[good]), file, first_row)
-        return scores, rejects
+            scores[good] = self._predict(kept, X[good], file, first_row)
+        return scores, _rejects(record, bad, file, first_row)
 
-    def _of(self, record: Any, X: NDArray[np.float32], file: str, first_row: int) -> Any:
-        if self.is_compiled:
-            return self._scorer(X)
+    def _predict(
+        self, record: Any, X: NDArray[np.float32], file: str, first_row: int
+    ) -> NDArray[np.float32]:
         table = X if self.features is None else record.to_pandas()
         try:
-            return self._scorer.predict(table).astype(np.float32, copy=False)
+            return np.asarray(self.model.predict(table), dtype=np.float32)
         except (TypeError, ValueError) as error:
             last = first_row + record.num_rows - 1
             raise TableError(f"{file}: rows {first_row} to {last}: {error}") from error
@@ -149,8 +190,18 @@ def unfit(X: NDArray[np.float32], allows_missing: bool) -> NDArray[np.bool_] | N
     return bad if bad.any() else None
 
 
+def _rejects(record: Any, bad: NDArray[np.bool_], file: str, first_row: int) -> list[Reject]:
+    """The rows of a batch that have a bad cell, each with the first."""
+    rows = np.flatnonzero(bad.any(axis=1))
+    columns = bad[rows].argmax(axis=1)
+    return [
+        Reject(file, first_row + row, record.schema.names[column], _shown(record, column, row))
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
+
+
 def _matrix(record: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Rows of float32, NaN where a value is missing or no number; and where it is no number."""
+    """Columns of float32, NaN where a value is missing or no number; and where it is no number."""
     pyarrow = pyarrow_extra()
     columns, text = [], None
     for position, column in enumerate(record.columns):
@@ -168,8 +219,7 @@ def _matrix(record: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]
         columns.append(column)
     names = [str(number) for number in range(len(columns))]
     floats = pyarrow.RecordBatch.from_arrays(columns, names)
-    matrix = floats.to_tensor(null_to_nan=True, row_major=True).to_numpy()
-    return np.ascontiguousarray(matrix), text
+    return floats.to_tensor(null_to_nan=True, row_major=False).to_numpy(), text
 
 
 def _numbers(record: Any) -> NDArray[np.float32]:

@@ -1,0 +1,269 @@
+"""Compiled scorers against ONNX Runtime, LightGBM and bare products, and a table out of core.
+
+All of a row of the printed tables is measured in the same run, in turn. ``--short`` is for
+continuous integration: fewer repeats, a smaller table, and floors well below what is claimed, so
+that a noisy machine does not fail it but a lost optimisation does.
+"""
+
+import argparse
+import cProfile
+import pstats
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import onnxruntime
+import pyarrow as pa
+from pyarrow import parquet
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from skdistill.serving import compile_scorer, load, save, score_table, to_onnx
+from skdistill.students import MLPRanker
+
+N_FEATURES = 136
+BLOCK = 1024
+NAMES = [f"f{number}" for number in range(N_FEATURES)]
+
+
+def median_times(calls, repeats):
+    """Median seconds of each call; taken in turn, so that a drift of the machine hits all."""
+    times = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: float(np.median(seconds)) for name, seconds in times.items()}
+
+
+def onnx_by_hand(model):
+    """What a user makes of an exported model: one thread, one session, one call a block."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        to_onnx(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    return lambda X: session.run(None, {name: X})[0]
+
+
+def bare_products(weights):
+    """The matrix products of a network and nothing else: what no scorer can beat."""
+    buffers = [np.empty((BLOCK, w.shape[1]), dtype=np.float32) for w in weights]
+
+    def products(X):
+        for w, buffer in zip(weights, buffers, strict=True):
+            X = np.matmul(X, w, out=buffer[: len(X)])
+        return X
+
+    return products
+
+
+def over(call, blocks):
+    """One call for each block, as requests that follow each other."""
+
+    def run():
+        for block in blocks:
+            call(block)
+
+    return run
+
+
+def fitted(kind, n_rows=4000):
+    """A (64, 32) student over columns that it squashes, or does not; and rows to score."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_rows, N_FEATURES)).astype(np.float32)
+    if kind == "squash":
+        X = np.sinh(3 * X)
+    student = MLPRanker((64, 32), max_iter=1, random_state=0)
+    student.fit(X[:4000], rng.integers(0, 5, 4000), qid=np.repeat(np.arange(40), 100))
+    return student, X
+
+
+def make_booster():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((20_000, N_FEATURES)).astype(np.float32)
+    y = np.clip(X[:, 0] + rng.standard_normal(len(X)) + 2, 0, 4).astype(int)
+    ranker = lightgbm.LGBMRanker(n_estimators=300, num_leaves=64, min_child_samples=5, verbose=-1)
+    return ranker.fit(X, y, group=np.full(200, 100)).booster_
+
+
+def engines(short):
+    """Rows a second of each way to score the same net."""
+    repeats = 5 if short else 25
+    booster = make_booster()
+    failures = []
+    rng = np.random.default_rng(0)
+    sizes = (N_FEATURES, 64, 32, 1)
+    products = bare_products([rng.standard_normal(s).astype(np.float32) for s in pairwise(sizes)])
+    for kind in ("no squash", "squash"):
+        student, X = fitted(kind, 40_960)
+        ways = {
+            "NumPy scorer": compile_scorer(student, "numpy"),
+            "auto scorer": compile_scorer(student),
+            "ONNX Runtime by hand": onnx_by_hand(student),
+            "bare products": products,
+        }
+        for n_rows in (BLOCK, 300):
+            blocks = [np.ascontiguousarray(X[i : i + n_rows]) for i in range(0, 20_480, n_rows)]
+            n_all = sum(map(len, blocks))
+            times = median_times({n: over(call, blocks) for n, call in ways.items()}, repeats)
+            trees = median_times(
+                {"trees": lambda X=X: booster.predict(X[:2048], num_threads=1)}, 3
+            )["trees"]
+            print(f"\n{kind}, {n_rows} rows a call (NumPy {ways['NumPy scorer'].engine}, "
+                  f"auto {ways['auto scorer'].engine})")  # fmt: skip
+            print(
+                f"{'':22s} {'rows/s':>12s} {'us a call':>10s} {'of ONNX':>8s} {'of LightGBM':>12s}"
+            )
+            by_hand = times["ONNX Runtime by hand"]
+            for name, seconds in times.items():
+                print(
+                    f"{name:22s} {n_all / seconds:12,.0f} {1e6 * seconds / len(blocks):10.1f} "
+                    f"{by_hand / seconds:8.2f} {trees / 2048 * n_all / seconds:12.0f}"
+                )
+            floor = 0.5 if short else 0.8
+            if by_hand / times["NumPy scorer"] < floor:
+                failures.append(f"{kind}, {n_rows} rows: NumPy is below {floor} of ONNX Runtime")
+    return failures, booster
+
+
+def one_row(booster, short):
+    """One row at a time, as a service that ranks single candidates has it."""
+    failures = []
+    repeats = 7 if short else 31
+    print(f"\n{'one row':50s} {'us':>7s} {'of Booster':>11s}")
+    for kind in ("no squash", "squash"):
+        student, X = fitted(kind)
+        pipeline = make_pipeline(StandardScaler(), MLPRanker((64, 32), max_iter=1, random_state=0))
+        rng = np.random.default_rng(0)
+        pipeline.fit(
+            X, rng.integers(0, 5, len(X)), mlpranker__qid=np.repeat(np.arange(len(X) // 100), 100)
+        )
+        rows = [np.ascontiguousarray(X[i : i + 1]) for i in range(200)]
+        ways = {
+            f"{name}, {engine}": compile_scorer(model, engine)
+            for name, model in (("student", student), ("Pipeline", pipeline))
+            for engine in ("numpy", "onnxruntime")
+        }
+        calls = {name: over(call, rows) for name, call in ways.items()}
+        calls["Booster.predict"] = over(lambda x: booster.predict(x, num_threads=1), rows)
+        times = median_times(calls, repeats)
+        for name, seconds in times.items():
+            ratio = seconds / times["Booster.predict"]
+            print(f"{kind}, {name:38s} {1e6 * seconds / len(rows):7.1f} {ratio:11.2f}")
+            if "predict" not in name and ratio > (1.5 if short else 1):
+                failures.append(f"one row, {kind}, {name}: slower than the Booster")
+    return failures
+
+
+def threads(short):
+    """Two threads against one, over a table that is larger than the caches."""
+    student, X = fitted("no squash", 200_000)
+    ways = {n: compile_scorer(student, "numpy", n_threads=n) for n in (1, 2)}
+    out = np.empty(len(X), np.float32)
+    times = median_times(
+        {n: lambda s=s: s.into(X, out) for n, s in ways.items()}, 3 if short else 15
+    )
+    print(f"\ntwo threads: {times[1] / times[2]:.2f} times one ({len(X) / times[2]:,.0f} rows/s)")
+    return []
+
+
+def write_table(path, n_rows):
+    """Standard normal columns, two ids; row groups of 128 Ki rows, as Spark writes them."""
+    rng = np.random.default_rng(0)
+    schema = pa.schema([("query", pa.int64()), *((name, pa.float32()) for name in NAMES)])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for start in range(0, n_rows, 1 << 17):
+            n = min(1 << 17, n_rows - start)
+            columns = rng.standard_normal((N_FEATURES, n), dtype=np.float32)
+            query = (np.arange(start, start + n) // 100).astype(np.int64)
+            writer.write_table(pa.table([query, *columns], schema=schema))
+
+
+def table(short):
+    """A Parquet table that does not fit: peak memory, speed, and where the time goes."""
+    n_rows = 1_000_000 if short else 10_000_000
+    folder = Path(tempfile.mkdtemp())
+    try:
+        write_table(folder / "table.parquet", n_rows)
+        size = (folder / "table.parquet").stat().st_size
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((4000, N_FEATURES)).astype(np.float32)
+        import pandas as pd
+
+        student = MLPRanker((64, 32), max_iter=1, random_state=0).fit(
+            pd.DataFrame(X, columns=NAMES),
+            rng.integers(0, 5, 4000),
+            qid=np.repeat(np.arange(40), 100),
+        )
+        save(student, folder / "student.skd")
+        # A process of its own: its peak memory is nobody else's.
+        run = subprocess.run(
+            [sys.executable, __file__, "--profile", str(folder)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        print(f"\nscore_table of {n_rows:,} rows, {size / 2**30:.2f} GiB of Parquet, one job")
+        print(run.stdout)
+    finally:
+        shutil.rmtree(folder)
+    return []
+
+
+def profile(folder):
+    """Score the table in a folder and say where the time went."""
+    student = load(folder / "student.skd")
+    profiler = cProfile.Profile()
+    start = time.perf_counter()
+    profiler.enable()
+    progress = score_table(student, folder / "table.parquet", folder / "out")
+    profiler.disable()
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    cumulative = {key[2]: value[3] for key, value in pstats.Stats(profiler).stats.items()}
+    own = {key[2]: value[2] for key, value in pstats.Stats(profiler).stats.items()}
+    places = {
+        "reading Parquet": cumulative["_parquet_batches"],
+        "columns to rows": cumulative["_matrix"]
+        + cumulative["<built-in method numpy.ascontiguousarray>"],
+        "looking for NaN": cumulative["unfit"],
+        "the scorer": cumulative["into"],
+        "writing": cumulative["fsync"] if "fsync" in cumulative else own["write_batches"],
+    }
+    print(f"{progress.n_rows / seconds:,.0f} rows/s, {seconds:.1f} s, peak memory {peak:.0f} MiB")
+    for name, spent in places.items():
+        print(f"  {name:18s} {spent:7.2f} s {spent / seconds:6.1%}")
+    outside = seconds - places["the scorer"] - places["looking for NaN"]
+    share = places["reading Parquet"] / outside
+    print(f"  of all but scoring and looking for NaN, reading is {share:.0%}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--profile", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.profile is not None:
+        return profile(options.profile)
+    failures = threads(options.short)
+    with threadpool_limits(1):
+        slower, booster = engines(options.short)
+        failures += slower + one_row(booster, options.short)
+    failures += table(options.short)
+    if failures:
+        sys.exit("\n".join(failures))
+
+
+if __name__ == "__main__":
+    main()
