@@ -92,7 +92,7 @@ def _refuse_infinite(block: NDArray[np.float32]) -> None:
         raise NotFiniteError
 
 
-class _Scratch(threading.local):
+class Scratch(threading.local):
     """Memory of one thread that calls use again: fresh pages would cost as much as a layer.
 
     A call of the same thread never runs inside another, so one piece serves all scorers.
@@ -112,4 +112,4 @@ class _Scratch(threading.local):
         return arrays
 
 
-_scratch = _Scratch()
+_scratch = Scratch()

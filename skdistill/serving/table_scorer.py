@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
+from skdistill.scoring import Scratch
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.serving.table_columns import is_number
 from skdistill.serving.table_files import TableError, pyarrow_extra
@@ -201,25 +202,25 @@ def _rejects(record: Any, bad: NDArray[np.bool_], file: str, first_row: int) -> 
 
 
 def _matrix(record: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Columns of float32, NaN where a value is missing or no number; and where it is no number."""
-    pyarrow = pyarrow_extra()
-    columns, text = [], None
+    """Columns of float32, NaN where a value is missing or no number; and where it is no number.
+
+    The columns are overwritten by the thread's next call.
+    """
+    types = pyarrow_extra().types
+    # A column after the other: rows are made of it a chunk at a time, which stays in cache.
+    (columns,) = _memory.buffers(record.num_columns, (record.num_rows,))
+    text = None
     for position, column in enumerate(record.columns):
-        if pyarrow.types.is_string(column.type):
+        if types.is_string(column.type):
             column, is_text = _parsed(column)
             if is_text.any():
-                text = (
-                    np.zeros((record.num_rows, record.num_columns), bool) if text is None else text
-                )
+                text = np.zeros(columns.shape[::-1], bool) if text is None else text
                 text[:, position] = is_text
-        elif pyarrow.types.is_boolean(column.type):
-            column = column.cast(pyarrow.uint8())
-        if column.type != pyarrow.float32():
-            column = column.cast(pyarrow.float32(), safe=False)
-        columns.append(column)
-    names = [str(number) for number in range(len(columns))]
-    floats = pyarrow.RecordBatch.from_arrays(columns, names)
-    return floats.to_tensor(null_to_nan=True, row_major=False).to_numpy(), text
+        columns[position] = column.to_numpy(zero_copy_only=False)
+    return columns.T, text
+
+
+_memory = Scratch()
 
 
 def _numbers(record: Any) -> NDArray[np.float32]:
