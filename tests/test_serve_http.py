@@ -1,0 +1,97 @@
+"""The HTTP example: right scores, limits, health, and its load test as a user runs it."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from skdistill.serving import save
+from skdistill.students import MLPRanker
+
+EXAMPLE = Path(__file__).parent.parent / "examples/serve_http.py"
+
+
+@pytest.fixture(scope="module")
+def example():
+    spec = importlib.util.spec_from_file_location("serve_http", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def student():
+    X = np.random.default_rng(0).standard_normal((200, 5)).astype(np.float32)
+    return MLPRanker((8,), max_iter=2, random_state=0).fit(X, X[:, 0] > 0, qid=np.arange(200) // 20)
+
+
+@pytest.fixture
+def client(example, student, tmp_path):
+    save(student, tmp_path / "student.skd")
+    with TestClient(example.make_app(tmp_path / "student.skd")) as client:
+        yield client
+
+
+def test_scores_by_json_and_by_bytes(client, student):
+    X = np.random.default_rng(1).standard_normal((30, 5)).astype(np.float32)
+    answer = client.post("/score", json={"rows": X.tolist()})
+    np.testing.assert_allclose(answer.json()["scores"], student.predict(X), atol=1e-5)
+    headers = {"content-type": "application/octet-stream"}
+    answer = client.post("/score", content=X.tobytes(), headers=headers)
+    np.testing.assert_allclose(
+        np.frombuffer(answer.content, np.float32), student.predict(X), atol=1e-5
+    )
+
+
+def test_health(example, tmp_path, client):
+    assert client.get("/health/live").status_code == 200
+    assert client.get("/health/ready").json() == {"status": "ready", "n_features": 5}
+    # Without its lifespan an app has loaded nothing yet.
+    waiting = TestClient(example.make_app(tmp_path / "student.skd"))
+    assert waiting.get("/health/live").status_code == 200
+    assert waiting.get("/health/ready").status_code == 503
+    assert waiting.post("/score", json={"rows": [[0] * 5]}).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        (json.dumps({"rows": [[1, 2]]}), 422, "rows? or more of 5 numbers"),
+        (json.dumps({"rows": []}), 422, "of 5 numbers"),
+        (json.dumps({"rows": [[1, 2, 3, 4, "x"]]}), 422, "not the JSON"),
+        ("{", 422, "not the JSON"),
+        ('{"rows": [[1, 2, 3, 4, NaN]]}', 422, "not the JSON|no finite number"),
+        ('{"rows": [[1, 2, 3, 4, 1e99]]}', 422, "row 0, column 4 is no finite number"),
+        (json.dumps({"rows": [[1] * 5] * 2001}), 413, "2000 rows, got 2001"),
+        ("[" * (5 << 20), 413, "4194304 bytes"),
+    ],
+)
+def test_bad_requests(client, body, code, message):
+    answer = client.post("/score", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == code
+    assert re.search(message, answer.json()["detail"])
+
+
+def test_too_many_requests(client, example):
+    client.app.state.waiting = example.MAX_WAITING
+    answer = client.post("/score", json={"rows": [[0] * 5]})
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert client.get("/health/live").status_code == 200
+
+
+def test_load_test(movielens):
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, "--n-estimators", "20", "--requests", "40", "--rows", "50"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in ("student, 1", "student, 16", "teacher, 1", "teacher, 16"):
+        assert re.search(rf"^{name} client\(s\) +\d+\.\d\d +\d+\.\d\d +\d+$", done.stdout, re.M)
