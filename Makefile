@@ -39,11 +39,13 @@ test: lint
 	$(BIN)/python benchmarks/towers.py --short
 	$(BIN)/python benchmarks/index.py --short
 	$(BIN)/python benchmarks/million.py --short
+	$(BIN)/python benchmarks/serving.py --short
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/teaching.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/million.py
 
 # These two have rivals that nothing else needs: PyTorch, FAISS, implicit.

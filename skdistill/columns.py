@@ -32,6 +32,9 @@ def column_positions(X: Any, columns: Any, parameter: str) -> list[int]:
     """
     if callable(columns):
         columns = columns(X)
+    if isinstance(columns, slice) and columns.start is None and columns.stop is None:
+        # scikit-learn takes a slice without ends for one of names.
+        return list(range(X.shape[1]))[columns]
     try:
         return _get_column_indices(X, columns)
     except (ValueError, IndexError) as error:

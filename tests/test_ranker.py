@@ -164,6 +164,17 @@ def test_privileged_columns(table):
     )
 
 
+@pytest.mark.parametrize("kind", ["array", "frame"])
+def test_a_slice_without_ends_is_all_columns(kind, table):
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(table.X).add_prefix("f") if kind == "frame" else table.X
+    ranker = DistilledRanker(
+        lightgbm.LGBMRegressor(**QUICK), LinearRanker(max_iter=1), student_columns=slice(None)
+    )
+    ranker.fit(X, table.y, qid=table.qid)
+    assert ranker.student_.n_features_in_ == table.X.shape[1]
+
+
 @pytest.mark.parametrize("kind", ["pandas", "polars"])
 def test_columns_by_name_slice_and_callable(kind, table):
     frames = pytest.importorskip(kind)
