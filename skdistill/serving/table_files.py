@@ -17,7 +17,9 @@ FORMATS = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
-BATCH_ROWS = 1 << 15
+BATCH_ROWS = 1 << 14
+# Of an output file's row group, at the least.
+GROUP_ROWS = 1 << 17
 # Parquet files are cut between row groups into shards of about so many rows: what a killed run
 # has to do again.
 SHARD_ROWS = 1 << 20
@@ -232,6 +234,13 @@ def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> None:
 
     is_csv = path.name.removesuffix(".part").endswith(".csv")
     make = csv.CSVWriter if is_csv else parquet.ParquetWriter
+    table = pyarrow_extra().Table
     with make(path, schema) as writer:
+        group: list[Any] = []
         for batch in batches:
-            writer.write_batch(batch)
+            group.append(batch)
+            if sum(map(len, group)) >= GROUP_ROWS:
+                writer.write_table(table.from_batches(group))
+                group = []
+        if group:
+            writer.write_table(table.from_batches(group))
