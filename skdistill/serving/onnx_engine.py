@@ -47,9 +47,11 @@ class OnnxEngine:
         self.session = onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"]
         )
+        # Named, for the session would make the list anew for each run.
+        self.outputs = [self.session.get_outputs()[0].name]
 
     def few(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = self.session.run(None, {"X": X})[0]
+        scores: NDArray[np.float32] = self.session.run(self.outputs, {"X": X})[0]
         return scores[:, 0]
 
     def score(self, X: NDArray[np.float32], out: NDArray[np.float32]) -> None:
