@@ -18,7 +18,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
-from skdistill import RankingGroupKFold
+from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import build_ranking_table, load_letor, load_movielens
 from skdistill.metrics import bootstrap_ratio, ndcg_per_query
 from skdistill.queries import Queries
@@ -80,11 +80,14 @@ def compare(name, seed, train, teacher_scores, valid, test):
         def validate(scores, **settings):
             return mean_score(fit(train, scores, **settings), valid)
 
-    alpha = pick(ALPHAS, lambda a: validate(teacher_scores, alpha=a))
+    # The losses that each is taught by when nobody says otherwise: DistilledRanker's own, but for
+    # the student that asks for another.
+    loss = student.loss if student.loss == "pointwise" else DistilledRanker().loss
+    alpha = pick(ALPHAS, lambda a: validate(teacher_scores, alpha=a, loss=loss))
     decay = pick(DECAYS, lambda d: validate(None, weight_decay=d))
     models = {
         "labels": fit(train),
-        "distilled": fit(train, teacher_scores, alpha=alpha),
+        "distilled": fit(train, teacher_scores, alpha=alpha, loss=loss),
         "labels, own decay": fit(train, weight_decay=decay),
     }
     return name, {how: per_query(m.predict(test[0]), test) for how, m in models.items()}
