@@ -25,6 +25,7 @@ from pyarrow import parquet
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
+from timing import median_times
 
 from skdistill.serving import compile_scorer, load, save, score_table, to_onnx
 from skdistill.students import MLPRanker
@@ -33,19 +34,6 @@ N_FEATURES = 136
 BLOCK = 1024
 TO_ROWS = "<built-in method numpy.ascontiguousarray>"
 NAMES = [f"f{number}" for number in range(N_FEATURES)]
-
-
-def median_times(calls, repeats):
-    """Median seconds of each call; taken in turn, so that a drift of the machine hits all."""
-    times = {name: [] for name in calls}
-    for call in calls.values():
-        call()
-    for _ in range(repeats):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(seconds)) for name, seconds in times.items()}
 
 
 def onnx_by_hand(model):

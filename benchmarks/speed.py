@@ -6,30 +6,17 @@ that a noisy machine does not fail it but a lost optimisation does.
 
 import argparse
 import sys
-import time
 from itertools import pairwise
 
 import lightgbm
 import numpy as np
 from threadpoolctl import threadpool_limits
+from timing import median_times
 
 from skdistill.datasets import make_ranking
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
 
 N_FEATURES = 136
-
-
-def median_times(calls, repeats):
-    """Median seconds of each call; taken in turn, so that a drift of the machine hits all."""
-    times = {name: [] for name in calls}
-    for call in calls.values():
-        call()
-    for _ in range(repeats):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(seconds)) for name, seconds in times.items()}
 
 
 def one_by_one(call, n_requests=20):

@@ -66,7 +66,8 @@ def test_parquet_csv_and_arrow_score_as_predict(frame, model, tmp_path, small_sh
     # The columns in another order, and one that nobody asked for.
     shuffled = frame[["f3", "item", *NAMES[:3], "query", *NAMES[4:]]]
     to_parquet(shuffled[:700], inputs / "a.parquet", row_group_size=200)
-    shuffled[700:900].to_csv(inputs / "b.csv", index=False)
+    shuffled[700:800].to_csv(inputs / "b.csv", index=False)
+    shuffled[800:900].to_csv(inputs / "b.csv.gz", index=False)
     feather.write_feather(shuffled[900:].reset_index(drop=True), inputs / "c.arrow")
     seen = []
     progress = score_table(model, inputs, tmp_path / "out", on_progress=seen.append)
@@ -79,7 +80,7 @@ def test_parquet_csv_and_arrow_score_as_predict(frame, model, tmp_path, small_sh
     assert progress.n_shards == progress.n_all_shards
     assert [p.n_shards for p in seen] == list(range(progress.n_all_shards + 1))
     # 700 rows in groups of 200 and shards of 300: two for the Parquet file.
-    assert progress.n_all_shards == 4
+    assert progress.n_all_shards == 5
 
 
 def test_csv_output_and_chosen_ids(frame, model, tmp_path):
@@ -239,6 +240,9 @@ def test_a_folder_belongs_to_one_run(frame, model, tmp_path):
     (tmp_path / "other" / "mine.txt").write_text("")
     with pytest.raises(TableError, match="no run wrote"):
         score_table(model, tmp_path / "a.parquet", tmp_path / "other")
+    to_parquet(frame.assign(f0=-frame["f0"]), tmp_path / "a.parquet")
+    with pytest.raises(TableError, match="another run: inputs differ"):
+        score_table(model, tmp_path / "a.parquet", tmp_path / "out", score_column="p")
     with pytest.raises(TableError, match="has a column 'item'"):
         score_table(model, tmp_path / "a.parquet", tmp_path / "out2", score_column="item")
 

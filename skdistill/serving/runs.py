@@ -119,5 +119,10 @@ def _do(work: Work, folder: RunFolder, number: int, shard: Shard) -> tuple[int, 
 def _described(shard: Shard) -> dict[str, Any]:
     # JSON knows no tuples: the plan is compared with what is read back.
     groups = None if shard.row_groups is None else list(shard.row_groups)
-    size = shard.path.stat().st_size
-    return asdict(shard) | {"path": str(shard.path), "row_groups": groups, "size": size}
+    status = shard.path.stat()
+    return asdict(shard) | {
+        "path": str(shard.path),
+        "row_groups": groups,
+        "size": status.st_size,
+        "modified": status.st_mtime_ns,
+    }

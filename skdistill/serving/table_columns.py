@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skdistill.serving.table_files import FORMATS, TableError, pyarrow_extra, schema_of
+from skdistill.serving.table_files import TableError, format_of, pyarrow_extra, schema_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class TableColumns:
         schema = schema_of(file)
         check_there(file, schema.names, self.csv_types.names)
         # What a CSV file holds is known once it is read.
-        if FORMATS[file.suffix] == "csv":
+        if format_of(file) == "csv":
             return
         for name in self.features if self.wants_numbers else ():
             if not is_number(schema.field(name).type):

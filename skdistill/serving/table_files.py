@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ FORMATS = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
+# CSV files that pyarrow unpacks while it reads them.
+PACKED = (".gz", ".bz2", ".zst", ".lz4")
 BATCH_ROWS = 1 << 14
 # Of an output file's row group, at the least.
 GROUP_ROWS = 1 << 17
@@ -46,6 +48,13 @@ def pyarrow_extra() -> Any:
     return pyarrow
 
 
+def format_of(path: Path) -> str | None:
+    """What a file's ending says that it is; None where that is nothing known."""
+    if path.suffix in PACKED and path.stem.endswith(".csv"):
+        return "csv"
+    return FORMATS.get(path.suffix)
+
+
 def find_files(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Files that paths, folders and globs stand for, in sorted order within each.
 
@@ -57,22 +66,27 @@ def find_files(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
     found: list[Path] = []
     for given in inputs:
         path = Path(given)
-        if path.is_dir():
-            inside = (p for p in sorted(path.rglob("*")) if p.suffix in FORMATS and p.is_file())
-            files = [p for p in inside if not _is_hidden(p.relative_to(path))]
-        elif path.exists():
-            files = [path]
-        else:
-            files = [Path(name) for name in sorted(glob.glob(str(given), recursive=True))]
+        matches = (
+            [path] if path.exists() else sorted(map(Path, glob.glob(str(given), recursive=True)))
+        )
+        files = [file for match in matches for file in _files_in(match)]
         if not files:
             raise TableError(f"{given}: there is no table here; known are {sorted(FORMATS)}.")
         for file in files:
-            if file.suffix not in FORMATS:
+            if format_of(file) is None:
                 raise TableError(
                     f"{file}: its ending is none of {sorted(FORMATS)}, which tell the format."
                 )
         found += files
     return found
+
+
+def _files_in(path: Path) -> list[Path]:
+    """The tables in a folder; a file is itself."""
+    if not path.is_dir():
+        return [path]
+    inside = (file for file in sorted(path.rglob("*")) if format_of(file) and file.is_file())
+    return [file for file in inside if not _is_hidden(file.relative_to(path))]
 
 
 def _is_hidden(path: Path) -> bool:
@@ -106,7 +120,7 @@ def shards_of(path: Path) -> list[Shard]:
     TableError
         For a file that can't be read.
     """
-    if FORMATS[path.suffix] != "parquet":
+    if format_of(path) != "parquet":
         return [Shard(path, None, 0)]
     with _opened_parquet(path) as file:
         group_rows = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
@@ -136,10 +150,10 @@ def schema_of(path: Path) -> Any:
     """
     pyarrow = pyarrow_extra()
     try:
-        if FORMATS[path.suffix] == "parquet":
+        if format_of(path) == "parquet":
             with _opened_parquet(path) as file:
                 return file.schema_arrow
-        if FORMATS[path.suffix] == "csv":
+        if format_of(path) == "csv":
             from pyarrow import csv
 
             with csv.open_csv(path) as reader:
@@ -174,7 +188,7 @@ def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
     pyarrow = pyarrow_extra()
     first_row = shard.first_row
     try:
-        for large in _READERS[FORMATS[shard.path.suffix]](shard, schema):
+        for large in _READERS[format_of(shard.path)](shard, schema):
             for start in range(0, large.num_rows, BATCH_ROWS):
                 batch = large.slice(start, BATCH_ROWS)
                 yield first_row, batch
@@ -208,7 +222,11 @@ def _arrow_batches(shard: Shard, schema: Any) -> Iterator[Any]:
             yield reader.get_batch(number).select(schema.names)
 
 
-_READERS = {"parquet": _parquet_batches, "csv": _csv_batches, "arrow": _arrow_batches}
+_READERS: dict[str | None, Callable[[Shard, Any], Iterator[Any]]] = {
+    "parquet": _parquet_batches,
+    "csv": _csv_batches,
+    "arrow": _arrow_batches,
+}
 
 
 def _opened_parquet(path: Path) -> Any:

@@ -1,0 +1,18 @@
+"""How the benchmarks of speed take their times."""
+
+import time
+
+import numpy as np
+
+
+def median_times(calls, repeats):
+    """Median seconds of each call; taken in turn, so that a drift of the machine hits all."""
+    times = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: float(np.median(seconds)) for name, seconds in times.items()}
