@@ -149,7 +149,8 @@ class Scoring:
     def plan(self) -> dict[str, Any]:
         names = ("score_column", "query_column", "top_k", "keeps_rejects")
         options = {name: getattr(self, name) for name in names}
-        return {"model": self.model_hash} | self.columns.plan() | options
+        made_by = {"model": self.model_hash, "engine": self.scorer.engine}
+        return made_by | self.columns.plan() | options
 
     @property
     def schema(self) -> Any:

@@ -50,12 +50,15 @@ class TableScorer(Protocol):
     allows_missing : bool
     wants_numbers : bool
         False where columns may hold anything that the model takes.
+    engine : str
+        What makes the scores: the last bits of two engines' differ.
     """
 
     features: list[str] | None
     n_features: int
     allows_missing: bool
     wants_numbers: bool
+    engine: str
 
     def scores(
         self, record: Any, file: str, first_row: int
@@ -109,6 +112,7 @@ class CompiledTableScorer:
         self.features = None if names is None else list(names)
         self.n_features = scorer.n_features
         self.allows_missing = scorer.allows_missing
+        self.engine = scorer.engine
 
     def scores(
         self, record: Any, file: str, first_row: int
@@ -135,6 +139,7 @@ class PredictingScorer:
     """A model's own ``predict`` over frames, for steps that no compiled scorer knows."""
 
     wants_numbers = False
+    engine = "predict"
 
     def __init__(self, model: Any) -> None:
         first = model
