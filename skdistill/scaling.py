@@ -13,7 +13,7 @@ column's unit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +29,9 @@ BODY = 0.99
 # A column whose largest magnitude is less than so many times its typical one has no tail.
 SHORT_TAIL = 3.0
 CHUNK = 1 << 16
+# Rows for which halves stand ready, as many as are scored at once: to add two arrays of one shape
+# takes 40% of the time of adding a row to each row.
+TILE = 448
 # Binary places between a straight column's spread and the half of its bend: more than float32 has.
 FAR_OUT = 30
 
@@ -116,8 +119,22 @@ class ColumnScaler:
         out = np.abs(X, out=out)
         if not self._bends_all:
             out *= self.bend
-        out += self.half
+        rows = len(out)
+        if rows < TILE:
+            out += self._tiled_half[:rows]
+        elif rows % TILE == 0:
+            tiles = out.reshape(-1, TILE, out.shape[1])
+            tiles += self._tiled_half
+        else:
+            out += self.half
         return np.divide(X, out, out=out)
+
+    @cached_property
+    def _tiled_half(self) -> NDArray[np.float32]:
+        return np.tile(self.half, (TILE, 1))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {own.name: getattr(self, own.name) for own in fields(self)}
 
     def transform(self, X: Any) -> Any:
         """Squashed, shifted and scaled columns: a new table, what a model is trained on."""
