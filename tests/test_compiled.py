@@ -219,17 +219,45 @@ def test_threads_share_a_scorer(engine, data):
 
 
 def test_memory_stays_what_it_is(data):
+    """100,000 requests of 32 threads at once."""
     scorer = compile_scorer(fitted(MLPRanker((16, 8), max_iter=1), data), "numpy")
-    rows, out = data.X[:20].copy(), np.empty(20, dtype=np.float32)
-    for _ in range(100):
-        scorer.into(rows, out)
+    rows = data.X[:20].copy()
+    before, after = threading.Barrier(33), threading.Barrier(33)
+
+    def work():
+        for _ in range(10):
+            scorer(rows)
+        before.wait()
+        before.wait()
+        for _ in range(100_000 // 32):
+            scorer(rows)
+        after.wait()
+        after.wait()
+
+    threads = [threading.Thread(target=work) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    before.wait()
     tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    for _ in range(100_000):
-        scorer.into(rows, out)
-    grown = tracemalloc.get_traced_memory()[0] - before
+    held = tracemalloc.get_traced_memory()[0]
+    before.wait()
+    after.wait()
+    grown = tracemalloc.get_traced_memory()[0] - held
     tracemalloc.stop()
-    assert grown < 10_000
+    after.wait()
+    for thread in threads:
+        thread.join()
+    assert grown < 100_000
+
+
+@pytest.mark.parametrize("width", [20, 40, 48, 90, 300])
+def test_a_row_scores_alike_in_threads_and_alone(width):
+    """Whatever strips its products are cut into."""
+    X = np.random.default_rng(0).standard_normal((20_000, 136)).astype(np.float32)
+    student = MLPRanker((width, 17), max_iter=1, random_state=0)
+    student.fit(X[:400], X[:400, 0] > 0, qid=np.repeat(np.arange(20), 20))
+    expected = compile_scorer(student, "numpy")(X)
+    assert_array_equal(compile_scorer(student, "numpy", n_threads=3)(X), expected)
 
 
 def test_metadata_of_an_onnx_model(data):

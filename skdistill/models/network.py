@@ -133,7 +133,8 @@ class Network:
 def _product(X: Array, weights: Array, out: Array) -> Array:
     """``X @ weights``, in strips of rows where those are faster, all by one call."""
     n_strips = -(-BLOCK // (UNPACKED // weights.size)) if weights.size <= LARGEST else 1
-    rows = -(-BLOCK // n_strips)
+    # A power of two divides a block: a row has the same place in its strip however many there are.
+    rows = BLOCK >> (n_strips - 1).bit_length()
     if len(X) <= rows:
         return np.matmul(X, weights, out=out)
     whole = len(X) // rows * rows
