@@ -7,12 +7,12 @@ as exactly.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill.extras import import_extra
 from skdistill.index import ExactIndex, check_search, named_ids
 
 
@@ -26,13 +26,7 @@ class ApproximateIndex:
         # Checks and keeps both; its search is not used.
         self._exact = ExactIndex(embeddings, ids)
         self.options = options
-        try:
-            self._library = importlib.import_module(self.module)
-        except ImportError as error:
-            raise ImportError(
-                f"{type(self).__name__} needs {self.module}, which comes with the extra "
-                f'{self.extra}: pip install "skdistill[{self.extra}]".'
-            ) from error
+        self._library = import_extra(self.module, self.extra, type(self).__name__)
         self._index = self._build(self._exact.embeddings, **options)
 
     @property

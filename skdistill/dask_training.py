@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from skdistill.extras import import_extra
 from skdistill.students.averaging import mean_student
 from skdistill.students.base import BaseStudent
 from skdistill.teachers.labelling import score_rows
@@ -60,10 +61,9 @@ def label_dask(
     dask.dataframe.DataFrame
         ``frame`` with one column more, float64.
     """
-    from dask import delayed
-
+    dask = import_extra("dask", "dask", "label_dask")
     meta = frame._meta.assign(**{column: np.empty(0)})
-    shared = delayed(teacher, pure=True)
+    shared = dask.delayed(teacher, pure=True)
     return frame.map_partitions(_labelled, shared, list(features), column, meta=meta)
 
 
@@ -114,22 +114,21 @@ def fit_student_dask(
     ValueError
         Without either target, and as ``partial_fit``.
     """
-    from dask import compute, delayed
-
+    dask = import_extra("dask", "dask", "fit_student_dask")
     if label_column is None and teacher_column is None:
         raise ValueError("Name label_column or teacher_column, or both: what to learn from.")
     targets = list(features), query_column, label_column, teacher_column
     parts = frame.to_delayed()
     n_replicas = min(n_replicas or len(parts), len(parts))
-    taught = delayed(_taught, pure=False)
+    taught = dask.delayed(_taught, pure=False)
     step = float(n_replicas) if server_learning_rate is None else server_learning_rate
     mean = student
     if not hasattr(student, "params_"):
-        ((mean, _),) = compute(taught(student, [parts[0]], targets))
+        ((mean, _),) = dask.compute(taught(student, [parts[0]], targets))
     for _ in range(n_rounds):
-        shared = delayed(mean, pure=False)
+        shared = dask.delayed(mean, pure=False)
         shares = [parts[first::n_replicas] for first in range(n_replicas)]
-        replicas = compute(*(taught(shared, share, targets) for share in shares))
+        replicas = dask.compute(*(taught(shared, share, targets) for share in shares))
         students, n_rows = zip(*replicas, strict=True)
         mean = mean_student(students, n_rows, start=mean, step=step)
     return mean

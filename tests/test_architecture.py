@@ -10,7 +10,7 @@ PACKAGE = Path(skdistill.__file__).parent
 # Lowest first. A module or folder stands in one layer; inside a folder neighbours may import each
 # other, across folders of one layer nobody does.
 LAYERS = [
-    {"queries", "columns", "inputs", "scaling"},
+    {"queries", "columns", "inputs", "scaling", "extras"},
     {
         "protocols",
         "callback_forwarding",

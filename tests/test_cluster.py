@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from functools import partial
 from itertools import pairwise
 
@@ -93,6 +94,14 @@ def test_a_frame_is_scored_as_predict_does(frame, student):
         FrameScorer(student)(frame.assign(f2=frame["f2"].where(frame.index != 3)))
     with pytest.raises(ValueError, match="without column names"):
         FrameScorer(MLPRanker((4,), max_iter=1).fit(frame[NAMES].to_numpy(), frame["label"]))
+
+
+@pytest.mark.parametrize("library", ["dask", "ray"])
+def test_a_missing_library_names_the_extra(frame, student, library, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    score = {"dask": score_dask, "ray": score_ray}[library]
+    with pytest.raises(ImportError, match=rf"skdistill\[{library}\]"):
+        score(student, None)
 
 
 def test_dask_scores_though_a_worker_is_killed(client, frame, student, tmp_path):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 
+from skdistill.extras import import_extra
+
 
 def main() -> None:
     """What the command ``skdistill`` runs."""
     try:
-        import rich  # noqa: F401
-        import typer  # noqa: F401
-    except ImportError:
-        sys.exit('The command line needs the extra serving: pip install "skdistill[serving]".')
+        for library in ("rich", "typer"):
+            import_extra(library, "serving", "The command line")
+    except ImportError as error:
+        sys.exit(str(error))
     from skdistill.cli.commands import app
 
     app()

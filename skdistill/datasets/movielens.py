@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 from sklearn.datasets import get_data_home
 
+from skdistill.extras import import_extra
+
 SHA256 = dict[str, str]
 
 
@@ -104,7 +106,7 @@ def load_movielens(
     """
     if variant not in SOURCES:
         raise ValueError(f"variant must be one of {sorted(SOURCES)}, got {variant!r}.")
-    pandas = _import_pandas()
+    pandas = import_extra("pandas", "data", "load_movielens")
     source = SOURCES[variant]
     home = Path(data_home) if data_home is not None else Path(get_data_home()) / "skdistill"
     paths = {ending: home / f"{source.stem}.{ending}" for ending in source.files}
@@ -151,17 +153,6 @@ def _tidy(pandas: Any, ratings: Any, users: Any, items: Any) -> MovieLens:
             }
         ),
     )
-
-
-def _import_pandas() -> Any:
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            "load_movielens returns pandas data frames; install the extra: "
-            "pip install 'skdistill[data]'."
-        ) from error
-    return pandas
 
 
 def _fetch(source: Source, home: Path) -> None:

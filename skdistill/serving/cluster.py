@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from skdistill.extras import import_extra
 from skdistill.serving.table_columns import check_there
 from skdistill.serving.table_files import TableError, pyarrow_extra
 from skdistill.serving.table_scorer import table_scorer, unscored
@@ -90,11 +91,10 @@ def score_dask(
     -------
     dask.dataframe.DataFrame
     """
-    from dask import delayed
-
+    dask = import_extra("dask", "dask", "score_dask")
     scorer = FrameScorer(model, score_column, id_columns)
     # Delayed, it is one node of the graph: sent to each worker once, not with every partition.
-    return frame.map_partitions(_scored, delayed(scorer, pure=True), meta=scorer(frame._meta))
+    return frame.map_partitions(_scored, dask.delayed(scorer, pure=True), meta=scorer(frame._meta))
 
 
 def score_ray(
@@ -116,8 +116,7 @@ def score_ray(
     -------
     ray.data.Dataset
     """
-    import ray
-
+    ray = import_extra("ray", "ray", "score_ray")
     shared = ray.put(FrameScorer(model, score_column, id_columns))
     return dataset.map_batches(lambda frame: ray.get(shared)(frame), batch_format="pandas")
 
@@ -137,12 +136,11 @@ def score_spark(
     -------
     pyspark.sql.DataFrame
     """
-    from pyspark.sql.types import FloatType, StructType
-
+    types = import_extra("pyspark.sql.types", "spark", "score_spark")
     scorer = FrameScorer(model, score_column, id_columns)
     shared = frame.sparkSession.sparkContext.broadcast(scorer)
     fields = [frame.schema[name] for name in scorer.carried(frame.columns)]
-    schema = StructType(fields).add(score_column, FloatType())
+    schema = types.StructType(fields).add(score_column, types.FloatType())
 
     def scored(frames: Iterator[Any]) -> Iterator[Any]:
         return map(shared.value, frames)

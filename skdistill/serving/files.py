@@ -22,6 +22,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill.extras import import_extra
 from skdistill.ranker import DistilledRanker
 from skdistill.retriever import TwoTowerRetriever
 from skdistill.serving.atomic import written_whole
@@ -110,7 +111,7 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     >>> bool((again.predict(data.X) == student.predict(data.X)).all())
     True
     """
-    skops = _skops()
+    skops = import_extra("skops.io", "serving", "A file of save and load")
     check_is_fitted(model[-1] if isinstance(model, Pipeline) else model)
     description = describe(model)
     if not keep_teacher:
@@ -169,7 +170,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     FileWarning
         When other versions of the libraries wrote it.
     """
-    skops = _skops()
+    skops = import_extra("skops.io", "serving", "A file of save and load")
     data = Path(path).read_bytes()
     metadata = _check(data, path)
     unknown = set(_untrusted_types(skops, data, path)) - TRUSTED
@@ -209,16 +210,6 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         As :func:`load`.
     """
     return _check(Path(path).read_bytes(), path)
-
-
-def _skops() -> Any:
-    try:
-        import skops.io
-    except ImportError as error:
-        raise ImportError(
-            'save and load need the extra serving: pip install "skdistill[serving]".'
-        ) from error
-    return skops.io
 
 
 def _without_teacher(model: Any) -> Any:

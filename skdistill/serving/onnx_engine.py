@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.extras import import_extra
 from skdistill.serving.decomposition import ServedStudent, ServedTowers
 from skdistill.serving.onnx_graph import onnx_model
 
@@ -20,13 +21,8 @@ class OnnxEngine:
     name = "onnxruntime"
 
     def __init__(self, served: ServedStudent | ServedTowers, in_threads: bool = False) -> None:
-        try:
-            import onnx  # noqa: F401
-            import onnxruntime  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                'engine="onnxruntime" needs the extra onnx: pip install "skdistill[onnx]".'
-            ) from error
+        for library in ("onnx", "onnxruntime"):
+            import_extra(library, "onnx", 'engine="onnxruntime"')
         self._open(onnx_model(served).SerializeToString(), THREAD_ROWS if in_threads else RUN_ROWS)
 
     def __getstate__(self) -> tuple[bytes, int]:

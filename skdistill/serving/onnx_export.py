@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from skdistill.extras import import_extra
 from skdistill.multi_objective_retriever import MultiObjectiveRetriever
 from skdistill.ranker import DistilledRanker
 from skdistill.retriever import TwoTowerRetriever
@@ -66,7 +67,7 @@ def to_onnx(model: Any) -> Any:
     >>> [output.name for output in to_onnx(student).graph.output]
     ['scores']
     """
-    skl2onnx = _skl2onnx()
+    skl2onnx = import_extra("skl2onnx", "onnx", "to_onnx")
     description = describe(model) | {"versions": versions()}
     if isinstance(model, DistilledRanker):
         model = model.export_student()
@@ -93,7 +94,7 @@ def register_converters() -> None:
 
     ``to_onnx`` does it by itself; call it before ``skl2onnx.convert_sklearn`` of your own.
     """
-    skl2onnx = _skl2onnx()
+    skl2onnx = import_extra("skl2onnx", "onnx", "to_onnx")
     for estimator in ESTIMATORS:
         skl2onnx.update_registered_converter(
             estimator,
@@ -102,15 +103,6 @@ def register_converters() -> None:
             _convert,
             parser=_parse,
         )
-
-
-def _skl2onnx() -> Any:
-    try:
-        import onnx  # noqa: F401
-        import skl2onnx
-    except ImportError as error:
-        raise ImportError('to_onnx needs the extra onnx: pip install "skdistill[onnx]".') from error
-    return skl2onnx
 
 
 def _parse(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skdistill.extras import import_extra
+
 FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -39,13 +41,7 @@ class OutputError(TableError):
 
 def pyarrow_extra() -> Any:
     """The library that reads tables, or an error that names the extra."""
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise ImportError(
-            'Tables in files need the extra serving: pip install "skdistill[serving]".'
-        ) from error
-    return pyarrow
+    return import_extra("pyarrow", "serving", "A table in a file")
 
 
 def format_of(path: Path) -> str | None:
