@@ -65,7 +65,7 @@ class RunFolder:
             if known not in (None, text) and resume:
                 raise TableError(
                     f"{self.path}: holds the output of another run: {_difference(known, plan)} "
-                    "differ. Choose another folder, or start anew with resume=False."
+                    "differ. Choose another folder, or start anew (resume=False, --no-resume)."
                 )
             if not resume:
                 # Marks of what is done go first: a run that dies here believes nothing.
