@@ -271,7 +271,7 @@ def test_a_run_goes_on_where_it_stopped(frame, model, tmp_path, small_shards):
 SCORE = """
 import sys
 from skdistill.serving import load, score_table, table_files
-table_files.SHARD_ROWS = 20_000
+table_files.SHARD_ROWS = 5_000
 model, inputs, output, top_k = sys.argv[1:]
 options = {"query_column": "query", "top_k": int(top_k)} if int(top_k) else {}
 score_table(load(model), inputs, output, **options)
@@ -283,28 +283,27 @@ def test_kill_9_at_random_moments_and_resume(frame, model, tmp_path, top_k):
     many = pd.concat([frame] * 150, ignore_index=True)
     many["item"] = np.arange(len(many))
     (tmp_path / "in").mkdir()
-    to_parquet(many, tmp_path / "in" / "a.parquet", row_group_size=20_000)
+    to_parquet(many, tmp_path / "in" / "a.parquet", row_group_size=5_000)
     save(model, tmp_path / "model.skd")
 
     def command(output):
         given = [tmp_path / "model.skd", tmp_path / "in", output, top_k]
         return [sys.executable, "-c", SCORE, *map(str, given)]
 
-    start = time.monotonic()
     subprocess.run(command(tmp_path / "whole"), check=True)
-    duration = time.monotonic() - start
     rng = np.random.default_rng(top_k)
-    n_killed = 0
+    done, n_killed = tmp_path / "out" / "_done", 0
     for _ in range(5):
+        # Not before it has got further than the last one, nor at a moment that is known.
+        further = len(list(done.glob("*.json"))) + 1
         run = subprocess.Popen(command(tmp_path / "out"))
-        # Later moments, in which files are written rather than libraries imported.
-        try:
-            run.wait(rng.uniform(0.5, 1.0) * duration)
-        except subprocess.TimeoutExpired:
-            run.send_signal(signal.SIGKILL)
-            run.wait()
-            n_killed += 1
-    assert n_killed
+        while run.poll() is None and len(list(done.glob("*.json"))) < further:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.03))
+        n_killed += run.poll() is None
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    assert n_killed, "no run was killed"
     subprocess.run(command(tmp_path / "out"), check=True)
     assert digests(tmp_path / "out") == digests(tmp_path / "whole")
     assert not list((tmp_path / "out").rglob("*.part"))
