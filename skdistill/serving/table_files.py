@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,8 @@ def schema_of(path: Path) -> Any:
 def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
     """The rows of a shard, ``BATCH_ROWS`` of them at the most at a time.
 
+    The next batch is read by a thread while one is at work.
+
     Parameters
     ----------
     shard : Shard
@@ -181,6 +184,15 @@ def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
     TableError
         For a file that can't be read.
     """
+    batches = _batches(shard, schema)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
+
+
+def _batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
     pyarrow = pyarrow_extra()
     first_row = shard.first_row
     try:
