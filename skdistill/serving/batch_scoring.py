@@ -196,6 +196,7 @@ def keep_best(scoring: Scoring, folder: RunFolder, n_shards: int) -> None:
         _write_best(scoring, folder, candidates)
     for path in candidates:
         path.unlink(missing_ok=True)
+    candidates[0].parent.rmdir()
 
 
 def _write_best(scoring: Scoring, folder: RunFolder, candidates: list[Path]) -> None:
