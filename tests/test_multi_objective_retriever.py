@@ -218,12 +218,15 @@ def test_distilled_ranker_with_several_objectives(funnel, routing):
 
 def test_a_frozen_teacher_needs_no_target(funnel):
     data, y = funnel
-    frozen = FrozenEstimator(MLPRanker((8,), max_iter=2).fit(data.X, data.y, qid=data.qid))
+    teacher = MLPRanker((8,), max_iter=2, random_state=0).fit(data.X, data.y, qid=data.qid)
+    frozen = FrozenEstimator(teacher)
     ranker = DistilledRanker(frozen, student(), random_state=0).fit(data.X, y, qid=data.qid)
     given = DistilledRanker(None, student(), random_state=0)
     given.fit(data.X, y, qid=data.qid, teacher_scores=frozen.predict(data.X))
-    # Scores of rows in another order differ in their last bits.
-    assert_allclose(ranker.predict(data.X), given.predict(data.X), atol=0.02)
+    # Rows in another order change last bits, and ranking losses leave it to them what all scores
+    # have in common.
+    own, expected = ranker.predict(data.X), given.predict(data.X)
+    assert_allclose(own - own.mean(), expected - expected.mean(), atol=1e-4)
     with pytest.raises(ValueError, match="calibrate='isotonic' is for students of one objective"):
         clone(ranker).set_params(calibrate="isotonic").fit(data.X, y, qid=data.qid)
     assert not hasattr(DistilledRanker(frozen, MLPRanker()), "predict_objectives")
