@@ -20,10 +20,10 @@ from sklearn.base import clone
 
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import build_ranking_table, load_letor, load_movielens
+from skdistill.inputs.queries import Queries
 from skdistill.metrics import bootstrap_ratio, ndcg_per_query
-from skdistill.queries import Queries
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
-from skdistill.teachers import label
+from skdistill.teachers import fit_and_score
 
 STUDENTS = {
     "linear": LinearRanker(),
@@ -153,7 +153,7 @@ def movielens(n_seeds):
             verbose=-1,
         )
         queries = Queries.from_sizes(sizes_of(train[2]))
-        labels = label(teacher, train[0], train[1], queries, cv=5, random_state=seed)
+        labels = fit_and_score(teacher, train[0], train[1], queries, cv=5, random_state=seed)
         teachers.append(per_query(labels.teacher.predict(test[0]), test))
         tasks += [(name, seed, train, labels.scores, None, test) for name in STUDENTS]
     outcomes = Parallel(n_jobs=2)(delayed(compare)(*task) for task in tasks)
@@ -202,7 +202,7 @@ def ohsumed(folder, n_seeds):
         teacher = pick([fitted(s) for s in grid], lambda t, valid=valid: mean_score(t, valid))
         teachers.append(per_query(teacher.predict(test[0]), test))
         queries = Queries.from_sizes(sizes_of(train[2]))
-        labels = label(teacher, train[0], train[1], queries, cv=5, random_state=0)
+        labels = fit_and_score(teacher, train[0], train[1], queries, cv=5, random_state=0)
         tasks += [
             (name, seed, train, labels.scores, valid, test)
             for name in STUDENTS

@@ -27,8 +27,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from timing import median_times
 
-from skdistill.serving import compile_scorer, load, save, score_table, table_files, to_onnx
+from skdistill.serving import compile_scorer, load, save, score_table, to_onnx
 from skdistill.students import MLPRanker
+from skdistill.tables.reading import FORMATS
 
 N_FEATURES = 136
 BLOCK = 1024
@@ -230,8 +231,8 @@ def timed(read):
 def profile(folder):
     """Score the table in a folder and say where the time went."""
     student = load(folder / "student.skd")
-    readers = table_files._READERS
-    readers["parquet"], reading = timed(readers["parquet"])
+    readers = FORMATS
+    readers[".parquet"], reading = timed(readers[".parquet"])
     profiler = cProfile.Profile()
     start = time.perf_counter()
     profiler.enable()

@@ -106,7 +106,7 @@ def main():
                 )
                 bulk = many["trees"] / 5000 * n_rows / many["student"]
                 single = few["trees"] / few["student"]
-                label = f"{name}, {kind}, {student.scaler_.bend.sum():.0f} columns bent"
+                label = f"{name}, {kind}, {student.scaler_.has_softsign.sum():.0f} columns bent"
                 print(f"{label:60s} {n_rows / many['student']:12,.0f} {bulk:6.0f}x")
                 requests = 20 * 300 / few["student"]
                 print(f"{'   a request of 300 rows':60s} {requests:12,.0f} {single:6.0f}x")

@@ -23,10 +23,10 @@ from sklearn.metrics import log_loss
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import build_ranking_table, load_movielens
 from skdistill.datasets.ranking_table import ITEM_COLUMNS, USER_COLUMNS
+from skdistill.inputs.queries import Queries
 from skdistill.metrics import bootstrap_ratio, expected_calibration_error
-from skdistill.queries import Queries
 from skdistill.students import MLPRanker, MultiObjectiveRanker
-from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, label
+from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, fit_and_score
 
 ALPHAS = (0.5, 1.0)
 LABELLED = 100
@@ -109,7 +109,7 @@ def one_split(X, y, qid, seed):
         student(seed).fit(train[0], train[1], qid=train[2]).predict(test[0]), test
     )
     for name, teacher in teachers.items():
-        labels = label(teacher, train[0], train[1], queries, cv=3, random_state=seed)
+        labels = fit_and_score(teacher, train[0], train[1], queries, cv=3, random_state=seed)
         scores[name] = labels.scores
         by_query = {} if name == "LightGBM" else {"qid": test[2]}
         found[f"teacher {name}"] = per_query(labels.teacher.predict(test[0], **by_query), test)

@@ -15,14 +15,16 @@ from scipy import sparse
 from speed import median_times
 from threadpoolctl import threadpool_limits
 
-from skdistill.catalogue import CatalogueCurriculum, Log, LoggedLists
-from skdistill.inputs import Rows
+from skdistill.inputs.pairs import PairList, Pairs
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import Rows
 from skdistill.losses import get_loss
 from skdistill.models import TwoTower
-from skdistill.objective import Objective
-from skdistill.pairs import PairList, Pairs
-from skdistill.queries import Queries
-from skdistill.training import TableCurriculum, TrainingSettings, train
+from skdistill.towers.batches import CatalogueBatches
+from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
+from skdistill.training.loop import TrainingSettings, train
+from skdistill.training.objective import Objective
+from skdistill.training.query_batches import QueryBatches
 
 STEP = 1024
 DIMENSIONS = 32
@@ -73,13 +75,13 @@ class Ours:
         single = Queries.from_sizes(np.ones(n_rows, dtype=np.int64))
         loss = get_loss("logistic")
         objective = Objective.mix(single, soft=loss, hard=loss, alpha=0, labels=labels)
-        log = Log(single, np.arange(n_rows), np.arange(n_rows), np.ones(n_rows))
+        log = LabelledPairs(single, np.arange(n_rows), np.arange(n_rows), np.ones(n_rows))
         softmax = get_loss("listwise")
         self.curricula = {
-            "pointwise": TableCurriculum(inputs, single, objective, settings()),
-            "softmax in batch": CatalogueCurriculum(
+            "pointwise": QueryBatches(inputs, single, objective, settings()),
+            "softmax in batch": CatalogueBatches(
                 *(query_rows, item_rows, n_rows, STEP, np.arange(n_rows)),
-                (LoggedLists(log, softmax, 1.0, n_rows, np.arange(n_rows), n_rows),),
+                (InBatchNegatives(log, softmax, 1.0, n_rows, np.arange(n_rows), n_rows),),
             ),
         }
 

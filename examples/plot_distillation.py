@@ -32,10 +32,10 @@ from threadpoolctl import threadpool_limits
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import build_ranking_table, load_movielens
 from skdistill.datasets.ranking_table import ITEM_COLUMNS, USER_COLUMNS
+from skdistill.inputs.queries import Queries
 from skdistill.metrics import ndcg_score
-from skdistill.queries import Queries
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
-from skdistill.teachers import label
+from skdistill.teachers import fit_and_score
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -75,7 +75,7 @@ def teach(table, seed, n_estimators):
     """The teacher on the training users, and its out-of-fold scores for them."""
     train, test = split_users(table.qid, seed)
     queries = Queries.from_sizes(np.unique(table.qid[train], return_counts=True)[1])
-    labels = label(
+    labels = fit_and_score(
         make_teacher(seed, n_estimators),
         table.X[train],
         table.y[train],

@@ -26,7 +26,7 @@ from skdistill import TwoTowerRetriever
 from skdistill.datasets import load_movielens
 from skdistill.datasets.ranking_table import PairFeatures, split_by_time
 from skdistill.metrics import retrieval_curve, retrieval_recall
-from skdistill.teacher_check import TeacherWarning
+from skdistill.towers.teacher_check import TeacherWarning
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

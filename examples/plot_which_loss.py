@@ -26,10 +26,10 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from skdistill.datasets import build_ranking_table, load_movielens, make_ranking
+from skdistill.inputs.queries import Queries
 from skdistill.metrics import bootstrap_ratio, ndcg_per_query
-from skdistill.queries import Queries
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
-from skdistill.teachers import label
+from skdistill.teachers import fit_and_score
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -97,7 +97,7 @@ def teach(train, test, seed, n_estimators):
         n_jobs=1,
     )
     queries = Queries.from_sizes(np.unique(qid, return_counts=True)[1])
-    labels = label(teacher, X, y, queries, cv=3, random_state=seed)
+    labels = fit_and_score(teacher, X, y, queries, cv=3, random_state=seed)
     return labels.scores, score(labels.teacher, test)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from skdistill.public_names import FormerModules, lazy_names
 
 if TYPE_CHECKING:
     from skdistill.model_selection import RankingGroupKFold
-    from skdistill.multi_objective_retriever import MultiObjectiveRetriever
     from skdistill.ranker import DistilledRanker
-    from skdistill.retriever import TwoTowerRetriever
+    from skdistill.towers.multi_objective import MultiObjectiveRetriever
+    from skdistill.towers.retriever import TwoTowerRetriever
+    from skdistill.towers.teacher_check import TeacherCheck, TeacherWarning
 
 __version__ = "0.1.0"
 
@@ -17,23 +19,26 @@ __all__ = [
     "DistilledRanker",
     "MultiObjectiveRetriever",
     "RankingGroupKFold",
+    "TeacherCheck",
+    "TeacherWarning",
     "TwoTowerRetriever",
     "__version__",
 ]
 
 # Resolved at first use, so that `import skdistill` costs next to nothing.
-_HOMES = {
-    "DistilledRanker": "skdistill.ranker",
-    "MultiObjectiveRetriever": "skdistill.multi_objective_retriever",
-    "RankingGroupKFold": "skdistill.model_selection",
-    "TwoTowerRetriever": "skdistill.retriever",
-}
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "DistilledRanker": "skdistill.ranker",
+        "MultiObjectiveRetriever": "skdistill.towers.multi_objective",
+        "RankingGroupKFold": "skdistill.model_selection",
+        "TeacherCheck": "skdistill.towers.teacher_check",
+        "TeacherWarning": "skdistill.towers.teacher_check",
+        "TwoTowerRetriever": "skdistill.towers.retriever",
+    },
+)
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'skdistill' has no attribute {name!r}")
+FormerModules().install()
 
 
 def __dir__() -> list[str]:

@@ -10,10 +10,11 @@ import numpy as np
 
 from skdistill.extras import import_extra
 from skdistill.students.averaging import mean_student
-from skdistill.students.base import BaseStudent
-from skdistill.teachers.labelling import score_rows
+from skdistill.students.estimator import StudentEstimator
+from skdistill.tables.columns import column_of
+from skdistill.teachers import score_rows
 
-Student = TypeVar("Student", bound=BaseStudent)
+Student = TypeVar("Student", bound=StudentEstimator)
 
 
 def fit_teacher_dask(
@@ -141,9 +142,9 @@ def _taught(student: Any, frames: list[Any], targets: tuple[Any, ...]) -> tuple[
     for frame in filter(len, frames):
         student.partial_fit(
             frame[features],
-            None if label_column is None else frame[label_column].to_numpy(),
+            column_of(frame, label_column),
             qid=frame[query_column].to_numpy(),
-            teacher_scores=None if teacher_column is None else frame[teacher_column].to_numpy(),
+            teacher_scores=column_of(frame, teacher_column),
         )
     return student, sum(map(len, frames))
 

@@ -8,9 +8,11 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold
 
-from skdistill.columns import query_ids
+from skdistill.inputs.columns import query_ids
+from skdistill.public_names import set_module
 
 
+@set_module("skdistill")
 class RankingGroupKFold(GroupKFold):
     """K folds of whole queries.
 

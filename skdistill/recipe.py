@@ -13,30 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs.queries import Queries
 from skdistill.metrics import ndcg_score
-from skdistill.queries import Queries
 from skdistill.ranker import DistilledRanker
-from skdistill.serving.table_columns import TableColumns, is_number
-from skdistill.serving.table_files import (
-    find_files,
-    pyarrow_extra,
-    read_batches,
-    schema_of,
-    shards_of,
-)
-from skdistill.teachers.labelling import score_rows
+from skdistill.students import STUDENTS
+from skdistill.tables.columns import column_of, training_columns
+from skdistill.tables.errors import pyarrow_extra
+from skdistill.tables.reading import find_files, read_batches, shards_of
+from skdistill.teachers import TEACHERS, score_rows
 
-TEACHERS = {
-    "LGBMRanker": "lightgbm",
-    "LGBMClassifier": "lightgbm",
-    "LGBMRegressor": "lightgbm",
-    "MLPEnsembleRanker": "skdistill.teachers",
-}
-STUDENTS = {
-    "LinearRanker": "skdistill.students",
-    "FactorizationMachineRanker": "skdistill.students",
-    "MLPRanker": "skdistill.students",
-}
 # What each section may say; estimators' own parameters come on top.
 SECTIONS = {
     "": {"seed", "data", "teacher", "student", "distillation"},
@@ -168,7 +153,7 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
     Raises
     ------
     TableError
-        For tables that can't be read or lack a column.
+        For tables that cannot be read or lack a column.
     ValueError
         As the ranker's ``fit``.
     """
@@ -180,7 +165,7 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
         frame[columns.features],
         None if label is None else frame[label].to_numpy(dtype=float),
         qid=frame[data["query_column"]].to_numpy(),
-        teacher_scores=None if given is None else frame[given].to_numpy(),
+        teacher_scores=column_of(frame, given),
     )
     report = {"training rows": float(len(frame))}
     if "test" not in data or label is None:
@@ -205,23 +190,9 @@ def _read(recipe: Recipe, given: Any, features: list[str] | None = None) -> tupl
     paths = [given] if isinstance(given, str) else given
     files = find_files([recipe.path.parent / path for path in paths])
     names = ("query_column", "label_column", "teacher_score_column")
-    others = [data[name] for name in names if name in data]
-    if features is None:
-        ignored = {*others, *data.get("ignore", [])}
-        features = data.get("features") or [
-            field.name
-            for field in schema_of(files[0])
-            if field.name not in ignored and is_number(field.type)
-        ]
-    columns = TableColumns.match(
-        files,
-        features=features,
-        n_features=len(features),
-        ids=others,
-        carries_rest=False,
-        added=[],
-        wants_numbers=False,
-    )
+    targets = [data[name] for name in names if name in data]
+    features = features or data.get("features")
+    columns = training_columns(files, targets, features, data.get("ignore", []))
     batches = [
         batch
         for file in files
@@ -245,25 +216,40 @@ def _teacher(path: Path, section: dict[str, Any]) -> Any:
     try:
         return Booster(model_file=file)
     except LightGBMError as error:
-        raise RecipeError(f"{path}: [teacher] booster {file} can't be read: {error}") from error
+        raise RecipeError(f"{path}: [teacher] booster {file} cannot be read: {error}") from error
 
 
-def _estimator(path: Path, name: str, section: dict[str, Any], known: dict[str, str]) -> Any:
+def _estimator(path: Path, name: str, section: dict[str, Any], registry: Mapping[str, Any]) -> Any:
+    """The estimator that a section names, with the parameters that it sets."""
     kind = section["estimator"]
-    if kind not in known:
-        raise RecipeError(f"{path}: [{name}] estimator must be one of {list(known)}, got {kind!r}.")
-    estimator = getattr(import_module(known[kind]), kind)()
-    parameters = estimator.get_params(deep=False)
+    if kind not in registry:
+        raise RecipeError(
+            f"{path}: [{name}] estimator must be one of {list(registry)}, got {kind!r}."
+        )
+    cls = registry[kind]
+    if isinstance(cls, str):
+        module, _, attribute = cls.rpartition(".")
+        cls = getattr(import_module(module), attribute)
+    parameters = inspect.signature(cls).parameters
     _check_keys(path, name, section, {"estimator", *parameters})
+    required = [key for key, value in parameters.items() if value.default is value.empty]
+    lacking = [
+        key
+        for key in required
+        if key not in section and parameters[key].kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    if lacking:
+        raise RecipeError(f"{path}: [{name}] {kind} requires {', '.join(lacking)}.")
     chosen = {
         # TOML has lists only, scikit-learn's parameters are tuples.
         key: tuple(value) if isinstance(value, list) else value
         for key, value in section.items()
         if key != "estimator"
     }
-    if known[kind] == "lightgbm":
-        chosen.setdefault("verbosity", -1)
-    return estimator.set_params(**chosen)
+    estimator = cls(**chosen)
+    if "verbosity" not in chosen and cls.__module__.startswith("lightgbm"):
+        estimator.set_params(verbosity=-1)
+    return estimator
 
 
 def _check_keys(path: Path, section: str, given: Mapping[str, Any], known: set[str]) -> None:
@@ -271,5 +257,5 @@ def _check_keys(path: Path, section: str, given: Mapping[str, Any], known: set[s
     if unknown:
         place = f"[{section}]" if section else "the file"
         raise RecipeError(
-            f"{path}: {place} knows no {', '.join(unknown)}; known are {sorted(known)}."
+            f"{path}: {place} does not know {', '.join(unknown)}; known keys are {sorted(known)}."
         )

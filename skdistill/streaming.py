@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skdistill.serving.table_columns import TableColumns, is_number
-from skdistill.serving.table_files import (
-    Shard,
-    find_files,
-    pyarrow_extra,
-    read_batches,
-    schema_of,
-    shards_of,
-)
-from skdistill.students.base import BaseStudent
+from skdistill.students.estimator import StudentEstimator
+from skdistill.tables.columns import TableColumns, column_of, training_columns
+from skdistill.tables.errors import pyarrow_extra
+from skdistill.tables.reading import Paths, find_files, read_batches, shards_of
+from skdistill.tables.shard import Shard
 
-Student = TypeVar("Student", bound=BaseStudent)
+Student = TypeVar("Student", bound=StudentEstimator)
 
 
 def fit_from_files(
     student: Student,
-    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    inputs: Paths,
     *,
     query_column: str,
     label_column: str | None = None,
@@ -62,26 +56,15 @@ def fit_from_files(
     Raises
     ------
     TableError
-        For files that can't be read or lack a column.
+        For files that cannot be read or lack a column.
     ValueError
         Without either target, and as ``partial_fit``.
     """
     if label_column is None and teacher_column is None:
         raise ValueError("Name label_column or teacher_column, or both: what to learn from.")
-    files = find_files([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
-    others = [name for name in (query_column, label_column, teacher_column) if name is not None]
-    if features is None:
-        fields = [field for field in schema_of(files[0]) if field.name not in others]
-        features = [field.name for field in fields if is_number(field.type)]
-    columns = TableColumns.match(
-        files,
-        features=list(features),
-        n_features=len(features),
-        ids=others,
-        carries_rest=False,
-        added=[],
-        wants_numbers=False,
-    )
+    files = find_files(inputs)
+    targets = [name for name in (query_column, label_column, teacher_column) if name is not None]
+    columns = training_columns(files, targets, features, ignore=())
     shards = [shard for file in files for shard in shards_of(file)]
     rng = check_random_state(random_state)
     for _ in range(n_epochs):
@@ -89,11 +72,9 @@ def fit_from_files(
             for frame in _whole_queries(shards[number], columns, query_column):
                 student.partial_fit(
                     frame[columns.features],
-                    None if label_column is None else frame[label_column].to_numpy(),
+                    column_of(frame, label_column),
                     qid=frame[query_column].to_numpy(),
-                    teacher_scores=None
-                    if teacher_column is None
-                    else frame[teacher_column].to_numpy(),
+                    teacher_scores=column_of(frame, teacher_column),
                 )
     return student
 

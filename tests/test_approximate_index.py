@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skdistill.approximate_index import ENGINES, FaissIndex, make_index
 from skdistill.index import ExactIndex
+from skdistill.index.approximate import ENGINES, FaissIndex, make_index
 
 # Settings of recall 1 for a few hundred items.
 OPTIONS = {

@@ -16,7 +16,7 @@ from xgboost import XGBRegressor
 
 from skdistill import DistilledRanker
 from skdistill.students import LinearRanker, MLPRanker
-from skdistill.teachers import draw_rows, split_thresholds
+from skdistill.teachers.augmentation import draw_rows, split_thresholds
 
 TREES = {
     "lightgbm": LGBMRegressor(n_estimators=5, num_leaves=6, min_child_samples=2, verbose=-1),
@@ -111,7 +111,7 @@ def test_errors(table):
 
     with pytest.raises(TypeError, match="Ridge has none to read"):
         fit(Ridge())
-    with pytest.raises(ValueError, match="share from 0 to below 1"):
+    with pytest.raises(ValueError, match="'augment' parameter of DistilledRanker must be"):
         fit(TREES["lightgbm"], augment=1.0)
     with pytest.raises(ValueError, match="only teacher_scores were given"):
         fit(None, teacher_scores=table.y)

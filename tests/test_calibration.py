@@ -121,11 +121,14 @@ def test_errors(clicks):
     def fit(y=y, **parameters):
         return DistilledRanker(teacher(), LinearRanker(max_iter=1), **parameters).fit(X, y, qid=qid)
 
-    with pytest.raises(ValueError, match="calibrate must be one of"):
+    with pytest.raises(ValueError, match="'calibrate' parameter of DistilledRanker must be"):
         fit(calibrate="best")
     with pytest.raises(ValueError, match="labels 0 and 1"):
         fit(y=2 * y, calibrate="sigmoid")
-    with pytest.raises(ValueError, match="sampling_rate must be a share"):
+    with pytest.raises(
+        ValueError,
+        match="'sampling_rate' parameter of DistilledRanker must be",
+    ):
         fit(sampling_rate=0)
     with pytest.raises(ValueError, match="Use a classifier as teacher"):
         DistilledRanker(None, LinearRanker(max_iter=1), sampling_rate=0.5).fit(

@@ -6,28 +6,23 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 
-from skdistill.catalogue import (
-    CatalogueCurriculum,
-    Log,
-    LoggedLists,
-    SampledCatalogue,
-    TaughtLists,
-    WholeCatalogue,
-)
-from skdistill.inputs import Rows
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import Rows
 from skdistill.losses import get_loss
-from skdistill.metrics.retrieval import share_of_top
+from skdistill.metrics.retrieval import fraction_of_top
 from skdistill.models import TwoTower
-from skdistill.queries import Queries
-from skdistill.sampling import (
+from skdistill.teachers.pair_scores import BestScores, DenseScores
+from skdistill.towers.batches import CatalogueBatches
+from skdistill.towers.candidates import (
     CandidateLists,
     draw_pool,
-    known_in_pool,
     pick_highest,
     pick_uniformly,
+    scored_in_pool,
 )
-from skdistill.spectral import start_from_spectrum
-from skdistill.teachers.pair_scores import BestScores, DenseScores
+from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
+from skdistill.towers.initialization import start_from_spectrum
+from skdistill.towers.teacher_lists import SampledCatalogue, TeacherLists, WholeCatalogue
 
 N_QUERIES, N_ITEMS = 6, 9
 
@@ -50,32 +45,32 @@ def problem():
     return model, query_rows, item_rows, params, scores, student
 
 
-def steps_of(curriculum, problem):
+def steps_of(batches, problem):
     model, _, _, params, _, _ = problem
-    for inputs, evaluate in curriculum.epoch(0, params, np.random.default_rng(1)):
+    for inputs, evaluate in batches.epoch(0, params, np.random.default_rng(1)):
         yield evaluate(model.forward(params, inputs)[0])
 
 
 def logged_lists(log, loss, share):
-    return LoggedLists(log, loss, share, N_ITEMS, np.arange(N_QUERIES), N_QUERIES)
+    return InBatchNegatives(log, loss, share, N_ITEMS, np.arange(N_QUERIES), N_QUERIES)
 
 
 def test_whole_catalogue_and_labels_in_one_step_by_hand(problem):
     """alpha of the teacher's divergence, the rest the labels' softmax over the batch's items."""
     _, query_rows, item_rows, _, scores, student = problem
     soft, hard = get_loss("listwise", 2.0), get_loss("listwise")
-    log = Log(
+    log = LabelledPairs(
         Queries.from_sizes([2, 1, 3]),
         np.array([0, 2, 5]),
         np.array([1, 4, 4, 0, 1, 8]),
         np.array([1.0, 1, 1, 0, 2, 1]),
     )
     whole = WholeCatalogue(scores, soft)
-    curriculum = CatalogueCurriculum(
+    batches = CatalogueBatches(
         *(query_rows, item_rows, N_ITEMS, N_QUERIES, np.arange(N_QUERIES)),
-        (TaughtLists(whole, soft, 0.3), logged_lists(log, hard, 0.7)),
+        (TeacherLists(whole, soft, 0.3), logged_lists(log, hard, 0.7)),
     )
-    ((value, gradient),) = steps_of(curriculum, problem)
+    ((value, gradient),) = steps_of(batches, problem)
     p = softmax(scores / 2, axis=1)
     kl = (p * (np.log(p) - log_softmax(student / 2, axis=1))).sum(axis=1) * 4
     items = np.array([0, 1, 4, 8])
@@ -92,18 +87,18 @@ def test_whole_catalogue_and_labels_in_one_step_by_hand(problem):
 def test_the_mean_over_batches_is_the_mean_over_queries(problem):
     _, query_rows, item_rows, _, scores, _ = problem
     soft = get_loss("listwise")
-    log = Log(Queries.from_sizes([1, 1]), np.array([1, 4]), np.array([3, 3]), np.ones(2))
+    log = LabelledPairs(Queries.from_sizes([1, 1]), np.array([1, 4]), np.array([3, 3]), np.ones(2))
 
     def mean(batch_size, alpha):
-        curriculum = CatalogueCurriculum(
+        batches = CatalogueBatches(
             *(query_rows, item_rows, N_ITEMS, batch_size, np.arange(N_QUERIES)),
             (
-                TaughtLists(WholeCatalogue(scores, soft), soft, alpha),
+                TeacherLists(WholeCatalogue(scores, soft), soft, alpha),
                 logged_lists(log, soft, 1 - alpha),
             ),
         )
-        values = [value for value, _ in steps_of(curriculum, problem)]
-        assert len(values) == curriculum.n_steps
+        values = [value for value, _ in steps_of(batches, problem)]
+        assert len(values) == batches.n_steps
         return np.mean(values)
 
     assert mean(2, 1.0) == pytest.approx(mean(6, 1.0), rel=1e-5)
@@ -118,7 +113,7 @@ def test_a_fully_corrected_sample_estimates_the_whole(problem):
     for seed in range(3000):
         sampled = SampledCatalogue(
             *(model, query_rows, item_rows, DenseScores(scores), get_loss("listwise"), 8, 1.0, 10),
-            *((np.array([0]), np.array([2])), np.random.default_rng(seed)),
+            *((np.array([0]), np.array([2])), np.random.default_rng(seed), slice(None)),
         )
         sampled.begin_epoch(0, params, np.random.default_rng(0))
         item, queries, _, shift, _ = sampled.lists(np.arange(N_QUERIES))
@@ -130,7 +125,7 @@ def test_lists_grow_by_the_students_highest(problem):
     model, query_rows, item_rows, params, scores, student = problem
     sampled = SampledCatalogue(
         *(model, query_rows, item_rows, DenseScores(scores), get_loss("listwise"), 8, 0.5, 10),
-        *((np.empty(0, int), np.empty(0, int)), np.random.default_rng(0)),
+        *((np.empty(0, int), np.empty(0, int)), np.random.default_rng(0), slice(None)),
     )
     before = sampled.candidates.item.copy()
     sampled.begin_epoch(1, params, np.random.default_rng(0))
@@ -152,10 +147,10 @@ def test_candidate_lists_keep_to_their_capacity():
     lists.append(np.array([0, 0, 0, 1]), np.array([1, 2, 3, 4]), np.zeros(4), np.full(4, 3.0))
     assert_array_equal(lists.count, [4, 1, 1])
     assert_array_equal(lists.item[0], [5, 6, 1, 2])
-    queries, item, score, stands_for = lists.flat()
+    queries, item, score, importance = lists.flat()
     assert_array_equal(queries.sizes, [4, 1, 1])
     assert_array_equal(item, [5, 6, 1, 2, 4, 7])
-    assert_array_equal(stands_for, [2, 2, 3, 3, 3, 2])
+    assert_array_equal(importance, [2, 2, 3, 3, 3, 2])
     assert_array_equal(score, [1, 1, 0, 0, 0, 1])
 
 
@@ -164,7 +159,7 @@ def test_known_items_are_not_picked():
     lists = CandidateLists.empty(2, 3)
     lists.append(np.array([0, 0, 1]), np.array([3, 0, 4]), np.zeros(3), 1.0)
     pool = draw_pool(6, rng)
-    known = known_in_pool(lists, slice(0, 2), pool)
+    known = scored_in_pool(lists, slice(0, 2), pool)
     assert_array_equal(known.toarray(), [[1, 0, 0, 1, 0, 0], [0, 0, 0, 0, 1, 0]])
     values = np.array([[9, 1, 2, 8, 3, 0.0], [9, 1, 2, 8, 30, 0]], dtype=np.float32)
     row, column = pick_highest(values, np.eye(6, dtype=np.float32), known, 2)
@@ -179,7 +174,7 @@ def test_known_items_are_not_picked():
 
 
 def test_a_large_pool_is_a_sample(monkeypatch):
-    monkeypatch.setattr("skdistill.sampling.POOL", 10)
+    monkeypatch.setattr("skdistill.towers.candidates.POOL", 10)
     pool = draw_pool(1000, np.random.default_rng(0))
     assert len(np.unique(pool)) == 10
 
@@ -201,7 +196,7 @@ def test_start_from_the_spectrum_gives_the_scores_of_low_rank(hidden):
     rows = [Rows(sparse.eye_array(n, format="csr", dtype=np.float32)) for n in (40, 60)]
     params = model.initialize((40, 60), rng)
     start_from_spectrum(model, params, *rows, scores.astype(np.float32), 0)
-    from skdistill.pairs import PairGrid, Pairs
+    from skdistill.inputs.pairs import PairGrid, Pairs
 
     student = model.forward(params, Pairs(*rows, (PairGrid(),)))[0].reshape(40, 60)
     centred = scores - scores.mean(axis=1, keepdims=True)
@@ -209,9 +204,9 @@ def test_start_from_the_spectrum_gives_the_scores_of_low_rank(hidden):
     assert np.corrcoef(student.ravel(), centred.ravel())[0, 1] > 0.99
 
 
-def test_share_of_top_is_pessimistic_about_ties():
+def test_fraction_of_top_is_pessimistic_about_ties():
     teacher = np.array([[3.0, 2, 1, 0]])
-    assert share_of_top(teacher, np.zeros((1, 4)), 2, 2)[0] == 0
-    assert share_of_top(teacher, np.array([[1.0, 1, 1, 0]]), 2, 2)[0] == 0.5
-    assert share_of_top(teacher, np.array([[0.0, 3, 2, 1]]), 2, 3)[0] == 0.5
-    assert share_of_top(teacher, teacher, 2, 2)[0] == 1
+    assert fraction_of_top(teacher, np.zeros((1, 4)), 2, 2)[0] == 0
+    assert fraction_of_top(teacher, np.array([[1.0, 1, 1, 0]]), 2, 2)[0] == 0.5
+    assert fraction_of_top(teacher, np.array([[0.0, 3, 2, 1]]), 2, 3)[0] == 0.5
+    assert fraction_of_top(teacher, teacher, 2, 2)[0] == 1

@@ -171,13 +171,13 @@ def test_distill_by_a_booster_or_given_scores_without_labels(folder, frame, tmp_
     ("text", "message"),
     [
         ("[data", "is no TOML"),
-        ("[dat]", "the file knows no dat"),
+        ("[dat]", "the file does not know dat"),
         ("[data]\ntrain = 'a.csv'", r"[data] lacks query_column"),
         ("[data]\ntrain = 'a.csv'\nquery_column = 'q'", "[data] lacks label_column"),
-        (RECIPE + "[teacher]\nn_trees = 3", "[teacher] knows no n_trees"),
+        (RECIPE + "[teacher]\nn_trees = 3", "[teacher] does not know n_trees"),
         (RECIPE.replace("MLPRanker", "Tree"), "must be one of ['LinearRanker'"),
-        (RECIPE.replace("alpha", "alfa"), "[distillation] knows no alfa"),
-        (RECIPE + "[teacher]\nbooster = 'none.txt'", "none.txt can't be read"),
+        (RECIPE.replace("alpha", "alfa"), "[distillation] does not know alfa"),
+        (RECIPE + "[teacher]\nbooster = 'none.txt'", "none.txt cannot be read"),
     ],
 )
 def test_recipes_that_mean_nothing(folder, tmp_path, text, message):
@@ -201,10 +201,10 @@ def test_exit_codes_say_who_must_act(folder, frame, tmp_path):
         (2, "takes a retriever", ["retrieve", student, table, "-o", tmp_path / "out"]),
         (3, "lacks the columns", ["score", student, "lacking.parquet", "-o", tmp_path / "a"]),
         (3, "row 0: column 'f1'", ["score", student, "empty.parquet", "-o", tmp_path / "b"]),
-        (3, "no table here", ["score", student, tmp_path / "none.csv", "-o", tmp_path / "c"]),
+        (3, "there is no table", ["score", student, tmp_path / "none.csv", "-o", tmp_path / "c"]),
         (4, "cut.skd", ["score", tmp_path / "cut.skd", table, "-o", tmp_path / "d"]),
         (4, "none.skd", ["inspect", tmp_path / "none.skd"]),
-        (5, "can't be written", ["score", student, table, "-o", tmp_path / "file"]),
+        (5, "cannot be written", ["score", student, table, "-o", tmp_path / "file"]),
     ]:  # fmt: skip
         done = run(*arguments, cwd=tmp_path)
         assert done.returncode == code, done.stderr

@@ -231,10 +231,11 @@ def test_mean_of_students(frame, student):
 
 
 def test_training_from_files(frame, tmp_path, monkeypatch):
-    from skdistill.serving import table_files
+    from skdistill.tables import parquet, reading
 
-    monkeypatch.setattr(table_files, "BATCH_ROWS", 500)
-    monkeypatch.setattr(table_files, "SHARD_ROWS", 1500)
+    for module in (parquet, reading):
+        monkeypatch.setattr(module, "BATCH_ROWS", 500)
+    monkeypatch.setattr(parquet, "SHARD_ROWS", 1500)
     frame.to_parquet(tmp_path / "a.parquet", row_group_size=1500)
     seen = []
 

@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
+from skdistill.inputs.queries import Queries
 from skdistill.metrics import kendall_tau, ndcg_score
-from skdistill.queries import Queries
 from skdistill.students import LinearRanker, MLPRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skdistill import index as index_module
 from skdistill.index import ExactIndex
+from skdistill.index import exact as index_module
 
 
 def brute_force(queries, items, k, exclude=None, mask=None):

@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import softmax
 
+from skdistill.inputs.queries import Queries
 from skdistill.losses import LOSSES, get_loss
-from skdistill.objective import Objective
-from skdistill.queries import Queries
+from skdistill.training.objective import Objective
 
 SIZES = [1, 2, 5, 17, 3, 1, 30]
 TEMPERATURES = [0.7, 1.0, 2.5]

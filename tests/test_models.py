@@ -5,15 +5,15 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from skdistill import inputs as inputs_module
-from skdistill.inputs import RowGradient, Rows
+from skdistill.inputs import rows as rows_module
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import RowGradient, Rows
+from skdistill.inputs.scaling import ColumnScaler
 from skdistill.losses import LOSSES, get_loss
 from skdistill.models import MLP, FactorizationMachine, Linear, Network
-from skdistill.objective import Objective
-from skdistill.optimizers import AdaGrad, Adam
-from skdistill.queries import Queries
-from skdistill.scaling import ColumnScaler
-from skdistill.scoring import Scorer
+from skdistill.models.scoring import Scorer
+from skdistill.training.objective import Objective
+from skdistill.training.optimizers import AdaGrad, Adam
 from tests.test_losses import central_differences
 
 MODELS = {
@@ -94,7 +94,7 @@ def test_wide_csr_touches_rows_only_and_agrees_with_dense(model_name, monkeypatc
         return model.backward(params, cache, slope)
 
     dense = grads(Rows(X.toarray()))
-    monkeypatch.setattr(inputs_module, "WIDE", 10)
+    monkeypatch.setattr(rows_module, "WIDE", 10)
     wide = grads(Rows(X))
     touched = np.unique(X.indices)
     for name, gradient in wide.items():
@@ -121,7 +121,7 @@ def test_folded_scoring_is_the_forward_pass(model_name, squash, form):
     if form == "csr":
         X = sparse.csr_array(np.where(rng.random(X.shape) < 0.5, X, 0))
     scaler = ColumnScaler.fit(X, True, True)
-    assert list(np.flatnonzero(scaler.bend)) == list(heavy)
+    assert list(np.flatnonzero(scaler.has_softsign)) == list(heavy)
     params = parameters(model, 8, rng, np.float32)
     expected, _ = model.forward(params, Rows(scaler.transform(X)))
     scorer = Scorer.fold(model, params, scaler)
@@ -159,10 +159,10 @@ class TestScaler:
         X = np.column_stack([amounts, 1e6 * amounts, rare, rng.standard_normal(5000)])
         X = X.astype(np.float32)
         scaler = ColumnScaler.fit(X, True, True)
-        assert list(scaler.bend) == [1, 1, 0, 0]
+        assert list(scaler.has_softsign) == [1, 1, 0, 0]
         high = np.quantile(amounts, 0.99)
         assert_allclose(scaler.half, [high, 1e6 * high, 1, 1], rtol=1e-5)
-        squashed = scaler.squash(X)
+        squashed = scaler.softsign(X)
         assert_allclose(squashed[:, 0], amounts / (high + amounts), rtol=1e-5)
         assert_allclose(squashed[:, 1], squashed[:, 0], rtol=1e-5)
         assert (squashed[:, 2:] == X[:, 2:]).all()

@@ -11,13 +11,13 @@ from sklearn.model_selection import cross_val_score
 
 from skdistill import RankingGroupKFold
 from skdistill.datasets import make_ranking
-from skdistill.inputs import Rows
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import Rows
 from skdistill.losses import get_loss
 from skdistill.metrics import ndcg_score
 from skdistill.models import Network
-from skdistill.objective import GradientBalance, HeadsObjective, Objective
-from skdistill.queries import Queries
 from skdistill.students import MLPRanker, MultiObjectiveRanker
+from skdistill.training.objective import GradientBalance, HeadsObjective, Objective
 from tests.test_losses import central_differences
 
 OBJECTIVES = {"click": "logistic", "like": "listwise", "teacher": "listwise"}
@@ -126,7 +126,7 @@ def test_combination(funnel):
     student.set_params(combine=lambda outputs, X: outputs["click"] * expit(X[:, 0]))
     assert_allclose(student.predict(data.X), raw["click"] * expit(data.X[:, 0]), rtol=1e-5)
     student.set_params(combine=lambda outputs, X: 1.0)
-    with pytest.raises(ValueError, match="combine must give one score a row"):
+    with pytest.raises(ValueError, match="combine must return one score per row"):
         student.predict(data.X)
 
 

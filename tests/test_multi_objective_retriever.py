@@ -13,16 +13,17 @@ from sklearn.preprocessing import StandardScaler
 
 from skdistill import DistilledRanker, MultiObjectiveRetriever, TwoTowerRetriever
 from skdistill.datasets import make_ranking, make_retrieval
-from skdistill.inputs import Rows
+from skdistill.inputs.pairs import PairList, Pairs
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import Rows
 from skdistill.losses import get_loss
-from skdistill.metrics.retrieval import share_of_top
+from skdistill.metrics.retrieval import fraction_of_top
 from skdistill.models.two_tower import TwoTower
-from skdistill.multi_objective_retriever import ObjectivesTable
-from skdistill.objective import GradientBalance, HeadsObjective, Objective
-from skdistill.pairs import PairList, Pairs
-from skdistill.queries import Queries
 from skdistill.students import MLPRanker, MultiObjectiveRanker
-from skdistill.training import TrainingSettings
+from skdistill.towers.log_batches import LogBatches
+from skdistill.training.loop import TrainingSettings
+from skdistill.training.objective import GradientBalance, HeadsObjective, Objective
+from skdistill.training.query_batches import QueryBatches
 from tests.test_losses import central_differences
 
 SETTINGS = TrainingSettings(1, 4, 100, "adam", 0.01, "constant", 0.0, 5, 1e-4)
@@ -70,8 +71,8 @@ def test_gradient_over_lists(cosine, balanced):
         name: array.astype(float) + 0.3 * rng.standard_normal(array.shape)
         for name, array in model.initialize((5, 4), rng).items()
     }
-    table = ObjectivesTable(Pairs(*tables, (pairs,)), queries, objective(), SETTINGS)
-    ((inputs, evaluate),) = table.epoch(0, params, np.random.default_rng(1))
+    table = QueryBatches(Pairs(*tables, (pairs,)), queries, objective(), SETTINGS)
+    ((inputs, evaluate),) = LogBatches(table, 2).epoch(0, params, np.random.default_rng(1))
     output, cache = model.forward(params, inputs)
     assert output.shape == (16,)
     _, slope = evaluate(output)
@@ -104,7 +105,7 @@ def test_each_objective_is_as_good_as_towers_of_its_own(log, n_candidates, balan
 
     def recall(fitted):
         scores = fitted.transform_queries(data.queries) @ fitted.transform_items(data.items).T
-        return share_of_top(truth, scores, 5, 20).mean()
+        return fraction_of_top(truth, scores, 5, 20).mean()
 
     towers.set_params(combine={"teacher": 1.0})
     assert recall(towers) > 0.99 * recall(own)
@@ -168,7 +169,7 @@ def test_the_teacher_learns_the_objective_it_is_told(log):
     )
     with pytest.raises(ValueError, match=r"teacher_target, one of \['click', 'buy'\]"):
         towers.fit(data.X, y, qid=data.qid, items=data.items)
-    with pytest.raises(ValueError, match="teacher_target='like' is none of y's objectives"):
+    with pytest.raises(ValueError, match="teacher_target='like' is not an objective of y"):
         clone(towers).set_params(teacher_target="like").fit(data.X, y, qid=data.qid)
     towers.set_params(teacher_target="buy").fit(data.X, y, qid=data.qid, items=data.items)
     known = ~np.isnan(y[:, 1])

@@ -5,13 +5,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skdistill import inputs as inputs_module
-from skdistill.inputs import RowGradient, Rows, distinct
+from skdistill.inputs import rows as rows_module
+from skdistill.inputs.pairs import PairGrid, PairList, Pairs
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import RowGradient, Rows, distinct
 from skdistill.losses import LOSSES, get_loss
 from skdistill.models import TwoTower
-from skdistill.objective import Objective
-from skdistill.pairs import PairGrid, PairList, Pairs
-from skdistill.queries import Queries
+from skdistill.training.objective import Objective
 from tests.test_losses import central_differences
 
 TOWERS = {
@@ -79,7 +79,7 @@ def test_scores_and_gradient_of_two_towers(model_name, block_name, form, monkeyp
     rng = np.random.default_rng(1)
     model = TOWERS[model_name]
     if form == "wide csr":
-        monkeypatch.setattr(inputs_module, "WIDE", 3)
+        monkeypatch.setattr(rows_module, "WIDE", 3)
     inputs = Pairs(*tables(rng, form.removeprefix("wide ")), BLOCKS[block_name])
     params = parameters(model, rng)
     scores, cache = model.forward(params, inputs)

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skdistill.queries import Queries, check_qid, sort_by_query
-from skdistill.training import TrainingSettings, batch_bounds, batches, cut
+from skdistill.inputs.queries import Queries, check_qid, sort_by_query
+from skdistill.training.loop import TrainingSettings
+from skdistill.training.query_batches import batch_bounds, cut, query_batches
 
 sizes_of_queries = st.lists(st.integers(1, 9), min_size=1, max_size=20)
 
@@ -83,7 +84,7 @@ def test_an_epoch_sees_every_row_once_in_whole_queries(sizes, seed):
     queries = Queries.from_sizes(sizes)
     seen = []
     pieces = 0
-    for rows, batch in batches(queries, settings(), np.random.default_rng(seed)):
+    for rows, batch in query_batches(queries, settings(), np.random.default_rng(seed)):
         assert batch.n_queries <= 3
         assert batch.n_rows <= 10
         seen.append(rows)

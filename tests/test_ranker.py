@@ -16,10 +16,10 @@ from sklearn.svm import LinearSVC
 
 from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
+from skdistill.inputs.queries import Queries
 from skdistill.metrics import kendall_tau, ndcg_score
-from skdistill.queries import Queries
 from skdistill.students import LinearRanker, MLPRanker
-from skdistill.teachers import label, score_rows
+from skdistill.teachers import fit_and_score, score_rows
 
 QUICK = {"n_estimators": 30, "min_child_samples": 5, "verbose": -1, "n_jobs": 1, "random_state": 0}
 
@@ -102,7 +102,7 @@ def test_frozen_teacher_and_booster_are_used_as_they_are(table, tmp_path):
         ranker.fit(table.X, unlabelled, qid=table.qid)
         assert_allclose(score_rows(ranker.teacher_, table.X), teacher.predict(table.X))
         predictions.append(ranker.predict(table.X))
-        with pytest.raises(ValueError, match="teacher_cv=3 fits the teacher once a fold"):
+        with pytest.raises(ValueError, match="teacher_cv=3 fits the teacher once per fold"):
             ranker.set_params(teacher_cv=3).fit(table.X, table.y, qid=table.qid)
     assert_array_equal(*predictions)
 
@@ -119,18 +119,20 @@ def test_out_of_fold_scores_come_from_teachers_that_did_not_see_the_query(table)
     sizes = np.unique(table.qid, return_counts=True)[1]
     queries = Queries.from_sizes(sizes)
     teacher = lightgbm.LGBMRanker(**{**QUICK, "n_estimators": 200})
-    in_fold = label(teacher, table.X, table.y, queries)
-    out_of_fold = label(teacher, table.X, table.y, queries, cv=4, random_state=0)
+    in_fold = fit_and_score(teacher, table.X, table.y, queries)
+    out_of_fold = fit_and_score(teacher, table.X, table.y, queries, cv=4, random_state=0)
     fits = ndcg_score(table.y, in_fold.scores, table.qid, k=10)
     honest = ndcg_score(table.y, out_of_fold.scores, table.qid, k=10)
     assert fits > 0.99
     assert honest < fits - 0.05
     assert_allclose(out_of_fold.teacher.predict(table.X), in_fold.scores)
-    without = label(teacher, table.X, table.y, queries, cv=4, keep_teacher=False, random_state=0)
+    without = fit_and_score(
+        teacher, table.X, table.y, queries, cv=4, keep_teacher=False, random_state=0
+    )
     assert without.teacher is None
     assert_allclose(without.scores, out_of_fold.scores)
     with pytest.raises(ValueError, match="there are 60"):
-        label(teacher, table.X, table.y, queries, cv=61)
+        fit_and_score(teacher, table.X, table.y, queries, cv=61)
 
 
 def test_unlabelled_queries_are_labelled_by_the_teacher(table):
@@ -312,16 +314,20 @@ def test_bad_input(table):
         fit(DistilledRanker(Mute()), table)
     with pytest.raises(TypeError, match=r"LGBMRanker \(a class\)"):
         fit(DistilledRanker(lightgbm.LGBMRanker), table)
-    with pytest.raises(TypeError, match=r"Ridge.fit takes no teacher_scores"):
+    with pytest.raises(
+        TypeError, match=r"student must be one of skdistill.students .* Ridge is neither"
+    ):
         fit(DistilledRanker(Ridge(), Ridge()), table)
-    with pytest.raises(ValueError, match=r"alpha=0.5 gives the teacher a share, but there is none"):
+    with pytest.raises(
+        ValueError, match=r"alpha=0.5 gives the teacher a weight, but there is no teacher"
+    ):
         fit(DistilledRanker(), table)
     nan = np.full(len(table.y), np.nan)
     with pytest.raises(ValueError, match="y is NaN in every row"):
         DistilledRanker().fit(table.X, nan, qid=table.qid)
     with pytest.raises(ValueError, match="there is nothing to fit the teacher LGBMRanker on"):
         DistilledRanker(lightgbm.LGBMRanker()).fit(table.X, nan, qid=table.qid)
-    with pytest.raises(ValueError, match="temperature is DistilledRanker's to set"):
+    with pytest.raises(ValueError, match="temperature is set by DistilledRanker"):
         fit(DistilledRanker(Ridge(), MLPRanker(temperature=3.0)), table)
     scores = table.utility.copy()
     scores[2] = np.inf

@@ -29,7 +29,7 @@ from skdistill.metrics import (
     retrieval_scorer,
     teacher_recall,
 )
-from skdistill.teacher_check import TeacherWarning
+from skdistill.towers.teacher_check import TeacherWarning
 
 FORMS = {
     "dense": {},

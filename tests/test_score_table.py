@@ -16,8 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
 from skdistill.datasets import make_ranking
-from skdistill.serving import TableError, save, score_table, table_files
+from skdistill.serving import TableError, save, score_table
 from skdistill.students import LinearRanker, MLPRanker
+from skdistill.tables import parquet as parquet_format
+from skdistill.tables import reading
 
 DATA = make_ranking(n_queries=60, n_features=6, random_state=0)
 NAMES = [f"f{number}" for number in range(6)]
@@ -40,8 +42,9 @@ def model(frame):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(table_files, "SHARD_ROWS", 300)
-    monkeypatch.setattr(table_files, "BATCH_ROWS", 128)
+    monkeypatch.setattr(parquet_format, "SHARD_ROWS", 300)
+    for module in (parquet_format, reading):
+        monkeypatch.setattr(module, "BATCH_ROWS", 128)
 
 
 def written(folder):
@@ -207,11 +210,11 @@ def test_missing_columns_changed_types_and_unreadable_files(frame, model, tmp_pa
         "b.parquet": r"b.parquet: lacks the columns \['f2'\]",
         "c.parquet": r"c.parquet: column 'f2' holds string|large_string, expected numbers",
         "d.parquet": r"d.parquet: column 'item' holds .*string, expected int64 as in the first",
-        "e.parquet": r"e.parquet: can't be read",
-        "f.parquet": r"f.parquet: can't be read",
-        "g.csv": r"g.csv: can't be read: .*column #7.*nine hundred",
-        "h.txt": r"h.txt: its ending is none of",
-        "i.parquet": r"i.parquet: there is no table here",
+        "e.parquet": r"e.parquet: cannot be read",
+        "f.parquet": r"f.parquet: cannot be read",
+        "g.csv": r"g.csv: cannot be read: .*column #7.*nine hundred",
+        "h.txt": r"h.txt: the ending tells the format and must be one of",
+        "i.parquet": r"i.parquet: there is no table",
     }.items():
         out = tmp_path / f"out-{name}"
         with pytest.raises(TableError, match=message):
@@ -270,8 +273,9 @@ def test_a_run_goes_on_where_it_stopped(frame, model, tmp_path, small_shards):
 
 SCORE = """
 import sys
-from skdistill.serving import load, score_table, table_files
-table_files.SHARD_ROWS = 5_000
+from skdistill.serving import load, score_table
+from skdistill.tables import parquet
+parquet.SHARD_ROWS = 5_000
 model, inputs, output, top_k = sys.argv[1:]
 options = {"query_column": "query", "top_k": int(top_k)} if int(top_k) else {}
 score_table(load(model), inputs, output, **options)
@@ -330,7 +334,7 @@ def test_no_room_for_the_output(frame, model, tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", FULL, *map(str, given)], capture_output=True, text=True, check=True
     )
-    assert "part-00001.parquet: can't be written" in run.stdout
+    assert "part-00001.parquet: cannot be written" in run.stdout
     assert [part.name for part in (tmp_path / "out").glob("part-*")] == ["part-00000.parquet"]
     assert not list((tmp_path / "out").rglob("*.part"))
     assert len(written(tmp_path / "out")) == 100

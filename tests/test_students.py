@@ -98,7 +98,7 @@ def test_wide_id_columns_are_learnt_row_by_row(student):
     assert student.score(data.X, data.y, qid=data.qid) > 0.85
     unseen = np.asarray(data.X.sum(axis=0)).ravel() == 0
     first = student.params_["factors" if "factors" in student.params_ else "weights_0"]
-    fresh = student._model().initialize(data.X.shape[1], np.random.default_rng(0))
+    fresh = student.make_model().initialize(data.X.shape[1], np.random.default_rng(0))
     assert first.shape == fresh[next(n for n in fresh if n in ("factors", "weights_0"))].shape
     assert unseen.sum() < 5
 
@@ -278,7 +278,7 @@ def test_not_fitted_and_changed_columns(table):
 
 
 def test_one_silent_query_is_said_aloud_at_fit_and_refused_at_score(table):
-    with pytest.warns(UserWarning, match="got no qid: all .* rows are taken for one query"):
+    with pytest.warns(UserWarning, match="got no qid: all .* rows are taken as one query"):
         LinearRanker(max_iter=2).fit(table.X, table.y)
     student = LinearRanker(max_iter=2).fit(table.X, table.y, qid=table.qid)
     with pytest.raises(ValueError, match="was fitted with qid, so scoring needs qid too"):

@@ -11,19 +11,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from skdistill.cli.outcomes import load_model, messages, outcomes
+from skdistill.cli.exit_codes import exit_codes, load_model, messages
 from skdistill.cli.progress import ProgressReport
 from skdistill.recipe import follow, read_recipe
 from skdistill.serving import save, score_table
-from skdistill.serving.batch_retrieval import retrieve_table
-from skdistill.serving.evaluation import evaluate_table
+from skdistill.serving.batch.evaluation import evaluate_table
+from skdistill.serving.batch.retrieval import retrieve_table
 from skdistill.serving.files import read_metadata
 
 app = typer.Typer(
     name="skdistill",
     help="Small, fast rankers distilled from strong, slow ones: train, inspect, evaluate, score. "
-    "Exit codes: 0 done, 2 wrong options or recipe, 3 tables that can't be read or scored, 4 a "
-    "model file that can't be loaded, 5 output that can't be written.",
+    "Exit codes: 0 done, 2 wrong options or recipe, 3 tables that cannot be read or scored, 4 a "
+    "model file that can't be loaded, 5 output that cannot be written.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -73,7 +73,7 @@ def score(
     jobs: Jobs = 1,
 ) -> None:
     """Score tables of any size, shard by shard; a killed run goes on where it stopped."""
-    with outcomes(), ProgressReport() as report:
+    with exit_codes(), ProgressReport() as report:
         progress = score_table(
             load_model(model),
             inputs,
@@ -104,7 +104,7 @@ def retrieve(
     jobs: Jobs = 1,
 ) -> None:
     """Retrieve the best items of a retriever's index for tables of queries."""
-    with outcomes(), ProgressReport("queries") as report:
+    with exit_codes(), ProgressReport("queries") as report:
         retrieve_table(
             load_model(model),
             queries,
@@ -129,7 +129,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Hold a model's order of labelled tables against the labels, and against a teacher's."""
-    with outcomes():
+    with exit_codes():
         figures = evaluate_table(
             load_model(model),
             inputs,
@@ -144,7 +144,7 @@ def evaluate(
 @app.command(name="inspect")
 def inspect_file(model: ModelFile, as_json: AsJson = False) -> None:
     """Say what a model file holds, and whether it loads."""
-    with outcomes():
+    with exit_codes():
         load_model(model)
         metadata = read_metadata(model)
     figures = metadata["description"] | {
@@ -162,7 +162,7 @@ def distill(
     as_json: AsJson = False,
 ) -> None:
     """Train a student as a recipe says, and save it without its teacher."""
-    with outcomes():
+    with exit_codes():
         ranker, report = follow(read_recipe(recipe))
         save(ranker.export_student(), output)
     _print(report, as_json)

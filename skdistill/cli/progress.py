@@ -9,8 +9,8 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from skdistill.cli.outcomes import messages
-from skdistill.serving.runs import Progress
+from skdistill.cli.exit_codes import messages
+from skdistill.serving.batch.runs import Progress
 
 # Seconds between two lines where there is no terminal.
 LINE_EVERY = 10.0

@@ -1,21 +1,29 @@
-"""Losses: one file a family, one frozen dataclass a loss, all behind the contract ``Loss``.
+"""Losses: one file per family, one frozen dataclass per loss, all behind the contract ``Loss``.
 
-``get_loss`` turns a name into a loss; an object of the user's own that follows
-:class:`skdistill.protocols.Loss` passes through, so a new loss needs no registration.
+A loss of your own subclasses :class:`skdistill.protocols.Loss`. Pass an object of it as ``loss=``,
+or enter the class in ``LOSSES`` to name it in recipes and grids and to store it in files.
 """
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+from skdistill._sklearn_compat import HasMethods
+from skdistill.inputs.queries import Queries
 from skdistill.losses.listwise import Listwise, PlackettLuce
 from skdistill.losses.pairwise import Lambda, Margin, Pairwise
 from skdistill.losses.pointwise import Logistic, Pointwise
 from skdistill.losses.top_k import TopK
-from skdistill.protocols import Loss
+from skdistill.protocols import Array, Loss
+from skdistill.public_names import set_module
 
 __all__ = [
     "LOSSES",
+    "LOSS_CONSTRAINTS",
     "Lambda",
     "Listwise",
     "Logistic",
@@ -27,6 +35,7 @@ __all__ = [
     "get_loss",
 ]
 
+# Every loss by its name. Files, recipes and the tests take their lists from here.
 LOSSES: dict[str, Callable[..., Loss]] = {
     "pointwise": Pointwise,
     "logistic": Logistic,
@@ -38,29 +47,71 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "top_k": TopK,
 }
 
-WITH_TEMPERATURE = {"pairwise", "lambda", "listwise"}
+
+# What an estimator's parameter ``loss`` may be.
+LOSS_CONSTRAINTS = [str, HasMethods(["soft_target", "hard_target", "value_and_gradient"])]
 
 
+@set_module("skdistill.losses")
 def get_loss(loss: str | Loss, temperature: float = 1.0) -> Loss:
-    """The loss of a name, at a temperature where the loss has one; a ``Loss`` as it is.
+    """Look up a loss by its name.
+
+    Parameters
+    ----------
+    loss : str or Loss
+        A name of ``LOSSES``. An object that keeps the contract is returned as it is.
+    temperature : float, default=1.0
+        Given to losses that have a temperature.
+
+    Returns
+    -------
+    Loss
 
     Raises
     ------
     ValueError
-        For a name that is none of ``LOSSES``.
+        For a name that is not in ``LOSSES``, and for an object that is not a loss.
     """
     if isinstance(loss, str):
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {sorted(LOSSES)} or a Loss, got {loss!r}.")
-        return LOSSES[loss](temperature) if loss in WITH_TEMPERATURE else LOSSES[loss]()
-    if not isinstance(loss, Loss):
-        lacking = [
-            name
-            for name in ("soft_target", "hard_target", "value_and_gradient")
-            if not hasattr(loss, name)
-        ]
+        kind = LOSSES[loss]
+        return kind(temperature=temperature) if has_temperature(kind) else kind()
+    if isinstance(loss, Loss):
+        return loss
+    lacking = [name for name in Loss.__abstractmethods__ if not hasattr(loss, name)]
+    if lacking:
         raise ValueError(
-            f"loss must be one of {sorted(LOSSES)} or follow the Loss protocol; "
-            f"{loss!r} lacks {lacking}."
+            f"loss must be one of {sorted(LOSSES)} or keep the contract Loss; "
+            f"{loss!r} lacks {sorted(lacking)}."
         )
-    return loss
+    warnings.warn(
+        f"{type(loss).__name__} keeps the contract of 0.1.0. Subclass skdistill.protocols.Loss, "
+        "which has defaults for what came later; from 0.3 on this will be an error.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return FormerLoss(loss)
+
+
+def has_temperature(kind: Callable[..., Loss]) -> bool:
+    """Whether a loss takes a temperature."""
+    return "temperature" in inspect.signature(kind).parameters
+
+
+@dataclass(frozen=True)
+class FormerLoss(Loss):
+    """A loss with the three methods of 0.1.0, completed by the contract's defaults."""
+
+    inner: Any
+
+    def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
+        return self.inner.soft_target(teacher_scores, queries)
+
+    def hard_target(self, labels: Array, queries: Queries) -> Array:
+        return self.inner.hard_target(labels, queries)
+
+    def value_and_gradient(
+        self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
+    ) -> tuple[float, Array]:
+        return self.inner.value_and_gradient(scores, target, queries, weight)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from skdistill.inputs.queries import Queries
 from skdistill.protocols import Array
-from skdistill.queries import Queries
 
 
 def relative_gain(labels: Array, queries: Queries) -> Array:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs.queries import Queries
 from skdistill.losses.gains import relative_gain
-from skdistill.protocols import Array
-from skdistill.queries import Queries
+from skdistill.protocols import Array, Loss
+from skdistill.public_names import set_module
 
 # Share of the rows up to which it pays to pick them out.
 FEW = 0.1
@@ -42,8 +43,9 @@ def support(target: Array, queries: Queries) -> tuple[Any, Any]:
     return rows, queries.segment_of(rows)
 
 
+@set_module("skdistill.losses")
 @dataclass(frozen=True)
-class Listwise:
+class Listwise(Loss):
     r"""Kullback-Leibler divergence of the student's list from the teacher's:
     :math:`T^2 \sum_i p_i (\log p_i - \log q_i)` with :math:`p = softmax(t / T)` and
     :math:`q = softmax(s / T)`.
@@ -66,7 +68,7 @@ class Listwise:
 
     @property
     def logit_scale(self) -> float:
-        """What a logit is in units of scores: where rows of a list stand for many, see sampling."""
+        """Score of one logit: the temperature."""
         return self.temperature
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
@@ -103,8 +105,9 @@ class Listwise:
         return float(cross_entropy - entropy) * scale * self.temperature, gradient
 
 
+@set_module("skdistill.losses")
 @dataclass(frozen=True)
-class PlackettLuce:
+class PlackettLuce(Loss):
     r"""Negative log-likelihood of the first K places of the teacher's order :math:`\pi`:
     :math:`-\frac{1}{K} \sum_{k \le K} (s_{\pi(k)} - \log \sum_{i \ge k} \exp s_{\pi(i)})`.
 

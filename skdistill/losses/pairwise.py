@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
+from skdistill.inputs.queries import Queries, positions_within
 from skdistill.losses.gains import relative_gain
 from skdistill.losses.log_loss import log_loss
-from skdistill.protocols import Array
-from skdistill.queries import Queries
+from skdistill.losses.pointwise import spread_of
+from skdistill.protocols import Array, Loss
+from skdistill.public_names import set_module
 
 # Labels have no margin: one grade more is preferred for certain. At this slope the sigmoid of one
 # grade's difference is 1 to the last bit of float32.
@@ -37,7 +39,7 @@ def pairs_of_top(target: Array, queries: Queries, k: int) -> Pairs:
     place = np.flatnonzero(queries.position < k)
     below = queries.offsets[1:][queries.segment[place]] - place - 1
     upper = np.repeat(place, below)
-    lower = np.arange(len(upper)) - np.repeat(np.cumsum(below) - below, below) + upper + 1
+    lower = positions_within(below) + upper + 1
     segment = queries.segment[upper]
     upper, lower = ranked[upper], ranked[lower]
     preferred = target[upper] > target[lower]
@@ -60,8 +62,9 @@ def weight_of_pairs(pairs: Pairs, weight: Array | None) -> Array | float:
     return 1.0 if weight is None else np.sqrt(weight[pairs.upper] * weight[pairs.lower])
 
 
+@set_module("skdistill.losses")
 @dataclass(frozen=True)
-class Pairwise:
+class Pairwise(Loss):
     r"""RankNet with the teacher's own certainty: mean over pairs of
     :math:`BCE(\sigma((s_i - s_j)/T), \sigma((t_i - t_j)/T))`. From labels the preference is 1.
 
@@ -97,8 +100,9 @@ class Pairwise:
         return float(share @ loss), gradient
 
 
+@set_module("skdistill.losses")
 @dataclass(frozen=True)
-class Margin:
+class Margin(Loss):
     r"""Squared error of margins: mean over pairs of :math:`((s_i - s_j) - (t_i - t_j))^2`.
 
     The teacher's scores are divided by their standard deviation over the training set: its scale is
@@ -116,9 +120,12 @@ class Margin:
 
     k: int = 20
 
+    def score_unit(self, teacher_scores: Array) -> float:
+        """Standard deviation of the teacher's scores."""
+        return spread_of(teacher_scores)
+
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
-        spread = teacher_scores.std()
-        return teacher_scores / spread if spread > 0 else teacher_scores
+        return teacher_scores / self.score_unit(teacher_scores)
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
         return self.soft_target(labels, queries)
@@ -132,8 +139,9 @@ class Margin:
         return float(share @ error**2), scatter(pairs, 2 * share * error, len(scores))
 
 
+@set_module("skdistill.losses")
 @dataclass(frozen=True)
-class Lambda:
+class Lambda(Loss):
     r"""``Pairwise``, each pair weighted by the change in NDCG that swapping its rows would make in
     the student's present ranking, and summed.
 

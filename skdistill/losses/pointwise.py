@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skdistill.inputs.queries import Queries
 from skdistill.losses.log_loss import log_loss
-from skdistill.protocols import Array
-from skdistill.queries import Queries
+from skdistill.protocols import Array, Loss
+from skdistill.public_names import set_module
 
 
 def share_of_row(scores: Array, queries: Queries, weight: Array | None) -> Array:
@@ -23,12 +24,18 @@ def share_of_row(scores: Array, queries: Queries, weight: Array | None) -> Array
 def standardize(values: Array) -> Array:
     """Mean 0 and standard deviation 1 over the training set; a constant becomes 0."""
     centred = values - values.mean()
-    spread = centred.std()
-    return centred / spread if spread > 0 else centred
+    return centred / spread_of(centred)
 
 
+def spread_of(values: Array) -> float:
+    """Standard deviation of values, 1 if they are all the same."""
+    spread = float(values.std())
+    return spread if spread > 0 else 1.0
+
+
+@set_module("skdistill.losses")
 @dataclass(frozen=True)
-class Pointwise:
+class Pointwise(Loss):
     r"""Squared error: mean over the rows of a query of :math:`(s_i - t_i)^2`.
 
     The targets, teacher's scores and labels alike, are standardised over the training set: a
@@ -45,6 +52,10 @@ class Pointwise:
     def hard_target(self, labels: Array, queries: Queries) -> Array:
         return standardize(labels)
 
+    def score_unit(self, teacher_scores: Array) -> float:
+        """Standard deviation of the teacher's scores."""
+        return spread_of(teacher_scores)
+
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
@@ -53,8 +64,9 @@ class Pointwise:
         return float(weighted @ residual), 2 * weighted
 
 
+@set_module("skdistill.losses")
 @dataclass(frozen=True)
-class Logistic:
+class Logistic(Loss):
     r"""Log-loss against probabilities: mean of
     :math:`-p_i \log \sigma(s_i) - (1 - p_i) \log(1 - \sigma(s_i))`.
 
@@ -64,6 +76,11 @@ class Logistic:
     ----------
     Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015.
     """
+
+    @property
+    def is_log_odds(self) -> bool:
+        """True: the sigmoid of a score is a probability."""
+        return True
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
         return self._probability(teacher_scores, "the teacher's scores", "a classifier as teacher")

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skdistill.inputs.queries import Queries
 from skdistill.losses.log_loss import log_loss
-from skdistill.protocols import Array
-from skdistill.queries import Queries
+from skdistill.protocols import Array, Loss
+from skdistill.public_names import set_module
 
 
+@set_module("skdistill.losses")
 @dataclass(frozen=True)
-class TopK:
+class TopK(Loss):
     r"""Log-loss with the target's first K rows as positives, the rest as negatives.
 
     Positive r (from 0) counts :math:`e^{-r/\lambda} (1 + \tanh(\mu \max(\hat r - r, 0)))`, where

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill.inputs.queries import Queries
 from skdistill.metrics.ordering import Ranking, TieGroups, check_k
-from skdistill.queries import Queries
+from skdistill.public_names import set_module
 
 
+@set_module("skdistill.metrics")
 def teacher_recall(
     teacher_scores: ArrayLike,
     student_scores: ArrayLike,
@@ -46,6 +48,7 @@ def teacher_recall(
     )
 
 
+@set_module("skdistill.metrics")
 def kendall_tau(
     y_true: ArrayLike,
     y_score: ArrayLike,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
-from skdistill.queries import Queries, check_qid, sort_by_query
+from skdistill.inputs.queries import Queries, check_qid, sort_by_query
 
 TIES = ("pessimistic", "optimistic", "order", "reverse")
 

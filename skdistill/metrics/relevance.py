@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdistill.metrics.ordering import Ranking, TieGroups, check_k
+from skdistill.public_names import set_module
 
 NO_RELEVANT = "a relevant row"
 
 
+@set_module("skdistill.metrics")
 def mrr_score(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -44,6 +46,7 @@ def mrr_score(
     return ranking.mean(values, first < queries.n_rows, empty, NO_RELEVANT)
 
 
+@set_module("skdistill.metrics")
 def average_precision_score(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -71,6 +74,7 @@ def average_precision_score(
     return ranking.mean(values, total > 0, empty, NO_RELEVANT)
 
 
+@set_module("skdistill.metrics")
 def recall_at_k(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -99,6 +103,7 @@ def recall_at_k(
     return ranking.mean(values, total > 0, empty, NO_RELEVANT)
 
 
+@set_module("skdistill.metrics")
 def grouped_auc(
     y_true: ArrayLike,
     y_score: ArrayLike,

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics._scorer import _BaseScorer
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
+from skdistill._sklearn_compat import BaseScorer, BaseSearchCV
 from skdistill.metrics.ndcg import ndcg_score
 from skdistill.metrics.relevance import (
     average_precision_score,
@@ -21,9 +20,10 @@ from skdistill.metrics.relevance import (
     mrr_score,
     recall_at_k,
 )
+from skdistill.public_names import set_module
 
 
-class QueryScorer(_BaseScorer):
+class QueryScorer(BaseScorer):
     """A scorer of ``metric(y_true, y_score, qid, **kwargs)``."""
 
     __metadata_request__score = {"qid": True}
@@ -86,37 +86,42 @@ def _through(heads: list[Any], X: Any) -> Any:
 def queries_of(estimator: Any, X: Any, qid: ArrayLike | None) -> Any:
     """The queries of a table as the estimator knows them: as given, or out of X."""
     last, heads = _last_step(estimator)
-    if not hasattr(last, "_resolve_qid"):
+    if not hasattr(last, "resolve_qid"):
         return qid
-    return last._resolve_qid(X if qid is not None else _through(heads, X), qid)
+    return last.resolve_qid(X if qid is not None else _through(heads, X), qid)
 
 
+@set_module("skdistill.metrics")
 def ndcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
     """Scorer of :func:`ndcg_score` at k; further arguments (``convention=``, ...) go to it."""
     return QueryScorer(ndcg_score, 1, {"k": k, **kwargs})
 
 
+@set_module("skdistill.metrics")
 def mrr_scorer(k: int | None = None, **kwargs: Any) -> QueryScorer:
     """Scorer of :func:`mrr_score` at k; further arguments go to it."""
     return QueryScorer(mrr_score, 1, {"k": k, **kwargs})
 
 
+@set_module("skdistill.metrics")
 def average_precision_scorer(**kwargs: Any) -> QueryScorer:
     """Scorer of :func:`average_precision_score`, to which the arguments go."""
     return QueryScorer(average_precision_score, 1, kwargs)
 
 
+@set_module("skdistill.metrics")
 def recall_scorer(k: int, **kwargs: Any) -> QueryScorer:
     """Scorer of :func:`recall_at_k` at k; further arguments go to it."""
     return QueryScorer(recall_at_k, 1, {"k": k, **kwargs})
 
 
+@set_module("skdistill.metrics")
 def grouped_auc_scorer(**kwargs: Any) -> QueryScorer:
     """Scorer of :func:`grouped_auc`, to which the arguments go."""
     return QueryScorer(grouped_auc, 1, kwargs)
 
 
-class RetrievalScorer(_BaseScorer):
+class RetrievalScorer(BaseScorer):
     """A scorer of how much of the teacher's top a retriever returns."""
 
     __metadata_request__score = {"qid": True}
@@ -137,6 +142,7 @@ class RetrievalScorer(_BaseScorer):
         return last.teacher_recall(_through(heads, X), qid=qid, **self._kwargs)
 
 
+@set_module("skdistill.metrics")
 def retrieval_scorer(k: int = 10, m: int = 50) -> RetrievalScorer:
     """Scorer of :meth:`TwoTowerRetriever.teacher_recall`: the teacher's top k in the top m."""
     return RetrievalScorer(k, m)

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skdistill.inputs import RowGradient, Rows
-from skdistill.protocols import Array, Gradients, Parameters
-from skdistill.scaling import ColumnScaler
+from skdistill.inputs.rows import RowGradient, Rows
+from skdistill.inputs.scaling import ColumnScaler
+from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
+from skdistill.public_names import set_module
 
 
+@set_module("skdistill.models")
 @dataclass(frozen=True)
-class FactorizationMachine:
+class FactorizationMachine(StudentModel):
     r"""Every pair of columns interacts through the dot product of their factors:
     :math:`b + \sum_i w_i x_i + \sum_{i<j} \langle v_i, v_j \rangle x_i x_j`.
 
@@ -67,7 +69,7 @@ class FactorizationMachine:
         return {"bias": grad_output.sum(keepdims=True), "linear": linear, "factors": gradient}
 
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
-        """Parameters of the same score on squashed, unscaled columns.
+        """Parameters of the same score on softsigned, unscaled columns.
 
         With z = (q - m) a the square of z is a polynomial in q: its q^2 and q go into two vectors,
         the rest into the constant.
@@ -87,11 +89,11 @@ class FactorizationMachine:
 
     @property
     def buffer_widths(self) -> tuple[int, ...]:
-        """Columns of the buffers that ``score`` needs, one row a row."""
+        """One column per factor."""
         return (self.n_factors,)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        """Scores of a block of squashed rows; the buffers are overwritten."""
+        """Scores of a block of softsigned rows; the buffer is overwritten."""
         if sparse.issparse(X):
             sums = X @ folded["factors"]
             squared = X.multiply(X)
@@ -104,3 +106,22 @@ class FactorizationMachine:
         output -= squared @ folded["squares"]
         output += folded["constant"]
         return output
+
+    def add_to_graph(
+        self, graph: GraphBuilder, params: Parameters, scaler: ColumnScaler, X: str
+    ) -> str:
+        """The folded formula of ``score``."""
+        folded = self.fold(params, scaler)
+
+        def column(name: str) -> str:
+            return graph.constant(folded[name].reshape(-1, 1))
+
+        factors, shift = graph.constant(folded["factors"]), graph.constant(folded["sums"])
+        sums = graph.add("Gemm", X, factors, shift)
+        axis = graph.constant(np.array([1]))
+        squares = graph.add("ReduceSum", graph.add("Mul", sums, sums), axis, keepdims=1)
+        output = graph.add("Mul", squares, graph.constant(np.float32(0.5)))
+        output = graph.add("Add", output, graph.add("MatMul", X, column("linear")))
+        squared = graph.add("MatMul", graph.add("Mul", X, X), column("squares"))
+        output = graph.add("Sub", output, squared)
+        return graph.add("Add", output, graph.constant(folded["constant"]))

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skdistill.inputs import RowGradient, Rows
-from skdistill.protocols import BLOCK, Array, Gradients, Parameters
-from skdistill.scaling import ColumnScaler
+from skdistill.inputs.rows import BLOCK_ROWS, RowGradient, Rows
+from skdistill.inputs.scaling import ColumnScaler
+from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
+from skdistill.public_names import set_module
 
 # On CSR input only a few of very many columns are set in a row: the spread of the first weights
 # must not shrink with the width of the table.
@@ -27,8 +28,9 @@ UNPACKED = 1_000_000
 LARGEST = UNPACKED // 64
 
 
+@set_module("skdistill.models")
 @dataclass(frozen=True)
-class Network:
+class Network(StudentModel):
     """A map from rows to ``n_outputs`` numbers each.
 
     Parameters
@@ -85,24 +87,16 @@ class Network:
         grads["bias_0"] = grad_output.sum(axis=0)
         return grads
 
-    def absorb(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
-        """Parameters of the same map on squashed, unscaled columns."""
-        weights = params["weights_0"]
-        return params | {
-            "weights_0": weights * scaler.scale[:, None],
-            "bias_0": params["bias_0"] - (scaler.shift * scaler.scale) @ weights,
-        }
-
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
-        """Parameters of the same map on squashed, unscaled columns, biases pushed to the end.
+        """Parameters of the same map on softsigned, unscaled columns, biases pushed to the end.
 
-        Floors stand once for each row of a block: a loop over two arrays of one shape takes half
-        the time of one that starts anew with each row.
+        Floors are repeated for each row of a block: NumPy compares two arrays of one shape in half
+        the time that it takes to broadcast a row.
         """
-        unscaled = self.absorb(params, scaler)
-        folded, constant = {"weights_0": unscaled["weights_0"]}, unscaled["bias_0"]
+        weights, constant = scaler.fold_layer(params["weights_0"], params["bias_0"])
+        folded = {"weights_0": weights}
         for layer in range(1, self.n_layers):
-            folded[f"floor_{layer - 1}"] = np.tile(-constant, (BLOCK, 1))
+            folded[f"floor_{layer - 1}"] = np.tile(-constant, (BLOCK_ROWS, 1))
             weights = params[f"weights_{layer}"]
             folded[f"weights_{layer}"] = weights
             constant = params[f"bias_{layer}"] + constant @ weights
@@ -111,11 +105,11 @@ class Network:
 
     @property
     def buffer_widths(self) -> tuple[int, ...]:
-        """Columns of the buffers that ``score`` needs, one row a row."""
+        """Units of each layer."""
         return (*self.hidden_layer_sizes, self.n_outputs)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        """Outputs of squashed rows, ``BLOCK`` at the most or a multiple; overwrites the buffers."""
+        """Outputs of softsigned rows: at most ``BLOCK_ROWS`` of them, or a multiple."""
         output = X
         for layer in range(self.n_layers):
             weights = folded[f"weights_{layer}"]
@@ -124,17 +118,48 @@ class Network:
             else:
                 output = _product(output, weights, workspace[layer][: len(output)])
             if layer < self.n_layers - 1:
-                blocks = output.reshape(-1, min(len(output), BLOCK), output.shape[1])
+                blocks = output.reshape(-1, min(len(output), BLOCK_ROWS), output.shape[1])
                 np.maximum(blocks, folded[f"floor_{layer}"][: blocks.shape[1]], out=blocks)
         output += folded["constant"]
         return output
 
+    def add_to_graph(
+        self, graph: GraphBuilder, params: Parameters, scaler: ColumnScaler, X: str
+    ) -> str:
+        """A Gemm per layer, a Relu between two."""
+        weights, bias = scaler.fold_layer(params["weights_0"], params["bias_0"])
+        for layer in range(self.n_layers):
+            if layer:
+                X = graph.add("Relu", X)
+                weights, bias = params[f"weights_{layer}"], params[f"bias_{layer}"]
+            X = graph.add("Gemm", X, graph.constant(weights), graph.constant(bias))
+        return X
+
+    def combine_outputs(self, params: Parameters, weights: Array) -> tuple[MLP, Parameters]:
+        """A network whose one output is a weighted sum of this one's outputs.
+
+        Parameters
+        ----------
+        params : dict of ndarray
+        weights : ndarray of shape (n_outputs,)
+
+        Returns
+        -------
+        model : MLP
+        params : dict of ndarray
+        """
+        last = self.n_layers - 1
+        combined = dict(params)
+        combined[f"weights_{last}"] = (params[f"weights_{last}"] @ weights)[:, None]
+        combined[f"bias_{last}"] = np.atleast_1d(params[f"bias_{last}"] @ weights)
+        return MLP(self.hidden_layer_sizes), combined
+
 
 def _product(X: Array, weights: Array, out: Array) -> Array:
     """``X @ weights``, in strips of rows where those are faster, all by one call."""
-    n_strips = -(-BLOCK // (UNPACKED // weights.size)) if weights.size <= LARGEST else 1
+    n_strips = -(-BLOCK_ROWS // (UNPACKED // weights.size)) if weights.size <= LARGEST else 1
     # A power of two divides a block: a row has the same place in its strip however many there are.
-    rows = BLOCK >> (n_strips - 1).bit_length()
+    rows = BLOCK_ROWS >> (n_strips - 1).bit_length()
     if len(X) <= rows:
         return np.matmul(X, weights, out=out)
     whole = len(X) // rows * rows
@@ -145,6 +170,7 @@ def _product(X: Array, weights: Array, out: Array) -> Array:
     return out
 
 
+@set_module("skdistill.models")
 @dataclass(frozen=True)
 class MLP(Network):
     """A network with one output: scores of shape (n_rows,)."""
@@ -160,6 +186,7 @@ class MLP(Network):
         return super().score(folded, X, workspace)[:, 0]
 
 
+@set_module("skdistill.models")
 @dataclass(frozen=True)
 class Linear(MLP):
     """A weighted sum of the columns, from weights 0."""

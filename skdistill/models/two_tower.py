@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from skdistill.inputs import Rows
+from skdistill.inputs.pairs import Pairs
+from skdistill.inputs.rows import Rows
 from skdistill.models.network import Network
-from skdistill.pairs import Pairs
-from skdistill.protocols import Array, Gradients, Parameters
+from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, TrainableModel
+from skdistill.public_names import set_module
 
 # exp(3): embeddings of length 1 differ by at most 2, softmax targets by far more.
 FIRST_LOG_SCALE = 3.0
 SHORTEST = 1e-12
 
 
+@set_module("skdistill.models")
 @dataclass(frozen=True)
-class TwoTower:
+class TwoTower(TrainableModel):
     r"""Scores :math:`\langle f(q), g(i) \rangle` of pairs, with networks f and g.
 
     With ``item_bias`` the last coordinate of an item's embedding is its bias, and that of every
@@ -125,6 +127,39 @@ class TwoTower:
         """As ``finish_queries``, for items."""
         return _unit(outputs) if self.cosine else (outputs, None)
 
+    def add_products_to_graph(
+        self, graph: GraphBuilder, left: str, right: str, weights: Array | None
+    ) -> str:
+        """ONNX operators from the outputs of both towers to scores, shape (n_rows, 1).
+
+        Parameters
+        ----------
+        graph : GraphBuilder
+        left, right : str
+            Names of the towers' outputs.
+        weights : ndarray of shape (n_objectives,) or None
+            Of a query's embeddings; None: there is one.
+
+        Returns
+        -------
+        str
+        """
+        width = self.embedding_dim - self.item_bias
+        left = graph.add("Reshape", left, graph.constant(np.array([0, self.n_objectives, width])))
+        last = graph.constant(np.array([-1]))
+        if self.cosine:
+            left, right = _unit_in_graph(graph, left, last), _unit_in_graph(graph, right, last)
+        if weights is None:
+            weights = np.ones(1, np.float32)
+        weighted = graph.add("Mul", left, graph.constant(weights.reshape(1, -1, 1)))
+        left = graph.add("ReduceSum", weighted, graph.constant(np.array([1])), keepdims=0)
+        if self.item_bias:
+            # The last coordinate of each of a query's embeddings is 1.
+            row = graph.constant(np.eye(1, width + 1, width, dtype=np.float32) * weights.sum())
+            pad = graph.constant(np.eye(width, width + 1, dtype=np.float32))
+            left = graph.add("Add", graph.add("MatMul", left, pad), row)
+        return graph.add("ReduceSum", graph.add("Mul", left, right), last, keepdims=1)
+
 
 def side(prefix: str, params: Any) -> Any:
     """The parameters of one tower, under the names the tower knows."""
@@ -149,3 +184,8 @@ def _through_length(grad: Array, unit: Array, length: Array) -> Array:
     """Gradient of the outputs, given that of the outputs divided by their length."""
     along = np.einsum("ij,ij->i", grad, unit)[:, None]
     return (grad - along * unit) / length
+
+
+def _unit_in_graph(graph: GraphBuilder, X: str, axis: str) -> str:
+    length = graph.add("Sqrt", graph.add("ReduceSum", graph.add("Mul", X, X), axis, keepdims=1))
+    return graph.add("Div", X, graph.add("Max", length, graph.constant(np.float32(SHORTEST))))

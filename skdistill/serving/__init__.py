@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from skdistill.public_names import lazy_names
 
 if TYPE_CHECKING:
-    from skdistill.serving.batch_retrieval import retrieve_table
-    from skdistill.serving.batch_scoring import score_table
+    from skdistill.serving.batch.evaluation import evaluate_table
+    from skdistill.serving.batch.retrieval import retrieve_table
+    from skdistill.serving.batch.runs import Progress
+    from skdistill.serving.batch.scoring import score_table
     from skdistill.serving.cluster import FrameScorer, score_dask, score_ray, score_spark
     from skdistill.serving.compiled import CompiledScorer, compile_scorer
-    from skdistill.serving.evaluation import evaluate_table
     from skdistill.serving.files import FileWarning, load, save
     from skdistill.serving.onnx_export import register_converters, to_onnx
-    from skdistill.serving.runs import Progress
-    from skdistill.serving.table_files import OutputError, TableError
-
-# Resolved at first use: each of them has libraries of its own.
-_HOMES = {
-    "CompiledScorer": "skdistill.serving.compiled",
-    "Progress": "skdistill.serving.runs",
-    "FrameScorer": "skdistill.serving.cluster",
-    "FileWarning": "skdistill.serving.files",
-    "OutputError": "skdistill.serving.table_files",
-    "TableError": "skdistill.serving.table_files",
-    "compile_scorer": "skdistill.serving.compiled",
-    "load": "skdistill.serving.files",
-    "register_converters": "skdistill.serving.onnx_export",
-    "save": "skdistill.serving.files",
-    "evaluate_table": "skdistill.serving.evaluation",
-    "retrieve_table": "skdistill.serving.batch_retrieval",
-    "score_dask": "skdistill.serving.cluster",
-    "score_ray": "skdistill.serving.cluster",
-    "score_spark": "skdistill.serving.cluster",
-    "score_table": "skdistill.serving.batch_scoring",
-    "to_onnx": "skdistill.serving.onnx_export",
-}
+    from skdistill.tables.errors import OutputError, TableError
 
 __all__ = [
     "CompiledScorer",
@@ -58,10 +38,29 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'skdistill.serving' has no attribute {name!r}")
+# Resolved at first use: each of them has libraries of its own.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "CompiledScorer": "skdistill.serving.compiled",
+        "Progress": "skdistill.serving.batch.runs",
+        "FrameScorer": "skdistill.serving.cluster",
+        "FileWarning": "skdistill.serving.files",
+        "OutputError": "skdistill.tables.errors",
+        "TableError": "skdistill.tables.errors",
+        "compile_scorer": "skdistill.serving.compiled",
+        "load": "skdistill.serving.files",
+        "register_converters": "skdistill.serving.onnx_export",
+        "save": "skdistill.serving.files",
+        "evaluate_table": "skdistill.serving.batch.evaluation",
+        "retrieve_table": "skdistill.serving.batch.retrieval",
+        "score_dask": "skdistill.serving.cluster",
+        "score_ray": "skdistill.serving.cluster",
+        "score_spark": "skdistill.serving.cluster",
+        "score_table": "skdistill.serving.batch.scoring",
+        "to_onnx": "skdistill.serving.onnx_export",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from skdistill.extras import import_extra
-from skdistill.serving.table_columns import check_there
-from skdistill.serving.table_files import TableError, pyarrow_extra
-from skdistill.serving.table_scorer import table_scorer, unscored
+from skdistill.public_names import set_module
+from skdistill.serving.batch.table_scorer import table_scorer, unscored
+from skdistill.tables.columns import check_there
+from skdistill.tables.errors import TableError, pyarrow_extra
 
 
+@set_module("skdistill.serving")
 class FrameScorer:
     """Scores of pandas frames, as they are given to functions on a cluster; may be pickled.
 
@@ -76,6 +78,7 @@ class FrameScorer:
         return frame[carried].assign(**{self.score_column: scores})
 
 
+@set_module("skdistill.serving")
 def score_dask(
     model: Any, frame: Any, *, score_column: str = "score", id_columns: Sequence[str] | None = None
 ) -> Any:
@@ -97,6 +100,7 @@ def score_dask(
     return frame.map_partitions(_scored, dask.delayed(scorer, pure=True), meta=scorer(frame._meta))
 
 
+@set_module("skdistill.serving")
 def score_ray(
     model: Any,
     dataset: Any,
@@ -121,6 +125,7 @@ def score_ray(
     return dataset.map_batches(lambda frame: ray.get(shared)(frame), batch_format="pandas")
 
 
+@set_module("skdistill.serving")
 def score_spark(
     model: Any, frame: Any, *, score_column: str = "score", id_columns: Sequence[str] | None = None
 ) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import pairwise
@@ -14,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from skdistill.protocols import BLOCK
-from skdistill.serving.decomposition import Impute, Net, ServedStudent, ServedTowers, decompose
+from skdistill.inputs.rows import BLOCK_ROWS
+from skdistill.public_names import set_module
+from skdistill.serving.decomposition import decompose
+from skdistill.serving.served import Net, Served
 
 Floats = NDArray[np.float32]
 
@@ -41,6 +44,7 @@ class Engine(Protocol):
         """Fill ``out``; calls of several threads may overlap."""
 
 
+@set_module("skdistill.serving")
 def compile_scorer(
     model: Any, engine: str = "auto", *, n_threads: int | None = 1
 ) -> CompiledScorer:
@@ -92,20 +96,21 @@ def compile_scorer(
     return CompiledScorer(served, _make_engine(served, engine, n_threads > 1), n_threads)
 
 
-def _make_engine(served: ServedStudent | ServedTowers, engine: str, in_threads: bool) -> Engine:
-    has_formula = isinstance(served, ServedStudent) and served.combine is not None
-    if engine == "onnxruntime" and has_formula:
-        raise TypeError("combine is a function of your own: ONNX can't hold it. Use numpy.")
-    wants_onnx = engine == "onnxruntime" or (
-        engine == "auto" and not has_formula and find_spec("onnxruntime") and find_spec("onnx")
-    )
-    if not wants_onnx:
+def _make_engine(served: Served, engine: str, in_threads: bool) -> Engine:
+    if engine == "numpy":
         return NumpyEngine(served, in_threads)
     from skdistill.serving.onnx_engine import OnnxEngine
 
-    return OnnxEngine(served, in_threads)
+    if engine == "onnxruntime":
+        return OnnxEngine(served, in_threads)
+    if find_spec("onnxruntime") and find_spec("onnx"):
+        # A model without an ONNX form is served by NumPy; ``scorer.engine`` says so.
+        with suppress(TypeError):
+            return OnnxEngine(served, in_threads)
+    return NumpyEngine(served, in_threads)
 
 
+@set_module("skdistill.serving")
 class CompiledScorer:
     """An immutable scorer: call it with rows, from as many threads as you like.
 
@@ -127,19 +132,16 @@ class CompiledScorer:
 
     _engine: Engine
     _pool: ThreadPoolExecutor | None
-    _served: ServedStudent | ServedTowers
+    _served: Served
     feature_names: tuple[str, ...] | None
     n_features: int
     n_threads: int
 
-    def __init__(
-        self, served: ServedStudent | ServedTowers, engine: Engine, n_threads: int
-    ) -> None:
-        net = served.net if isinstance(served, ServedStudent) else served.query
+    def __init__(self, served: Served, engine: Engine, n_threads: int) -> None:
         own = object.__setattr__
         own(self, "_served", served)
         own(self, "_engine", engine)
-        own(self, "n_features", net.n_features)
+        own(self, "n_features", served.nets[0].n_features)
         own(self, "feature_names", served.feature_names)
         own(self, "n_threads", n_threads)
         own(self, "_pool", ThreadPoolExecutor(n_threads) if n_threads > 1 else None)
@@ -158,9 +160,7 @@ class CompiledScorer:
 
     @property
     def allows_missing(self) -> bool:
-        served = self._served
-        nets = (served.net,) if isinstance(served, ServedStudent) else (served.query, served.item)
-        return all(any(isinstance(step, Impute) for step in net.steps) for net in nets)
+        return all(net.allows_missing for net in self._served.nets)
 
     @property
     def engine(self) -> str:
@@ -250,18 +250,17 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def __init__(self, served: ServedStudent | ServedTowers, in_threads: bool = False) -> None:
+    def __init__(self, served: Served, in_threads: bool = False) -> None:
         self.served = served
         self.in_threads = in_threads
-        nets = (served.net,) if isinstance(served, ServedStudent) else (served.query, served.item)
-        self.nets = tuple(FoldedNet(net, in_threads) for net in nets)
+        self.nets = tuple(FoldedNet(net, in_threads) for net in served.nets)
         self.n_rows = min(net.n_rows for net in self.nets)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return NumpyEngine, (self.served, self.in_threads)
 
     def few(self, X: Floats) -> Floats:
-        if len(X) <= BLOCK:
+        if len(X) <= BLOCK_ROWS:
             return self._scores(X).copy()
         out = np.empty(len(X), dtype=np.float32)
         self.score(X, out)
@@ -271,25 +270,13 @@ class NumpyEngine:
         # Many blocks at once, then those that are left; the last one may be no whole block.
         stop = len(X) // self.n_rows * self.n_rows
         for start, end in pairwise(
-            (*range(0, stop, self.n_rows), *range(stop, len(X), BLOCK), len(X))
+            (*range(0, stop, self.n_rows), *range(stop, len(X), BLOCK_ROWS), len(X))
         ):
             out[start:end] = self._scores(X[start:end])
 
     def _scores(self, block: Floats) -> Floats:
         """Of a block, or several; in a buffer of this thread."""
-        served = self.served
-        scores = self.nets[0].outputs(block)
-        if isinstance(served, ServedTowers):
-            return _dot(served, scores, self.nets[1].outputs(block))
-        return scores if served.combine is None else served.combine(scores, block)
-
-
-def _dot(served: ServedTowers, left: Floats, right: Floats) -> Floats:
-    left = served.model.finish_queries(left)[0]
-    if served.combination is not None:
-        left = left.reshape(len(right), len(served.combination), -1)
-        left = np.einsum("nhd,h->nd", left, served.combination)
-    return np.einsum("ij,ij->i", left, served.model.finish_items(right)[0])
+        return self.served.scores([net.outputs(block) for net in self.nets], block)
 
 
 class FoldedNet:
@@ -305,9 +292,9 @@ class FoldedNet:
         widths = net.step_widths
         n_columns = widths[-1] if widths else net.n_features
         self.widths = (*widths, n_columns, *net.model.buffer_widths)
-        n_squashed = n_columns if self.scaler.squashes else 0
-        n_bytes = 4 * BLOCK * (sum(widths) + n_squashed + sum(net.model.buffer_widths))
-        self.n_rows = BLOCK * max(1, THREAD_BYTES // n_bytes if in_threads else 1)
+        n_squashed = n_columns if self.scaler.applies_softsign else 0
+        n_bytes = 4 * BLOCK_ROWS * (sum(widths) + n_squashed + sum(net.model.buffer_widths))
+        self.n_rows = BLOCK_ROWS * max(1, THREAD_BYTES // n_bytes if in_threads else 1)
         self.local = threading.local()
 
     def outputs(self, block: Floats) -> Floats:
@@ -316,7 +303,7 @@ class FoldedNet:
         buffers = self._buffers(len(block))
         for step, buffer in zip(self.steps, buffers, strict=False):
             block = step.apply(block, buffer)
-        block = self.scaler.squash(block, buffers[n_steps])
+        block = self.scaler.softsign(block, buffers[n_steps])
         return self.model.score(self.folded, block, buffers[n_steps + 1 :])
 
     def _buffers(self, n_rows: int) -> list[Floats]:

@@ -12,9 +12,10 @@ import io
 import json
 import os
 import re
+import struct
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,59 +24,26 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skdistill.extras import import_extra
+from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
-from skdistill.retriever import TwoTowerRetriever
-from skdistill.serving.atomic import written_whole
 from skdistill.serving.description import describe, versions
+from skdistill.serving.trusted_types import is_trusted_module, trusted_types, untrusted
+from skdistill.tables.atomic_write import atomic_write
+from skdistill.towers.retriever import TwoTowerRetriever
 
 FORMAT = 1
 METADATA = "skdistill.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # A sparse matrix is a zip within the zip, compressed: it may grow so many times at the most.
 LARGEST_GROWTH = 100
-# Types besides those of scikit-learn, NumPy and SciPy that skops itself vouches for. The list
-# stands here and is never read from a file.
-TRUSTED = frozenset(
-    {
-        "collections.OrderedDict",
-        "lightgbm.basic.Booster",
-        "lightgbm.sklearn.LGBMClassifier",
-        "lightgbm.sklearn.LGBMRanker",
-        "lightgbm.sklearn.LGBMRegressor",
-        "numpy.dtype",
-        "skdistill.index.ExactIndex",
-        "skdistill.losses.listwise.Listwise",
-        "skdistill.losses.listwise.PlackettLuce",
-        "skdistill.losses.pairwise.Lambda",
-        "skdistill.losses.pairwise.Margin",
-        "skdistill.losses.pairwise.Pairwise",
-        "skdistill.losses.pointwise.Logistic",
-        "skdistill.losses.pointwise.Pointwise",
-        "skdistill.losses.top_k.TopK",
-        "skdistill.multi_objective_retriever.MultiObjectiveRetriever",
-        "skdistill.optimizers.AdaGrad",
-        "skdistill.optimizers.Adam",
-        "skdistill.pair_table.PairColumns",
-        "skdistill.ranker.DistilledRanker",
-        "skdistill.retriever.TwoTowerRetriever",
-        "skdistill.scaling.ColumnScaler",
-        "skdistill.students.factorization_machine.FactorizationMachineRanker",
-        "skdistill.students.linear.LinearRanker",
-        "skdistill.students.mlp.MLPRanker",
-        "skdistill.students.multi_objective.MultiObjectiveRanker",
-        "skdistill.teacher_check.TeacherCheck",
-        "skdistill.teachers.ensembles.MLPEnsembleRanker",
-        "skdistill.teachers.ensembles.RankEnsemble",
-    }
-)
-# What the types in a file may come from at all.
-ROOTS = {"builtins", "collections", "lightgbm", "numpy", "scipy", "skdistill", "sklearn"}
 
 
+@set_module("skdistill.serving")
 class FileWarning(UserWarning):
     """A file was written by other versions of the libraries than those that read it."""
 
 
+@set_module("skdistill.serving")
 def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False) -> None:
     """Write a fitted model to a file that :func:`load` reads without running code.
 
@@ -123,26 +91,28 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
             f"{type(model).__name__} holds something that can't be stored without code: {error}."
             + (" Save it without its teacher and catalogue." if keep_teacher else "")
         ) from error
-    unknown = set(skops.get_untrusted_types(data=data)) - TRUSTED
+    unknown = untrusted(skops.get_untrusted_types(data=data))
     if unknown:
         raise TypeError(
-            f"{type(model).__name__} holds {sorted(unknown)}, which load would refuse: only types "
+            f"{type(model).__name__} holds {unknown}, which load would refuse: only types "
             "of skdistill, scikit-learn, NumPy and SciPy are stored. joblib.dump stores anything; "
             "its files run code when they are loaded."
         )
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
         metadata = {
             "format": FORMAT,
             "versions": versions(),
             "description": description,
-            "digest": _digest(archive),
+            "digest": _digest(members),
         }
         archive.writestr(METADATA, json.dumps(metadata, indent=1))
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
 
 
+@set_module("skdistill.serving")
 def load(path: str | os.PathLike[str]) -> Any:
     """Read a model that :func:`save` wrote.
 
@@ -173,21 +143,21 @@ def load(path: str | os.PathLike[str]) -> Any:
     skops = import_extra("skops.io", "serving", "A file of save and load")
     data = Path(path).read_bytes()
     metadata = _check(data, path)
-    unknown = set(_untrusted_types(skops, data, path)) - TRUSTED
+    unknown = untrusted(_types_in(skops, data, path))
     if unknown:
         raise ValueError(
-            f"{path} is refused: it names the types {sorted(unknown)}, which are none of "
+            f"{path} is refused: it names the types {unknown}, which are none of "
             "skdistill's, scikit-learn's or NumPy's."
         )
     try:
-        model = skops.loads(data, trusted=sorted(TRUSTED))
+        model = skops.loads(data, trusted=sorted(trusted_types()))
     except ImportError as error:
         raise ImportError(
             f"{path} holds a teacher whose library is not here: {error}. Install it, or save the "
             "student alone."
         ) from error
     except Exception as error:
-        raise ValueError(f"{path} can't be read: {type(error).__name__}: {error}.") from error
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}.") from error
     _warn_of_versions(metadata["versions"], path)
     return model
 
@@ -231,55 +201,57 @@ def _without_teacher(model: Any) -> Any:
     return lean
 
 
-def _digest(archive: zipfile.ZipFile) -> str:
+def _digest(members: Mapping[str, bytes]) -> str:
     """Of all members but the one that holds it."""
     digest = hashlib.sha256()
-    for name in sorted(archive.namelist()):
+    for name in sorted(members):
         if name != METADATA:
             digest.update(name.encode() + b"\0")
-            digest.update(hashlib.sha256(archive.read(name)).digest())
+            digest.update(hashlib.sha256(members[name]).digest())
     return digest.hexdigest()
 
 
 def _check(data: bytes, path: Any) -> dict[str, Any]:
     """The metadata of a file that is whole and holds only what a model's file may hold."""
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is no model of skdistill, or was cut short: {error}.") from error
-    with archive:
-        members = archive.infolist()
-        names = [member.filename for member in members]
-        if len(set(names)) < len(names):
-            raise ValueError(f"{path} is refused: it has two members of one name.")
-        for member in members:
-            _check_member(member, path)
-        if sum(member.file_size for member in members) > len(data):
-            raise ValueError(f"{path} is refused: its members overlap.")
-        if METADATA not in names or "schema.json" not in names:
-            raise ValueError(f"{path} is no model of skdistill: it has no {METADATA}.")
-        metadata = _read_json(archive, METADATA, path)
-        if not {"format", "versions", "description", "digest"} <= set(metadata):
-            raise ValueError(f"{path} is damaged: {METADATA} lacks what it should hold.")
-        if metadata["format"] > FORMAT:
-            raise ValueError(
-                f"{path} was written by skdistill {metadata['versions'].get('skdistill')} in "
-                f"format {metadata['format']}; this version reads up to format {FORMAT}. Upgrade "
-                "skdistill."
-            )
-        try:
-            whole = _digest(archive) == metadata["digest"]
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise ValueError(f"{path} is damaged: {error}.") from error
-        if not whole:
-            raise ValueError(f"{path} was changed after it was written: its digest differs.")
-        for name in names:
-            if name.endswith(".npy"):
-                _check_array(archive.read(name), name, path)
-            elif name.endswith(".npz"):
-                _check_sparse(archive.read(name), name, path)
-        _check_types(_read_json(archive, "schema.json", path), path)
+    members = _read_members(data, path)
+    if METADATA not in members or "schema.json" not in members:
+        raise ValueError(f"{path} is not a skdistill model file: it has no {METADATA}.")
+    metadata = _read_json(members, METADATA, path)
+    if not {"format", "versions", "description", "digest"} <= set(metadata):
+        raise ValueError(f"{path} is damaged: {METADATA} lacks what it should hold.")
+    if metadata["format"] > FORMAT:
+        raise ValueError(
+            f"{path} was written by skdistill {metadata['versions'].get('skdistill')} in format "
+            f"{metadata['format']}; this version reads formats up to {FORMAT}. Upgrade skdistill."
+        )
+    if _digest(members) != metadata["digest"]:
+        raise ValueError(f"{path} was changed after it was written: its digest differs.")
+    for name, content in members.items():
+        if name.endswith(".npy"):
+            _check_array(content, name, path)
+        elif name.endswith(".npz"):
+            _check_sparse(content, name, path)
+    _check_types(_read_json(members, "schema.json", path), path)
     return metadata
+
+
+def _read_members(data: bytes, path: Any) -> dict[str, bytes]:
+    """Content of each member of a file; whatever is wrong with it is one kind of error."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            if len({member.filename for member in members}) < len(members):
+                raise ValueError(f"{path} is refused: it has two members of one name.")
+            for member in members:
+                _check_member(member, path)
+            if sum(member.file_size for member in members) > len(data):
+                raise ValueError(f"{path} is refused: its members overlap.")
+            return {member.filename: archive.read(member) for member in members}
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, struct.error) as error:
+        raise ValueError(
+            f"{path} is not a skdistill model file, or it is damaged or cut short: "
+            f"{type(error).__name__}: {error}."
+        ) from error
 
 
 def _check_member(member: zipfile.ZipInfo, path: Any) -> None:
@@ -328,7 +300,7 @@ def _check_sparse(data: bytes, name: str, path: Any) -> None:
 def _check_types(schema: Any, path: Any) -> None:
     """Every type and function that a schema names comes from where it may."""
     for module in _modules(schema):
-        if module.split(".")[0] not in ROOTS:
+        if not is_trusted_module(module):
             raise ValueError(f"{path} is refused: it names something of the module {module!r}.")
 
 
@@ -344,21 +316,21 @@ def _modules(node: Any) -> Iterator[str]:
             yield from _modules(value)
 
 
-def _read_json(archive: zipfile.ZipFile, name: str, path: Any) -> Any:
+def _read_json(members: Mapping[str, bytes], name: str, path: Any) -> Any:
     try:
-        content = json.loads(archive.read(name))
-    except (ValueError, RecursionError, zipfile.BadZipFile, OSError) as error:
+        content = json.loads(members[name])
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {name}: {error}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is damaged: {name} holds a {type(content).__name__}.")
     return content
 
 
-def _untrusted_types(skops: Any, data: bytes, path: Any) -> list[str]:
+def _types_in(skops: Any, data: bytes, path: Any) -> list[str]:
     try:
         return skops.get_untrusted_types(data=data)
     except Exception as error:
-        raise ValueError(f"{path} can't be read: {type(error).__name__}: {error}.") from error
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}.") from error
 
 
 def _warn_of_versions(written: dict[str, str], path: Any) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.extras import import_extra
-from skdistill.serving.decomposition import ServedStudent, ServedTowers
 from skdistill.serving.onnx_graph import onnx_model
+from skdistill.serving.served import Served
 
 # Rows of a run: their activations fit the second-level cache. Threads take as many as still do, for
 # between two runs they wait for the interpreter's lock.
@@ -20,7 +20,7 @@ class OnnxEngine:
 
     name = "onnxruntime"
 
-    def __init__(self, served: ServedStudent | ServedTowers, in_threads: bool = False) -> None:
+    def __init__(self, served: Served, in_threads: bool = False) -> None:
         for library in ("onnx", "onnxruntime"):
             import_extra(library, "onnx", 'engine="onnxruntime"')
         self._open(onnx_model(served).SerializeToString(), THREAD_ROWS if in_threads else RUN_ROWS)

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skdistill.extras import import_extra
-from skdistill.multi_objective_retriever import MultiObjectiveRetriever
+from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
-from skdistill.retriever import TwoTowerRetriever
 from skdistill.serving.decomposition import decompose
 from skdistill.serving.description import describe, versions
-from skdistill.serving.onnx_graph import OPSET, Graph, add_served, onnx_model
-from skdistill.students import (
-    FactorizationMachineRanker,
-    LinearRanker,
-    MLPRanker,
-    MultiObjectiveRanker,
-)
-
-ESTIMATORS = (
-    LinearRanker,
-    FactorizationMachineRanker,
-    MLPRanker,
-    MultiObjectiveRanker,
-    TwoTowerRetriever,
-    MultiObjectiveRetriever,
-    DistilledRanker,
-)
+from skdistill.serving.onnx_graph import OPSET, Graph, onnx_model
+from skdistill.students import STUDENTS
+from skdistill.towers import RETRIEVERS
 
 
+@set_module("skdistill.serving")
 def to_onnx(model: Any) -> Any:
     """The model's scores as an ONNX model: one float input ``X``, one output ``scores``.
 
@@ -88,14 +73,14 @@ def to_onnx(model: Any) -> Any:
     return proto
 
 
-@cache
+@set_module("skdistill.serving")
 def register_converters() -> None:
     """Teach skl2onnx the package's estimators, so that it converts Pipelines that hold them.
 
     ``to_onnx`` does it by itself; call it before ``skl2onnx.convert_sklearn`` of your own.
     """
     skl2onnx = import_extra("skl2onnx", "onnx", "to_onnx")
-    for estimator in ESTIMATORS:
+    for estimator in (*STUDENTS.values(), *RETRIEVERS.values(), DistilledRanker):
         skl2onnx.update_registered_converter(
             estimator,
             f"Skdistill{estimator.__name__}",
@@ -130,7 +115,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         model = Pipeline([("ranker", model)])
     graph = Graph(scope.get_unique_operator_name("skdistill") + "_")
     X = graph.add("Cast", operator.inputs[0].full_name, to=TensorProto.FLOAT)
-    scores = add_served(graph, decompose(model), X)
+    scores = decompose(model).add_to_graph(graph, X)
     for name, array in graph.constants.items():
         kind = TensorProto.INT64 if array.dtype == np.int64 else TensorProto.FLOAT
         container.add_initializer(name, kind, array.shape, array.ravel())

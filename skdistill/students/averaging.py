@@ -9,12 +9,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdistill.students.base import BaseStudent
-from skdistill.training import Training
+from skdistill.public_names import set_module
+from skdistill.students.estimator import StudentEstimator
+from skdistill.training.loop import Training
 
-Student = TypeVar("Student", bound=BaseStudent)
+Student = TypeVar("Student", bound=StudentEstimator)
 
 
+@set_module("skdistill.students")
 def mean_student(
     students: Sequence[Student],
     weights: ArrayLike,
@@ -31,23 +33,23 @@ def mean_student(
 
     Parameters
     ----------
-    students : sequence of BaseStudent
+    students : sequence of StudentEstimator
         Of the same settings, each after ``partial_fit`` from the same student.
     weights : array-like of shape (n_students,)
         Such as the rows that each has seen.
-    start : BaseStudent, optional
+    start : StudentEstimator, optional
         What they started from; needed for another ``step`` than 1.
     step : float, default=1.0
         Parameters become ``start + step * (mean - start)``.
 
     Returns
     -------
-    BaseStudent
+    StudentEstimator
         A new one; ``partial_fit`` goes on from there.
     """
     shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     mean = copy.deepcopy(students[0])
-    first, *others = [one._optimizer for one in (mean, *students[1:]) if one._optimizer is not None]
+    first, *others = [one.optimizer_ for one in (mean, *students[1:]) if one.optimizer_ is not None]
     first.average(others, shares)
     if start is not None:
         for name, array in first.params.items():
@@ -56,6 +58,5 @@ def mean_student(
     length = min(map(len, curves))
     epochs = zip(*(curve[:length] for curve in curves), strict=True)
     losses = [float(np.dot(shares, epoch)) for epoch in epochs]
-    for name, value in mean._attributes_after(Training(first.params, losses)).items():
-        setattr(mean, name, value)
+    mean.publish(Training(first.params, losses))
     return mean

@@ -2,29 +2,108 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from skdistill._sklearn_compat import Interval
 from skdistill.models import MLP
-from skdistill.protocols import Loss, Model
-from skdistill.students.base import COMMON_ATTRIBUTES, COMMON_PARAMETERS, BaseStudent
+from skdistill.protocols import StudentModel
+from skdistill.public_names import set_module
+from skdistill.students.base import BaseStudent
+
+LAYER_CONSTRAINTS = ["array-like", Interval(Integral, 1, None, closed="left")]
 
 
+def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+    """Sizes of hidden layers as a tuple; one number is one layer.
+
+    Raises
+    ------
+    ValueError
+        For anything but positive integers.
+    """
+    sizes = np.atleast_1d(hidden_layer_sizes)
+    if sizes.ndim != 1 or (sizes.size and sizes.dtype.kind not in "iu") or (sizes < 1).any():
+        raise ValueError(
+            "hidden_layer_sizes must be positive integers, one per hidden layer, got "
+            f"{hidden_layer_sizes!r}."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+@set_module("skdistill.students")
+@dataclass(kw_only=True, eq=False, repr=False)
 class MLPRanker(BaseStudent):
-    __doc__ = f"""A multi-layer perceptron with ReLU, for the ranking stage.
+    """A multi-layer perceptron with ReLU, for the ranking stage.
 
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(64, 32)
-        Units of each hidden layer; ``()``: linear.
-    {COMMON_PARAMETERS}
+        Number of units of each hidden layer; ``()`` makes it linear.
+    loss : str or Loss, default="listwise"
+        What is fitted: a name of ``skdistill.losses.LOSSES``, or an object that keeps the contract
+        ``skdistill.protocols.Loss``.
+    hard_loss : str or Loss, optional
+        Loss on labels; the same as ``loss`` by default.
+    alpha : float, default=1.0
+        Weight of the teacher if ``fit`` gets ``teacher_scores``; labels have the rest.
+    temperature : float, default=1.0
+        Divides the teacher's and the student's scores in losses that have a temperature. It is not
+        used for labels.
+    max_iter : int, default=30
+        Number of epochs.
+    batch_size : int, default=16
+        Number of queries per step.
+    max_batch_rows : int, default=8192
+        Largest number of rows per step. A longer query is cut into random lists, anew in each
+        epoch.
+    optimizer : {"adam", "adagrad"}, default="adam"
+        "adagrad" suits id columns of very different frequency.
+    learning_rate_init : float, default=3e-3
+        Learning rate before the schedule.
+    learning_rate : {"constant", "cosine", "linear"}, default="cosine"
+        Schedule over the whole training.
+    weight_decay : float, default=1e-2
+        Decoupled weight decay.
+    early_stopping : bool, default=False
+        Hold out queries, stop when NDCG@10 on them stops improving, and restore the best epoch.
+    validation_fraction : float, default=0.1
+        Fraction of the queries that early stopping holds out.
+    n_iter_no_change : int, default=5
+        Number of epochs without improvement after which early stopping stops.
+    tol : float, default=1e-4
+        Least gain in NDCG@10 that counts as an improvement.
+    squash : bool, default=True
+        Apply a softsign, ``x / (half + |x|)``, to columns with a heavy tail; see ``scaler_``.
+    standardize : bool, default=True
+        Bring columns to one scale: dense ones to mean 0 and standard deviation 1, CSR ones to a
+        largest absolute value of 1.
+    warm_start : bool, default=False
+        Start from the parameters of the last fit.
+    query_column : str or int, optional
+        Column of X with the query ids. It is not a feature.
+    random_state : int, RandomState or None, default=None
+        Pass an int to get bitwise the same student for a given machine and thread count.
 
     Attributes
     ----------
-    {COMMON_ATTRIBUTES}
+    params_ : dict of ndarray
+        Trained parameters, float32.
+    scaler_ : ColumnScaler
+        Softsign, shift and scale of each column.
+    loss_curve_ : list of float
+        Objective of each epoch.
+    validation_scores_ : list of float
+        NDCG@10 on the held-out queries after each epoch; empty without ``early_stopping``.
+    n_iter_ : int
+        Number of epochs run.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns; only for tables that have names.
 
     Examples
     --------
@@ -37,68 +116,13 @@ class MLPRanker(BaseStudent):
     True
     """
 
-    _parameter_constraints = {
+    hidden_layer_sizes: tuple[int, ...] = field(default=(64, 32), kw_only=False)
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseStudent._parameter_constraints,
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": LAYER_CONSTRAINTS,
     }
 
-    def __init__(
-        self,
-        hidden_layer_sizes: tuple[int, ...] = (64, 32),
-        *,
-        loss: str | Loss = "listwise",
-        hard_loss: str | Loss | None = None,
-        alpha: float = 1.0,
-        temperature: float = 1.0,
-        max_iter: int = 30,
-        batch_size: int = 16,
-        max_batch_rows: int = 8192,
-        optimizer: str = "adam",
-        learning_rate_init: float = 3e-3,
-        learning_rate: str = "cosine",
-        weight_decay: float = 1e-2,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        tol: float = 1e-4,
-        squash: bool = True,
-        standardize: bool = True,
-        warm_start: bool = False,
-        query_column: str | int | None = None,
-        random_state: Any = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        super().__init__(
-            loss=loss,
-            hard_loss=hard_loss,
-            alpha=alpha,
-            temperature=temperature,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            max_batch_rows=max_batch_rows,
-            optimizer=optimizer,
-            learning_rate_init=learning_rate_init,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            squash=squash,
-            standardize=standardize,
-            warm_start=warm_start,
-            query_column=query_column,
-            random_state=random_state,
-        )
-
-    def _model(self) -> Model:
-        return MLP(self._layer_sizes())
-
-    def _layer_sizes(self) -> tuple[int, ...]:
-        sizes = np.atleast_1d(self.hidden_layer_sizes)
-        if sizes.ndim != 1 or (sizes.size and sizes.dtype.kind not in "iu") or (sizes < 1).any():
-            raise ValueError(
-                "hidden_layer_sizes must be positive integers, one a hidden layer, got "
-                f"{self.hidden_layer_sizes!r}."
-            )
-        return tuple(int(size) for size in sizes)
+    def make_model(self) -> StudentModel:
+        """A network with one output."""
+        return MLP(check_layer_sizes(self.hidden_layer_sizes))

@@ -1,59 +1,108 @@
-"""A student of several objectives: one trunk, a head each, one combined score."""
+"""A student of several objectives: one trunk, a head for each, one combined score."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skdistill.inputs import Rows
+from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.rows import Rows
 from skdistill.models import Network
-from skdistill.objective import HeadsObjective
-from skdistill.objectives import (
-    OBJECTIVES_CONSTRAINTS,
-    OBJECTIVES_PARAMETERS,
-    TEACHER,
-    WEIGHTS_PARAMETERS,
-    WithObjectives,
-)
-from skdistill.protocols import Loss, Model, Parameters
-from skdistill.students.base import (
-    COMMON_ATTRIBUTES,
-    COMMON_PARAMETERS,
-    Lesson,
-)
-from skdistill.students.mlp import MLPRanker
-from skdistill.validation import Validate, ndcg_on
+from skdistill.multi_objective import OBJECTIVES_CONSTRAINTS, TEACHER, WithObjectives
+from skdistill.protocols import Loss, Parameters, StudentModel, TrainableModel
+from skdistill.public_names import set_module
+from skdistill.students.estimator import StudentEstimator
+from skdistill.students.mlp import LAYER_CONSTRAINTS, check_layer_sizes
+from skdistill.training.early_stopping import Validate, mean_of, ndcg_on
+from skdistill.training.objective import HeadsObjective
 
 
-class MultiObjectiveRanker(WithObjectives, MLPRanker):
-    __doc__ = f"""Clicks, likes, purchases and the teacher's scores, learnt side by side.
+@set_module("skdistill.students")
+@dataclass(kw_only=True, eq=False, repr=False)
+class MultiObjectiveRanker(WithObjectives, StudentEstimator):
+    """Clicks, likes, purchases and the teacher's scores, learnt side by side.
 
-    A network with a shared trunk and an output for each objective; without hidden layers, a linear
-    model for each. Distillation is one more objective beside those there are, or by
-    ``objectives={{"teacher": "listwise"}}`` the only one.
+    A network with a shared trunk and one output per objective; without hidden layers, a linear
+    model for each. Distillation is one more objective beside those that exist, or, with
+    ``objectives={"teacher": "listwise"}``, the only one.
 
     Parameters
     ----------
-    {OBJECTIVES_PARAMETERS}
+    objectives : dict of str to (str or Loss)
+        Loss of each objective. The keys name the columns of y, or the columns of an array in their
+        order; "teacher" stands for the teacher's scores.
     hidden_layer_sizes : tuple of int, default=(64, 32)
-        Of the shared trunk; ``()``: linear.
-    {WEIGHTS_PARAMETERS}
+        Number of units of each layer of the shared trunk; ``()`` makes it linear.
+    objective_weights : dict of str to float, optional
+        Weight of each objective; 1 for those that are not named.
+    balance : {"fixed", "gradient"}, default="fixed"
+        With "gradient" a weight says how much an objective moves the parameters, whatever the scale
+        of its loss.
     combine : dict of str to float, or callable, optional
-        What ``predict`` gives: a weighted sum of the heads' outputs, by default of all alike; or
-        ``combine(outputs, X)`` of a dict of arrays and the table, with probabilities for logistic
-        heads: ``lambda outputs, X: outputs["click"] * outputs["purchase"] * X[:, 3]``.
-    {COMMON_PARAMETERS}
-        ``loss``, ``hard_loss`` and ``alpha`` are not used, ``objectives`` stands for them.
+        How ``predict`` combines the heads: weights of their outputs, all equal by default, or
+        ``combine(outputs, X)`` of a dict of arrays and the table. A callable gets probabilities of
+        logistic heads: ``lambda outputs, X: outputs["click"] * outputs["purchase"] * X[:, 3]``.
+    temperature : float, default=1.0
+        Divides the teacher's and the student's scores in losses that have a temperature. It is not
+        used for labels.
+    max_iter : int, default=30
+        Number of epochs.
+    batch_size : int, default=16
+        Number of queries per step.
+    max_batch_rows : int, default=8192
+        Largest number of rows per step. A longer query is cut into random lists, anew in each
+        epoch.
+    optimizer : {"adam", "adagrad"}, default="adam"
+        "adagrad" suits id columns of very different frequency.
+    learning_rate_init : float, default=3e-3
+        Learning rate before the schedule.
+    learning_rate : {"constant", "cosine", "linear"}, default="cosine"
+        Schedule over the whole training.
+    weight_decay : float, default=1e-2
+        Decoupled weight decay.
+    early_stopping : bool, default=False
+        Hold out queries, stop when NDCG@10 on them stops improving, and restore the best epoch.
+    validation_fraction : float, default=0.1
+        Fraction of the queries that early stopping holds out.
+    n_iter_no_change : int, default=5
+        Number of epochs without improvement after which early stopping stops.
+    tol : float, default=1e-4
+        Least gain in NDCG@10 that counts as an improvement.
+    squash : bool, default=True
+        Apply a softsign, ``x / (half + |x|)``, to columns with a heavy tail; see ``scaler_``.
+    standardize : bool, default=True
+        Bring columns to one scale: dense ones to mean 0 and standard deviation 1, CSR ones to a
+        largest absolute value of 1.
+    warm_start : bool, default=False
+        Start from the parameters of the last fit.
+    query_column : str or int, optional
+        Column of X with the query ids. It is not a feature.
+    random_state : int, RandomState or None, default=None
+        Pass an int to get bitwise the same student for a given machine and thread count.
 
     Attributes
     ----------
     objective_names_ : list of str
         In the order of the heads.
-    {COMMON_ATTRIBUTES}
+    params_ : dict of ndarray
+        Trained parameters, float32.
+    scaler_ : ColumnScaler
+        Softsign, shift and scale of each column.
+    loss_curve_ : list of float
+        Objective of each epoch.
+    validation_scores_ : list of float
+        NDCG@10 on the held-out queries after each epoch; empty without ``early_stopping``.
+    n_iter_ : int
+        Number of epochs run.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns; only for tables that have names.
 
     Examples
     --------
@@ -63,72 +112,51 @@ class MultiObjectiveRanker(WithObjectives, MLPRanker):
     >>> data = make_ranking(n_queries=50, random_state=0)
     >>> y = np.column_stack([data.y > 0, data.y > 2]).astype(float)
     >>> student = MultiObjectiveRanker(
-    ...     {{"click": "logistic", "like": "logistic", "teacher": "listwise"}}, random_state=0
+    ...     {"click": "logistic", "like": "logistic", "teacher": "listwise"}, random_state=0
     ... )
     >>> student = student.fit(data.X, y, qid=data.qid, teacher_scores=data.utility)
     >>> sorted(student.predict_objectives(data.X))
     ['click', 'like', 'teacher']
     """
 
-    _parameter_constraints = {
-        **MLPRanker._parameter_constraints,
+    objectives: Mapping[str, str | Loss] = field(kw_only=False)
+    hidden_layer_sizes: tuple[int, ...] = field(default=(64, 32), kw_only=False)
+    objective_weights: Mapping[str, float] | None = None
+    balance: str = "fixed"
+    combine: Mapping[str, float] | Callable[..., Any] | None = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **StudentEstimator._parameter_constraints,
         **OBJECTIVES_CONSTRAINTS,
+        "hidden_layer_sizes": LAYER_CONSTRAINTS,
         "combine": [Mapping, callable, None],
     }
 
-    def __init__(
-        self,
-        objectives: Mapping[str, str | Loss],
-        hidden_layer_sizes: tuple[int, ...] = (64, 32),
-        *,
-        objective_weights: Mapping[str, float] | None = None,
-        balance: str = "fixed",
-        combine: Mapping[str, float] | Callable[..., Any] | None = None,
-        temperature: float = 1.0,
-        max_iter: int = 30,
-        batch_size: int = 16,
-        max_batch_rows: int = 8192,
-        optimizer: str = "adam",
-        learning_rate_init: float = 3e-3,
-        learning_rate: str = "cosine",
-        weight_decay: float = 1e-2,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        tol: float = 1e-4,
-        squash: bool = True,
-        standardize: bool = True,
-        warm_start: bool = False,
-        query_column: str | int | None = None,
-        random_state: Any = None,
-    ) -> None:
-        self.objectives = objectives
-        self.objective_weights = objective_weights
-        self.balance = balance
-        self.combine = combine
-        super().__init__(
-            hidden_layer_sizes,
-            temperature=temperature,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            max_batch_rows=max_batch_rows,
-            optimizer=optimizer,
-            learning_rate_init=learning_rate_init,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            squash=squash,
-            standardize=standardize,
-            warm_start=warm_start,
-            query_column=query_column,
-            random_state=random_state,
-        )
+    def check_parameters(self) -> None:
+        """Check all parameters, before anything expensive runs.
+
+        Raises
+        ------
+        ValueError
+        """
+        super().check_parameters()
+        self.check_objectives()
+
+    def check_labels(self, data: RankingData) -> None:
+        """Refuse labels that an objective cannot take.
+
+        Raises
+        ------
+        ValueError
+        """
+        for name in self.label_names:
+            labels = self.labels_of(name, data.labels)
+            is_labelled = ~np.isnan(labels)
+            queries = data.queries.subset(is_labelled)
+            self.loss_of(name).hard_target(labels[is_labelled], queries)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Combined scores, higher is better; in the order of the rows.
+        """Score rows by all heads combined.
 
         Parameters
         ----------
@@ -137,20 +165,27 @@ class MultiObjectiveRanker(WithObjectives, MLPRanker):
         Returns
         -------
         ndarray of shape (n_rows,)
+            Higher is better; in the order of the rows.
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            As :meth:`MLPRanker.predict`, and if ``combine`` does not return one score per row.
         """
         outputs = super().predict(X)
         if callable(self.combine):
-            combined = np.asarray(self.combine(self._by_name(outputs), X))
+            combined = self.combine_by_formula(outputs, X)
             if combined.shape != (len(outputs),):
                 raise ValueError(
-                    f"combine must give one score a row: expected shape ({len(outputs)},), got "
-                    f"{combined.shape}."
+                    f"combine must return one score per row: expected shape ({len(outputs)},), "
+                    f"got {combined.shape}."
                 )
             return combined
-        return outputs @ self._combination
+        return outputs @ self.combination
 
     def predict_objectives(self, X: Any) -> dict[str, NDArray[np.float32]]:
-        """What each head says of the rows: probabilities of logistic heads, scores of others.
+        """Output of each head: probabilities of logistic heads, scores of others.
 
         Parameters
         ----------
@@ -159,40 +194,60 @@ class MultiObjectiveRanker(WithObjectives, MLPRanker):
         Returns
         -------
         dict of str to ndarray of shape (n_rows,), float32
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            As ``predict``.
         """
         check_is_fitted(self)
-        return self._by_name(super().predict(X))
+        return self.by_name(super().predict(X))
 
-    def _model(self) -> Model:
-        return Network(self._layer_sizes(), len(self.objectives))
+    def combine_by_formula(self, outputs: NDArray[np.float32], X: Any) -> NDArray[Any]:
+        """What a callable ``combine`` makes of the heads' outputs."""
+        assert callable(self.combine)
+        return np.asarray(self.combine(self.by_name(outputs), X))
 
-    def _objective(self, lesson: Lesson) -> HeadsObjective:  # type: ignore[override]
-        return self._heads_objective(
-            lesson.queries, lesson.labels, lesson.teacher_scores, lesson.sample_weight
+    def make_model(self) -> Network:
+        """A network with an output for each objective."""
+        return Network(check_layer_sizes(self.hidden_layer_sizes), len(self.objectives))
+
+    def served_model(self) -> tuple[StudentModel, Parameters]:
+        """A network whose one output is the combined score, or all heads for a callable."""
+        if callable(self.combine):
+            return super().served_model()
+        return self.make_model().combine_outputs(self.params_, self.combination)
+
+    @property
+    def served_formula(self) -> Callable[[NDArray[Any], Any], NDArray[Any]] | None:
+        """A callable ``combine``."""
+        return self.combine_by_formula if callable(self.combine) else None
+
+    def make_objective(self, data: RankingData) -> HeadsObjective:
+        """One objective for each head."""
+        return self.heads_objective(
+            data.queries, data.labels, data.teacher_scores, data.sample_weight
         )
 
-    def _validator(self, held_out: Lesson) -> Validate:
+    def make_validator(self, held_out: RankingData) -> Validate:
         """Mean over the heads of the NDCG@10 of what each is to fit."""
         rows = Rows(self.scaler_.transform(held_out.X))
         heads = []
         for column, name in enumerate(self.objectives):
             labels = None
             if name != TEACHER:
-                assert held_out.labels is not None  # the objective has looked
-                labels = held_out.labels[:, self._label_names.index(name)]
-            head = _Head(self._model(), column)
+                assert held_out.labels is not None  # make_objective has looked
+                labels = held_out.labels[:, self.label_names.index(name)]
+            head = _Head(self.make_model(), column)
             heads.append(ndcg_on(head, rows, held_out.queries, labels, held_out.teacher_scores))
-
-        def validate(params: Parameters) -> float:
-            return float(np.mean([head(params) for head in heads]))
-
-        return validate
+        return mean_of(heads)
 
 
 class _Head:
     """One output of a model as a model."""
 
-    def __init__(self, model: Model, column: int) -> None:
+    def __init__(self, model: TrainableModel, column: int) -> None:
         self.model = model
         self.column = column
 

@@ -1,35 +1,26 @@
-"""Teachers: how any estimator is fitted with queries and asked for scores."""
+"""Teachers: fitting any estimator with queries, asking it for scores, and ensembles of several."""
 
-from skdistill.teachers.augmentation import draw_rows, split_thresholds
-from skdistill.teachers.ensembles import MLPEnsembleRanker, RankEnsemble
-from skdistill.teachers.labelling import (
-    Labels,
-    fit_on_labelled,
-    fit_teacher,
-    fresh_copy,
-    is_fitted_for_good,
-    label,
-    score_rows,
-)
-from skdistill.teachers.pair_scores import (
-    PairScores,
-    check_pair_scores,
-    teacher_scores_of,
-)
+from skdistill.teachers.asking import score_rows
+from skdistill.teachers.mlp_ensemble import MLPEnsembleRanker
+from skdistill.teachers.out_of_fold import TeacherScores, fit_and_score
+from skdistill.teachers.rank_ensemble import RankEnsemble
 
 __all__ = [
-    "Labels",
+    "TEACHERS",
     "MLPEnsembleRanker",
-    "PairScores",
     "RankEnsemble",
-    "check_pair_scores",
-    "draw_rows",
-    "fit_on_labelled",
-    "fit_teacher",
-    "fresh_copy",
-    "is_fitted_for_good",
-    "label",
+    "TeacherScores",
+    "fit_and_score",
     "score_rows",
-    "split_thresholds",
-    "teacher_scores_of",
 ]
+
+# Type of every teacher that recipes can name and files can hold, by its short name. The types are
+# given as text, so that no library is imported before it is needed. Enter a teacher of your own by
+# ``TEACHERS["MyTeacher"] = "my_module.MyTeacher"``.
+TEACHERS: dict[str, str] = {
+    "LGBMRanker": "lightgbm.sklearn.LGBMRanker",
+    "LGBMClassifier": "lightgbm.sklearn.LGBMClassifier",
+    "LGBMRegressor": "lightgbm.sklearn.LGBMRegressor",
+    "MLPEnsembleRanker": "skdistill.teachers.MLPEnsembleRanker",
+    "RankEnsemble": "skdistill.teachers.RankEnsemble",
+}

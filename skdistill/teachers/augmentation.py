@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 
-from skdistill.columns import column_names, take_columns, take_rows
+from skdistill._sklearn_compat import histogram_tree_splits
+from skdistill.inputs.columns import column_names, take_columns, take_rows
 
 
 def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]:
@@ -50,8 +51,8 @@ def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]
     elif library == "xgboost":
         booster = teacher.get_booster() if hasattr(teacher, "get_booster") else teacher
         splits = _of_xgboost(booster)
-    elif hasattr(teacher, "_predictors"):
-        splits = _of_histogram_trees(teacher)
+    elif (histogram_splits := histogram_tree_splits(teacher)) is not None:
+        splits = histogram_splits
     else:
         raise TypeError(
             "augment reads the thresholds of a LightGBM, XGBoost or HistGradientBoosting teacher; "
@@ -85,16 +86,6 @@ def _of_xgboost(booster: Any) -> Iterator[tuple[int, float]]:
             if isinstance(node["split_condition"], int | float):  # a list splits categories
                 yield feature, float(node["split_condition"])
             pending += node["children"]
-
-
-def _of_histogram_trees(teacher: Any) -> Iterator[tuple[int, float]]:
-    for trees in teacher._predictors:
-        for tree in trees:
-            nodes = tree.nodes
-            inner = nodes[(nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0)]
-            yield from zip(
-                inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True
-            )
 
 
 def draw_rows(

@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skdistill.columns import take_rows
-from skdistill.teachers.labelling import BLOCK, check_scores, score_rows
+from skdistill.inputs.columns import take_rows
+from skdistill.teachers.asking import BLOCK, check_scores, score_rows
+
+# Pairs of a grid that are asked for at once.
+GRID_PAIRS = 1 << 20
 
 
 class PairScores(Protocol):
@@ -130,3 +133,27 @@ def check_pair_scores(
     if not np.isfinite(values).all():
         raise ValueError("teacher_scores must be finite; NaN or infinity found in the matrix.")
     return BestScores(matrix) if is_sparse else DenseScores(matrix)
+
+
+def score_grid(
+    scores: PairScores, query: NDArray[np.int64], item: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Scores of every query with every item, asked for in blocks of bounded memory.
+
+    Parameters
+    ----------
+    scores : PairScores
+    query : ndarray of shape (n_queries,), int64
+    item : ndarray of shape (n_items,), int64
+
+    Returns
+    -------
+    ndarray of shape (n_queries, n_items), float32
+    """
+    grid = np.empty((len(query), len(item)), dtype=np.float32)
+    per_block = max(GRID_PAIRS // len(item), 1)
+    for start in range(0, len(query), per_block):
+        block = query[start : start + per_block]
+        answer = scores(np.repeat(block, len(item)), np.tile(item, len(block)))
+        grid[start : start + per_block] = answer.reshape(len(block), len(item))
+    return grid

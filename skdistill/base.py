@@ -1,0 +1,129 @@
+"""The base of everything that ranks: queries of rows, metadata requests, score.
+
+Methods without an underscore that the reference does not list are the package's internal interface:
+other rooms may call them, users need not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import Tags, check_random_state
+
+from skdistill.inputs.checks import check_labels
+from skdistill.inputs.columns import query_ids
+from skdistill.inputs.queries import check_qid
+from skdistill.metrics import ndcg_scorer
+
+
+class RankingEstimator(CallbackSupportMixin, BaseEstimator):
+    """Base of rankers: ``qid`` as routed metadata, or as the column that ``query_column`` names.
+
+    Attributes
+    ----------
+    fitted_with_qid_ : bool
+        Whether ``fit`` was told the queries. Scoring without them is then refused.
+    """
+
+    __metadata_request__fit = {"qid": True, "teacher_scores": True}
+    __metadata_request__partial_fit = {"qid": True, "teacher_scores": True}
+    __metadata_request__score = {"qid": True}
+
+    query_column: Any = None
+    random_state: Any = None
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.positive_only = True
+        tags.target_tags.single_output = True
+        tags.input_tags.sparse = True
+        return tags
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """NDCG@10 of the predicted order; queries without a relevant row are left out.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,)
+            Relevance, 0 or more; rows with NaN are left out.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row. Required if the model was fitted with queries and has no
+            ``query_column``.
+        sample_weight : array-like of shape (n_rows,), optional
+            A query counts with the mean weight of its rows.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If the queries are missing, or given twice.
+        """
+        return ndcg_scorer(k=10)(self, X, y, qid=qid, sample_weight=sample_weight)
+
+    def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
+        """Queries to score by: as given, or out of X.
+
+        Raises
+        ------
+        ValueError
+            If the queries are given twice, or not at all though the model was fitted with some.
+        """
+        if self.query_column is not None:
+            self._refuse_two_sources(qid)
+            return query_ids(X, self.query_column)
+        if qid is None and getattr(self, "fitted_with_qid_", False):
+            raise ValueError(
+                f"{type(self).__name__} was fitted with qid, so scoring needs qid too: without it "
+                "the whole table would count as one query. Pass qid=. In cross-validation, enable "
+                "metadata routing (sklearn.set_config(enable_metadata_routing=True)), or name a "
+                "column of X by query_column."
+            )
+        return qid
+
+    def check_ids(self, X: Any, qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
+        """Checked query ids of the rows to fit; warns if the rows silently form one query."""
+        if self.query_column is not None:
+            self._refuse_two_sources(qid)
+            qid = query_ids(X, self.query_column)
+        ids = check_qid(qid, n_rows)
+        if ids is None:
+            warnings.warn(
+                f"{type(self).__name__} got no qid: all {n_rows} rows are taken as one query. "
+                "Pass qid=, or name a column of X by query_column. If one query is what you mean, "
+                "pass qid=np.zeros(len(X)).",
+                UserWarning,
+                stacklevel=4,
+            )
+        return ids
+
+    def read_labels(self, y: Any, n_rows: int) -> NDArray[np.float64]:
+        """Checked labels, NaN where unknown: one per row here."""
+        return check_labels(y, n_rows)
+
+    def generator(self) -> np.random.Generator:
+        """NumPy's generator, seeded by ``random_state``."""
+        return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _refuse_two_sources(self, qid: ArrayLike | None) -> None:
+        if qid is not None:
+            raise ValueError(
+                f"The queries are given twice: by qid= and by query_column={self.query_column!r}."
+            )

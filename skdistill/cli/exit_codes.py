@@ -1,0 +1,59 @@
+"""How a command ends: messages and exit codes that a batch job can act on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from skdistill.recipe import RecipeError
+from skdistill.serving import FileWarning, load
+from skdistill.tables.errors import OutputError, TableError
+
+# 1 is Python's own for an error that nobody thought of, 2 that of a command line which can't be
+# understood.
+USAGE, TABLE, MODEL, OUTPUT, STOPPED = 2, 3, 4, 5, 130
+
+messages = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn what a user can mend into a line and an exit code."""
+    try:
+        yield
+    except OutputError as error:
+        raise _end(OUTPUT, str(error)) from error
+    except TableError as error:
+        raise _end(TABLE, str(error)) from error
+    except (RecipeError, ValueError, TypeError, ImportError) as error:
+        raise _end(USAGE, str(error)) from error
+    except OSError as error:
+        raise _end(OUTPUT, str(error)) from error
+    except KeyboardInterrupt as error:
+        raise _end(STOPPED, "stopped; the same command goes on from here.") from error
+
+
+def load_model(path: Path) -> Any:
+    """A model from a file, or the end of the command."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", FileWarning)
+            model = load(path)
+    except (OSError, ValueError) as error:
+        raise _end(MODEL, str(error)) from error
+    except ImportError as error:
+        raise _end(USAGE, str(error)) from error
+    for warning in caught:
+        messages.print(f"warning: {warning.message}", markup=False)
+    return model
+
+
+def _end(code: int, text: str) -> typer.Exit:
+    messages.print(f"error: {text}", markup=False)
+    return typer.Exit(code)

@@ -1,0 +1,12 @@
+"""Indexes of embeddings: exact on plain NumPy, approximate by other libraries."""
+
+from skdistill.index.approximate import (
+    ENGINES,
+    FaissIndex,
+    HnswlibIndex,
+    UsearchIndex,
+    make_index,
+)
+from skdistill.index.exact import ExactIndex
+
+__all__ = ["ENGINES", "ExactIndex", "FaissIndex", "HnswlibIndex", "UsearchIndex", "make_index"]

@@ -1,0 +1,7 @@
+"""What goes into a model: queries, rows, pairs and columns of tables, checked and scaled."""
+
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import RowGradient, Rows
+from skdistill.inputs.scaling import ColumnScaler
+
+__all__ = ["ColumnScaler", "Queries", "RowGradient", "Rows"]

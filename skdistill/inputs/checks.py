@@ -1,0 +1,72 @@
+"""Checks of what a user passes beside a table: one value per row, finite, of the right length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
+    """Labels as float64 of shape (n_rows,), NaN where unknown.
+
+    Raises
+    ------
+    ValueError
+        For another length, and for infinities.
+    """
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "iufb":
+        try:
+            labels = labels.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"y must be numeric, got dtype {labels.dtype}: {error}.") from error
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    _check_one_value_a_row("y", labels, n_rows)
+    labels = labels.astype(np.float64)
+    if np.isinf(labels).any():
+        row = int(np.flatnonzero(np.isinf(labels))[0])
+        raise ValueError(f"y must be finite, or NaN where unknown: row {row} holds {labels[row]}.")
+    return labels
+
+
+def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
+    """One finite number a row, as float64.
+
+    Raises
+    ------
+    ValueError
+        For another length, NaN and infinities.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    _check_one_value_a_row(name, array, n_rows)
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise ValueError(f"{name} must be finite: row {row} holds {array[row]}.")
+    return array
+
+
+def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.float64] | None:
+    """Weights of at least 0 as float64; None stays None; a number stands for all rows."""
+    if values is None:
+        return None
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim == 0:
+        values = np.full(n_rows, values)
+    weight = check_finite("sample_weight", values, n_rows)
+    if weight.min() < 0:
+        row = int(np.argmin(weight))
+        raise ValueError(f"sample_weight must be 0 or more: row {row} holds {weight[row]}.")
+    if not weight.any():
+        raise ValueError("sample_weight is zero in every row: nothing is left to learn from.")
+    return weight
+
+
+def _check_one_value_a_row(name: str, values: NDArray[Any], n_rows: int) -> None:
+    if values.shape != (n_rows,):
+        raise ValueError(
+            f"{name} must hold one value a row: expected shape ({n_rows},), got {values.shape}. "
+            "The numbers of rows are inconsistent."
+        )

@@ -1,0 +1,274 @@
+"""Several objectives of one estimator: their labels, their losses, and one combined score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from sklearn.utils import Tags
+
+from skdistill._sklearn_compat import StrOptions
+from skdistill.base import RankingEstimator
+from skdistill.inputs.checks import check_labels
+from skdistill.inputs.columns import column_names, take_values
+from skdistill.inputs.queries import Queries
+from skdistill.losses import get_loss
+from skdistill.metrics import ndcg_score
+from skdistill.protocols import Loss
+from skdistill.training.loop import Training
+from skdistill.training.objective import GradientBalance, HeadsObjective, Objective
+
+# The objective whose targets are the teacher's scores.
+TEACHER = "teacher"
+
+# What the parameters of the same names may be.
+OBJECTIVES_CONSTRAINTS: dict[str, list[Any]] = {
+    "objectives": [Mapping],
+    "objective_weights": [Mapping, None],
+    "balance": [StrOptions({"fixed", "gradient"})],
+}
+
+
+class WithObjectives(RankingEstimator):
+    """What students and towers of several objectives have in common.
+
+    Attributes
+    ----------
+    objective_names_ : list of str
+        In the order of the model's outputs.
+    """
+
+    objectives: Mapping[str, str | Loss]
+    objective_weights: Mapping[str, float] | None
+    balance: str
+    temperature: float
+    combine: Any
+    objective_names_: list[str]
+    predict: Any
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        return tags
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Mean over the columns of y of the NDCG@10 of the combined order.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+        y : array-like of shape (n_rows, n_label_objectives)
+            Relevance, 0 or more; in each column, rows with NaN are left out.
+        qid : array-like of shape (n_rows,), optional
+        sample_weight : array-like of shape (n_rows,), optional
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            As :meth:`RankingEstimator.score`.
+        """
+        scores, ids = self.predict(X), self.resolve_qid(X, qid)
+        return mean_ndcg(self.read_labels(y, len(scores)), scores, ids, sample_weight)
+
+    @property
+    def has_teacher_objective(self) -> bool:
+        """Whether the teacher's scores are one of the objectives."""
+        return TEACHER in self.objectives
+
+    @property
+    def label_names(self) -> list[str]:
+        """The objectives that learn from columns of y."""
+        return [name for name in self.objectives if name != TEACHER]
+
+    @property
+    def combination(self) -> NDArray[np.float32]:
+        """Weight of each output in the combined score."""
+        names = self.objective_names_
+        if self.combine is None:
+            return np.ones(len(names), np.float32)
+        self._check_names("combine", self.combine)
+        return np.array([self.combine.get(name, 0.0) for name in names], np.float32)
+
+    @property
+    def weights_of_objectives(self) -> NDArray[np.float64]:
+        """Weight of each objective, 1 unless it is given."""
+        weights = self.objective_weights or {}
+        return np.array([weights.get(name, 1.0) for name in self.objectives], dtype=np.float64)
+
+    def check_objectives(self) -> None:
+        """Check the parameters that name objectives and losses.
+
+        Raises
+        ------
+        ValueError
+            For names that are not objectives, and for losses that do not exist.
+        """
+        self._check_names("objective_weights", self.objective_weights or {})
+        if isinstance(self.combine, Mapping):
+            self._check_names("combine", self.combine)
+        for name in self.objectives:
+            self.loss_of(name)
+
+    def fitted_attributes(self, training: Training) -> dict[str, Any]:
+        """Fitted attributes after a training, or in the middle of one."""
+        attributes: dict[str, Any] = super().fitted_attributes(training)  # type: ignore[misc]
+        return attributes | {"objective_names_": list(self.objectives)}
+
+    def by_name(self, outputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Outputs by objective: probabilities of logistic ones, scores of others."""
+        return {
+            name: expit(column) if get_loss(self.objectives[name]).is_log_odds else column
+            for name, column in zip(self.objective_names_, outputs.T, strict=True)
+        }
+
+    def read_labels(self, y: Any, n_rows: int) -> NDArray[np.float64]:
+        """Checked labels, a column per objective that has any."""
+        names = self.label_names
+        present = column_names(y)
+        if present is not None:
+            missing = [name for name in names if name not in present]
+            if missing:
+                raise ValueError(f"y lacks the objectives {missing}; it has {present}.")
+            columns = [np.asarray(y[name]) for name in names]
+        else:
+            table = np.asarray(y)
+            table = table[:, None] if table.ndim == 1 else table
+            if table.ndim != 2 or table.shape[1] != len(names):
+                raise ValueError(
+                    f"y must have a column for each of {names}, got shape {np.shape(y)}."
+                )
+            columns = list(table.T)
+        if not columns:
+            return np.empty((n_rows, 0))
+        return np.column_stack([check_labels(column, n_rows) for column in columns])
+
+    def loss_of(self, name: str) -> Loss:
+        """Loss of an objective; labels have no temperature."""
+        given = self.objectives[name]
+        return get_loss(given, self.temperature) if name == TEACHER else get_loss(given)
+
+    def labels_of(self, name: str, labels: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Labels of an objective.
+
+        Raises
+        ------
+        ValueError
+            If no row has one.
+        """
+        column = None if labels is None else labels[:, self.label_names.index(name)]
+        if column is None or np.isnan(column).all():
+            raise ValueError(f"No row of y has a label for the objective {name!r}.")
+        return column
+
+    def gradient_balance(self) -> GradientBalance | None:
+        """What keeps the objectives' gradients in proportion; None with fixed weights."""
+        return GradientBalance(self.weights_of_objectives) if self.balance == "gradient" else None
+
+    def heads_objective(
+        self,
+        queries: Queries,
+        labels: NDArray[np.float64] | None,
+        teacher_scores: NDArray[np.float64] | None,
+        sample_weight: NDArray[np.float64] | None,
+    ) -> HeadsObjective:
+        """One objective for each output of the model.
+
+        Raises
+        ------
+        ValueError
+            If an objective has nothing to learn from.
+        """
+        heads = []
+        for name in self.objectives:
+            loss = self.loss_of(name)
+            if name != TEACHER:
+                target: dict[str, Any] = {"alpha": 0.0, "labels": self.labels_of(name, labels)}
+            elif teacher_scores is None:
+                raise ValueError('The objective "teacher" needs teacher_scores, got none.')
+            else:
+                target = {"alpha": 1.0, "teacher_scores": teacher_scores}
+            heads.append(
+                Objective.mix(queries, soft=loss, hard=loss, sample_weight=sample_weight, **target)
+            )
+        return HeadsObjective(tuple(heads), self.weights_of_objectives, self.gradient_balance())
+
+    def _check_names(self, parameter: str, named: Mapping[str, Any]) -> None:
+        unknown = [name for name in named if name not in self.objectives]
+        if unknown:
+            raise ValueError(
+                f"{parameter} names {unknown}, but the objectives are {list(self.objectives)}."
+            )
+
+
+def labels_for_teacher(
+    table: NDArray[np.float64], names: list[str], target: str | None, is_needed: bool
+) -> NDArray[np.float64]:
+    """Labels that a teacher learns, or that a check uses.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n_rows, n_label_objectives)
+    names : list of str
+        Of the columns.
+    target : str or None
+        The column to take.
+    is_needed : bool
+        Whether a teacher is to be fitted on them.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+
+    Raises
+    ------
+    ValueError
+        For an unknown target, and if there is a teacher to fit and a choice of columns.
+    """
+    if target is not None:
+        if target not in names:
+            raise ValueError(f"teacher_target={target!r} is not an objective of y: {names}.")
+        return table[:, names.index(target)]
+    if table.shape[1] == 1:
+        return table[:, 0]
+    if is_needed:
+        raise ValueError(
+            "The teacher is not fitted yet: name the objective whose labels it is to learn by "
+            f"teacher_target, one of {names}."
+        )
+    # Any label will do to check a teacher by.
+    return np.fmax.reduce(table, axis=1, initial=np.nan)
+
+
+def mean_ndcg(
+    table: NDArray[np.float64], scores: NDArray[Any], ids: Any, sample_weight: ArrayLike | None
+) -> float:
+    """Mean over the objectives of the NDCG@10 of one order, over rows with a label."""
+    ids, weight = (None if v is None else np.asarray(v) for v in (ids, sample_weight))
+    values = []
+    for labels in table.T:
+        is_labelled = ~np.isnan(labels)
+        values.append(
+            ndcg_score(
+                labels[is_labelled],
+                scores[is_labelled],
+                take_values(ids, is_labelled),
+                k=10,
+                sample_weight=take_values(weight, is_labelled),
+            )
+        )
+    return float(np.mean(values))

@@ -1,0 +1,127 @@
+"""What public classes and functions are called, and what they were called before.
+
+A public name is not a file path. Every public class and function carries its public home as
+``__module__``, so that saved files, pickles and the documentation name ``skdistill.students.
+MLPRanker`` wherever the code of it stands. Files that were written under former names keep loading:
+``FORMER_NAMES`` says where each of those names went.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# Names that files of a release hold, and that are not the public names of today.
+FORMER_NAMES = {
+    # 0.1.0
+    "skdistill.approximate_index.FaissIndex": "skdistill.index.FaissIndex",
+    "skdistill.approximate_index.HnswlibIndex": "skdistill.index.HnswlibIndex",
+    "skdistill.approximate_index.UsearchIndex": "skdistill.index.UsearchIndex",
+    "skdistill.losses.listwise.Listwise": "skdistill.losses.Listwise",
+    "skdistill.losses.listwise.PlackettLuce": "skdistill.losses.PlackettLuce",
+    "skdistill.losses.pairwise.Lambda": "skdistill.losses.Lambda",
+    "skdistill.losses.pairwise.Margin": "skdistill.losses.Margin",
+    "skdistill.losses.pairwise.Pairwise": "skdistill.losses.Pairwise",
+    "skdistill.losses.pointwise.Logistic": "skdistill.losses.Logistic",
+    "skdistill.losses.pointwise.Pointwise": "skdistill.losses.Pointwise",
+    "skdistill.losses.top_k.TopK": "skdistill.losses.TopK",
+    "skdistill.multi_objective_retriever.MultiObjectiveRetriever": (
+        "skdistill.MultiObjectiveRetriever"
+    ),
+    "skdistill.optimizers.AdaGrad": "skdistill.training.AdaGrad",
+    "skdistill.optimizers.Adam": "skdistill.training.Adam",
+    "skdistill.pair_table.PairColumns": "skdistill.towers.PairColumns",
+    "skdistill.queries.Queries": "skdistill.inputs.Queries",
+    "skdistill.ranker.DistilledRanker": "skdistill.DistilledRanker",
+    "skdistill.retriever.TwoTowerRetriever": "skdistill.TwoTowerRetriever",
+    "skdistill.scaling.ColumnScaler": "skdistill.inputs.ColumnScaler",
+    "skdistill.students.factorization_machine.FactorizationMachineRanker": (
+        "skdistill.students.FactorizationMachineRanker"
+    ),
+    "skdistill.students.linear.LinearRanker": "skdistill.students.LinearRanker",
+    "skdistill.students.mlp.MLPRanker": "skdistill.students.MLPRanker",
+    "skdistill.students.multi_objective.MultiObjectiveRanker": (
+        "skdistill.students.MultiObjectiveRanker"
+    ),
+    "skdistill.teacher_check.TeacherCheck": "skdistill.TeacherCheck",
+    "skdistill.teacher_check.TeacherWarning": "skdistill.TeacherWarning",
+    "skdistill.teachers.ensembles.MLPEnsembleRanker": "skdistill.teachers.MLPEnsembleRanker",
+    "skdistill.teachers.ensembles.RankEnsemble": "skdistill.teachers.RankEnsemble",
+}
+
+
+def set_module(home: str) -> Callable[[T], T]:
+    """Decorator that gives a class or function the name of its public home."""
+
+    def name(thing: T) -> T:
+        thing.__module__ = home
+        return thing
+
+    return name
+
+
+def public_name(thing: type) -> str:
+    """Name of a class as files hold it."""
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def lazy_names(package: str, homes: dict[str, str]) -> Callable[[str], Any]:
+    """``__getattr__`` of a package whose names are imported when they are first used.
+
+    Parameters
+    ----------
+    package : str
+    homes : dict of str to str
+        Module in which each name is defined.
+    """
+
+    def get(name: str) -> Any:
+        if name in homes:
+            return getattr(importlib.import_module(homes[name]), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return get
+
+
+class FormerModules:
+    """Imports modules that have moved, for pickles that name them.
+
+    A module of a former release that is no more becomes an empty one whose former names resolve to
+    the classes of today.
+    """
+
+    def __init__(self) -> None:
+        self.modules: dict[str, dict[str, str]] = {}
+        for former, current in FORMER_NAMES.items():
+            module, _, name = former.rpartition(".")
+            self.modules.setdefault(module, {})[name] = current
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in self.modules else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        names = self.modules[module.__name__]
+
+        def get(name: str) -> Any:
+            if name not in names:
+                raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+            home, _, own = names[name].rpartition(".")
+            return getattr(importlib.import_module(home), own)
+
+        module.__dict__["__getattr__"] = get
+
+    def install(self) -> None:
+        """Have Python ask for former modules after it has looked for files."""
+        if not any(isinstance(finder, FormerModules) for finder in sys.meta_path):
+            sys.meta_path.append(self)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Tables in files, scored shard by shard: runs that can be stopped and go on."""

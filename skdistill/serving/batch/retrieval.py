@@ -1,0 +1,154 @@
+"""retrieve_table: the best items of each query in files of any size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from skdistill.public_names import set_module
+from skdistill.serving.batch.run_folder import RunFolder
+from skdistill.serving.batch.runs import Progress, ShardCount, run
+from skdistill.tables.columns import TableColumns
+from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.reading import Paths, find_files, read_batches
+from skdistill.tables.shard import Shard
+from skdistill.towers.fitted import FittedTowers
+from skdistill.towers.retriever import TwoTowerRetriever
+
+ADDED = ("item", "rank", "score")
+
+
+@set_module("skdistill.serving")
+def retrieve_table(
+    model: TwoTowerRetriever,
+    queries: Paths,
+    output: str | os.PathLike[str],
+    *,
+    k: int = 10,
+    id_columns: Sequence[str] | None = None,
+    output_format: str = "parquet",
+    resume: bool = True,
+    n_jobs: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Progress:
+    """Retrieve the best items for tables of queries, larger than memory, into a folder of files.
+
+    Shards, folders and resuming are as in :func:`score_table`. The output has ``k`` rows for each
+    query, best first: the carried columns, ``item``, ``rank`` (from 1) and ``score``.
+
+    Parameters
+    ----------
+    model : TwoTowerRetriever or MultiObjectiveRetriever
+        Fitted on tables with column names, with an index.
+    queries : path, or sequence of paths
+        Files, folders and globs of tables with the query columns.
+    output : path
+        A folder, new or of an earlier run.
+    k : int, default=10
+    id_columns : sequence of str, optional
+        Columns that go on into the output; by default all that are no query columns, or all of them
+        where there are no others.
+    output_format : {"parquet", "csv"}, default="parquet"
+    resume : bool, default=True
+    n_jobs : int, optional
+    on_progress : callable, optional
+
+    Returns
+    -------
+    Progress
+
+    Raises
+    ------
+    TableError
+        For input that cannot be read and queries that can't be embedded, with file and rows.
+    TypeError, ValueError
+        For a model that retrieves nothing, and options that make no sense.
+    ImportError
+        Without the extra ``serving``.
+    """
+    if not isinstance(model, FittedTowers):
+        raise TypeError(f"retrieve_table takes a retriever, got {type(model).__name__}.")
+    if not hasattr(model, "index_"):
+        raise ValueError("The retriever has no index: call index(items) before it is saved.")
+    if isinstance(model.pair_columns_.query_names, int):
+        raise ValueError("The retriever was fitted without column names; files need them.")
+    if k < 1:
+        raise ValueError(f"k must be 1 or more, got {k}.")
+    files = find_files(queries)
+    columns = TableColumns.match(
+        files,
+        features=list(model.pair_columns_.query_names),
+        n_features=len(model.pair_columns_.query_names),
+        ids=list(id_columns or []),
+        carries_rest=id_columns is None,
+        added=ADDED,
+        wants_numbers=False,
+    )
+    if not columns.carried.names and id_columns is None:
+        return retrieve_table(
+            model, files, output, k=k, id_columns=columns.features, output_format=output_format,
+            resume=resume, n_jobs=n_jobs, on_progress=on_progress,
+        )  # fmt: skip
+    folder = RunFolder(Path(output), output_format, keeps_candidates=False)
+    task = Retrieval(model, joblib.hash(model), columns, k)
+    return run(task, files, folder, resume=resume, n_jobs=n_jobs, on_progress=on_progress)
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Queries to items: what every process of a run knows.
+
+    Parameters
+    ----------
+    model : TwoTowerRetriever
+    model_hash : str
+    columns : TableColumns
+    k : int
+    """
+
+    model: TwoTowerRetriever
+    model_hash: str
+    columns: TableColumns
+    k: int
+
+    def plan(self) -> dict[str, Any]:
+        return {"model": self.model_hash, "k": self.k} | self.columns.plan()
+
+    @property
+    def schema(self) -> Any:
+        pyarrow = pyarrow_extra()
+        ids = self.model.index_.ids
+        item = pyarrow.int64() if ids is None else pyarrow.array(ids[:1]).type
+        types = (item, pyarrow.int32(), pyarrow.float32())
+        schema = self.columns.carried
+        for name, type_ in zip(ADDED, types, strict=True):
+            schema = schema.append(pyarrow.field(name, type_))
+        return schema
+
+    def results(self, shard: Shard, count: ShardCount) -> Iterator[Any]:
+        pyarrow = pyarrow_extra()
+        for first_row, record in read_batches(shard, self.columns.csv_types):
+            count.n_rows += record.num_rows
+            queries = record.select(self.columns.features).to_pandas()
+            try:
+                ids, scores = self.model.retrieve(queries, self.k)
+            except (TypeError, ValueError) as error:
+                last = first_row + record.num_rows - 1
+                raise TableError(f"{shard.path}: rows {first_row} to {last}: {error}") from error
+            # A catalogue of less than k items leaves places empty.
+            row, place = np.nonzero(np.isfinite(scores))
+            carried = pyarrow.RecordBatch.from_arrays(
+                self.columns.carry(record), schema=self.columns.carried
+            ).take(pyarrow.array(row))
+            found = [
+                pyarrow.array(ids[row, place].tolist(), self.schema.field("item").type),
+                pyarrow.array((place + 1).astype(np.int32)),
+                pyarrow.array(scores[row, place]),
+            ]
+            yield pyarrow.RecordBatch.from_arrays([*carried.columns, *found], schema=self.schema)

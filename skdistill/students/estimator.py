@@ -1,0 +1,340 @@
+"""The estimator around a model: checked tables in, training, scores out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.callback import with_callbacks
+from sklearn.utils import check_array
+
+from skdistill._sklearn_compat import Interval
+from skdistill.callbacks import EpochCallbacks
+from skdistill.inputs.checks import check_finite, check_sample_weight
+from skdistill.inputs.columns import take_rows
+from skdistill.inputs.ranking_data import RankingData, SyntheticRows
+from skdistill.inputs.rows import Rows
+from skdistill.inputs.scaling import ColumnScaler
+from skdistill.models.scoring import Scorer
+from skdistill.students.fitted import FittedStudent
+from skdistill.training.early_stopping import EarlyStopping, Validate, hold_out
+from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings, train
+from skdistill.training.objective import HeadsObjective, Objective
+from skdistill.training.optimizers import Optimizer
+from skdistill.training.query_batches import AugmentedBatches, QueryBatches
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class StudentEstimator(FittedStudent):
+    """Fit, predict and everything around them; a subclass says which model and which objective.
+
+    The fields are the parameters that all students share; ``docs/decisions`` says why they are
+    dataclass fields.
+    """
+
+    temperature: float = 1.0
+    max_iter: int = 30
+    batch_size: int = 16
+    max_batch_rows: int = 8192
+    optimizer: str = "adam"
+    learning_rate_init: float = 3e-3
+    learning_rate: str = "cosine"
+    weight_decay: float = 1e-2
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 5
+    tol: float = 1e-4
+    squash: bool = True
+    standardize: bool = True
+    warm_start: bool = False
+    query_column: str | int | None = None
+    random_state: Any = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SETTINGS_CONSTRAINTS,
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "squash": ["boolean"],
+        "standardize": ["boolean"],
+        "warm_start": ["boolean"],
+    }
+
+    def make_objective(self, data: RankingData) -> Objective | HeadsObjective:
+        """What is minimised over some rows."""
+        raise NotImplementedError(f"{type(self).__name__} has no objective.")
+
+    def make_validator(self, held_out: RankingData) -> Validate:
+        """What early stopping measures on held-out queries."""
+        raise NotImplementedError(f"{type(self).__name__} has no validator.")
+
+    def check_parameters(self) -> None:
+        """Check all parameters, before anything expensive runs.
+
+        Raises
+        ------
+        ValueError
+        """
+        self._validate_params()
+        self.make_model()
+
+    def check_labels(self, data: RankingData) -> None:
+        """Refuse labels that the objective cannot take, before anything expensive runs.
+
+        Raises
+        ------
+        ValueError
+        """
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        teacher_scores: ArrayLike | None = None,
+    ) -> StudentEstimator:
+        """Train on labels, on a teacher's scores, or on both.
+
+        Parameters
+        ----------
+        X : array, CSR matrix or data frame of shape (n_rows, n_features)
+            Finite numbers; rows in any order.
+        y : array-like of shape (n_rows,), optional
+            Relevance, NaN where unknown. Required unless there are ``teacher_scores``.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row. Without it and without ``query_column`` all rows are one query.
+        sample_weight : array-like of shape (n_rows,), optional
+            Multiplies each row's term of the loss.
+        teacher_scores : array-like of shape (n_rows,), optional
+            A teacher's score of each row; ``alpha`` mixes them with the labels.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For invalid parameters, tables that do not match, labels that are all NaN without a
+            teacher, and training that diverges.
+        """
+        data = self._read(X, y, qid, sample_weight, teacher_scores, reset=True)
+
+        def seen(watched: RankingData) -> dict[str, Any]:
+            rows = watched.rows_of_table
+            return {
+                "X": lambda: take_rows(X, rows),
+                "y": lambda: None if y is None else np.asarray(y)[rows],
+                "metadata": lambda: None if qid is None else {"qid": np.asarray(qid)[rows]},
+            }
+
+        return self._train(data, None, seen)
+
+    @with_callbacks
+    def fit_ranking_data(
+        self, data: RankingData, synthetic: SyntheticRows | None = None
+    ) -> StudentEstimator:
+        """Train on data that is checked and sorted already, and on synthetic rows.
+
+        Parameters
+        ----------
+        data : RankingData
+            Its table is what ``read_table`` returned.
+        synthetic : SyntheticRows, optional
+
+        Returns
+        -------
+        self
+        """
+        self._check_supervision(data.labels, data.teacher_scores, data.n_rows)
+
+        def seen(watched: RankingData) -> dict[str, Any]:
+            metadata = {"qid": watched.queries.segment}
+            return {"X": watched.X, "y": watched.labels, "metadata": metadata}
+
+        return self._train(data, synthetic, seen)
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        teacher_scores: ArrayLike | None = None,
+    ) -> StudentEstimator:
+        """Train for one epoch on new queries, such as the next shard of a log.
+
+        The first call reads softsign and scale of the columns from its table. The learning rate is
+        ``learning_rate_init`` throughout, and no queries are held out.
+
+        Parameters
+        ----------
+        X : array, CSR matrix or data frame of shape (n_rows, n_features)
+            Whole queries.
+        y : array-like of shape (n_rows,), optional
+        qid : array-like of shape (n_rows,), optional
+        sample_weight : array-like of shape (n_rows,), optional
+        teacher_scores : array-like of shape (n_rows,), optional
+            All as in ``fit``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As ``fit``.
+        """
+        first = not hasattr(self, "params_")
+        data = self._read(X, y, qid, sample_weight, teacher_scores, reset=first)
+        settings = TrainingSettings.of(self, max_iter=1, learning_rate="constant")
+        if first or not hasattr(self, "_partial_rng"):
+            self._partial_rng = self.generator()
+        if first:
+            self._initialize(data, self._partial_rng)
+            self.loss_curve_: list[float] = []
+            self.validation_scores_: list[float] = []
+            self.optimizer_: Optimizer | None = None
+        inputs = Rows(self.scaler_.transform(data.X))
+        model = self.make_model()
+        if self.optimizer_ is None:
+            self.optimizer_ = settings.make_optimizer(model, self.params_, inputs)
+        batches = QueryBatches(inputs, data.queries, self.make_objective(data), settings)
+        training = train(model, self.optimizer_, batches, settings, self._partial_rng)
+        training.loss_curve = self.loss_curve_ + training.loss_curve
+        return self.publish(training)
+
+    def publish(self, training: Training) -> StudentEstimator:
+        """Take over what a training ended with."""
+        for name, value in self.fitted_attributes(training).items():
+            setattr(self, name, value)
+        return self
+
+    def fitted_attributes(self, training: Training) -> dict[str, Any]:
+        """Fitted attributes after a training, or in the middle of one."""
+        params = {name: array.copy() for name, array in training.params.items()}
+        return {
+            "params_": params,
+            "loss_curve_": list(training.loss_curve),
+            "validation_scores_": list(training.validation_scores),
+            "n_iter_": len(training.loss_curve),
+            "_scorer": Scorer.fold(self.make_model(), params, self.scaler_),
+        }
+
+    def _read(
+        self,
+        X: Any,
+        y: ArrayLike | None,
+        qid: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        teacher_scores: ArrayLike | None,
+        reset: bool,
+    ) -> RankingData:
+        self.check_parameters()
+        if y is None and teacher_scores is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None, "
+                "and there are no teacher_scores either."
+            )
+        table = self.read_table(X, reset=reset)
+        n_rows = table.shape[0]
+        ids = self.check_ids(X, qid, n_rows)
+        if reset:
+            self.fitted_with_qid_ = ids is not None
+        labels = None if y is None else self.read_labels(y, n_rows)
+        if teacher_scores is not None:
+            teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
+        self._check_supervision(labels, teacher_scores, n_rows)
+        weight = check_sample_weight(sample_weight, n_rows)
+        return RankingData.sort(ids, table, labels, teacher_scores, weight)
+
+    @staticmethod
+    def _check_supervision(labels: Any, teacher_scores: Any, n_rows: int) -> None:
+        if teacher_scores is None and (labels is None or np.isnan(labels).all()):
+            raise ValueError(
+                f"y is NaN in all {n_rows} rows and there are no teacher_scores: nothing teaches "
+                "the student."
+            )
+
+    def _train(self, data: RankingData, synthetic: SyntheticRows | None, seen: Any) -> Any:
+        """Initialize, hold queries out, train, publish."""
+        if not data.is_labelled.any():
+            data = replace(data, labels=None)
+        rng = self.generator()
+        if not (self.warm_start and self._fits_parameters(data)):
+            self._initialize(data, rng)
+        held_out, early_stopping = None, None
+        if self.early_stopping:
+            train_queries, eval_queries = hold_out(
+                data.queries.n_queries, self.validation_fraction, rng
+            )
+            data, held_out = data.take_queries(train_queries), data.take_queries(eval_queries)
+            validate = self.make_validator(held_out)
+            early_stopping = EarlyStopping(validate, self.n_iter_no_change, self.tol)
+        inputs = Rows(self.scaler_.transform(data.X))
+        callbacks = EpochCallbacks(
+            self, self.fitted_attributes, seen(data if held_out is None else held_out)
+        )
+        settings = TrainingSettings.of(self)
+        model = self.make_model()
+        training = train(
+            model,
+            settings.make_optimizer(model, self.params_, inputs),
+            self._batches(data, inputs, synthetic, settings),
+            settings,
+            rng,
+            early_stopping=early_stopping,
+            on_epoch=callbacks.on_epoch,
+        )
+        self.optimizer_ = None
+        self.publish(training)
+        callbacks.end(training)
+        return self
+
+    def _initialize(self, data: RankingData, rng: np.random.Generator) -> None:
+        """Read softsign and scale off the columns, draw fresh parameters."""
+        self.scaler_ = ColumnScaler.fit(data.X, self.squash, self.standardize)
+        self.params_ = self.make_model().initialize(data.X.shape[1], rng)
+
+    def _fits_parameters(self, data: RankingData) -> bool:
+        """Whether the parameters of the last fit have the shapes of this table and model."""
+        if not hasattr(self, "params_"):
+            return False
+        fresh = self.make_model().initialize(data.X.shape[1], np.random.default_rng(0))
+        if {name: array.shape for name, array in fresh.items()} != {
+            name: array.shape for name, array in self.params_.items()
+        }:
+            raise ValueError(
+                "warm_start=True needs the shape of the last fit: the hyper-parameters or the "
+                f"{data.X.shape[1]} columns of X ask for other parameters."
+            )
+        return True
+
+    def _batches(
+        self,
+        data: RankingData,
+        inputs: Rows,
+        synthetic: SyntheticRows | None,
+        settings: TrainingSettings,
+    ) -> QueryBatches | AugmentedBatches:
+        batches = QueryBatches(inputs, data.queries, self.make_objective(data), settings)
+        if synthetic is None:
+            return batches
+        if data.teacher_scores is None or sparse.issparse(data.X):
+            raise ValueError("Synthetic rows need teacher_scores and a dense table.")
+        table = check_array(synthetic.X, dtype=np.float32, order="C", input_name="synthetic rows")
+        scores = check_finite("synthetic scores", synthetic.scores, len(table))
+        target = (scores - data.teacher_scores.mean()) / self.score_unit(data.teacher_scores)
+        rows = Rows(self.scaler_.transform(table))
+        return AugmentedBatches(batches, rows, target.astype(np.float32), synthetic.fraction)
+
+    def score_unit(self, teacher_scores: NDArray[np.float64]) -> float:
+        """Teacher score that one unit of the student's score stands for."""
+        return 1.0

@@ -1,0 +1,57 @@
+"""The Parquet reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.shard import BATCH_ROWS, Shard
+
+# Files are cut between row groups into shards of about so many rows: what a killed run has to do
+# again.
+SHARD_ROWS = 1 << 20
+# Bytes of each column that are read ahead. Without it pyarrow holds a whole row group.
+READ_AHEAD = 1 << 18
+
+
+class Parquet:
+    """Parquet files, several shards each."""
+
+    def schema(self, path: Path) -> Any:
+        """Names and types of the columns."""
+        with _opened(path) as file:
+            return file.schema_arrow
+
+    def shards(self, path: Path) -> list[Shard]:
+        """A file cut between row groups."""
+        with _opened(path) as file:
+            group_rows = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        shards: list[Shard] = []
+        groups: list[int] = []
+        first_row = n_rows = 0
+        for group, rows in enumerate(group_rows):
+            groups.append(group)
+            n_rows += rows
+            if n_rows >= SHARD_ROWS or group == len(group_rows) - 1:
+                shards.append(Shard(path, tuple(groups), first_row))
+                first_row, n_rows, groups = first_row + n_rows, 0, []
+        return shards or [Shard(path, (), 0)]
+
+    def batches(self, shard: Shard, schema: Any) -> Iterator[Any]:
+        """Rows of a shard, some at a time."""
+        with _opened(shard.path) as file:
+            groups = list(shard.row_groups or ())
+            for batch in file.iter_batches(BATCH_ROWS, groups, columns=schema.names):
+                yield batch.select(schema.names)
+
+
+def _opened(path: Path) -> Any:
+    pyarrow = pyarrow_extra()
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(path, buffer_size=READ_AHEAD, pre_buffer=False)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TableError(f"{path}: cannot be read: {error}") from error

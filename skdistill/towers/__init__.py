@@ -1,0 +1,21 @@
+"""The two-tower retrievers, and all that trains them."""
+
+from skdistill.towers.multi_objective import MultiObjectiveRetriever
+from skdistill.towers.pair_table import PairColumns
+from skdistill.towers.retriever import TwoTowerRetriever
+from skdistill.towers.teacher_check import TeacherCheck, TeacherWarning
+
+__all__ = [
+    "RETRIEVERS",
+    "MultiObjectiveRetriever",
+    "PairColumns",
+    "TeacherCheck",
+    "TeacherWarning",
+    "TwoTowerRetriever",
+]
+
+# Every retriever by its name: what files may hold, and what is exported to ONNX.
+RETRIEVERS: dict[str, type] = {
+    "TwoTowerRetriever": TwoTowerRetriever,
+    "MultiObjectiveRetriever": MultiObjectiveRetriever,
+}

@@ -1,0 +1,128 @@
+"""The loss of one block of pairs of a step: a grid of queries and items, or a list of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from skdistill.inputs.columns import take_values
+from skdistill.inputs.pairs import PairGrid, PairList
+from skdistill.inputs.queries import Queries
+from skdistill.protocols import Array, Loss
+
+# Targets of so many pairs are made at once, in float64.
+TARGET_PAIRS = 1 << 22
+# A loss is evaluated on so many pairs at once: they stay in cache.
+CACHED_PAIRS = 1 << 17
+
+
+@dataclass(frozen=True)
+class BlockLoss:
+    """One loss of a step, on the scores of one block of pairs.
+
+    Parameters
+    ----------
+    is_grid : bool
+        Every query of ``query`` with every item of ``item``; otherwise pair by pair.
+    query : ndarray of int64, or None
+        Rows of the batch; None: all of them.
+    item : ndarray of int64, or None
+        Rows of the item table; None: the whole catalogue.
+    queries : Queries
+        Lists that the pairs form.
+    loss : Loss
+    weight : float
+        Factor of the loss.
+    target : ndarray of shape (n_pairs, ...)
+    shift : ndarray or None
+        Added to the scores: one number per item of a grid, otherwise one per pair.
+    row_weight : ndarray of shape (n_pairs,) or None
+    embedding : int
+        Which of a query's embeddings is scored.
+    """
+
+    is_grid: bool
+    query: Array | None
+    item: Array | None
+    queries: Queries
+    loss: Loss
+    weight: float
+    target: Array
+    shift: Array | None
+    row_weight: Array | None
+    embedding: int = 0
+
+    def value_and_gradient(self, scores: Array) -> float:
+        """Value at the scores. The gradient overwrites the scores: a grid of them is large.
+
+        The loss passes over its lists several times, so a few lists are evaluated at a time.
+        """
+        total = 0.0
+        for lists, rows in chunks_of(self.queries, CACHED_PAIRS):
+            chunk = scores[rows]
+            if self.shift is not None and self.is_grid:
+                chunk.reshape(lists.n_queries, -1)[...] += self.shift
+            elif self.shift is not None:
+                chunk += self.shift[rows]
+            row_weight = take_values(self.row_weight, rows)
+            value, slope = self.loss.value_and_gradient(chunk, self.target[rows], lists, row_weight)
+            weight = self.weight * lists.n_queries / self.queries.n_queries
+            np.multiply(slope, scores.dtype.type(weight), out=chunk)
+            total += weight * value
+        return total
+
+    def block(self, query: Array | None, place: Array | None) -> PairGrid | PairList:
+        """Its pairs, given where its queries' embeddings and its items stand in the step."""
+        return PairGrid(query, place) if self.is_grid else PairList(query, place)
+
+
+def logq_correction(
+    loss: Loss, log_importance: Array, queries: Queries
+) -> tuple[Array | None, Array | None]:
+    """How a loss takes sampled rows: what is added to their scores, or their weights.
+
+    In a softmax, a row of importance w gets log w added to its logit. In other losses its term is
+    weighted by w, with mean 1 over a list.
+
+    Parameters
+    ----------
+    loss : Loss
+    log_importance : ndarray of shape (n_rows,)
+        Logarithm of 1 / (probability of the draw).
+    queries : Queries
+
+    Returns
+    -------
+    shift, row_weight : ndarray of shape (n_rows,), float32, or None
+        One of the two.
+    """
+    scale = loss.logit_scale
+    if scale is not None:
+        return (log_importance * scale).astype(np.float32), None
+    weight = np.exp(log_importance - queries.spread(queries.max(log_importance)))
+    return None, (weight / queries.spread(queries.mean(weight))).astype(np.float32)
+
+
+def soft_targets(loss: Loss, scores: Array, queries: Queries, shift: Array | None = None) -> Array:
+    """The loss's targets of many lists, float32, made in float64 for some lists at a time."""
+    target: Array | None = None
+    for lists, rows in chunks_of(queries, TARGET_PAIRS):
+        values = scores[rows].astype(np.float64)
+        if shift is not None:
+            values += shift[rows]
+        chunk = loss.soft_target(values, lists)
+        if target is None:
+            target = np.empty((queries.n_rows, *chunk.shape[1:]), dtype=np.float32)
+        target[rows] = chunk
+    assert target is not None  # there is at least one list
+    return target
+
+
+def chunks_of(queries: Queries, n_rows: int) -> Iterator[tuple[Queries, slice]]:
+    """Lists that have about so many rows together, and where their rows stand."""
+    per_chunk = max(n_rows * queries.n_queries // queries.n_rows, 1)
+    for start in range(0, queries.n_queries, per_chunk):
+        offsets = queries.offsets[start : start + per_chunk + 1]
+        yield Queries(offsets - offsets[0]), slice(offsets[0], offsets[-1])

@@ -1,0 +1,396 @@
+"""The estimator around two towers: fitting it, whatever the objective and the supervision."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.callback import with_callbacks
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skdistill._sklearn_compat import Interval, StrOptions
+from skdistill.callbacks import EpochCallbacks
+from skdistill.inputs.checks import check_finite, check_sample_weight
+from skdistill.inputs.columns import as_table, row_codes, take_rows, without_query_column
+from skdistill.inputs.encoding import encode, make_transformer
+from skdistill.inputs.queries import check_qid
+from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.rows import Rows
+from skdistill.inputs.scaling import ColumnScaler
+from skdistill.metrics.agreement import teacher_recall
+from skdistill.metrics.retrieval import fraction_of_top
+from skdistill.teachers.asking import score_rows
+from skdistill.teachers.pair_scores import check_pair_scores, score_grid, teacher_scores_of
+from skdistill.towers.fitted import FittedTowers
+from skdistill.towers.initialization import start_from_spectrum
+from skdistill.towers.objectives import PairObjective
+from skdistill.towers.pair_table import PairColumns, PairTable
+from skdistill.towers.supervision import (
+    CatalogueSupervision,
+    LogSupervision,
+    PairFeatures,
+)
+from skdistill.towers.teacher_check import TeacherCheck, check_teacher_fitness
+from skdistill.towers.training import TowerTraining
+from skdistill.training.early_stopping import hold_out
+from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
+
+# Queries whose scores of the whole catalogue are compared at once.
+RECALL_QUERIES = 256
+DEPRECATED = "deprecated"
+
+Supervision = LogSupervision | CatalogueSupervision
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TowerEstimator(FittedTowers):
+    """Fit, and everything around it; a subclass says which objective.
+
+    The fields are the parameters that all retrievers share.
+    """
+
+    teacher: Any = field(default=None, kw_only=False)
+    query_columns: Any
+    item_columns: Any
+    embedding_dim: int = 32
+    query_hidden: tuple[int, ...] = ()
+    item_hidden: tuple[int, ...] = ()
+    query_transformer: Any = "auto"
+    item_transformer: Any = "auto"
+    pair_features: Callable[[Any, Any], Any] | None = None
+    temperature: float = 1.0
+    n_candidates: int | None = None
+    logq_correction: float = 0.5
+    similarity: str = "dot"
+    item_bias: bool = True
+    spectral_start: bool = True
+    teacher_check: bool = True
+    keep_teacher: bool = True
+    max_iter: int = 20
+    batch_size: int = 64
+    max_batch_rows: int = 1 << 16
+    optimizer: str = "adam"
+    learning_rate_init: float = 0.02
+    learning_rate: str = "cosine"
+    weight_decay: float = 0.0
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 5
+    tol: float = 1e-4
+    query_column: str | int | None = None
+    random_state: Any = None
+    draw_correction: float | str = DEPRECATED
+
+    __metadata_request__fit = {"items": True}
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SETTINGS_CONSTRAINTS,
+        "embedding_dim": [Interval(Integral, 2, None, closed="left")],
+        "query_hidden": ["array-like"],
+        "item_hidden": ["array-like"],
+        "pair_features": [callable, None],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "n_candidates": [Interval(Integral, 8, None, closed="left"), None],
+        "logq_correction": [Interval(Real, 0, 1, closed="both")],
+        "draw_correction": [Interval(Real, 0, 1, closed="both"), StrOptions({DEPRECATED})],
+        "similarity": [StrOptions({"dot", "cosine"})],
+        "item_bias": ["boolean"],
+        "spectral_start": ["boolean"],
+        "teacher_check": ["boolean"],
+        "keep_teacher": ["boolean"],
+    }
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # "auto" imputes; another transformer says for itself what it wants.
+        transformers = self.query_transformer, self.item_transformer
+        tags.input_tags.allow_nan = all(isinstance(t, str) for t in transformers)
+        return tags
+
+    def make_pair_objective(self) -> PairObjective:
+        """What the towers are to learn of pairs."""
+        raise NotImplementedError(f"{type(self).__name__} has no objective.")
+
+    def read_log_labels(self, y: Any, n_rows: int, asks_teacher: bool) -> tuple[Any, Any]:
+        """Labels that a teacher learns, and the labels of several objectives or None."""
+        return (None if y is None else self.read_labels(y, n_rows)), None
+
+    @property
+    def wants_teacher(self) -> bool:
+        """Whether the objective looks at the teacher's scores at all."""
+        return True
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        qid: ArrayLike | None = None,
+        items: Any = None,
+        sample_weight: ArrayLike | None = None,
+        teacher_scores: Any = None,
+    ) -> TowerEstimator:
+        """Fit the teacher, let it score the lists, train the towers, index the catalogue.
+
+        Parameters
+        ----------
+        X : data frame, array or CSR matrix of shape (n_rows, n_features)
+            The log, one row per pair: query, item and pair columns. Rows in any order.
+        y : array-like of shape (n_rows,) or (n_rows, n_label_objectives), optional
+            Relevance, NaN where unknown; a column per objective of y if there are several.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row. The query columns must be the same in all rows of a query.
+        items : table of shape (n_items, n_item_columns), optional
+            The catalogue, with the columns of ``item_columns``.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of the labels' terms; a query of the catalogue counts with the mean weight of
+            its rows.
+        teacher_scores : array-like of shape (n_rows,), matrix, CSR matrix or callable, optional
+            Known scores of the rows. With a catalogue: a matrix of shape (n_queries, n_items) with
+            a row for each sorted query id; a CSR matrix of the best items of each query, where all
+            others count as its least stored one; or ``teacher_scores(queries, items)`` of two
+            aligned tables.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For invalid parameters, tables that do not match, query columns that differ within a
+            query, and training that diverges.
+        """
+        self.check_parameters()
+        supervision = self._read(X, y, qid, items, sample_weight, teacher_scores)
+        rng = self.generator()
+        supervision = self._teach(supervision)
+        objective = self.make_pair_objective()
+        training = self._prepare(supervision)
+        self.teacher_check_ = self._check_teacher(supervision, training, objective, rng)
+        params = training.initialize(rng)
+        train_queries, early_stopping = np.arange(supervision.pairs.n_queries), None
+        if self.early_stopping:
+            train_queries, eval_queries = hold_out(
+                len(train_queries), self.validation_fraction, rng
+            )
+        batches, sample = supervision.make_batches(training, objective, train_queries, rng)
+        if self.spectral_start and sample is not None:
+            catalogue = training.catalogue(supervision.pairs.n_catalogue)
+            start_from_spectrum(
+                *(training.model, params, training.query_rows, catalogue, sample),
+                int(rng.integers(2**31 - 1)),
+            )
+        del sample  # as large as queries times items
+        if self.early_stopping:
+            early_stopping = supervision.make_early_stopping(training, objective, eval_queries, rng)
+        metadata = None if qid is None else {"qid": np.asarray(qid)}
+        callbacks = EpochCallbacks(
+            self, self.fitted_attributes, {"X": X, "y": y, "metadata": metadata}
+        )
+        result = training.run(
+            params, batches, rng, early_stopping=early_stopping, on_epoch=callbacks.on_epoch
+        )
+        self._publish(result, supervision)
+        callbacks.end(result)
+        return self
+
+    def teacher_recall(
+        self, X: Any, *, qid: ArrayLike | None = None, k: int = 10, m: int = 50
+    ) -> float:
+        """Mean fraction of the teacher's top k in the towers' top m, over the queries of a log.
+
+        Both rank the catalogue if the towers were fitted with one, else each query's rows in X.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+        qid : array-like of shape (n_rows,), optional
+            Query of each row.
+        k, m : int, default=10, 50
+            Lengths of the teacher's and the towers' lists.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            If no teacher was kept.
+        """
+        check_is_fitted(self)
+        if self.teacher_ is None:
+            raise ValueError(
+                "teacher_recall asks the teacher, and none was kept: fit with teacher= and "
+                "keep_teacher=True."
+            )
+        X = as_table(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        ids = self.resolve_qid(X, qid)
+        if self.items_ is None:
+            rows = without_query_column(X, self.query_column)
+            if self.pair_features is not None:
+                rows = self.pair_features(
+                    self.pair_columns_.queries(X), self.pair_columns_.items(X)
+                )
+            return teacher_recall(score_rows(self.teacher_, rows), self.predict(X), ids, k=k, m=m)
+        queries = take_rows(self.pair_columns_.queries(X), np.unique(ids, return_index=True)[1])
+        features = self.pair_features or self.pair_columns_.side_by_side
+        scores = teacher_scores_of(self.teacher_, features, queries, self.items_)
+        left, right = self.transform_queries(queries), self.transform_items(self.items_)
+        fractions = []
+        for start in range(0, len(left), RECALL_QUERIES):
+            block = np.arange(start, min(start + RECALL_QUERIES, len(left)))
+            by_teacher = score_grid(scores, block, np.arange(len(right)))
+            fractions.append(fraction_of_top(by_teacher, left[block] @ right.T, k, m))
+        return float(np.concatenate(fractions).mean())
+
+    def check_parameters(self) -> None:
+        """Check all parameters, before anything expensive runs.
+
+        Raises
+        ------
+        ValueError
+        """
+        self._validate_params()
+        if self.draw_correction != DEPRECATED:
+            warnings.warn(
+                "draw_correction was renamed to logq_correction; the former name will be removed "
+                "in 0.3.",
+                FutureWarning,
+                stacklevel=4,
+            )
+        self.make_pair_objective()
+
+    def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
+        """Queries of a table: as given, or a column, or else rows of equal query columns."""
+        if self.query_column is not None or qid is not None:
+            return super().resolve_qid(X, qid)
+        return row_codes(self.pair_columns_.queries(as_table(X)))[0]
+
+    def fitted_attributes(self, training: Training) -> dict[str, Any]:
+        """Fitted attributes after a training, or in the middle of one."""
+        params = {name: array.copy() for name, array in training.params.items()}
+        return {
+            "params_": params,
+            "loss_curve_": list(training.loss_curve),
+            "validation_scores_": list(training.validation_scores),
+            "n_iter_": len(training.loss_curve),
+            "_scorers": self._fold(params),
+        }
+
+    def _read(
+        self, X: Any, y: Any, qid: Any, items: Any, sample_weight: Any, teacher_scores: Any
+    ) -> Supervision:
+        """Check everything, sort the log by query, take it apart into queries and items."""
+        X = as_table(X)
+        validate_data(self, X, reset=True, skip_check_array=True)
+        n_rows = X.shape[0]
+        if y is None and teacher_scores is None and self.teacher is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None, and "
+                "there is neither a teacher nor teacher_scores."
+            )
+        asks_teacher = self.wants_teacher and self.teacher is not None and teacher_scores is None
+        labels, objective_labels = self.read_log_labels(y, n_rows, asks_teacher)
+        weight = check_sample_weight(sample_weight, n_rows)
+        columns = PairColumns.find(X, self.query_columns, self.item_columns)
+        self.pair_columns_ = columns
+        ids = check_qid(self.resolve_qid(X, qid), n_rows)
+        table = without_query_column(X, self.query_column)
+        data = RankingData.sort(ids, table, labels, sample_weight=weight)
+        X = take_rows(X, data.order)
+        if items is not None:
+            items = columns.check(as_table(items), "item")
+        pairs = PairTable.split(columns.queries(X), columns.items(X), data.queries.segment, items)
+        if objective_labels is not None and data.order is not None:
+            objective_labels = objective_labels[data.order]
+        log = (data.X, pairs, data.queries, data.labels, data.sample_weight, objective_labels)
+        scores = teacher_scores if self.wants_teacher else None
+        if items is None:
+            if scores is not None:
+                scores = check_finite("teacher_scores", scores, n_rows)
+                scores = scores if data.order is None else scores[data.order]
+            return LogSupervision(*log, teacher_scores=scores)
+        if scores is not None:
+            scores = check_pair_scores(
+                scores, pairs.n_queries, pairs.n_catalogue, pairs.queries, pairs.items
+            )
+        return CatalogueSupervision(*log, teacher_scores=scores)
+
+    def _teach(self, supervision: Supervision) -> Supervision:
+        """The supervision with the teacher's scores, if a teacher is to be asked."""
+        self.teacher_ = None
+        if supervision.has_teacher_scores or self.teacher is None or not self.wants_teacher:
+            return supervision
+        supervision, self.teacher_ = supervision.taught_by(
+            self.teacher, self._features(supervision)
+        )
+        return supervision
+
+    def _check_teacher(
+        self,
+        supervision: Supervision,
+        training: TowerTraining,
+        objective: PairObjective,
+        rng: np.random.Generator,
+    ) -> TeacherCheck | None:
+        if not self.teacher_check or not isinstance(supervision, CatalogueSupervision):
+            return None
+
+        def teach_again(rest: CatalogueSupervision) -> CatalogueSupervision:
+            return rest.taught_by(self.teacher, self._features(rest))[0]
+
+        return check_teacher_fitness(
+            supervision, training, objective.label_loss, teach_again, rng.spawn(1)[0]
+        )
+
+    def _features(self, supervision: Supervision) -> PairFeatures | None:
+        """What makes the teacher's rows of a query and an item; None: the log's rows are taken."""
+        if self.pair_features is None and isinstance(supervision, CatalogueSupervision):
+            return self.pair_columns_.side_by_side
+        return self.pair_features
+
+    def _prepare(self, supervision: Supervision) -> TowerTraining:
+        """Fit the transformers and scalers of both sides."""
+        rows = []
+        pairs = supervision.pairs
+        for name, table in (("query", pairs.queries), ("item", pairs.items)):
+            transformer = make_transformer(getattr(self, f"{name}_transformer"), table).fit(table)
+            encoded = encode(transformer, table, name)
+            scaler = ColumnScaler.fit(encoded, squash=True, standardize=True)
+            setattr(self, f"{name}_transformer_", transformer)
+            setattr(self, f"{name}_scaler_", scaler)
+            rows.append(Rows(scaler.transform(encoded)))
+        correction = self.logq_correction
+        if self.draw_correction != DEPRECATED:
+            correction = float(self.draw_correction)
+        return TowerTraining(
+            model=self.make_model(),
+            query_rows=rows[0],
+            item_rows=rows[1],
+            settings=TrainingSettings.of(self),
+            n_candidates=self.n_candidates,
+            logq_correction=correction,
+        )
+
+    def _publish(self, training: Training, supervision: Supervision) -> None:
+        """Take over what a training ended with, and index the catalogue."""
+        for name, value in self.fitted_attributes(training).items():
+            setattr(self, name, value)
+        if not self.keep_teacher:
+            self.teacher_ = None
+        self.items_ = None
+        if isinstance(supervision, CatalogueSupervision):
+            self.index(supervision.pairs.catalogue)
+            self.items_ = None if self.teacher_ is None else supervision.pairs.catalogue

@@ -1,0 +1,146 @@
+"""Labels of a step's queries, with the items of the other queries as in-batch negatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import distinct
+from skdistill.protocols import Array, Loss, Parameters
+from skdistill.towers.block_loss import BlockLoss, logq_correction
+
+
+@dataclass(frozen=True)
+class LabelledPairs:
+    """Logged pairs with labels, sorted by query.
+
+    Parameters
+    ----------
+    queries : Queries
+        Segments of the queries that have labels.
+    query : ndarray of shape (n_labelled_queries,), int64
+        Row of the query table of each segment.
+    item : ndarray of shape (n_pairs,), int64
+    label : ndarray of shape (n_pairs,), float64
+    weight : ndarray of shape (n_pairs,), float32, or None
+    """
+
+    queries: Queries
+    query: Array
+    item: Array
+    label: Array
+    weight: Array | None = None
+
+
+@dataclass
+class InBatchNegatives:
+    """The hard loss: labels of a step's queries, each against all items that the step logged.
+
+    The more often an item is logged, the more steps it comes into. The logarithm of its frequency
+    corrects for that (Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
+    Recommendations", RecSys 2019).
+
+    Parameters
+    ----------
+    log : LabelledPairs
+    loss : Loss
+    weight : float
+    n_items : int
+        Rows of the item table.
+    train_queries : ndarray of int64
+        Queries that are trained on.
+    n_queries : int
+        Rows of the query table.
+    embedding : int
+        Which of a query's embeddings learns from these labels.
+    """
+
+    log: LabelledPairs
+    loss: Loss
+    weight: float
+    n_items: int
+    train_queries: Array
+    n_queries: int
+    embedding: int = 0
+
+    def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
+        """Nothing changes from one epoch to the next."""
+
+    def block_loss(self, chosen: Array) -> BlockLoss | None:
+        """The loss on the labels of these queries; None if they have no labels."""
+        segments = self._segment[chosen]
+        labelled = np.flatnonzero(segments >= 0)
+        if not len(labelled):
+            return None
+        rows, logged = self.log.queries.take(segments[labelled])
+        items, column = distinct(self.log.item[rows], self.n_items)
+        queries = Queries.even(len(labelled), len(items))
+        cell = logged.segment * len(items) + column
+        of_logged, of_others = self._targets
+        target = np.repeat(of_others[segments[labelled]], len(items), axis=0)
+        target[cell] = of_logged[rows]
+        shift, row_weight = logq_correction(
+            self.loss, self._log_importance[items], Queries.single(len(items))
+        )
+        if row_weight is not None:
+            row_weight = np.tile(row_weight, len(labelled))
+            row_weight[cell] = 1.0
+        if self.log.weight is not None:
+            if row_weight is None:
+                row_weight = np.ones(queries.n_rows, dtype=np.float32)
+            row_weight[cell] *= self.log.weight[rows]
+        return BlockLoss(
+            is_grid=True,
+            query=None if len(labelled) == len(chosen) else labelled,
+            item=items,
+            queries=queries,
+            loss=self.loss,
+            # In expectation over batches this is a mean over all labelled queries, however many
+            # of them are in this batch.
+            weight=self.weight * len(labelled) / len(chosen) * self._queries_per_labelled,
+            target=target,
+            shift=shift,
+            row_weight=row_weight,
+            embedding=self.embedding,
+        )
+
+    @cached_property
+    def _segment(self) -> Array:
+        """Segment of each query in the log, -1 if it has no labels."""
+        segment = np.full(self.n_queries, -1, dtype=np.int64)
+        segment[self.log.query] = np.arange(len(self.log.query))
+        return segment
+
+    @cached_property
+    def _log_importance(self) -> Array:
+        """Logarithm of 1 / (probability that a draw from the log is this item)."""
+        counts = np.bincount(self.log.item, minlength=self.n_items)
+        return np.log(counts.sum() / np.maximum(counts, 1)).astype(np.float32)
+
+    @cached_property
+    def _targets(self) -> tuple[Array, Array]:
+        """Target of each logged pair, and for each query that of an item it was not logged with.
+
+        One irrelevant row is added to each query to find the latter: a loss's target of a row does
+        not depend on how many irrelevant rows there are besides. If a pair was logged twice its
+        better label counts, whatever the order of the log.
+        """
+        log = self.log
+        pair = log.queries.segment * np.int64(self.n_items) + log.item
+        first, inverse = np.unique(pair, return_index=True, return_inverse=True)[1:]
+        best = np.full(len(first), -np.inf)
+        np.maximum.at(best, inverse, log.label)
+        ends = log.queries.offsets[1:]
+        lists = Queries(log.queries.offsets + np.arange(len(log.query) + 1))
+        target = self.loss.hard_target(np.insert(best[inverse], ends, 0.0), lists)
+        added = ends + np.arange(len(ends))
+        of_logged = np.delete(target, added, axis=0)
+        return of_logged.astype(np.float32), target[added].astype(np.float32)
+
+    @cached_property
+    def _queries_per_labelled(self) -> float:
+        is_labelled = self._segment[self.train_queries] >= 0
+        return len(self.train_queries) / max(is_labelled.sum(), 1)

@@ -1,0 +1,127 @@
+"""A start from the teacher's spectrum: embeddings whose products are its scores, as near as can be.
+
+The matrix of teacher scores, less each query's mean and each item's, is split by its leading
+singular vectors, and the towers' last layers are fitted to the halves. A few epochs then do what
+many do from random weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.linear_model import Ridge
+from sklearn.utils.extmath import randomized_svd
+
+from skdistill.inputs.rows import Rows
+from skdistill.models.network import Network
+from skdistill.models.two_tower import TwoTower, side
+from skdistill.protocols import Array, Parameters
+
+# An id stands in one row of its table: much shrinkage would halve its embedding.
+RIDGE = 0.01
+# An item's mean over a few sampled scores is drawn towards 0 by so many more.
+PRIOR = 5.0
+
+
+def start_from_spectrum(
+    model: TwoTower,
+    params: Parameters,
+    query_rows: Rows,
+    item_rows: Rows,
+    scores: Any,
+    random_state: int,
+) -> None:
+    """Change the towers' last layers in place.
+
+    Parameters
+    ----------
+    model : TwoTower
+    params : dict of ndarray
+    query_rows, item_rows : Rows
+    scores : ndarray or CSR matrix of shape (n_queries, n_items)
+        The teacher's; CSR: a uniform sample of them.
+    random_state : int
+    """
+    rank = model.embedding_dim - model.item_bias
+    if sparse.issparse(scores):
+        residual, item_mean = _centre_sample(scores, model.item_bias)
+    else:
+        residual = scores - scores.mean(axis=1, keepdims=True)
+        item_mean = residual.mean(axis=0)
+        if model.item_bias:
+            residual -= item_mean
+    rank = min(rank, *(n - 1 for n in residual.shape))
+    if rank < 1:
+        return
+    left, strength, right = randomized_svd(residual, rank, random_state=random_state)
+    if sparse.issparse(scores):
+        strength = _shrink(strength, residual, random_state)
+        rank = int((strength > 0).sum())
+        if not rank:
+            return
+        left, strength, right = left[:, :rank], strength[:rank], right[:rank]
+    root = np.sqrt(strength)
+    items = right.T * root
+    if model.item_bias:
+        items = np.column_stack([items, item_mean])
+    queries = left * root, rank, model.n_objectives
+    _fit_last_layer(model.query_tower, "query_", params, query_rows, *queries)
+    _fit_last_layer(model.item_tower, "item_", params, item_rows, items, rank)
+
+
+def _centre_sample(scores: Any, by_item: bool) -> tuple[Any, Array]:
+    """Stored scores less their means, scaled up to stand for those that are not stored."""
+    n_queries, n_items = scores.shape
+    row = np.repeat(np.arange(n_queries), np.diff(scores.indptr))
+    counts = np.maximum(np.bincount(row, minlength=n_queries), 1)
+    means = np.bincount(row, scores.data, minlength=n_queries) / counts
+    data = scores.data - means[row]
+    item = scores.indices
+    per_item = np.bincount(item, minlength=n_items)
+    item_mean = np.bincount(item, data, minlength=n_items) / (per_item + PRIOR)
+    if by_item:
+        data = data - item_mean[item]
+    data = (data * (n_items / counts[row])).astype(np.float32)
+    return sparse.csr_array((data, item, scores.indptr), shape=scores.shape), item_mean
+
+
+def _shrink(strength: Array, sample: Any, random_state: int) -> Array:
+    """Singular values of a sampled matrix less what sampling adds to them; 0 for those of noise.
+
+    What is noise tells the same matrix with random signs, which keep every entry's size and destroy
+    all structure (Hong, Sheng, Dobriban, "Selecting the Number of Components in PCA via Random
+    Signflips", 2020).
+    """
+    signs = np.random.default_rng(random_state).choice([-1, 1], size=sample.nnz)
+    flipped = sparse.csr_array(
+        ((sample.data * signs).astype(np.float32), sample.indices, sample.indptr), sample.shape
+    )
+    edge = randomized_svd(flipped, 1, random_state=random_state)[1][0]
+    return np.sqrt(np.maximum(strength**2 - edge**2, 0))
+
+
+def _fit_last_layer(
+    tower: Network,
+    prefix: str,
+    params: Parameters,
+    rows: Rows,
+    target: Array,
+    rank: int,
+    n_copies: int = 1,
+) -> None:
+    """Least squares from what reaches the last layer; outputs beyond the rank stay random."""
+    last = tower.n_layers - 1
+    _, (_, activations) = tower.forward(side(prefix, params), rows)
+    reaching = activations[-1] if activations else rows.X
+    ridge = Ridge(RIDGE, solver="sparse_cg" if sparse.issparse(reaching) else "cholesky", tol=1e-3)
+    ridge.fit(reaching, target.astype(np.float32))
+    weights, bias = params[f"{prefix}weights_{last}"], params[f"{prefix}bias_{last}"]
+    coefficients = np.atleast_2d(ridge.coef_).T
+    intercept = np.atleast_1d(ridge.intercept_)
+    # All objectives of a query start from the teacher's.
+    weights.reshape(len(weights), n_copies, -1)[..., :rank] = coefficients[:, None, :rank]
+    bias.reshape(n_copies, -1)[:, :rank] = intercept[:rank]
+    if target.shape[1] > rank:
+        weights[:, -1], bias[-1] = coefficients[:, -1], intercept[-1]

@@ -1,0 +1,283 @@
+"""Towers of several objectives: a query has a vector for each, an item one for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skdistill.inputs.columns import as_table
+from skdistill.models.two_tower import TwoTower
+from skdistill.multi_objective import OBJECTIVES_CONSTRAINTS, WithObjectives, labels_for_teacher
+from skdistill.protocols import Loss
+from skdistill.public_names import set_module
+from skdistill.teachers.fitting import is_prefit
+from skdistill.towers.estimator import Supervision, TowerEstimator
+from skdistill.towers.objectives import SeveralObjectives
+
+
+@set_module("skdistill")
+@dataclass(kw_only=True, eq=False, repr=False)
+class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
+    """Towers that learn clicks, purchases and the teacher's order side by side.
+
+    The query tower gives one vector per objective, the item tower one for all. The combined score,
+    a weighted sum, is the dot product with the summed query vector. One index therefore serves any
+    weights, which may be changed after the fit (``set_params(combine=...)``).
+
+    Parameters
+    ----------
+    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
+        As in :class:`DistilledRanker`.
+    objectives : dict of str to (str or Loss)
+        Loss of each objective. The keys name the columns of y, or the columns of an array in their
+        order; "teacher" stands for the teacher's scores.
+    query_columns, item_columns : columns as in ColumnTransformer
+        Columns of X that describe the query and the item. The other columns describe pairs; only a
+        teacher without a catalogue sees them.
+    objective_weights : dict of str to float, optional
+        Weight of each objective; 1 for those that are not named.
+    balance : {"fixed", "gradient"}, default="fixed"
+        With "gradient" a weight says how much an objective moves the parameters, whatever the scale
+        of its loss.
+    combine : dict of str to float, optional
+        Weight of each objective in the combined score, all equal by default. The log-odds of
+        logistic objectives are combined.
+    teacher_target : str, optional
+        Objective whose labels an unfitted teacher learns.
+    embedding_dim : int, default=32
+        Length of the embeddings, the item bias included.
+    query_hidden, item_hidden : tuple of int, default=()
+        Sizes of the towers' hidden layers; by default the towers are linear.
+    query_transformer, item_transformer : transformer or "auto", default="auto"
+        Turns the columns into numbers; fitted on the distinct queries and items. With "auto",
+        floats are imputed and standardised, and integers, strings, booleans and categories are
+        one-hot encoded. Unknown categories and those seen once share one code. An unknown id has no
+        code at all, so that new queries and items are embedded by their other columns. Arrays and
+        CSR matrices hold numbers.
+    pair_features : callable, optional
+        ``pair_features(queries, items)`` of two aligned tables with the query and the item columns
+        returns the teacher's input rows. By default the columns side by side, in the order of X.
+    temperature : float, default=1.0
+        Divides the teacher's and the towers' scores in losses that have a temperature.
+    n_candidates : int, optional
+        Budget of teacher scores per query of the catalogue: logged items, uniform draws, then items
+        that the towers themselves rank highest. Each costs 12 bytes. None: the whole catalogue, at
+        12 bytes per pair in the beginning and 4 bytes later.
+    logq_correction : float, default=0.5
+        How far the probability of the uniform draws is corrected for. With 1, a sampled list gives
+        an unbiased estimate of the whole catalogue's loss, but a draw of importance 100 is noisy;
+        with 0, sampled lists count as they are. Teacher and towers are corrected alike, so that the
+        optimum stays the same.
+    similarity : {"dot", "cosine"}, default="dot"
+        With "cosine", embeddings have length 1 and scores are cosines times a learnt scale, which
+        is the inverse of a temperature.
+    item_bias : bool, default=True
+        Use the last dimension for a bias of items; no effect on cosines.
+    spectral_start : bool, default=True
+        Start from the singular vectors of the teacher's scores of the catalogue.
+    teacher_check : bool, default=True
+        With a catalogue, a teacher and labels, compare the teacher with popularity and with towers
+        trained on labels. An unfitted teacher is fitted once more for it. See ``teacher_check_``.
+    keep_teacher : bool, default=True
+        Keep the fitted teacher as ``teacher_``.
+    max_iter : int, default=20
+        Number of epochs.
+    batch_size : int, default=64
+        Number of queries per step.
+    max_batch_rows : int, default=65536
+        Largest number of rows per step without a catalogue.
+    optimizer : {"adam", "adagrad"}, default="adam"
+        "adagrad" suits id columns of very different frequency.
+    learning_rate_init : float, default=0.02
+        Learning rate before the schedule.
+    learning_rate : {"constant", "cosine", "linear"}, default="cosine"
+        Schedule over the whole training.
+    weight_decay : float, default=0.0
+        Decoupled weight decay.
+    early_stopping : bool, default=False
+        Hold out queries, stop when their validation score stops improving, and restore the best
+        epoch. The score is the fraction of the teacher's top 10 in the towers' top 50 of the
+        catalogue; without a catalogue or without a teacher it is NDCG@10. A held-out query that is
+        described by ids alone has no embedding.
+    validation_fraction : float, default=0.1
+        Fraction of the queries that early stopping holds out.
+    n_iter_no_change : int, default=5
+        Number of epochs without improvement after which early stopping stops.
+    tol : float, default=1e-4
+        Least gain in the validation score that counts as an improvement.
+    query_column : str or int, optional
+        Column of X with the query ids, if no ``qid`` is passed. Without either, rows with equal
+        query columns are one query.
+    random_state : int, RandomState or None, default=None
+        Pass an int to get the same towers for a given machine and thread count.
+    draw_correction : float, deprecated
+        Former name of ``logq_correction``.
+
+        .. deprecated:: 0.2
+            It will be removed in 0.3.
+
+    Attributes
+    ----------
+    objective_names_ : list of str
+        In the order of the embeddings.
+    params_ : dict of ndarray
+        Parameters of both towers.
+    query_transformer_, item_transformer_ : transformer
+        The fitted transformers.
+    query_scaler_, item_scaler_ : ColumnScaler
+        Softsign, shift and scale of each encoded column.
+    teacher_ : estimator or None
+        The fitted teacher, if it was needed and is kept.
+    teacher_check_ : TeacherCheck or None
+        Recall of held-out positives by teacher, popularity and towers trained on labels.
+    items_ : table or None
+        The catalogue, kept if the teacher is: ``teacher_recall`` shows it to both.
+    index_ : ExactIndex or another index
+        Of the catalogue, or of what ``index`` was given.
+    pair_columns_ : PairColumns
+        Which columns describe the query and which the item.
+    loss_curve_ : list of float
+        Objective of each epoch.
+    validation_scores_ : list of float
+        Validation score after each epoch; empty without ``early_stopping``.
+    n_iter_ : int
+        Number of epochs run.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns; only for tables that have names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill import MultiObjectiveRetriever
+    >>> from skdistill.datasets import make_retrieval
+    >>> data = make_retrieval(n_queries=200, n_items=300, random_state=0)
+    >>> retriever = MultiObjectiveRetriever(
+    ...     objectives={"click": "listwise", "teacher": "listwise"},
+    ...     query_columns=data.query_columns,
+    ...     item_columns=data.item_columns,
+    ...     random_state=0,
+    ... )
+    >>> retriever = retriever.fit(
+    ...     data.X, data.y, qid=data.qid, items=data.items, teacher_scores=data.utility
+    ... )
+    >>> ids, scores = retriever.retrieve(data.queries[:2], k=5)
+    >>> sorted(retriever.predict_objectives(data.X[:3]))
+    ['click', 'teacher']
+    """
+
+    objectives: Mapping[str, str | Loss]
+    objective_weights: Mapping[str, float] | None = None
+    balance: str = "fixed"
+    combine: Mapping[str, float] | None = None
+    teacher_target: str | None = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TowerEstimator._parameter_constraints,
+        **OBJECTIVES_CONSTRAINTS,
+        "combine": [Mapping, None],
+        "teacher_target": [str, None],
+    }
+
+    def check_parameters(self) -> None:
+        """Check all parameters, before anything expensive runs.
+
+        Raises
+        ------
+        ValueError
+        """
+        super().check_parameters()
+        self.check_objectives()
+
+    def make_pair_objective(self) -> SeveralObjectives:
+        """An embedding for each objective."""
+        return SeveralObjectives(self)
+
+    @property
+    def wants_teacher(self) -> bool:
+        """Whether the teacher's scores are one of the objectives."""
+        return self.has_teacher_objective
+
+    def read_log_labels(self, y: Any, n_rows: int, asks_teacher: bool) -> tuple[Any, Any]:
+        """Labels that a teacher learns, and those of all objectives."""
+        if y is None:
+            return None, None
+        table = self.read_labels(y, n_rows)
+        is_needed = asks_teacher and not is_prefit(self.teacher)
+        labels = labels_for_teacher(table, self.label_names, self.teacher_target, is_needed)
+        return labels, table
+
+    def transform_queries(self, queries: Any) -> NDArray[np.float32]:
+        """Embed queries so that dot products are the combined scores.
+
+        Parameters
+        ----------
+        queries : table of shape (n_queries, n_query_columns)
+            A data frame may have further columns.
+
+        Returns
+        -------
+        ndarray of shape (n_queries, embedding_dim), float32
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            If a column is missing.
+        """
+        return np.einsum("nhd,h->nd", self._embed_objectives(queries), self.combination)
+
+    def predict_objectives(self, X: Any) -> dict[str, NDArray[np.float32]]:
+        """Score pairs by each objective: probabilities of logistic ones, scores of others.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_rows,), float32
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            For other columns than those of ``fit``.
+        """
+        check_is_fitted(self)
+        X = as_table(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        left = self._embed_objectives(self.pair_columns_.queries(X))
+        right = self.transform_items(self.pair_columns_.items(X))
+        scores = np.einsum("nhd,nd->nh", left, right)
+        if self.similarity == "cosine":
+            scores *= np.exp(self.params_["log_scale_bias"][0])
+        return self.by_name(scores)
+
+    @property
+    def served_combination(self) -> NDArray[np.float32]:
+        """Weights of a query's embeddings in the score."""
+        return self.combination
+
+    def make_model(self) -> TwoTower:
+        """Towers with an embedding of a query for each objective."""
+        return replace(super().make_model(), n_objectives=len(self.objectives))
+
+    def _embed_objectives(self, queries: Any) -> NDArray[np.float32]:
+        """Shape (n_queries, n_objectives, embedding_dim)."""
+        embeddings = self._embed(queries, "query")
+        return embeddings.reshape(-1, len(self.objective_names_), self.embedding_dim)
+
+    def _teach(self, supervision: Supervision) -> Supervision:
+        supervision = super()._teach(supervision)
+        if self.wants_teacher and not supervision.has_teacher_scores:
+            raise ValueError(
+                'The objective "teacher" needs teacher= or fit(..., teacher_scores=), got neither.'
+            )
+        return supervision

@@ -1,0 +1,194 @@
+"""A log of (query, item) rows taken apart: each query once, each item once, and who met whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.columns import (
+    column_names,
+    column_positions,
+    row_codes,
+    side_by_side,
+    stack_rows,
+    take_columns,
+    take_rows,
+)
+from skdistill.public_names import set_module
+
+
+@set_module("skdistill.towers")
+@dataclass(frozen=True)
+class PairColumns:
+    """Which columns of a log describe the query and which the item.
+
+    Parameters
+    ----------
+    query, item : list of int
+        Positions.
+    query_names, item_names : list of str, or int
+        Names, or where there are none how many.
+    """
+
+    query: list[int]
+    item: list[int]
+    query_names: Any
+    item_names: Any
+
+    @classmethod
+    def find(cls, X: Any, query_columns: Any, item_columns: Any) -> PairColumns:
+        """Look them up in a table.
+
+        Raises
+        ------
+        ValueError
+            When a column is not there, a side has none, or both name the same.
+        """
+        query = column_positions(X, query_columns, "query_columns")
+        item = column_positions(X, item_columns, "item_columns")
+        for parameter, positions in (("query_columns", query), ("item_columns", item)):
+            if not positions:
+                raise ValueError(
+                    f"{parameter} names no column of X, which has {X.shape[1]} feature(s)."
+                )
+        names = column_names(X)
+        both = sorted(set(query) & set(item))
+        if both:
+            shown = both if names is None else [names[position] for position in both]
+            raise ValueError(f"query_columns and item_columns both name {shown}.")
+        if names is None:
+            return cls(query, item, len(query), len(item))
+        return cls(query, item, [names[p] for p in query], [names[p] for p in item])
+
+    def queries(self, X: Any) -> Any:
+        """The query columns of a log."""
+        return take_columns(X, self.query)
+
+    def items(self, X: Any) -> Any:
+        """The item columns of a log."""
+        return take_columns(X, self.item)
+
+    def side_by_side(self, queries: Any, items: Any) -> Any:
+        """Both tables' columns in the order that they have in the log: default pair features."""
+        order = np.argsort([*self.query, *self.item])
+        return take_columns(side_by_side(queries, items), [int(place) for place in order])
+
+    def check(self, table: Any, side: str) -> Any:
+        """A table of queries or items with the columns of its side in their order.
+
+        Raises
+        ------
+        ValueError
+            When a column is missing; surplus named ones are left out.
+        """
+        expected = self.query_names if side == "query" else self.item_names
+        name = {"query": "queries", "item": "items"}[side]
+        if not hasattr(table, "columns") and not hasattr(table, "shape"):
+            table = np.asarray(table)
+        names = column_names(table)
+        if isinstance(expected, int):
+            if table.ndim != 2 or table.shape[1] != expected:
+                raise ValueError(f"{name} must have {expected} columns, got shape {table.shape}.")
+            return table
+        if names is None:
+            raise ValueError(
+                f"{name} must be a data frame with the columns {expected}, as in fit; got "
+                f"{type(table).__name__}."
+            )
+        missing = [column for column in expected if column not in names]
+        if missing:
+            raise ValueError(f"{name} lacks the columns {missing}; it has {names}.")
+        return table if names == expected else table[expected]
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """The log and the catalogue as two tables of distinct rows.
+
+    Parameters
+    ----------
+    queries : table of shape (n_queries, n_query_columns)
+        In the order of the sorted query ids.
+    items : table of shape (n_items, n_item_columns)
+        The catalogue, row for row, then items of the log that are not in it.
+    n_catalogue : int
+        Rows of the catalogue; without one, all items of the log.
+    query, item : ndarray of shape (n_rows,), int64
+        Rows of the two tables for each row of the log.
+    """
+
+    queries: Any
+    items: Any
+    n_catalogue: int
+    query: NDArray[np.int64]
+    item: NDArray[np.int64]
+
+    @cached_property
+    def catalogue(self) -> Any:
+        """The catalogue's rows alone."""
+        if self.n_catalogue == self.items.shape[0]:
+            return self.items
+        return take_rows(self.items, np.arange(self.n_catalogue))
+
+    @property
+    def n_queries(self) -> int:
+        return int(self.queries.shape[0])
+
+    @classmethod
+    def split(
+        cls, query_columns: Any, item_columns: Any, ids: NDArray[Any], catalogue: Any
+    ) -> PairTable:
+        """Take a log apart.
+
+        Parameters
+        ----------
+        query_columns, item_columns : tables of shape (n_rows, ...)
+        ids : ndarray of shape (n_rows,)
+            Query ids.
+        catalogue : table or None
+            With the columns of ``item_columns``.
+
+        Raises
+        ------
+        ValueError
+            When the query columns differ within one query.
+        """
+        (codes,) = row_codes(query_columns)
+        names, first, query = np.unique(ids, return_index=True, return_inverse=True)
+        differing = np.flatnonzero(codes != codes[first][query])
+        if len(differing):
+            row = int(differing[0])
+            raise ValueError(
+                f"The query columns must be the same in all rows of a query: in query "
+                f"{names[query[row]]!r} row {row} differs from row {first[query[row]]}."
+            )
+        if catalogue is None:
+            (item_codes,) = row_codes(item_columns)
+            _, first_item, item = np.unique(item_codes, return_index=True, return_inverse=True)
+            items = take_rows(item_columns, first_item)
+            n_catalogue = len(first_item)
+        else:
+            items, item = _match(item_columns, catalogue)
+            n_catalogue = catalogue.shape[0]
+        return cls(take_rows(query_columns, first), items, n_catalogue, query, item)
+
+
+def _match(log_items: Any, catalogue: Any) -> tuple[Any, NDArray[np.int64]]:
+    """Items of a log by their rows in the catalogue; those that are not in it are added."""
+    catalogue_codes, log_codes = row_codes(catalogue, log_items)
+    n_codes = int(max(catalogue_codes.max(), log_codes.max())) + 1
+    place = np.full(n_codes, -1, dtype=np.int64)
+    # Of equal rows in the catalogue the first one stands for the item.
+    place[catalogue_codes[::-1]] = np.arange(len(catalogue_codes))[::-1]
+    item = place[log_codes]
+    if (item >= 0).all():
+        return catalogue, item
+    foreign = item < 0
+    _, first, inverse = np.unique(log_codes[foreign], return_index=True, return_inverse=True)
+    item[foreign] = len(catalogue_codes) + inverse
+    added = take_rows(log_items, np.flatnonzero(foreign)[first])
+    return stack_rows(catalogue, added), item

@@ -1,0 +1,357 @@
+"""What teaches towers: a log, and a teacher's scores of its rows or of a whole catalogue.
+
+``LogSupervision`` and ``CatalogueSupervision`` stand behind one protocol, so that nothing else asks
+whether there is a catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.columns import take_rows, take_values
+from skdistill.inputs.pairs import PairList, Pairs
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.ranking_data import RankingData
+from skdistill.teachers.asking import score_rows
+from skdistill.teachers.fitting import fit_on_labelled, is_prefit
+from skdistill.teachers.pair_scores import PairScores, score_grid, teacher_scores_of
+from skdistill.towers.batches import CatalogueBatches, LossSource
+from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
+from skdistill.towers.log_batches import by_embedding
+from skdistill.towers.objectives import PairObjective, PairTerm
+from skdistill.towers.pair_table import PairTable
+from skdistill.towers.teacher_lists import (
+    SampledCatalogue,
+    ScoredLists,
+    TeacherLists,
+    WholeCatalogue,
+)
+from skdistill.towers.training import TowerTraining
+from skdistill.towers.validation import label_validator, teacher_validator
+from skdistill.training.early_stopping import EarlyStopping, Validate, mean_of, ndcg_on
+from skdistill.training.loop import BatchSource
+from skdistill.training.query_batches import QueryBatches
+
+PairFeatures = Callable[[Any, Any], Any]
+
+
+class PairSupervision(Protocol):
+    """What teaches towers. Nothing in it changes parameters."""
+
+    pairs: PairTable
+    queries: Queries
+
+    @property
+    def has_teacher_scores(self) -> bool:
+        """Whether there are scores to learn from."""
+
+    @property
+    def is_labelled(self) -> NDArray[np.bool_]:
+        """Which rows of the log have a label."""
+
+    def taught_by(self, teacher: Any, features: PairFeatures | None) -> tuple[Self, Any]:
+        """The same with a teacher's scores, and the fitted teacher."""
+
+    def without_teacher(self) -> Self:
+        """The same without a teacher's scores."""
+
+    def make_batches(
+        self,
+        training: TowerTraining,
+        objective: PairObjective,
+        train_queries: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[BatchSource, Any]:
+        """Steps over lists, and a sample of the teacher's scores of the catalogue.
+
+        The sample, dense or CSR of shape (n_queries, n_items), is for the spectral start. None if
+        there is nothing to start from.
+        """
+
+    def make_early_stopping(
+        self,
+        training: TowerTraining,
+        objective: PairObjective,
+        eval_queries: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> EarlyStopping:
+        """What early stopping measures on held-out queries."""
+
+
+@dataclass(frozen=True)
+class _Supervision:
+    """What both kinds have in common.
+
+    Parameters
+    ----------
+    table : table of shape (n_rows, ...)
+        The log without the query column, sorted by query.
+    pairs : PairTable
+    queries : Queries
+        Segments of the log; query q of ``pairs`` is segment q.
+    labels : ndarray of shape (n_rows,) or None
+        NaN where unknown. Of several objectives, those that a teacher learns.
+    sample_weight : ndarray of shape (n_rows,) or None
+    objective_labels : ndarray of shape (n_rows, n_label_objectives) or None
+        If there are several objectives.
+    """
+
+    table: Any
+    pairs: PairTable
+    queries: Queries
+    labels: NDArray[np.float64] | None
+    sample_weight: NDArray[np.float64] | None
+    objective_labels: NDArray[np.float64] | None = None
+
+    @property
+    def is_labelled(self) -> NDArray[np.bool_]:
+        """Which rows of the log have a label."""
+        if self.labels is None:
+            return np.zeros(self.queries.n_rows, dtype=bool)
+        return ~np.isnan(self.labels)
+
+    def labelled_pairs(self, labels: NDArray[np.float64]) -> LabelledPairs:
+        """The rows of the log that have one of these labels."""
+        is_labelled = ~np.isnan(labels)
+        weight = take_values(self.sample_weight, is_labelled)
+        return LabelledPairs(
+            self.queries.subset(is_labelled),
+            np.unique(self.pairs.query[is_labelled]),
+            self.pairs.item[is_labelled],
+            labels[is_labelled],
+            None if weight is None else weight.astype(np.float32),
+        )
+
+    def _fit_teacher(self, teacher: Any, rows: Any) -> Any:
+        data = RankingData(rows, self.queries, labels=self.labels, sample_weight=self.sample_weight)
+        return fit_on_labelled(teacher, data)
+
+    def _rows_for_teacher(self, features: PairFeatures) -> Any:
+        pairs = self.pairs
+        return features(take_rows(pairs.queries, pairs.query), take_rows(pairs.items, pairs.item))
+
+    def _early_stopping(self, training: TowerTraining, validators: list[Validate]) -> EarlyStopping:
+        settings = training.settings
+        return EarlyStopping(mean_of(validators), settings.n_iter_no_change, settings.tol)
+
+
+@dataclass(frozen=True)
+class LogSupervision(_Supervision):
+    """Lists are those of the log: this makes a pre-ranking scorer.
+
+    Parameters
+    ----------
+    teacher_scores : ndarray of shape (n_rows,) or None
+        Of the log's rows.
+    """
+
+    teacher_scores: NDArray[np.float64] | None = None
+
+    @property
+    def has_teacher_scores(self) -> bool:
+        return self.teacher_scores is not None
+
+    def taught_by(self, teacher: Any, features: PairFeatures | None) -> tuple[Self, Any]:
+        """The same with a teacher's scores, and the fitted teacher.
+
+        The teacher is fitted on what ``features`` make of a query and an item; by default, on the
+        log's table as it is.
+        """
+        rows = self.table if features is None else self._rows_for_teacher(features)
+        fitted = self._fit_teacher(teacher, rows)
+        return replace(self, teacher_scores=score_rows(fitted, rows)), fitted
+
+    def without_teacher(self) -> Self:
+        return replace(self, teacher_scores=None)
+
+    def columns_of(self, rows: NDArray[np.int64]) -> tuple[Any, Any, Any]:
+        """Labels, teacher scores and weights of some rows, each of them may be None."""
+        columns = self.labels, self.teacher_scores, self.sample_weight
+        return tuple(take_values(column, rows) for column in columns)  # type: ignore[return-value]
+
+    def make_batches(
+        self,
+        training: TowerTraining,
+        objective: PairObjective,
+        train_queries: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[BatchSource, None]:
+        """Steps over the log's own lists."""
+        rows, queries = self.queries.take(train_queries)
+        batches = QueryBatches(
+            self._pairs_of(training, rows),
+            queries,
+            objective.over_log(self, rows, queries),
+            training.settings,
+        )
+        return objective.log_batches(batches), None
+
+    def make_early_stopping(
+        self,
+        training: TowerTraining,
+        objective: PairObjective,
+        eval_queries: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> EarlyStopping:
+        """NDCG@10 on held-out queries, mean over the embeddings."""
+        rows, queries = self.queries.take(eval_queries)
+        pairs = self._pairs_of(training, rows)
+        scores = take_values(self.teacher_scores, rows)
+        n = objective.n_embeddings
+        validators = [
+            ndcg_on(
+                training.model,
+                by_embedding(pairs, number, n),
+                queries,
+                take_values(labels, rows),
+                scores,
+            )
+            for number, labels in enumerate(objective.labels_by_embedding(self))
+        ]
+        return self._early_stopping(training, validators)
+
+    def _pairs_of(self, training: TowerTraining, rows: NDArray[np.int64]) -> Pairs:
+        pairs = PairList(self.pairs.query[rows], self.pairs.item[rows])
+        return Pairs(training.query_rows, training.item_rows, (pairs,))
+
+
+@dataclass(frozen=True)
+class CatalogueSupervision(_Supervision):
+    """Lists are the whole catalogue, or candidates drawn from it.
+
+    Parameters
+    ----------
+    teacher_scores : PairScores or None
+        Of any pair of a query and an item.
+    is_teacher_fitted_here : bool
+        Whether the teacher was fitted on these labels.
+    """
+
+    teacher_scores: PairScores | None = None
+    is_teacher_fitted_here: bool = False
+
+    @property
+    def has_teacher_scores(self) -> bool:
+        return self.teacher_scores is not None
+
+    def taught_by(self, teacher: Any, features: PairFeatures | None) -> tuple[Self, Any]:
+        """The same with a teacher's scores, and the fitted teacher.
+
+        The teacher is fitted on, and asked about, what ``features`` make of a query and an item.
+        """
+        assert features is not None  # a catalogue has pair features
+        fitted = self._fit_teacher(teacher, self._rows_for_teacher(features))
+        scores = teacher_scores_of(fitted, features, self.pairs.queries, self.pairs.items)
+        taught = replace(self, teacher_scores=scores, is_teacher_fitted_here=not is_prefit(teacher))
+        return taught, fitted
+
+    def without_teacher(self) -> Self:
+        return replace(self, teacher_scores=None)
+
+    def without_labels_of(self, queries: NDArray[np.int64]) -> Self:
+        """The same with the labels of some queries removed."""
+        assert self.labels is not None
+        labels = np.where(np.isin(self.pairs.query, queries), np.nan, self.labels)
+        return replace(self, labels=labels)
+
+    def make_batches(
+        self,
+        training: TowerTraining,
+        objective: PairObjective,
+        train_queries: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[BatchSource, Any]:
+        """Steps over lists of the catalogue, and a sample of the teacher's scores."""
+        sample = None
+        sources: list[LossSource] = []
+        n_queries, n_items = training.query_rows.n_rows, training.item_rows.n_rows
+        for term in objective.terms(self):
+            if term.labels is None:
+                scored, sample = self._scored_lists(training, term, objective.n_embeddings, rng)
+                sources.append(
+                    TeacherLists(
+                        scored, term.loss, term.weight, self._query_weight(), term.embedding
+                    )
+                )
+            else:
+                log = self.labelled_pairs(term.labels)
+                sources.append(
+                    InBatchNegatives(
+                        *(log, term.loss, term.weight, n_items, train_queries, n_queries),
+                        term.embedding,
+                    )
+                )
+        batches = CatalogueBatches(
+            training.query_rows,
+            training.item_rows,
+            self.pairs.n_catalogue,
+            training.settings.batch_size,
+            train_queries,
+            tuple(sources),
+            n_embeddings=objective.n_embeddings,
+            balance=objective.balance(),
+        )
+        return batches, sample
+
+    def make_early_stopping(
+        self,
+        training: TowerTraining,
+        objective: PairObjective,
+        eval_queries: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> EarlyStopping:
+        """The teacher's top 10 in the towers' top 50, or NDCG@10 by labels; the mean of several."""
+        pairs, validators = self.pairs, []
+        for term in objective.terms(self):
+            if not term.is_validated:
+                continue
+            grid = training.model, training.query_rows, training.item_rows, pairs.n_catalogue
+            held_out = eval_queries, rng, term.embedding
+            if term.labels is None:
+                assert self.teacher_scores is not None  # the term learns from them
+                validators.append(teacher_validator(*grid, self.teacher_scores, *held_out))
+            else:
+                log = self.labelled_pairs(term.labels)
+                validators.append(label_validator(*grid, log, *held_out))
+        return self._early_stopping(training, validators)
+
+    def _scored_lists(
+        self,
+        training: TowerTraining,
+        term: PairTerm,
+        n_embeddings: int,
+        rng: np.random.Generator,
+    ) -> tuple[ScoredLists, Any]:
+        """The teacher's lists, and the scores that a spectral start may use."""
+        assert self.teacher_scores is not None  # the term learns from them
+        n_items, n_queries = self.pairs.n_catalogue, self.pairs.n_queries
+        if training.n_candidates is None or training.n_candidates >= n_items:
+            scores = score_grid(self.teacher_scores, np.arange(n_queries), np.arange(n_items))
+            return WholeCatalogue(scores, term.loss), scores
+        in_catalogue = self.pairs.item < n_items
+        sampled = SampledCatalogue(
+            training.model,
+            training.query_rows,
+            training.catalogue(n_items),
+            self.teacher_scores,
+            term.loss,
+            training.n_candidates,
+            training.logq_correction,
+            training.settings.max_iter,
+            (self.pairs.query[in_catalogue], self.pairs.item[in_catalogue]),
+            rng,
+            slice(term.embedding, None, n_embeddings),
+        )
+        return sampled, sampled.uniform_sample()
+
+    def _query_weight(self) -> NDArray[np.float32] | None:
+        """Mean weight of each query's rows, 1 on average over the rows."""
+        if self.sample_weight is None:
+            return None
+        weight = self.sample_weight / self.sample_weight.mean()
+        return self.queries.mean(weight).astype(np.float32)

@@ -1,0 +1,248 @@
+"""Is the teacher fit to teach a catalogue? It is compared with popularity and with labels alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.pairs import PairGrid, Pairs
+from skdistill.protocols import Loss
+from skdistill.public_names import set_module
+from skdistill.teachers.pair_scores import score_grid
+from skdistill.towers.objectives import MixedObjective
+from skdistill.towers.supervision import CatalogueSupervision
+from skdistill.towers.training import TowerTraining
+
+# Enough for a standard error of two or three hundredths.
+CHECK_QUERIES = 200
+CHECK_ITEMS = 20_000
+# Towers on labels learn from so many queries, for so many epochs.
+LABEL_QUERIES = 5_000
+LABEL_EPOCHS = 10
+RECALL_AT = 50
+# Fewer queries say nothing.
+LEAST_QUERIES = 10
+
+
+@set_module("skdistill")
+class TeacherCheck(NamedTuple):
+    """Mean recall of held-out positives among the first m of the catalogue.
+
+    Attributes
+    ----------
+    teacher, popularity, label_towers : float
+        Of the teacher; of the items' counts among the other positives; of the same towers trained
+        for a few epochs on the other labels.
+    m : int
+        50, or a tenth of a smaller catalogue.
+    n_queries : int
+        Held-out queries; of each, half of the positives.
+    is_fit : bool
+        False where the teacher is behind either by more than the standard error.
+    """
+
+    teacher: float
+    popularity: float
+    label_towers: float
+    m: int
+    n_queries: int
+    is_fit: bool
+
+
+@set_module("skdistill")
+class TeacherWarning(UserWarning):
+    """The teacher orders the catalogue worse than something that costs nothing."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Positives of a log that are held out, and the items that are ranked.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows,), bool
+        Positives that are held out.
+    others : ndarray of shape (n_rows,), bool
+        Positives that are not.
+    queries : ndarray of int64
+        Those of the held-out positives.
+    items : ndarray of int64
+        The catalogue, or of a large one a sample that holds these positives.
+    """
+
+    rows: NDArray[np.bool_]
+    others: NDArray[np.bool_]
+    queries: NDArray[np.int64]
+    items: NDArray[np.int64]
+
+    @classmethod
+    def draw(cls, supervision: CatalogueSupervision, rng: np.random.Generator) -> HeldOut | None:
+        """Half of the positives of some queries; None if too few queries have two."""
+        assert supervision.labels is not None  # the caller has looked
+        pairs = supervision.pairs
+        positive = (supervision.labels > 0) & (pairs.item < pairs.n_catalogue)
+        counts = np.bincount(pairs.query[positive], minlength=pairs.n_queries)
+        queries = np.flatnonzero(counts >= 2)
+        if len(queries) < LEAST_QUERIES:
+            return None
+        queries = np.sort(rng.choice(queries, min(CHECK_QUERIES, len(queries)), replace=False))
+        rows = positive & np.isin(pairs.query, queries) & (rng.random(len(positive)) < 0.5)
+        return cls(rows, positive & ~rows, np.unique(pairs.query[rows]), np.empty(0, np.int64))
+
+    def with_items(self, supervision: CatalogueSupervision, rng: np.random.Generator) -> HeldOut:
+        """The same with the items to rank."""
+        pairs = supervision.pairs
+        items = np.arange(pairs.n_catalogue)
+        if pairs.n_catalogue > CHECK_ITEMS:
+            sample = rng.choice(pairs.n_catalogue, CHECK_ITEMS, replace=False)
+            items = np.union1d(sample, pairs.item[self.rows])
+        return replace(self, items=items)
+
+
+def check_teacher_fitness(
+    supervision: CatalogueSupervision,
+    training: TowerTraining,
+    label_loss: Loss,
+    teach_again: Callable[[CatalogueSupervision], CatalogueSupervision],
+    rng: np.random.Generator,
+) -> TeacherCheck | None:
+    """Compare the teacher with popularity and with towers on labels; warn if it is worse.
+
+    Parameters
+    ----------
+    supervision : CatalogueSupervision
+        If it has no teacher scores or no labels, there is nothing to check.
+    training : TowerTraining
+    label_loss : Loss
+        By which towers learn from labels alone.
+    teach_again : callable
+        Fits the teacher without the held-out queries if it was fitted on these labels. A prefit
+        teacher may have seen them, and is the better for it.
+    rng : Generator
+
+    Returns
+    -------
+    TeacherCheck or None
+        None without a teacher, and if too few queries have positives.
+
+    Warns
+    -----
+    TeacherWarning
+        If the teacher is behind either by more than the standard error.
+    """
+    if not supervision.has_teacher_scores or supervision.labels is None:
+        return None
+    held_out = HeldOut.draw(supervision, rng)
+    if held_out is None:
+        return None
+    teacher_scores = supervision.teacher_scores
+    if supervision.is_teacher_fitted_here:
+        without = supervision.without_labels_of(held_out.queries)
+        teacher_scores = teach_again(without).teacher_scores
+    assert teacher_scores is not None  # a refitted teacher scores pairs
+    held_out = held_out.with_items(supervision, rng)
+    m = max(min(RECALL_AT, len(held_out.items) // 10), 1)
+    by_teacher = score_grid(teacher_scores, held_out.queries, held_out.items)
+    by_labels = _label_towers(supervision, training, label_loss, held_out, rng)
+    n_items = supervision.pairs.items.shape[0]
+    popularity = np.bincount(supervision.pairs.item[held_out.others], minlength=n_items)
+    by_popularity = np.tile(
+        popularity[held_out.items].astype(np.float32), (len(held_out.queries), 1)
+    )
+    teacher, popular, labels = _recalls(
+        supervision, held_out, (by_teacher, by_popularity, by_labels), m
+    )
+    is_fit = not any(_is_behind(teacher, other) for other in (popular, labels))
+    check = TeacherCheck(
+        teacher=float(teacher.mean()),
+        popularity=float(popular.mean()),
+        label_towers=float(labels.mean()),
+        m=m,
+        n_queries=len(held_out.queries),
+        is_fit=is_fit,
+    )
+    if not is_fit:
+        warnings.warn(_message(check), TeacherWarning, stacklevel=4)
+    return check
+
+
+def _label_towers(
+    supervision: CatalogueSupervision,
+    training: TowerTraining,
+    label_loss: Loss,
+    held_out: HeldOut,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Scores of towers trained for a few epochs on the labels that are not held out."""
+    assert supervision.labels is not None  # the caller has looked
+    labels = np.where(held_out.rows, np.nan, supervision.labels)
+    rest = replace(supervision.without_teacher(), labels=labels)
+    labelled = np.unique(rest.pairs.query[rest.is_labelled])
+    if len(labelled) > LABEL_QUERIES:
+        sample = rng.choice(labelled, LABEL_QUERIES, replace=False)
+        labelled = np.union1d(sample, np.intersect1d(held_out.queries, labelled))
+    settings = replace(training.settings, max_iter=LABEL_EPOCHS)
+    model = replace(training.model, n_objectives=1)
+    towers = replace(training, model=model, settings=settings)
+    params = towers.initialize(rng)
+    objective = MixedObjective(label_loss, label_loss, alpha=0.0)
+    batches, _ = rest.make_batches(towers, objective, labelled, rng)
+    trained = towers.run(params, batches, rng)
+    queries, items = held_out.queries, held_out.items
+    pairs = Pairs(towers.query_rows.take(queries), towers.item_rows.take(items), (PairGrid(),))
+    return model.forward(trained.params, pairs)[0].reshape(len(queries), len(items))
+
+
+def _recalls(
+    supervision: CatalogueSupervision,
+    held_out: HeldOut,
+    grids: tuple[NDArray[np.float32], ...],
+    m: int,
+) -> list[NDArray[np.float64]]:
+    """Recall of the held-out positives by each grid of scores, a number per query."""
+    pairs = supervision.pairs
+    place = np.full(pairs.items.shape[0], -1)
+    place[held_out.items] = np.arange(len(held_out.items))
+    row = np.searchsorted(held_out.queries, pairs.query)
+    row[row == len(held_out.queries)] = 0
+    in_grid = (held_out.queries[row] == pairs.query) & (place[pairs.item] >= 0)
+    wanted = np.zeros((len(held_out.queries), len(held_out.items)), dtype=bool)
+    answers, others = in_grid & held_out.rows, in_grid & held_out.others
+    wanted[row[answers], place[pairs.item[answers]]] = True
+    recalls = []
+    for scores in grids:
+        # Positives that were not held out are not answers.
+        scores[row[others], place[pairs.item[others]]] = -np.inf
+        recalls.append(_recall(scores, wanted, m))
+    return recalls
+
+
+def _recall(scores: NDArray[np.float32], wanted: NDArray[np.bool_], m: int) -> NDArray[np.float64]:
+    """Share of each row's wanted columns among its m best; of equal scores, as by chance."""
+    bar = np.partition(scores, scores.shape[1] - m, axis=1)[:, [scores.shape[1] - m]]
+    above, at_bar = scores > bar, scores == bar
+    chance = (m - above.sum(axis=1)) / at_bar.sum(axis=1)
+    found = (above & wanted).sum(axis=1) + chance * (at_bar & wanted).sum(axis=1)
+    return found / wanted.sum(axis=1)
+
+
+def _is_behind(teacher: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    gap = other - teacher
+    return bool(gap.mean() > gap.std() / np.sqrt(len(gap)))
+
+
+def _message(check: TeacherCheck) -> str:
+    return (
+        f"The teacher finds {check.teacher:.3f} of {check.n_queries} queries' held-out positives "
+        f"among its first {check.m} items of the catalogue; popularity finds "
+        f"{check.popularity:.3f}, towers trained on the labels {check.label_towers:.3f}. The "
+        "towers will copy its order all the same. This happens when a teacher was trained on "
+        "another distribution of negatives than a whole catalogue, such as impressions. Train it "
+        "on items sampled uniformly from the catalogue too, or mix the labels in by alpha < 1; "
+        "the figures are in teacher_check_."
+    )

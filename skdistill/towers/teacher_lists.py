@@ -1,0 +1,232 @@
+"""The teacher's lists of a step: the whole catalogue, or candidates drawn from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from scipy import sparse
+
+from skdistill.inputs.columns import take_values
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import Rows
+from skdistill.models.two_tower import TwoTower
+from skdistill.protocols import Array, Loss, Parameters
+from skdistill.towers.block_loss import BlockLoss, logq_correction, soft_targets
+from skdistill.towers.candidates import (
+    CandidateLists,
+    draw_pool,
+    first_of_each,
+    pick_highest,
+    pick_uniformly,
+    scored_in_pool,
+)
+
+# Queries whose candidates are drawn at once.
+QUERY_CHUNK = 256
+# A growing list takes in the student's own highest items so many times, in the first half.
+GROWTHS = 5
+
+
+class ScoredLists(Protocol):
+    """Lists of items that the teacher has scored."""
+
+    def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
+        """Change the lists if it is time to."""
+
+    def lists(
+        self, chosen: Array
+    ) -> tuple[Array | None, Queries, Array, Array | None, Array | None]:
+        """Items (None: all), lists, targets, shifts and row weights of these queries."""
+
+
+class WholeCatalogue:
+    """Every item is in every list: the teacher's scores of all pairs, 4 bytes each, stay in memory.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_queries, n_items), float32
+    loss : Loss
+    """
+
+    def __init__(self, scores: Array, loss: Loss) -> None:
+        self.n_items = scores.shape[1]
+        self.target = soft_targets(loss, scores.ravel(), Queries.even(*scores.shape))
+
+    def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
+        """Nothing changes from one epoch to the next."""
+
+    def lists(self, chosen: Array) -> tuple[Array | None, Queries, Array, None, None]:
+        """Items (None: all), lists, targets, shifts and row weights of these queries."""
+        queries = Queries.even(len(chosen), self.n_items)
+        target = self.target.reshape(-1, self.n_items, *self.target.shape[1:])[chosen]
+        return None, queries, target.reshape(-1, *self.target.shape[1:]), None, None
+
+
+class SampledCatalogue:
+    """Lists of at most ``n_candidates`` items per query that the teacher has scored.
+
+    At most a quarter are logged items, and a quarter is drawn uniformly. In the first half of the
+    training the lists then grow by the items that the student ranks highest among those not scored
+    yet. A scored item stays in its list, so that no pair is scored twice and a query costs
+    ``n_candidates`` teacher scores in all: 12 bytes each.
+
+    Parameters
+    ----------
+    model : TwoTower
+    query_rows, item_rows : Rows
+        The catalogue's items.
+    scores : PairScores
+    loss : Loss
+    n_candidates, max_iter : int
+    logq_correction : float
+        With 1, lists weigh as the whole catalogue does; less correction is less noisy.
+    logged : tuple of (queries, items)
+        Rows of the logged pairs.
+    rng : Generator
+    embeddings : slice
+        Which of the query embeddings learn from the teacher.
+    """
+
+    def __init__(
+        self,
+        model: TwoTower,
+        query_rows: Rows,
+        item_rows: Rows,
+        scores: Any,
+        loss: Loss,
+        n_candidates: int,
+        logq_correction: float,
+        max_iter: int,
+        logged: tuple[Array, Array],
+        rng: np.random.Generator,
+        embeddings: slice,
+    ) -> None:
+        self.embeddings = embeddings
+        self.model = model
+        self.query_rows = query_rows
+        self.item_rows = item_rows
+        self.scores = scores
+        self.loss = loss
+        self.logq_correction = logq_correction
+        self.every = max(max_iter // (2 * GROWTHS), 1)
+        self.candidates = CandidateLists.empty(query_rows.n_rows, n_candidates)
+        quarter = max(n_candidates // 4, 1)
+        self._take_logged(*logged, quarter, rng)
+        self._grow(max(n_candidates - quarter * 3, quarter), rng, params=None)
+        self.growth = -(-(n_candidates - 2 * quarter) // GROWTHS)
+
+    def uniform_sample(self) -> Any:
+        """Scores of the uniformly drawn pairs, CSR of shape (n_queries, n_items)."""
+        drawn = self.candidates.importance > 1
+        row, place = np.nonzero(drawn)
+        return sparse.csr_array(
+            (self.candidates.score[row, place], (row, self.candidates.item[row, place])),
+            shape=(self.query_rows.n_rows, self.item_rows.n_rows),
+        )
+
+    def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
+        """Let the lists grow where it is time, and make their targets."""
+        grows = epoch > 0 and epoch % self.every == 0 and epoch // self.every <= GROWTHS
+        if grows:
+            self._grow(self.growth, rng, params)
+        if grows or epoch == 0:
+            self.queries, self.item, score, importance = self.candidates.flat()
+            self.shift, self.row_weight = logq_correction(
+                self.loss, self.logq_correction * np.log(importance), self.queries
+            )
+            self.target = soft_targets(self.loss, score, self.queries, self.shift)
+
+    def lists(self, chosen: Array) -> tuple[Array, Queries, Array, Array | None, Array | None]:
+        """Items, lists, targets, shifts and row weights of these queries."""
+        rows, queries = self.queries.take(chosen)
+        return (
+            self.item[rows],
+            queries,
+            self.target[rows],
+            take_values(self.shift, rows),
+            take_values(self.row_weight, rows),
+        )
+
+    def _take_logged(self, query: Array, item: Array, n: int, rng: np.random.Generator) -> None:
+        if not len(query):
+            return
+        # Each pair once, however often it was logged, then a random n of each query.
+        pair = np.unique(query * np.int64(self.item_rows.n_rows) + item)
+        query, item = np.divmod(pair, self.item_rows.n_rows)
+        sizes = np.unique(query, return_counts=True)[1]
+        kept = first_of_each(Queries.from_sizes(sizes), rng.random(len(query)), n)
+        query, item = query[kept], item[kept]
+        self.candidates.append(query, item, self.scores(query, item), 1.0)
+
+    def _grow(self, n: int, rng: np.random.Generator, params: Parameters | None) -> None:
+        """Score n more items per query: the student's highest; uniform draws without parameters."""
+        n_items = self.item_rows.n_rows
+        pool = draw_pool(n_items, rng)
+        right = None
+        for start in range(0, self.query_rows.n_rows, QUERY_CHUNK):
+            rows = slice(start, start + QUERY_CHUNK)
+            if len(pool) < n_items:
+                pool, right = draw_pool(n_items, rng), None
+            scored = scored_in_pool(self.candidates, rows, pool)
+            if params is None:
+                row, column = pick_uniformly(scored, n, rng)
+            else:
+                if right is None:
+                    items = self.item_rows if len(pool) == n_items else self.item_rows.take(pool)
+                    right = self.model.embed_items(params, items)
+                left = self.model.embed_queries(params, Rows(self.query_rows.X[rows]))
+                left = left[self.embeddings]
+                row, column = pick_highest(left, right, scored, n)
+            query, item = row + start, pool[column]
+            importance: Array | float = n_items / len(pool)
+            if params is None:
+                left_over = n_items - self.candidates.count[rows]
+                drawn = np.bincount(row, minlength=len(left_over))
+                importance = np.maximum(left_over / np.maximum(drawn, 1), 1)[row]
+            self.candidates.append(query, item, self.scores(query, item), importance)
+
+
+@dataclass
+class TeacherLists:
+    """The soft loss of a step: the teacher's scores of the lists of its queries.
+
+    Parameters
+    ----------
+    scored : ScoredLists
+    loss : Loss
+    weight : float
+    query_weight : ndarray of shape (n_queries,), float32, or None
+    embedding : int
+        Which of a query's embeddings learns from the teacher.
+    """
+
+    scored: ScoredLists
+    loss: Loss
+    weight: float
+    query_weight: Array | None = None
+    embedding: int = 0
+
+    def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
+        """Change the lists if it is time to."""
+        self.scored.begin_epoch(epoch, params, rng)
+
+    def block_loss(self, chosen: Array) -> BlockLoss:
+        """The loss over the lists of these queries."""
+        item, queries, target, shift, row_weight = self.scored.lists(chosen)
+        if self.query_weight is not None:
+            of_query = queries.spread(self.query_weight[chosen])
+            row_weight = of_query if row_weight is None else row_weight * of_query
+        return BlockLoss(
+            is_grid=item is None,
+            query=None if item is None else queries.segment,
+            item=item,
+            queries=queries,
+            loss=self.loss,
+            weight=self.weight,
+            target=target,
+            shift=shift,
+            row_weight=row_weight,
+            embedding=self.embedding,
+        )

@@ -1,0 +1,133 @@
+"""Batches of whole queries out of a table, and synthetic rows of no query among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from skdistill.inputs.queries import Queries, positions_within
+from skdistill.inputs.rows import Rows
+from skdistill.protocols import Array, Parameters
+from skdistill.training.loop import BatchSource, Evaluate, TrainingSettings
+from skdistill.training.objective import HeadsObjective, Objective
+
+
+@dataclass(frozen=True)
+class QueryBatches:
+    """Every row of a table once per epoch, in batches of whole queries.
+
+    Parameters
+    ----------
+    inputs : Rows or Pairs
+        Sorted by query.
+    queries : Queries
+    objective : Objective or HeadsObjective
+        Over the rows of ``inputs``.
+    settings : TrainingSettings
+    """
+
+    inputs: Any
+    queries: Queries
+    objective: Objective | HeadsObjective
+    settings: TrainingSettings
+
+    @property
+    def n_steps(self) -> int:
+        return len(batch_bounds(cut(self.queries, self.settings.max_batch_rows), self.settings))
+
+    def epoch(
+        self, epoch: int, params: Parameters, rng: np.random.Generator
+    ) -> Iterator[tuple[Any, Evaluate]]:
+        for rows, batch in query_batches(self.queries, self.settings, rng):
+            yield (
+                self.inputs.take(rows),
+                partial(self.objective.value_and_gradient, rows=rows, queries=batch),
+            )
+
+
+@dataclass(frozen=True)
+class AugmentedBatches:
+    """Another source's steps with synthetic rows among theirs, compared row by row.
+
+    Parameters
+    ----------
+    batches : BatchSource
+        Its inputs are ``Rows``.
+    synthetic : Rows
+        Each step draws some of them.
+    target : ndarray of shape (n_synthetic,)
+        What the scores of these rows are to be.
+    fraction : float
+        Fraction of a step's rows that is synthetic, and weight of these rows in the objective.
+    """
+
+    batches: BatchSource
+    synthetic: Rows
+    target: Array
+    fraction: float
+
+    @property
+    def n_steps(self) -> int:
+        return self.batches.n_steps
+
+    def epoch(
+        self, epoch: int, params: Parameters, rng: np.random.Generator
+    ) -> Iterator[tuple[Any, Evaluate]]:
+        for inputs, evaluate in self.batches.epoch(epoch, params, rng):
+            n_real = inputs.n_rows
+            n_drawn = max(round(self.fraction / (1 - self.fraction) * n_real), 1)
+            drawn = rng.integers(self.synthetic.n_rows, size=n_drawn)
+            both = Rows(np.concatenate([inputs.X, self.synthetic.X[drawn]]))
+            yield both, partial(self._evaluate, evaluate, n_real, self.target[drawn])
+
+    def _evaluate(
+        self, evaluate: Evaluate, n_real: int, target: Array, scores: Array
+    ) -> tuple[float, Array]:
+        value, gradient = evaluate(scores[:n_real])
+        residual = scores[n_real:] - target
+        fraction = scores.dtype.type(self.fraction)
+        slope = residual * (2 * fraction / len(residual))
+        squared_error = float(residual @ residual) / len(residual)
+        total = (1 - self.fraction) * value + self.fraction * squared_error
+        return total, np.concatenate([(1 - fraction) * gradient, slope])
+
+
+def query_batches(
+    queries: Queries, settings: TrainingSettings, rng: np.random.Generator
+) -> Iterator[tuple[Array, Queries]]:
+    """Rows and segments of each step of an epoch: every row once, queries in random order."""
+    shuffled = None
+    if queries.sizes.max() > settings.max_batch_rows:
+        # Shuffle the rows inside each query, then cut; short queries are left whole.
+        shuffled = np.lexsort((rng.random(queries.n_rows), queries.segment))
+        queries = cut(queries, settings.max_batch_rows)
+    order = rng.permutation(queries.n_queries)
+    for start, stop in batch_bounds(queries, settings, order):
+        rows, batch = queries.take(order[start:stop])
+        yield (rows if shuffled is None else shuffled[rows]), batch
+
+
+def cut(queries: Queries, max_rows: int) -> Queries:
+    """Segments of at most ``max_rows`` rows; the pieces of a longer query are about equal."""
+    pieces = -(-queries.sizes // max_rows)
+    whole, extra = queries.sizes // pieces, queries.sizes % pieces
+    piece = positions_within(pieces)
+    return Queries.from_sizes(np.repeat(whole, pieces) + (piece < np.repeat(extra, pieces)))
+
+
+def batch_bounds(
+    queries: Queries, settings: TrainingSettings, order: Array | None = None
+) -> list[tuple[int, int]]:
+    """Where each step begins and ends in an order of queries, that of the table by default."""
+    ends = np.cumsum(queries.sizes if order is None else queries.sizes[order])
+    bounds, start, rows_before = [], 0, 0
+    while start < len(ends):
+        by_rows = int(np.searchsorted(ends, rows_before + settings.max_batch_rows, side="right"))
+        stop = max(min(start + settings.batch_size, by_rows), start + 1)
+        bounds.append((start, stop))
+        rows_before, start = int(ends[stop - 1]), stop
+    return bounds
