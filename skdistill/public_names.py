@@ -12,7 +12,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -56,8 +56,20 @@ FORMER_NAMES = {
 }
 
 
+def publish(package: str) -> None:
+    """Make a package the public home of the classes and functions in its ``__all__``.
+
+    Called at the end of the package's ``__init__``.
+    """
+    module = sys.modules[package]
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if isinstance(thing, type | FunctionType) and thing.__module__.startswith(f"{package}."):
+            thing.__module__ = package
+
+
 def set_module(home: str) -> Callable[[T], T]:
-    """Decorator that gives a class or function the name of its public home."""
+    """Decorator that does what ``publish`` does, for packages that import their names lazily."""
 
     def name(thing: T) -> T:
         thing.__module__ = home

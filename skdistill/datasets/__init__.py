@@ -5,5 +5,8 @@ from skdistill.datasets.movielens import load_movielens
 from skdistill.datasets.ranking_table import build_ranking_table
 from skdistill.datasets.retrieval import make_retrieval
 from skdistill.datasets.synthetic import make_ranking
+from skdistill.public_names import publish
 
 __all__ = ["build_ranking_table", "load_letor", "load_movielens", "make_ranking", "make_retrieval"]
+
+publish(__name__)

@@ -10,12 +10,9 @@ from scipy import sparse
 from sklearn.datasets import load_svmlight_files
 from sklearn.utils import Bunch
 
-from skdistill.public_names import set_module
-
 PathLike = str | os.PathLike[str]
 
 
-@set_module("skdistill.datasets")
 def load_letor(
     path: PathLike | Sequence[PathLike], *, dense: bool = True, dtype: type = np.float32
 ) -> Bunch:

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from sklearn.datasets import get_data_home
 
 from skdistill.extras import import_extra
-from skdistill.public_names import set_module
 
 SHA256 = dict[str, str]
 
@@ -69,7 +68,6 @@ class MovieLens(NamedTuple):
     items: Any
 
 
-@set_module("skdistill.datasets")
 def load_movielens(
     variant: str = "100k", *, data_home: str | os.PathLike[str] | None = None
 ) -> MovieLens:

@@ -16,8 +16,6 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 from sklearn.utils import Bunch
 
-from skdistill.public_names import set_module
-
 USER_COLUMNS = ["user_age", "user_is_female", "user_n_ratings", "user_mean_rating", "user_spread"]
 ITEM_COLUMNS = [
     "item_n_ratings",
@@ -188,7 +186,6 @@ class PairFeatures:
         return np.column_stack([of_user, of_item, *pairs]).astype(np.float32)
 
 
-@set_module("skdistill.datasets")
 def build_ranking_table(
     ratings: Any,
     users: Any,

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from skdistill.public_names import set_module
-
 # A positive is the best of so many items that a query happens to see.
 SEEN = 64
 CHUNK = 1 << 16
@@ -72,7 +70,6 @@ class RetrievalData(NamedTuple):
     utility: Utility
 
 
-@set_module("skdistill.datasets")
 def make_retrieval(
     n_queries: int = 1000,
     n_items: int = 1000,

@@ -8,12 +8,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
 
-from skdistill.public_names import set_module
-
 TRUTHS = ("linear", "interactions", "nonlinear")
 
 
-@set_module("skdistill.datasets")
 def make_ranking(
     n_queries: int = 100,
     query_size: int | tuple[int, int] = (5, 40),

@@ -8,5 +8,8 @@ from skdistill.index.approximate import (
     make_index,
 )
 from skdistill.index.exact import ExactIndex
+from skdistill.public_names import publish
 
 __all__ = ["ENGINES", "ExactIndex", "FaissIndex", "HnswlibIndex", "UsearchIndex", "make_index"]
+
+publish(__name__)

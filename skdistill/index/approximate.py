@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from skdistill.extras import import_extra
 from skdistill.index.exact import ExactIndex, check_search, named_ids
-from skdistill.public_names import set_module
 
 
 class ApproximateIndex:
@@ -89,7 +88,6 @@ class ApproximateIndex:
         raise TypeError("ApproximateIndex finds nothing: use FaissIndex or another adapter.")
 
 
-@set_module("skdistill.index")
 class FaissIndex(ApproximateIndex):
     """FAISS, by the text of its index factory.
 
@@ -126,7 +124,6 @@ class FaissIndex(ApproximateIndex):
         return position, score
 
 
-@set_module("skdistill.index")
 class UsearchIndex(ApproximateIndex):
     """USearch's graph of inner products.
 
@@ -181,7 +178,6 @@ class UsearchIndex(ApproximateIndex):
         return position, score
 
 
-@set_module("skdistill.index")
 class HnswlibIndex(ApproximateIndex):
     """hnswlib's graph of inner products.
 
@@ -225,7 +221,6 @@ ENGINES: dict[str, Any] = {
 }
 
 
-@set_module("skdistill.index")
 def make_index(
     engine: str, embeddings: ArrayLike, ids: ArrayLike | None = None, **options: Any
 ) -> Any:

@@ -13,7 +13,6 @@ from sklearn.utils import check_array
 from threadpoolctl import threadpool_limits
 
 from skdistill.inputs.queries import positions_within
-from skdistill.public_names import set_module
 
 # Scores of a block of queries against a block of items are to stay in cache.
 QUERY_BLOCK = 128
@@ -21,7 +20,6 @@ ITEM_BLOCK = 4096
 BLOCK_SCORES = 1 << 17
 
 
-@set_module("skdistill.index")
 class ExactIndex:
     """The k items of largest dot product with each query, exactly.
 

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdistill.public_names import set_module
-
 
 def positions_within(sizes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Positions 0, 1, ... of each of several runs, one run after the other.
@@ -32,7 +30,6 @@ def positions_within(sizes: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
 
 
-@set_module("skdistill.inputs")
 @dataclass(frozen=True)
 class Queries:
     """Contiguous, non-empty segments of rows, one a query.

@@ -12,7 +12,6 @@ from scipy import sparse
 
 from skdistill._sklearn_compat import csr_product, csr_transposed_product
 from skdistill.inputs.queries import positions_within
-from skdistill.public_names import set_module
 
 # From this many columns on a CSR batch touches so few of them that a dense gradient, and an
 # optimiser that walks over all of it, would cost more than the batch itself.
@@ -24,7 +23,6 @@ BLOCK_ROWS = 448
 CHUNK_ROWS = 1 << 16
 
 
-@set_module("skdistill.inputs")
 @dataclass(frozen=True)
 class RowGradient:
     """Gradient of a parameter of which a batch touched only some rows.
@@ -40,7 +38,6 @@ class RowGradient:
     values: NDArray[Any]
 
 
-@set_module("skdistill.inputs")
 @dataclass(frozen=True)
 class Rows:
     """A table of n_rows x n_features, dense and C-contiguous or CSR.

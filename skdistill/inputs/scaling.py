@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skdistill.inputs.rows import BLOCK_ROWS, CHUNK_ROWS
-from skdistill.public_names import set_module
 
 # A normal column of a million rows reaches 5 standard deviations.
 HEAVY_TAIL = 8.0
@@ -30,7 +29,6 @@ SHORT_TAIL = 3.0
 FAR_OUT = 30
 
 
-@set_module("skdistill.inputs")
 @dataclass(frozen=True)
 class ColumnScaler:
     """Softsign, shift and scale of each column.

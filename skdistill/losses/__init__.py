@@ -19,7 +19,7 @@ from skdistill.losses.pairwise import Lambda, Margin, Pairwise
 from skdistill.losses.pointwise import Logistic, Pointwise
 from skdistill.losses.top_k import TopK
 from skdistill.protocols import Array, Loss
-from skdistill.public_names import set_module
+from skdistill.public_names import publish
 
 __all__ = [
     "LOSSES",
@@ -52,7 +52,6 @@ LOSSES: dict[str, Callable[..., Loss]] = {
 LOSS_CONSTRAINTS = [str, HasMethods(["soft_target", "hard_target", "value_and_gradient"])]
 
 
-@set_module("skdistill.losses")
 def get_loss(loss: str | Loss, temperature: float = 1.0) -> Loss:
     """Look up a loss by its name.
 
@@ -115,3 +114,6 @@ class FormerLoss(Loss):
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
         return self.inner.value_and_gradient(scores, target, queries, weight)
+
+
+publish(__name__)

@@ -10,7 +10,6 @@ import numpy as np
 from skdistill.inputs.queries import Queries
 from skdistill.losses.gains import relative_gain
 from skdistill.protocols import Array, Loss
-from skdistill.public_names import set_module
 
 # Share of the rows up to which it pays to pick them out.
 FEW = 0.1
@@ -43,7 +42,6 @@ def support(target: Array, queries: Queries) -> tuple[Any, Any]:
     return rows, queries.segment_of(rows)
 
 
-@set_module("skdistill.losses")
 @dataclass(frozen=True)
 class Listwise(Loss):
     r"""Kullback-Leibler divergence of the student's list from the teacher's:
@@ -105,7 +103,6 @@ class Listwise(Loss):
         return float(cross_entropy - entropy) * scale * self.temperature, gradient
 
 
-@set_module("skdistill.losses")
 @dataclass(frozen=True)
 class PlackettLuce(Loss):
     r"""Negative log-likelihood of the first K places of the teacher's order :math:`\pi`:

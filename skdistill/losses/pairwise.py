@@ -14,7 +14,6 @@ from skdistill.losses.gains import relative_gain
 from skdistill.losses.log_loss import log_loss
 from skdistill.losses.pointwise import spread_of
 from skdistill.protocols import Array, Loss
-from skdistill.public_names import set_module
 
 # Labels have no margin: one grade more is preferred for certain. At this slope the sigmoid of one
 # grade's difference is 1 to the last bit of float32.
@@ -62,7 +61,6 @@ def weight_of_pairs(pairs: Pairs, weight: Array | None) -> Array | float:
     return 1.0 if weight is None else np.sqrt(weight[pairs.upper] * weight[pairs.lower])
 
 
-@set_module("skdistill.losses")
 @dataclass(frozen=True)
 class Pairwise(Loss):
     r"""RankNet with the teacher's own certainty: mean over pairs of
@@ -100,7 +98,6 @@ class Pairwise(Loss):
         return float(share @ loss), gradient
 
 
-@set_module("skdistill.losses")
 @dataclass(frozen=True)
 class Margin(Loss):
     r"""Squared error of margins: mean over pairs of :math:`((s_i - s_j) - (t_i - t_j))^2`.
@@ -139,7 +136,6 @@ class Margin(Loss):
         return float(share @ error**2), scatter(pairs, 2 * share * error, len(scores))
 
 
-@set_module("skdistill.losses")
 @dataclass(frozen=True)
 class Lambda(Loss):
     r"""``Pairwise``, each pair weighted by the change in NDCG that swapping its rows would make in

@@ -9,7 +9,6 @@ import numpy as np
 from skdistill.inputs.queries import Queries
 from skdistill.losses.log_loss import log_loss
 from skdistill.protocols import Array, Loss
-from skdistill.public_names import set_module
 
 
 def share_of_row(scores: Array, queries: Queries, weight: Array | None) -> Array:
@@ -33,7 +32,6 @@ def spread_of(values: Array) -> float:
     return spread if spread > 0 else 1.0
 
 
-@set_module("skdistill.losses")
 @dataclass(frozen=True)
 class Pointwise(Loss):
     r"""Squared error: mean over the rows of a query of :math:`(s_i - t_i)^2`.
@@ -64,7 +62,6 @@ class Pointwise(Loss):
         return float(weighted @ residual), 2 * weighted
 
 
-@set_module("skdistill.losses")
 @dataclass(frozen=True)
 class Logistic(Loss):
     r"""Log-loss against probabilities: mean of

@@ -9,10 +9,8 @@ import numpy as np
 from skdistill.inputs.queries import Queries
 from skdistill.losses.log_loss import log_loss
 from skdistill.protocols import Array, Loss
-from skdistill.public_names import set_module
 
 
-@set_module("skdistill.losses")
 @dataclass(frozen=True)
 class TopK(Loss):
     r"""Log-loss with the target's first K rows as positives, the rest as negatives.

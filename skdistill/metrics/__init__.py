@@ -32,6 +32,7 @@ from skdistill.metrics.scorers import (
     recall_scorer,
     retrieval_scorer,
 )
+from skdistill.public_names import publish
 
 __all__ = [
     "RatioInterval",
@@ -60,3 +61,5 @@ __all__ = [
     "retrieval_scorer",
     "teacher_recall",
 ]
+
+publish(__name__)

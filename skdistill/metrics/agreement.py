@@ -7,10 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from skdistill.inputs.queries import Queries
 from skdistill.metrics.ordering import Ranking, TieGroups, check_k
-from skdistill.public_names import set_module
 
 
-@set_module("skdistill.metrics")
 def teacher_recall(
     teacher_scores: ArrayLike,
     student_scores: ArrayLike,
@@ -48,7 +46,6 @@ def teacher_recall(
     )
 
 
-@set_module("skdistill.metrics")
 def kendall_tau(
     y_true: ArrayLike,
     y_score: ArrayLike,

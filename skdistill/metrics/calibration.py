@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdistill.metrics.ordering import check_choice
-from skdistill.public_names import set_module
 
 
-@set_module("skdistill.metrics")
 def expected_calibration_error(
     y_true: ArrayLike,
     y_prob: ArrayLike,

@@ -11,10 +11,8 @@ from sklearn.utils import check_random_state
 
 from skdistill.metrics.ndcg import ndcg_by_query
 from skdistill.metrics.ordering import Ranking
-from skdistill.public_names import set_module
 
 
-@set_module("skdistill.metrics")
 def ndcg_per_query(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -50,7 +48,6 @@ def ndcg_per_query(
     return np.where(defined, values, np.nan)
 
 
-@set_module("skdistill.metrics")
 class RatioInterval(NamedTuple):
     """A ratio of two means, and where it lies with some confidence."""
 
@@ -59,7 +56,6 @@ class RatioInterval(NamedTuple):
     high: float
 
 
-@set_module("skdistill.metrics")
 def bootstrap_ratio(
     values: ArrayLike,
     baseline: ArrayLike,

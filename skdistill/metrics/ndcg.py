@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdistill.metrics.ordering import TIES, Ranking, TieGroups, check_choice, check_k
-from skdistill.public_names import set_module
 
 CONVENTIONS = {
     "lightgbm": {"gain": "exponential", "empty": "one", "ties": "order"},
@@ -15,7 +14,6 @@ CONVENTIONS = {
 }
 
 
-@set_module("skdistill.metrics")
 def ndcg_score(
     y_true: ArrayLike,
     y_score: ArrayLike,

@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdistill.metrics.ordering import Ranking, TieGroups, check_k
-from skdistill.public_names import set_module
 
 NO_RELEVANT = "a relevant row"
 
 
-@set_module("skdistill.metrics")
 def mrr_score(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -46,7 +44,6 @@ def mrr_score(
     return ranking.mean(values, first < queries.n_rows, empty, NO_RELEVANT)
 
 
-@set_module("skdistill.metrics")
 def average_precision_score(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -74,7 +71,6 @@ def average_precision_score(
     return ranking.mean(values, total > 0, empty, NO_RELEVANT)
 
 
-@set_module("skdistill.metrics")
 def recall_at_k(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -103,7 +99,6 @@ def recall_at_k(
     return ranking.mean(values, total > 0, empty, NO_RELEVANT)
 
 
-@set_module("skdistill.metrics")
 def grouped_auc(
     y_true: ArrayLike,
     y_score: ArrayLike,

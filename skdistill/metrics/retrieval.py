@@ -16,10 +16,8 @@ from scipy import sparse
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skdistill.metrics.ordering import check_k
-from skdistill.public_names import set_module
 
 
-@set_module("skdistill.metrics")
 def retrieval_recall(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     """Mean share of a query's relevant items among the first k returned.
 
@@ -33,7 +31,6 @@ def retrieval_recall(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     return _mean(hits.sum(axis=1) / counts)
 
 
-@set_module("skdistill.metrics")
 def hit_rate(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     """Share of the queries with at least one relevant item among the first k returned.
 
@@ -47,7 +44,6 @@ def hit_rate(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     return _mean(hits.any(axis=1).astype(np.float64))
 
 
-@set_module("skdistill.metrics")
 def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     """Mean of 1 / (rank of the first relevant item), 0 where none is among the first k.
 
@@ -63,7 +59,6 @@ def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     return _mean(np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0))
 
 
-@set_module("skdistill.metrics")
 def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     """NDCG@k over the whole catalogue, every relevant item of gain 1.
 
@@ -79,7 +74,6 @@ def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     return _mean(hits @ discount[: hits.shape[1]] / ideal)
 
 
-@set_module("skdistill.metrics")
 class RetrievalCurve(NamedTuple):
     """Recall of a wanted list by the number of items returned.
 
@@ -110,7 +104,6 @@ class RetrievalCurve(NamedTuple):
         return int(self.m[np.argmax(self.recall >= recall)])
 
 
-@set_module("skdistill.metrics")
 def retrieval_curve(wanted: ArrayLike, retrieved: ArrayLike) -> RetrievalCurve:
     """Mean share of the wanted items among the first m returned, for every m.
 
@@ -147,7 +140,6 @@ def retrieval_curve(wanted: ArrayLike, retrieved: ArrayLike) -> RetrievalCurve:
     return RetrievalCurve(np.arange(1, returned.shape[1] + 1), shares.mean(axis=0))
 
 
-@set_module("skdistill.metrics")
 def catalogue_coverage(retrieved: ArrayLike, n_items: int) -> float:
     """Share of the catalogue that is returned to any query.
 
@@ -160,7 +152,6 @@ def catalogue_coverage(retrieved: ArrayLike, n_items: int) -> float:
     return len(np.unique(returned[returned >= 0])) / n_items
 
 
-@set_module("skdistill.metrics")
 def mean_popularity(retrieved: ArrayLike, popularity: ArrayLike) -> float:
     """Mean popularity of the returned items, as a rank share: 1 the most popular, 0 the least.
 

@@ -20,7 +20,6 @@ from skdistill.metrics.relevance import (
     mrr_score,
     recall_at_k,
 )
-from skdistill.public_names import set_module
 
 
 class QueryScorer(BaseScorer):
@@ -91,31 +90,26 @@ def queries_of(estimator: Any, X: Any, qid: ArrayLike | None) -> Any:
     return last.resolve_qid(X if qid is not None else _through(heads, X), qid)
 
 
-@set_module("skdistill.metrics")
 def ndcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
     """Scorer of :func:`ndcg_score` at k; further arguments (``convention=``, ...) go to it."""
     return QueryScorer(ndcg_score, 1, {"k": k, **kwargs})
 
 
-@set_module("skdistill.metrics")
 def mrr_scorer(k: int | None = None, **kwargs: Any) -> QueryScorer:
     """Scorer of :func:`mrr_score` at k; further arguments go to it."""
     return QueryScorer(mrr_score, 1, {"k": k, **kwargs})
 
 
-@set_module("skdistill.metrics")
 def average_precision_scorer(**kwargs: Any) -> QueryScorer:
     """Scorer of :func:`average_precision_score`, to which the arguments go."""
     return QueryScorer(average_precision_score, 1, kwargs)
 
 
-@set_module("skdistill.metrics")
 def recall_scorer(k: int, **kwargs: Any) -> QueryScorer:
     """Scorer of :func:`recall_at_k` at k; further arguments go to it."""
     return QueryScorer(recall_at_k, 1, {"k": k, **kwargs})
 
 
-@set_module("skdistill.metrics")
 def grouped_auc_scorer(**kwargs: Any) -> QueryScorer:
     """Scorer of :func:`grouped_auc`, to which the arguments go."""
     return QueryScorer(grouped_auc, 1, kwargs)
@@ -142,7 +136,6 @@ class RetrievalScorer(BaseScorer):
         return last.teacher_recall(_through(heads, X), qid=qid, **self._kwargs)
 
 
-@set_module("skdistill.metrics")
 def retrieval_scorer(k: int = 10, m: int = 50) -> RetrievalScorer:
     """Scorer of :meth:`TwoTowerRetriever.teacher_recall`: the teacher's top k in the top m."""
     return RetrievalScorer(k, m)

@@ -3,5 +3,8 @@
 from skdistill.models.factorization_machine import FactorizationMachine
 from skdistill.models.network import MLP, Linear, Network
 from skdistill.models.two_tower import TwoTower
+from skdistill.public_names import publish
 
 __all__ = ["MLP", "FactorizationMachine", "Linear", "Network", "TwoTower"]
+
+publish(__name__)

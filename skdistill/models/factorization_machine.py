@@ -11,10 +11,8 @@ from scipy import sparse
 from skdistill.inputs.rows import RowGradient, Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
-from skdistill.public_names import set_module
 
 
-@set_module("skdistill.models")
 @dataclass(frozen=True)
 class FactorizationMachine(StudentModel):
     r"""Every pair of columns interacts through the dot product of their factors:

@@ -17,7 +17,6 @@ from scipy import sparse
 from skdistill.inputs.rows import BLOCK_ROWS, RowGradient, Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
-from skdistill.public_names import set_module
 
 # On CSR input only a few of very many columns are set in a row: the spread of the first weights
 # must not shrink with the width of the table.
@@ -28,7 +27,6 @@ UNPACKED = 1_000_000
 LARGEST = UNPACKED // 64
 
 
-@set_module("skdistill.models")
 @dataclass(frozen=True)
 class Network(StudentModel):
     """A map from rows to ``n_outputs`` numbers each.
@@ -170,7 +168,6 @@ def _product(X: Array, weights: Array, out: Array) -> Array:
     return out
 
 
-@set_module("skdistill.models")
 @dataclass(frozen=True)
 class MLP(Network):
     """A network with one output: scores of shape (n_rows,)."""
@@ -186,7 +183,6 @@ class MLP(Network):
         return super().score(folded, X, workspace)[:, 0]
 
 
-@set_module("skdistill.models")
 @dataclass(frozen=True)
 class Linear(MLP):
     """A weighted sum of the columns, from weights 0."""

@@ -11,14 +11,12 @@ from skdistill.inputs.pairs import Pairs
 from skdistill.inputs.rows import Rows
 from skdistill.models.network import Network
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, TrainableModel
-from skdistill.public_names import set_module
 
 # exp(3): embeddings of length 1 differ by at most 2, softmax targets by far more.
 FIRST_LOG_SCALE = 3.0
 SHORTEST = 1e-12
 
 
-@set_module("skdistill.models")
 @dataclass(frozen=True)
 class TwoTower(TrainableModel):
     r"""Scores :math:`\langle f(q), g(i) \rangle` of pairs, with networks f and g.

@@ -1,5 +1,6 @@
 """Students: small rankers, estimators in their own right."""
 
+from skdistill.public_names import publish
 from skdistill.students.averaging import mean_student
 from skdistill.students.base import BaseStudent
 from skdistill.students.factorization_machine import FactorizationMachineRanker
@@ -25,3 +26,5 @@ STUDENTS: dict[str, type[BaseStudent]] = {
     "MLPRanker": MLPRanker,
     "MultiObjectiveRanker": MultiObjectiveRanker,
 }
+
+publish(__name__)

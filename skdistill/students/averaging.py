@@ -9,14 +9,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdistill.public_names import set_module
 from skdistill.students.estimator import StudentEstimator
 from skdistill.training.loop import Training
 
 Student = TypeVar("Student", bound=StudentEstimator)
 
 
-@set_module("skdistill.students")
 def mean_student(
     students: Sequence[Student],
     weights: ArrayLike,

@@ -16,7 +16,6 @@ from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.rows import Rows
 from skdistill.losses import LOSS_CONSTRAINTS, get_loss
 from skdistill.protocols import Loss
-from skdistill.public_names import set_module
 from skdistill.students.estimator import StudentEstimator
 from skdistill.training.early_stopping import Validate, ndcg_on
 from skdistill.training.objective import Objective
@@ -39,7 +38,6 @@ def has_log_odds(estimator: Any) -> bool:
     )
 
 
-@set_module("skdistill.students")
 @dataclass(kw_only=True, eq=False, repr=False)
 class BaseStudent(StudentEstimator):
     """Base of students with one objective. A subclass defines ``make_model``, and that is all.

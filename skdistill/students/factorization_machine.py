@@ -9,11 +9,9 @@ from typing import Any, ClassVar
 from skdistill._sklearn_compat import Interval
 from skdistill.models import FactorizationMachine
 from skdistill.protocols import StudentModel
-from skdistill.public_names import set_module
 from skdistill.students.base import BaseStudent
 
 
-@set_module("skdistill.students")
 @dataclass(kw_only=True, eq=False, repr=False)
 class FactorizationMachineRanker(BaseStudent):
     """A factorization machine of second order: every pair of columns interacts.

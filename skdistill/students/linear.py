@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from skdistill.models import Linear
 from skdistill.protocols import StudentModel
-from skdistill.public_names import set_module
 from skdistill.students.base import BaseStudent
 
 
-@set_module("skdistill.students")
 @dataclass(kw_only=True, eq=False, repr=False)
 class LinearRanker(BaseStudent):
     """A weighted sum of the scaled columns: one product per row.

@@ -11,7 +11,6 @@ import numpy as np
 from skdistill._sklearn_compat import Interval
 from skdistill.models import MLP
 from skdistill.protocols import StudentModel
-from skdistill.public_names import set_module
 from skdistill.students.base import BaseStudent
 
 LAYER_CONSTRAINTS = ["array-like", Interval(Integral, 1, None, closed="left")]
@@ -34,7 +33,6 @@ def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-@set_module("skdistill.students")
 @dataclass(kw_only=True, eq=False, repr=False)
 class MLPRanker(BaseStudent):
     """A multi-layer perceptron with ReLU, for the ranking stage.

@@ -15,14 +15,12 @@ from skdistill.inputs.rows import Rows
 from skdistill.models import Network
 from skdistill.multi_objective import OBJECTIVES_CONSTRAINTS, TEACHER, WithObjectives
 from skdistill.protocols import Loss, Parameters, StudentModel, TrainableModel
-from skdistill.public_names import set_module
 from skdistill.students.estimator import StudentEstimator
 from skdistill.students.mlp import LAYER_CONSTRAINTS, check_layer_sizes
 from skdistill.training.early_stopping import Validate, mean_of, ndcg_on
 from skdistill.training.objective import HeadsObjective
 
 
-@set_module("skdistill.students")
 @dataclass(kw_only=True, eq=False, repr=False)
 class MultiObjectiveRanker(WithObjectives, StudentEstimator):
     """Clicks, likes, purchases and the teacher's scores, learnt side by side.

@@ -1,5 +1,6 @@
 """Teachers: fitting any estimator with queries, asking it for scores, and ensembles of several."""
 
+from skdistill.public_names import publish
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.mlp_ensemble import MLPEnsembleRanker
 from skdistill.teachers.out_of_fold import TeacherScores, fit_and_score
@@ -24,3 +25,5 @@ TEACHERS: dict[str, str] = {
     "MLPEnsembleRanker": "skdistill.teachers.MLPEnsembleRanker",
     "RankEnsemble": "skdistill.teachers.RankEnsemble",
 }
+
+publish(__name__)

@@ -15,13 +15,11 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill.inputs.columns import take_rows
 from skdistill.inputs.queries import Queries
-from skdistill.public_names import set_module
 
 # Rows a teacher is asked for at once: LightGBM copies its input to float64.
 BLOCK = 1 << 18
 
 
-@set_module("skdistill.teachers")
 def score_rows(teacher: Any, X: Any, queries: Queries | None = None) -> NDArray[np.float64]:
     """Scores of rows by a fitted teacher, in blocks of bounded memory.
 

@@ -13,12 +13,10 @@ from sklearn.utils import check_random_state
 from skdistill._sklearn_compat import Interval, StrOptions
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.losses import get_loss
-from skdistill.public_names import set_module
 from skdistill.students import MLPRanker
 from skdistill.teachers.ensemble import Ensemble
 
 
-@set_module("skdistill.teachers")
 class MLPEnsembleRanker(Ensemble):
     """MLP rankers trained on labels, each on queries, widths and a loss of its own.
 

@@ -11,12 +11,10 @@ from sklearn.model_selection import GroupKFold, check_cv
 
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.public_names import set_module
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.fitting import fit_on_labelled, fit_teacher, is_prefit, labelled_rows
 
 
-@set_module("skdistill.teachers")
 @dataclass(frozen=True)
 class TeacherScores:
     """What a teacher says of the rows of a table.
@@ -32,7 +30,6 @@ class TeacherScores:
     teacher: Any
 
 
-@set_module("skdistill.teachers")
 def fit_and_score(
     teacher: Any,
     X: Any,

@@ -12,14 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from skdistill._sklearn_compat import BaseComposition, Interval, StrOptions
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.public_names import set_module
 from skdistill.students import LinearRanker
 from skdistill.teachers.ensemble import Ensemble, scores_of, standardize_by_query
 from skdistill.teachers.fitting import fit_on_labelled
 from skdistill.training.early_stopping import hold_out
 
 
-@set_module("skdistill.teachers")
 class RankEnsemble(Ensemble, BaseComposition):
     """Named teachers of any kind, averaged.
 

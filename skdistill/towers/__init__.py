@@ -1,5 +1,6 @@
 """The two-tower retrievers, and all that trains them."""
 
+from skdistill.public_names import publish
 from skdistill.towers.multi_objective import MultiObjectiveRetriever
 from skdistill.towers.pair_table import PairColumns
 from skdistill.towers.retriever import TwoTowerRetriever
@@ -19,3 +20,5 @@ RETRIEVERS: dict[str, type] = {
     "TwoTowerRetriever": TwoTowerRetriever,
     "MultiObjectiveRetriever": MultiObjectiveRetriever,
 }
+
+publish(__name__)

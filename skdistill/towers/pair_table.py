@@ -18,10 +18,8 @@ from skdistill.inputs.columns import (
     take_columns,
     take_rows,
 )
-from skdistill.public_names import set_module
 
 
-@set_module("skdistill.towers")
 @dataclass(frozen=True)
 class PairColumns:
     """Which columns of a log describe the query and which the item.

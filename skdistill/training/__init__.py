@@ -1,5 +1,8 @@
 """Training: what is minimised, in which steps, and when it stops."""
 
+from skdistill.public_names import publish
 from skdistill.training.optimizers import OPTIMIZERS, AdaGrad, Adam, Optimizer
 
 __all__ = ["OPTIMIZERS", "AdaGrad", "Adam", "Optimizer"]
+
+publish(__name__)

@@ -10,10 +10,8 @@ import numpy as np
 
 from skdistill.inputs.rows import RowGradient
 from skdistill.protocols import Array, Gradients, Parameters
-from skdistill.public_names import set_module
 
 
-@set_module("skdistill.training")
 @dataclass
 class Optimizer:
     """Owns the parameters while a model is trained, and changes them in place.
@@ -138,7 +136,6 @@ class Optimizer:
         raise NotImplementedError("Use Adam or AdaGrad: Optimizer itself has no direction.")
 
 
-@set_module("skdistill.training")
 @dataclass
 class Adam(Optimizer):
     """Adam; for tables its lazy form: moments of untouched rows stand still.
@@ -168,7 +165,6 @@ class Adam(Optimizer):
         return change
 
 
-@set_module("skdistill.training")
 @dataclass
 class AdaGrad(Optimizer):
     """AdaGrad: a rate of its own for every weight, which suits columns of very different frequency.
