@@ -1,7 +1,8 @@
-"""A catalogue of a million items: towers fitted on sampled candidates, in bounded memory.
+"""Fit towers for a catalogue of a million items on sampled candidates, in bounded memory.
 
-200,000 queries, two tables of numbers and ids, a known utility as teacher. Prints the time, the
-memory and how much of the teacher's top 10 is found. ``--short`` runs a hundredth.
+There are 200,000 queries, and the teacher is a given utility. The benchmark prints time, memory and
+the fraction of the teacher's top 10 that the towers find. ``--short`` takes a hundredth of the
+queries and items.
 """
 
 import argparse
@@ -17,13 +18,13 @@ from skdistill.metrics import retrieval_curve
 
 
 def peak_gigabytes():
-    """Largest memory of this process so far."""
+    """Peak memory of this process so far, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--short", action="store_true", help="fewer queries and items")
     short = parser.parse_args().short
     n_items, n_queries = (10_000, 2_000) if short else (1_000_000, 200_000)
     start = time.perf_counter()
@@ -58,8 +59,8 @@ def main():
         ids, _ = retriever.retrieve(queries, 1000)
         print(f"top 1,000 for 256 queries in {time.perf_counter() - start:.2f} s, one thread")
     curve = retrieval_curve(data.utility.best(queries, data.items, 10), ids)
-    shares = ", ".join(f"{curve.recall[m - 1]:.3f} in {m}" for m in (50, 100, 500, 1000))
-    print(f"of the teacher's top 10: {shares} (by chance {np.float64(1000 / n_items):.4f})")
+    fractions = ", ".join(f"{curve.recall[m - 1]:.3f} in {m}" for m in (50, 100, 500, 1000))
+    print(f"of the teacher's top 10: {fractions} (by chance {np.float64(1000 / n_items):.4f})")
 
 
 if __name__ == "__main__":

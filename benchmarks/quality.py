@@ -1,12 +1,12 @@
-"""What distillation gains, with intervals: MovieLens 100k, and OHSUMED where its folder is given.
+"""Measure the gain of distillation, with intervals, on MovieLens 100k and optionally OHSUMED.
 
-    python benchmarks/quality.py                          # MovieLens, fetched once
-    python benchmarks/quality.py --ohsumed FOLDER         # and OHSUMED: FOLDER/S1.txt.gz ... S5
+    python benchmarks/quality.py                          # MovieLens, downloaded once
+    python benchmarks/quality.py --ohsumed FOLDER         # also OHSUMED: FOLDER/S1.txt.gz ... S5
 
-Nothing is tuned on a test part: alpha by cross-validation on training users, or on OHSUMED's
-validation part. Each student is shown three ways: on labels alone; distilled with the same
-settings; and on labels alone with a weight decay of its own, chosen in the same manner, which is
-the harder baseline. Intervals: paired bootstrap over test queries of the seeds' mean NDCG@10.
+Each student is trained in three ways: on labels alone; distilled with the same settings; and on
+labels alone with a tuned weight decay, which is the harder baseline. ``alpha`` and the weight decay
+are chosen by cross-validation on the training users, or on the validation part of OHSUMED; test
+data tune nothing. Intervals are by paired bootstrap over test queries.
 """
 
 import argparse
@@ -36,7 +36,7 @@ DECAYS = (0.1, 1.0, 3.0)
 
 
 def per_query(scores, part):
-    """NDCG@10 of each query, NaN where nothing is relevant."""
+    """NDCG@10 of each query; NaN if no row is relevant."""
     return ndcg_per_query(part[1], scores, part[2], k=10)
 
 
@@ -45,12 +45,12 @@ def mean_score(student, part):
 
 
 def pick(candidates, score):
-    """The candidate of the best validation score."""
+    """The candidate with the best validation score."""
     return max(candidates, key=score)
 
 
 def compare(name, seed, train, teacher_scores, valid, test):
-    """Test NDCG of each query for one student and seed, trained three ways."""
+    """Train one student in three ways; return the test NDCG@10 of each query."""
     student = clone(STUDENTS[name]).set_params(random_state=seed)
 
     def fit(part, scores=None, **settings):
@@ -80,8 +80,7 @@ def compare(name, seed, train, teacher_scores, valid, test):
         def validate(scores, **settings):
             return mean_score(fit(train, scores, **settings), valid)
 
-    # The losses that each is taught by when nobody says otherwise: DistilledRanker's own, but for
-    # the student that asks for another.
+    # The default loss of DistilledRanker, except for the student that is named after its loss.
     loss = student.loss if student.loss == "pointwise" else DistilledRanker().loss
     alpha = pick(ALPHAS, lambda a: validate(teacher_scores, alpha=a, loss=loss))
     decay = pick(DECAYS, lambda d: validate(None, weight_decay=d))
@@ -94,7 +93,7 @@ def compare(name, seed, train, teacher_scores, valid, test):
 
 
 def report(title, teacher, results):
-    """Tables of means and ratios; ``teacher`` and each result hold one value a test query."""
+    """Print means and ratios; ``teacher`` and each result have one value per test query."""
     keep = ~np.isnan(teacher)
     teacher = teacher[keep]
     rows = []
@@ -114,7 +113,7 @@ def report(title, teacher, results):
 
 
 def collect(outcomes):
-    """Test values of every task side by side: {student: {way: all queries of all tasks}}."""
+    """Concatenate the test values of all tasks: {student: {way: all queries of all tasks}}."""
     results = {}
     for name, ways in outcomes:
         for how, values in ways.items():
@@ -153,9 +152,9 @@ def movielens(n_seeds):
             verbose=-1,
         )
         queries = Queries.from_sizes(sizes_of(train[2]))
-        labels = fit_and_score(teacher, train[0], train[1], queries, cv=5, random_state=seed)
-        teachers.append(per_query(labels.teacher.predict(test[0]), test))
-        tasks += [(name, seed, train, labels.scores, None, test) for name in STUDENTS]
+        taught = fit_and_score(teacher, train[0], train[1], queries, cv=5, random_state=seed)
+        teachers.append(per_query(taught.teacher.predict(test[0]), test))
+        tasks += [(name, seed, train, taught.scores, None, test) for name in STUDENTS]
     outcomes = Parallel(n_jobs=2)(delayed(compare)(*task) for task in tasks)
     report(
         f"MovieLens 100k, held-out users, {n_seeds} seeds",
@@ -165,7 +164,7 @@ def movielens(n_seeds):
 
 
 def ohsumed(folder, n_seeds):
-    """Five folds; the seeds' scores of a query are averaged, so that a query counts once."""
+    """Compare on five folds. NDCG is averaged over seeds first, so that each query counts once."""
     parts = [load_letor(folder / f"S{i}.txt.gz") for i in range(1, 6)]
 
     def stack(*indices):
@@ -202,9 +201,9 @@ def ohsumed(folder, n_seeds):
         teacher = pick([fitted(s) for s in grid], lambda t, valid=valid: mean_score(t, valid))
         teachers.append(per_query(teacher.predict(test[0]), test))
         queries = Queries.from_sizes(sizes_of(train[2]))
-        labels = fit_and_score(teacher, train[0], train[1], queries, cv=5, random_state=0)
+        taught = fit_and_score(teacher, train[0], train[1], queries, cv=5, random_state=0)
         tasks += [
-            (name, seed, train, labels.scores, valid, test)
+            (name, seed, train, taught.scores, valid, test)
             for name in STUDENTS
             for seed in range(n_seeds)
         ]
@@ -219,8 +218,10 @@ def ohsumed(folder, n_seeds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ohsumed", type=Path, help="folder of S1.txt.gz to S5.txt.gz")
-    parser.add_argument("--seeds", type=int, default=5, help="of MovieLens; OHSUMED has 3")
+    parser.add_argument("--ohsumed", type=Path, help="folder with S1.txt.gz to S5.txt.gz")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="number of seeds for MovieLens; OHSUMED takes 3"
+    )
     arguments = parser.parse_args()
     if arguments.ohsumed is not None:
         ohsumed(arguments.ohsumed, 3)

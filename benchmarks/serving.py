@@ -1,8 +1,8 @@
-"""Compiled scorers against ONNX Runtime, LightGBM and bare products, and a table out of core.
+"""Time compiled scorers against ONNX Runtime, LightGBM and bare products, and score a large table.
 
-All of a row of the printed tables is measured in the same run, in turn. ``--short`` is for
-continuous integration: fewer repeats, a smaller table, and floors well below what is claimed, so
-that a noisy machine does not fail it but a lost optimisation does.
+All figures of a printed table are measured in the same run, in turn. ``--short`` is for continuous
+integration: fewer repeats, a smaller table, and floors well below the documented figures, so that a
+lost optimisation fails but a noisy machine does not.
 """
 
 import argparse
@@ -38,7 +38,7 @@ NAMES = [f"f{number}" for number in range(N_FEATURES)]
 
 
 def onnx_by_hand(model):
-    """What a user makes of an exported model: one thread, one session, one call a block."""
+    """Score an exported model as a user would: one thread, one session, one call per block."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(
@@ -49,7 +49,7 @@ def onnx_by_hand(model):
 
 
 def bare_products(weights):
-    """The matrix products of a network and nothing else: what no scorer can beat."""
+    """Compute the matrix products of a network alone, which no scorer can beat."""
     buffers = [np.empty((BLOCK, w.shape[1]), dtype=np.float32) for w in weights]
 
     def products(X):
@@ -61,7 +61,7 @@ def bare_products(weights):
 
 
 def over(call, blocks):
-    """One call for each block, as requests that follow each other."""
+    """Call once per block, like consecutive requests."""
 
     def run():
         for block in blocks:
@@ -71,7 +71,7 @@ def over(call, blocks):
 
 
 def fitted(kind, n_rows=4000):
-    """A (64, 32) student over columns that it squashes, or does not; and rows to score."""
+    """A (64, 32) student of columns with or without a heavy tail, and rows to score."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n_rows, N_FEATURES)).astype(np.float32)
     if kind == "squash":
@@ -90,7 +90,7 @@ def make_booster():
 
 
 def engines(short):
-    """Rows a second of each way to score the same net."""
+    """Time different ways to score the same network."""
     repeats = 5 if short else 25
     booster = make_booster()
     failures = []
@@ -112,11 +112,9 @@ def engines(short):
             trees = median_times(
                 {"trees": lambda X=X: booster.predict(X[:2048], num_threads=1)}, 3
             )["trees"]
-            print(f"\n{kind}, {n_rows} rows a call (NumPy {ways['NumPy scorer'].engine}, "
+            print(f"\n{kind}, {n_rows} rows per call (NumPy {ways['NumPy scorer'].engine}, "
                   f"auto {ways['auto scorer'].engine})")  # fmt: skip
-            print(
-                f"{'':22s} {'rows/s':>12s} {'us a call':>10s} {'of ONNX':>8s} {'of LightGBM':>12s}"
-            )
+            print(f"{'':22s} {'rows/s':>12s} {'us/call':>10s} {'of ONNX':>8s} {'of LightGBM':>12s}")
             by_hand = times["ONNX Runtime by hand"]
             for name, seconds in times.items():
                 print(
@@ -130,7 +128,7 @@ def engines(short):
 
 
 def one_row(booster, short):
-    """One row at a time, as a service that ranks single candidates has it."""
+    """Score one row at a time, as a service that ranks single candidates does."""
     failures = []
     repeats = 7 if short else 31
     print(f"\n{'one row':50s} {'us':>7s} {'of Booster':>11s}")
@@ -159,19 +157,20 @@ def one_row(booster, short):
 
 
 def threads(short):
-    """Two threads against one, over a table that is larger than the caches."""
+    """Compare two threads with one on a table that is larger than the caches."""
     student, X = fitted("no squash", 200_000)
     ways = {n: compile_scorer(student, "numpy", n_threads=n) for n in (1, 2)}
     out = np.empty(len(X), np.float32)
     times = median_times(
         {n: lambda s=s: s.into(X, out) for n, s in ways.items()}, 3 if short else 15
     )
-    print(f"\ntwo threads: {times[1] / times[2]:.2f} times one ({len(X) / times[2]:,.0f} rows/s)")
+    speedup, speed = times[1] / times[2], len(X) / times[2]
+    print(f"\ntwo threads: {speedup:.2f} times as fast as one ({speed:,.0f} rows/s)")
     return []
 
 
 def write_table(path, n_rows):
-    """Standard normal columns, two ids; row groups of 128 Ki rows, as Spark writes them."""
+    """Write standard normal columns and query ids, in row groups of 128 Ki rows as Spark does."""
     rng = np.random.default_rng(0)
     schema = pa.schema([("query", pa.int64()), *((name, pa.float32()) for name in NAMES)])
     with parquet.ParquetWriter(path, schema) as writer:
@@ -183,7 +182,7 @@ def write_table(path, n_rows):
 
 
 def table(short):
-    """A Parquet table that does not fit: peak memory, speed, and where the time goes."""
+    """Score a Parquet table larger than memory: peak memory, speed, and where the time goes."""
     n_rows = 500_000 if short else 10_000_000
     folder = Path(tempfile.mkdtemp())
     try:
@@ -199,7 +198,7 @@ def table(short):
             qid=np.repeat(np.arange(40), 100),
         )
         save(student, folder / "student.skd")
-        # A process of its own: its peak memory is nobody else's.
+        # A separate process, so that its peak memory is that of the run alone.
         run = subprocess.run(
             [sys.executable, __file__, "--profile", str(folder)],
             capture_output=True, text=True, check=True,
@@ -212,7 +211,7 @@ def table(short):
 
 
 def timed(read):
-    """A reader that adds up the seconds of each batch, on whatever thread; and the sum."""
+    """Wrap a reader so that it sums up the seconds of its batches; also return the sum."""
     seconds = [0.0]
 
     def batches(shard, schema):
@@ -229,7 +228,7 @@ def timed(read):
 
 
 def profile(folder):
-    """Score the table in a folder and say where the time went."""
+    """Score the table in a folder and print where the time goes."""
     student = load(folder / "student.skd")
     readers = FORMATS
     readers[".parquet"], reading = timed(readers[".parquet"])
@@ -244,10 +243,10 @@ def profile(folder):
     print(f"{progress.n_rows / seconds:,.0f} rows/s, {seconds:.1f} s, peak memory {peak:.0f} MiB")
     places = {
         "reading Parquet, in a thread": reading[0],
-        "  of it waited for": spent["result"],
+        "  of it, waited for": spent["result"],
         "columns to rows": spent["_matrix"] + spent[TO_ROWS],
         "looking for NaN": spent["unfit"],
-        "the scorer": spent["into"],
+        "scoring": spent["into"],
         "writing": spent["write_table"],
     }
     for name, part in places.items():
@@ -256,7 +255,7 @@ def profile(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--short", action="store_true", help="fewer repeats, low floors")
     parser.add_argument("--profile", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.profile is not None:

@@ -1,7 +1,7 @@
-"""Scoring and training speed, each against its rival in the same run, one thread each.
+"""Time scoring against LightGBM in the same run, and training, on one thread each.
 
-``--short`` is for continuous integration: fewer repeats, and floors well below what is claimed, so
-that a noisy machine does not fail it but a lost optimisation does.
+``--short`` is for continuous integration: fewer repeats, and floors well below the documented
+figures, so that a lost optimisation fails but a noisy machine does not.
 """
 
 import argparse
@@ -20,13 +20,13 @@ N_FEATURES = 136
 
 
 def one_by_one(call, n_requests=20):
-    """Requests that follow each other, as a busy server has them; each rival alike."""
+    """Call repeatedly, like consecutive requests to a busy server."""
     for _ in range(n_requests):
         call()
 
 
 def bare_products(X, block=512):
-    """The matrix products of a 136-64-32-1 network and nothing else: what no scorer can beat."""
+    """Compute the matrix products of a 136-64-32-1 network alone, which no scorer can beat."""
     rng = np.random.default_rng(0)
     sizes = (N_FEATURES, 64, 32, 1)
     weights = [rng.standard_normal(s).astype(np.float32) for s in pairwise(sizes)]
@@ -38,7 +38,7 @@ def bare_products(X, block=512):
 
 
 def tables(n_rows):
-    """Standard normal columns, and the same with half, or all, of them heavy-tailed."""
+    """Standard normal columns, and the same with half or all of them made heavy-tailed."""
     rng = np.random.default_rng(0)
     plain = rng.standard_normal((n_rows, N_FEATURES)).astype(np.float32)
     heavy = np.sinh(3 * plain)
@@ -49,7 +49,7 @@ def tables(n_rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--short", action="store_true", help="fewer repeats, low floors")
     short = parser.parse_args().short
     n_rows, repeats = (20_000, 3) if short else (60_000, 9)
     rng = np.random.default_rng(1)
@@ -106,12 +106,12 @@ def main():
                 )
                 bulk = many["trees"] / 5000 * n_rows / many["student"]
                 single = few["trees"] / few["student"]
-                label = f"{name}, {kind}, {student.scaler_.has_softsign.sum():.0f} columns bent"
+                label = f"{name}, {kind}, {student.scaler_.has_softsign.sum():.0f} softsigned"
                 print(f"{label:60s} {n_rows / many['student']:12,.0f} {bulk:6.0f}x")
                 requests = 20 * 300 / few["student"]
                 print(f"{'   a request of 300 rows':60s} {requests:12,.0f} {single:6.0f}x")
                 if name.startswith("MLP"):
-                    # Seen: 23 to 45 and 19 to 33, by how busy the machine is.
+                    # Observed: 23 to 45 times and 19 to 33 times, depending on other load.
                     failures += [f"{label}: {bulk:.0f}x"] * (bulk < 15)
                     failures += [f"{label}, 300 rows: {single:.0f}x"] * (single < 8)
 

@@ -1,14 +1,15 @@
-"""What teaches a student best, on MovieLens 100k: whose scores, which columns, how many queries.
+"""Compare ways to teach a student on MovieLens 100k: by teachers, columns, queries and objectives.
 
-1. Teachers: LightGBM, an ensemble of MLPs, both together; each alone and its MLP student.
-2. Privileged columns: the student sees user and item columns only, the teacher pair features too.
-3. Unlabelled traffic: a hundred labelled users, and more and more users without labels.
-4. Tree augmentation: a share of each step's rows synthetic.
+1. Teachers: LightGBM, an ensemble of MLPs, and both together, each with its MLP student.
+2. Privileged columns: only the teacher sees pair features; the student sees user and item columns.
+3. Unlabelled queries: a hundred labelled users, and an increasing number of unlabelled users.
+4. Tree augmentation: a fraction of each step's rows is synthetic.
 5. Two objectives, rated later and liked, with and without the teacher as a third.
 6. Probabilities of a like: a logistic student of a LightGBM classifier.
 
-Five splits into 700 training and 243 held-out users; alpha by cross-validation on the training
-users; intervals by paired bootstrap over the held-out users. ``--seeds 1`` for a quick look.
+There are five splits into 700 training and 243 held-out users. ``alpha`` is chosen by
+cross-validation on the training users in 1 and 2. Intervals are by paired bootstrap over the
+held-out users. ``--seeds 1`` gives a first impression.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def student(seed, **parameters):
 
 
 def best_alpha(fit, train, seed):
-    """The alpha whose students do best on training users they have not seen."""
+    """Choose alpha by cross-validation on the training users."""
     folds = list(RankingGroupKFold(3, shuffle=True, random_state=seed).split(*train))
 
     def validate(alpha):
@@ -78,7 +79,7 @@ def best_alpha(fit, train, seed):
 
 
 def distil(train, scores, seed, columns=slice(None)):
-    """A student of given teacher scores, its alpha chosen on the training users."""
+    """Distil teacher scores into a student, with alpha chosen on the training users."""
     X, y, qid = train[0][:, columns], train[1], train[2]
 
     def fit(rows, alpha):
@@ -91,7 +92,7 @@ def distil(train, scores, seed, columns=slice(None)):
 
 
 def one_split(X, y, qid, seed):
-    """NDCG@10 of every held-out user, by what was fitted."""
+    """Fit everything on one split; return the NDCG@10 of each held-out user by name."""
     users = np.random.default_rng(seed).permutation(np.unique(qid))
     held_out = np.isin(qid, users[700:])
     train = X[~held_out], y[~held_out], qid[~held_out]
@@ -109,19 +110,19 @@ def one_split(X, y, qid, seed):
         student(seed).fit(train[0], train[1], qid=train[2]).predict(test[0]), test
     )
     for name, teacher in teachers.items():
-        labels = fit_and_score(teacher, train[0], train[1], queries, cv=3, random_state=seed)
-        scores[name] = labels.scores
+        taught = fit_and_score(teacher, train[0], train[1], queries, cv=3, random_state=seed)
+        scores[name] = taught.scores
         by_query = {} if name == "LightGBM" else {"qid": test[2]}
-        found[f"teacher {name}"] = per_query(labels.teacher.predict(test[0], **by_query), test)
-        taught = distil(train, labels.scores, seed)
-        found[f"MLP of {name}"] = per_query(taught.predict(test[0]), test)
+        found[f"teacher {name}"] = per_query(taught.teacher.predict(test[0], **by_query), test)
+        distilled = distil(train, taught.scores, seed)
+        found[f"MLP of {name}"] = per_query(distilled.predict(test[0]), test)
 
     cheap = np.arange(len(USER_COLUMNS) + len(ITEM_COLUMNS))
     part = test[0][:, cheap], test[1], test[2]
     alone = student(seed).fit(train[0][:, cheap], train[1], qid=train[2])
     found["cheap columns, labels"] = per_query(alone.predict(part[0]), part)
-    taught = distil(train, scores["LightGBM"], seed, cheap)
-    found["cheap columns, privileged teacher"] = per_query(taught.predict(part[0]), part)
+    distilled = distil(train, scores["LightGBM"], seed, cheap)
+    found["cheap columns, privileged teacher"] = per_query(distilled.predict(part[0]), part)
 
     order = np.random.default_rng(seed + 100).permutation(np.unique(train[2]))
     for extra in UNLABELLED:
@@ -138,24 +139,24 @@ def one_split(X, y, qid, seed):
             ranker.predict(test[0]), test
         )
 
-    for share in AUGMENT:
+    for fraction in AUGMENT:
         ranker = DistilledRanker(
-            trees(seed), student(None), teacher_cv=3, augment=share, random_state=seed
+            trees(seed), student(None), teacher_cv=3, augment=fraction, random_state=seed
         )
         ranker.fit(train[0], train[1], qid=train[2])
-        found[f"augment {share}"] = per_query(ranker.predict(test[0]), test)
+        found[f"augment {fraction}"] = per_query(ranker.predict(test[0]), test)
     found |= objectives(train, test, scores["both"], seed)
     return found, probabilities(train, test, seed)
 
 
 def objectives(train, test, teacher_scores, seed):
-    """Heads and combined scores of two objectives against students of one."""
+    """Compare heads and combined scores of two objectives with students of one objective."""
     y = np.column_stack([train[1] > 0, train[1] > 1]).astype(float)
     goals = {"rated": 1.0 * (test[1] > 0), "liked": 1.0 * (test[1] > 1)}
     found = {}
     for column, (name, goal) in enumerate(goals.items()):
         single = student(seed).fit(train[0], y[:, column], qid=train[2])
-        found[f"{name}, student of its own"] = per_query(
+        found[f"{name}, student for it alone"] = per_query(
             single.predict(test[0]), (test[0], goal, test[2])
         )
     losses = dict.fromkeys(goals, "listwise")
@@ -171,7 +172,7 @@ def objectives(train, test, teacher_scores, seed):
 
 
 def probabilities(train, test, seed):
-    """Calibration error and log-loss on held-out users, of the teacher and of students."""
+    """Calibration error and log-loss on held-out users, for the teacher and for students."""
     liked, goal = 1.0 * (train[1] > 1), 1.0 * (test[1] > 1)
     trees = lightgbm.LGBMClassifier(
         n_estimators=150, learning_rate=0.04, min_child_samples=50, verbose=-1, n_jobs=1
@@ -204,9 +205,9 @@ COMPARISONS = [
         (f"{LABELLED} labelled + {extra} unlabelled", f"{LABELLED} labelled + 0 unlabelled")
         for extra in UNLABELLED[1:]
     ),
-    *((f"augment {share}", "augment 0.0") for share in AUGMENT[1:]),
+    *((f"augment {fraction}", "augment 0.0") for fraction in AUGMENT[1:]),
     *(
-        (f"{name}, head, with teacher", f"{name}, student of its own")
+        (f"{name}, head, with teacher", f"{name}, student for it alone")
         for name in ("rated", "liked")
     ),
     ("combined, with teacher", "combined, with labels"),
@@ -215,7 +216,7 @@ COMPARISONS = [
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="number of random splits")
     n_seeds = parser.parse_args().seeds
     table = build_ranking_table(*load_movielens("100k"))
     X = table.X.to_numpy()
@@ -225,15 +226,19 @@ def main():
     outcomes, chances = zip(*outcomes, strict=True)
     found = {name: np.concatenate([o[name] for o in outcomes]) for name in outcomes[0]}
     keep = ~np.isnan(found["MLP on labels"])
-    found = {name: values[keep] for name, values in found.items()}  # NaN: a user who liked none
+    # NDCG is NaN for users without a relevant film.
+    found = {name: values[keep] for name, values in found.items()}
     print(f"MovieLens 100k, {n_seeds} seeds, {keep.sum()} held-out users: NDCG@10")
     means = pd.Series({name: np.nanmean(values) for name, values in found.items()})
     print(means.to_string(float_format="{:.4f}".format))
-    print("\nratios, 95% by paired bootstrap over users")
+    print("\nratios, with 95% intervals by paired bootstrap over users")
     for one, other in COMPARISONS:
         ratio, low, high = bootstrap_ratio(found[one], found[other], random_state=0)
         print(f"{one} / {other}: {ratio:.3f} [{low:.3f}, {high:.3f}]")
-    print("\nprobabilities of a like: expected calibration error, log-loss; of the teacher's")
+    print(
+        "\nprobabilities of a like: expected calibration error, log-loss; both relative to the "
+        "teacher"
+    )
     means = {name: np.mean([c[name] for c in chances], axis=0) for name in chances[0]}
     for name, (error, loss) in means.items():
         ratios = means[name] / means["teacher"]

@@ -1,4 +1,4 @@
-"""How the benchmarks of speed take their times."""
+"""Timing for the speed benchmarks."""
 
 import time
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def median_times(calls, repeats):
-    """Median seconds of each call; taken in turn, so that a drift of the machine hits all."""
+    """Median seconds of each call. Calls take turns, so that a drift in speed affects all alike."""
     times = {name: [] for name in calls}
     for call in calls.values():
         call()

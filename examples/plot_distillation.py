@@ -1,17 +1,21 @@
 """
-A LightGBM ranker becomes a fast student
-========================================
+Distil a LightGBM ranker into fast students
+===========================================
 
-MovieLens 100k as a ranking problem: each user is a query, the candidates are what the user rated
-later and 100 films never rated, the features come from the earlier ratings alone. A LightGBM
-LambdaRank teacher is distilled into a linear student, a factorization machine and a small MLP. A
-second MLP sees only what describes the user or the film, not what both have in common: the
-teacher's other columns are privileged, as those are that a service can't have, or not in time.
-Every number is a mean over random splits into 700 training users and 243 held-out ones; each
-distilled student's ``alpha`` is chosen by cross-validation on the training users.
+This example makes a ranking problem of MovieLens 100k. Each user is a query. The candidates are the
+films that the user rated later, and 100 films that the user never rated. All features are computed
+from earlier ratings.
 
-Run it with ``make demo``; it prints the table and writes it, a picture and the best student to
-``out/``.
+A LightGBM LambdaRank teacher is distilled into a linear student, a factorization machine and a
+small MLP. A second MLP sees the columns of the user and of the film, but not the pair columns.
+These are privileged: only the teacher sees them, like features that a service cannot compute in
+time.
+
+All numbers are means over random splits into 700 training users and 243 held-out users. The
+``alpha`` of each distilled student is chosen by cross-validation on the training users.
+
+Run it with ``make demo``. It prints a table, and writes the table, a picture and the best student
+to ``out/``.
 """
 
 import argparse
@@ -65,17 +69,17 @@ def make_teacher(seed, n_estimators):
 
 
 def split_users(qid, seed):
-    """Rows of 700 training users and of 243 held-out ones."""
+    """Masks of the rows of 700 training users and of 243 held-out users."""
     users = np.random.default_rng(seed).permutation(np.unique(qid))
     held_out = np.isin(qid, users[700:])
     return ~held_out, held_out
 
 
 def teach(table, seed, n_estimators):
-    """The teacher on the training users, and its out-of-fold scores for them."""
+    """Fit the teacher, and score the training users out-of-fold; also return its test NDCG@10."""
     train, test = split_users(table.qid, seed)
     queries = Queries.from_sizes(np.unique(table.qid[train], return_counts=True)[1])
-    labels = fit_and_score(
+    taught = fit_and_score(
         make_teacher(seed, n_estimators),
         table.X[train],
         table.y[train],
@@ -83,12 +87,12 @@ def teach(table, seed, n_estimators):
         cv=3,
         random_state=seed,
     )
-    score = ndcg_score(table.y[test], labels.teacher.predict(table.X[test]), table.qid[test], k=10)
-    return labels, score
+    score = ndcg_score(table.y[test], taught.teacher.predict(table.X[test]), table.qid[test], k=10)
+    return taught, score
 
 
 def compare(name, student, columns, table, seed, teacher_scores):
-    """One student on labels alone, and distilled with the alpha that cross-validation prefers."""
+    """Train one student on labels alone, and distil it with alpha chosen by cross-validation."""
     train, test = split_users(table.qid, seed)
     X, y, qid = table.X[train], table.y[train], table.qid[train]
     student = sklearn.base.clone(student).set_params(random_state=seed)
@@ -114,7 +118,7 @@ def compare(name, student, columns, table, seed, teacher_scores):
 
 
 def rows_per_second(predict, X, repeats=5):
-    """Median speed of one thread over the whole table."""
+    """Median speed over the whole table."""
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -124,7 +128,7 @@ def rows_per_second(predict, X, repeats=5):
 
 
 def measure(model, X, out):
-    """Rows a second on one thread, and the size of the joblib file in kB."""
+    """Rows per second on one thread, and size of the joblib file in kB."""
     path = out / "size.joblib"
     joblib.dump(model, path)
     size = path.stat().st_size / 1000
@@ -163,9 +167,9 @@ def draw(summary, teacher_score, teacher_speed, path):
         axes.annotate(name, (speed, row["distilled"]), xytext=(8, 6), textcoords="offset points")
     axes.set(
         xscale="log",
-        xlabel="rows a second, one thread",
+        xlabel="rows per second, one thread",
         ylabel="NDCG@10 on held-out users",
-        title="MovieLens 100k: open circles on labels alone, full ones distilled",
+        title="MovieLens 100k: on labels alone (open circles) and distilled (filled circles)",
     )
     axes.margins(x=0.25, y=0.15)
     axes.grid(alpha=0.3)
@@ -174,9 +178,11 @@ def draw(summary, teacher_score, teacher_speed, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--out", type=Path, default=Path("out"))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--n-estimators", type=int, default=150, help="trees of the teacher")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="output folder")
+    parser.add_argument("--seeds", type=int, default=5, help="number of random splits")
+    parser.add_argument(
+        "--n-estimators", type=int, default=150, help="number of trees of the teacher"
+    )
     arguments = parser.parse_args()
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
@@ -193,10 +199,10 @@ def main():
     for seed in range(arguments.seeds):
         taught.append(teach(table, seed, arguments.n_estimators))
         print(f"seed {seed}: teacher's NDCG@10 {taught[-1][1]:.4f}")
-    # Processes, not threads, and one BLAS thread in each: small products gain nothing from more.
+    # Processes with one BLAS thread each, because small matrix products gain nothing from threads.
     results = joblib.Parallel(n_jobs=2)(
-        joblib.delayed(compare)(name, student, columns, table, seed, labels.scores)
-        for seed, (labels, _) in enumerate(taught)
+        joblib.delayed(compare)(name, student, columns, table, seed, by_teacher.scores)
+        for seed, (by_teacher, _) in enumerate(taught)
         for name, (student, columns) in STUDENTS.items()
     )
 

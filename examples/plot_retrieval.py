@@ -1,14 +1,16 @@
 """
-The teacher's order over a whole catalogue, as dot products
-===========================================================
+Distil a teacher's order of a whole catalogue into two towers
+=============================================================
 
-MovieLens 100k as a retrieval problem, in time: the first 60% of each user's ratings are the
-history, of which a LightGBM teacher's pair features are made; what a user rated next (20%) are the
-labels; the last 20% are the test. Two towers that see nothing but user and item columns learn the
-order in which the teacher ranks all 1,682 films for each user. Beside them the same towers on the
-labels alone, on both, and taught by 200 sampled films a user; popularity and the teacher itself.
+This example makes a retrieval problem of MovieLens 100k, split by time. The first 60% of each
+user's ratings are the history, from which the pair features of a LightGBM teacher are computed. The
+next 20% are the labels, and the last 20% the test.
 
-Run it with ``make demo``; it prints the table and writes it and the picture to ``out/``.
+Two towers see user and item columns alone. They learn the order in which the teacher ranks all
+1,682 films for each user. They are compared with the same towers on labels alone, on labels and
+teacher together, and on 200 sampled films per user; and with popularity and the teacher itself.
+
+Run it with ``make demo``. It prints a table, and writes the table and a picture to ``out/``.
 """
 
 import argparse
@@ -37,7 +39,7 @@ USER_COLUMNS = ["user_id", "age", "gender", "occupation"]
 
 
 def make_tables(users, items):
-    """What the towers see: ids are integers, categories strings, quantities floats."""
+    """Tables for the towers: ids as integers, categories as strings, quantities as floats."""
     users = pd.DataFrame(
         {
             "user_id": np.arange(len(users)),
@@ -62,12 +64,12 @@ def matrix_of(ratings, shape):
 
 
 def draw_log(labels, seen, n_negatives, seed):
-    """The labelled pairs, and for each user films drawn uniformly from the rest."""
+    """The labelled pairs, and films drawn uniformly from those each user has not rated so far."""
     rng = np.random.default_rng(seed)
-    known = (labels + seen).toarray() > 0
+    rated = (labels + seen).toarray() > 0
     user, item = labels.nonzero()
     negatives = [
-        rng.choice(np.flatnonzero(~known[u]), n_negatives, replace=False) for u in np.unique(user)
+        rng.choice(np.flatnonzero(~rated[u]), n_negatives, replace=False) for u in np.unique(user)
     ]
     rows = pd.DataFrame(
         {
@@ -97,7 +99,7 @@ def fit_teacher(features, log, seed, n_estimators):
 
 
 def score_catalogue(teacher, features, askers, n_items, block=100):
-    """The teacher's score of every film for every user who has labels."""
+    """Score every film for every user with labels by the teacher."""
     scores = np.empty((len(askers), n_items), dtype=np.float32)
     for start in range(0, len(askers), block):
         users = askers[start : start + block]
@@ -107,7 +109,7 @@ def score_catalogue(teacher, features, askers, n_items, block=100):
 
 
 def fit_towers(users, items, log, scores, seed, **parameters):
-    """Towers on user and item columns; the labels are the positives of the log."""
+    """Fit towers on user and item columns, with the positives of the log as labels."""
     rows = log[log["label"] > 0]
     X = pd.concat(
         [
@@ -125,27 +127,27 @@ def fit_towers(users, items, log, scores, seed, **parameters):
     )
     start = time.perf_counter()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TeacherWarning)  # the table shows what it would say
+        warnings.simplefilter("ignore", TeacherWarning)  # the table compares them anyway
         towers.fit(X, rows["label"], qid=rows["user"], items=items, teacher_scores=scores)
     return towers, time.perf_counter() - start
 
 
 def choose(users, items, log, scores, candidates, seed):
-    """The parameters whose towers find most of a fifth of the labels that they were not shown."""
+    """Choose the parameters whose towers have the best recall of a held-out fifth of the labels."""
     rng = np.random.default_rng(seed)
     held_out = (log["label"] > 0) & (rng.random(len(log)) < 0.2)
     shown = log[~held_out]
     askers = np.unique(shown.loc[shown["label"] > 0, "user"])
     among = np.isin(np.unique(log["user"]), askers)
     shape = len(users), len(items)
-    known = matrix_of(shown.rename(columns={"user": "user_id", "item": "item_id"}), shape)
+    seen = matrix_of(shown.rename(columns={"user": "user_id", "item": "item_id"}), shape)
     wanted = matrix_of(log[held_out].rename(columns={"user": "user_id", "item": "item_id"}), shape)
     recalls = []
     for parameters in candidates:
         towers, _ = fit_towers(
             users, items, shown, scores[among], seed, teacher_check=False, **parameters
         )
-        ids, _ = towers.retrieve(users.iloc[askers], 50, exclude=known[askers])
+        ids, _ = towers.retrieve(users.iloc[askers], 50, exclude=seen[askers])
         recalls.append(retrieval_recall(wanted[askers], ids, k=50))
     return candidates[int(np.argmax(recalls))]
 
@@ -165,8 +167,8 @@ def draw(curves, recalls, path):
         color, line = style.get(name, (colors.get(name), "-"))
         axes[1].plot(m, curve, label=name, color=color, linestyle=line)
     axes[0].axhline(1, color="gray", lw=0.5)
-    axes[0].set(title=f"of the teacher's top {TOP}", ylabel="share found")
-    axes[1].set(title="of what users rated in the test period", ylabel="recall")
+    axes[0].set(title=f"Teacher's top {TOP}", ylabel="fraction found")
+    axes[1].set(title="Films rated in the test period", ylabel="recall")
     for axis in axes:
         axis.set(xlabel="items returned", xscale="log")
         axis.grid(alpha=0.3)
@@ -176,11 +178,17 @@ def draw(curves, recalls, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--out", type=Path, default=Path("out"))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--n-estimators", type=int, default=150, help="trees of the teacher")
-    parser.add_argument("--variant", choices=["100k", "1m"], default="100k")
-    parser.add_argument("--n-candidates", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=Path("out"), help="output folder")
+    parser.add_argument("--seeds", type=int, default=3, help="number of random seeds")
+    parser.add_argument(
+        "--n-estimators", type=int, default=150, help="number of trees of the teacher"
+    )
+    parser.add_argument(
+        "--variant", choices=["100k", "1m"], default="100k", help="size of MovieLens"
+    )
+    parser.add_argument(
+        "--n-candidates", type=int, default=200, help="number of sampled films per user"
+    )
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
@@ -212,7 +220,7 @@ def main():
                 [{"alpha": a, "weight_decay": d} for a in (0.1, 0.3, 0.6) for d in (0.0, 0.3)],
                 0,
             )
-            print(f"by a fifth of the labels held out: {on_labels} on labels, {mixed} on both")
+            print(f"chosen on held-out labels: {on_labels} for labels alone, {mixed} for both")
         rows = {
             "distilled": {},
             f"distilled, {arguments.n_candidates} sampled": {

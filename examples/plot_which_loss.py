@@ -2,15 +2,17 @@
 Which student, which loss?
 ==========================
 
-Every loss with every student, the teacher alone and mixed with the labels, on MovieLens 100k and on
-two synthetic truths: a linear one, where a small student can be as good as any, and a nonlinear
-one, where only the network can follow. The teacher is LightGBM LambdaRank, its scores out of fold.
+This example trains every student with every loss: on labels, on a teacher, and on both. It uses
+MovieLens 100k and two synthetic problems. One has a linear truth, which every student can learn,
+and one a nonlinear truth, which only the network can learn. The teacher is LightGBM LambdaRank, and
+its scores are out-of-fold.
 
-What it shows chooses the defaults, so it is validation: a third of the training users is held out
-for it, and the 243 test users of the other examples are never looked at. Intervals are those of the
-ratio to ``listwise`` with the teacher alone, by paired bootstrap over the queries of all seeds.
+The defaults of the package are chosen by these results, so that they are validation results: a
+third of the training users is held out for them, and the 243 test users of the other examples are
+not used. Intervals are for the ratio to ``listwise`` with the teacher alone, by paired bootstrap
+over the queries of all seeds.
 
-Run it with ``python examples/plot_which_loss.py``; it writes tables and a picture to ``out/``.
+Run it with ``python examples/plot_which_loss.py``. It writes tables and a picture to ``out/``.
 """
 
 import argparse
@@ -34,7 +36,7 @@ from skdistill.teachers import fit_and_score
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-# The logistic loss wants a teacher of probabilities: it is for calibration, not for order.
+# Without the logistic loss, which needs a teacher of probabilities and serves calibration.
 LOSSES = ["listwise", "pairwise", "lambda", "margin", "plackett_luce", "top_k", "pointwise"]
 ALPHAS = {"labels": 0.0, "both": 0.5, "teacher": 1.0}
 STUDENTS = {
@@ -60,7 +62,7 @@ def movielens(seed):
 
 
 def synthetic(truth):
-    """300 queries of 20 columns and noisy grades."""
+    """300 queries with 20 columns and noisy grades."""
 
     def make(seed):
         data = make_ranking(n_queries=300, truth=truth, noise=0.5, random_state=seed)
@@ -77,7 +79,7 @@ PROBLEMS = {
 
 
 def split(problem, seed):
-    """Two tables of rows, labels and queries: a third of the queries is held out."""
+    """Split into a training and a held-out table; the latter has a third of the queries."""
     X, y, qid = PROBLEMS[problem](seed)
     queries = np.random.default_rng(seed + 1000).permutation(np.unique(qid))
     held_out = np.isin(qid, queries[: len(queries) // 3])
@@ -85,7 +87,7 @@ def split(problem, seed):
 
 
 def teach(train, test, seed, n_estimators):
-    """Out-of-fold scores of the training rows, and the teacher's NDCG of each held-out query."""
+    """Out-of-fold scores of the training rows, and the teacher's NDCG@10 per held-out query."""
     X, y, qid = train
     teacher = lightgbm.LGBMRanker(
         n_estimators=n_estimators,
@@ -97,8 +99,8 @@ def teach(train, test, seed, n_estimators):
         n_jobs=1,
     )
     queries = Queries.from_sizes(np.unique(qid, return_counts=True)[1])
-    labels = fit_and_score(teacher, X, y, queries, cv=3, random_state=seed)
-    return labels.scores, score(labels.teacher, test)
+    taught = fit_and_score(teacher, X, y, queries, cv=3, random_state=seed)
+    return taught.scores, score(taught.teacher, test)
 
 
 def score(model, test):
@@ -108,7 +110,7 @@ def score(model, test):
 
 
 def fit(train, test, seed, scores, max_iter, student, loss, teaching):
-    """A student's NDCG@10 of each held-out query."""
+    """Train a student; return its NDCG@10 of each held-out query."""
     X, y, qid = train
     fitted = clone(STUDENTS[student]).set_params(
         loss=loss, alpha=ALPHAS[teaching], max_iter=max_iter, random_state=seed
@@ -117,7 +119,7 @@ def fit(train, test, seed, scores, max_iter, student, loss, teaching):
 
 
 def summarise(found, teachers):
-    """A row for each problem, student, loss and share of the teacher."""
+    """Table with a row per problem, student, loss and weight of the teacher."""
     rows = []
     for (problem, student, loss, teaching), values in found.items():
         interval = bootstrap_ratio(values, found[problem, student, *BASELINE], random_state=0)
@@ -138,7 +140,7 @@ def summarise(found, teachers):
 
 
 def draw(summary, path):
-    """A field for each problem and student, a dot and its interval for each loss and teaching."""
+    """Draw an axis per problem and student, with an interval per loss and weight of the teacher."""
     problems, students = list(PROBLEMS), list(STUDENTS)
     figure, axes = plt.subplots(
         len(problems), len(students), figsize=(12, 10), sharey=True, layout="constrained"
@@ -146,9 +148,9 @@ def draw(summary, path):
     for i, problem in enumerate(problems):
         for j, student in enumerate(students):
             field = axes[i, j]
-            own = summary[(summary["problem"] == problem) & (summary["student"] == student)]
+            rows = summary[(summary["problem"] == problem) & (summary["student"] == student)]
             for shift, teaching in zip((-0.25, 0, 0.25), ALPHAS, strict=True):
-                part = own[own["taught by"] == teaching].set_index("loss").loc[LOSSES]
+                part = rows[rows["taught by"] == teaching].set_index("loss").loc[LOSSES]
                 field.errorbar(
                     part["to listwise"],
                     np.arange(len(LOSSES)) + shift,
@@ -166,26 +168,28 @@ def draw(summary, path):
             field.set_yticks(range(len(LOSSES)), LOSSES)
     axes[0, 0].invert_yaxis()
     axes[0, 0].legend(title="taught by", fontsize=8)
-    figure.supxlabel("NDCG@10 on held-out queries, ratio to listwise by the teacher alone; 95%")
+    figure.supxlabel("NDCG@10 on held-out queries relative to listwise with the teacher alone, 95%")
     figure.savefig(path, dpi=110)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--out", type=Path, default=Path("out"))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--n-estimators", type=int, default=150, help="trees of the teacher")
-    parser.add_argument("--max-iter", type=int, default=30, help="epochs of the students")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="output folder")
+    parser.add_argument("--seeds", type=int, default=5, help="number of random splits")
+    parser.add_argument(
+        "--n-estimators", type=int, default=150, help="number of trees of the teacher"
+    )
+    parser.add_argument("--max-iter", type=int, default=30, help="number of epochs of the students")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
 
     runs = [(problem, seed) for problem in PROBLEMS for seed in range(arguments.seeds)]
-    # Processes, not threads, and one BLAS thread in each: small products gain nothing from more.
+    # Processes with one BLAS thread each, because small matrix products gain nothing from threads.
     parallel = Parallel(n_jobs=2)
     tables = {run: split(*run) for run in runs}
-    lessons = parallel(delayed(teach)(*tables[r], r[1], arguments.n_estimators) for r in runs)
-    taught = dict(zip(runs, lessons, strict=True))
+    by_teacher = parallel(delayed(teach)(*tables[r], r[1], arguments.n_estimators) for r in runs)
+    taught = dict(zip(runs, by_teacher, strict=True))
     settings = [(s, loss, t) for s in STUDENTS for loss in LOSSES for t in ALPHAS]
     values = parallel(
         delayed(fit)(*tables[run], run[1], taught[run][0], arguments.max_iter, *setting)
@@ -193,11 +197,11 @@ def main():
         for setting in settings
     )
     pieces = {}
-    for (run, setting), own in zip(
+    for (run, setting), value in zip(
         [(run, setting) for run in runs for setting in settings], values, strict=True
     ):
-        pieces.setdefault((run[0], *setting), []).append(own)
-    found = {key: np.concatenate(own) for key, own in pieces.items()}
+        pieces.setdefault((run[0], *setting), []).append(value)
+    found = {key: np.concatenate(parts) for key, parts in pieces.items()}
     teachers = {
         problem: np.concatenate([taught[run][1] for run in runs if run[0] == problem])
         for problem in PROBLEMS
@@ -205,8 +209,8 @@ def main():
     summary = summarise(found, teachers)
     summary.to_csv(arguments.out / "which_loss.csv", index=False)
     text = []
-    for (problem, student), own in summary.groupby(["problem", "student"], sort=False):
-        table = own.set_index(["loss", "taught by"])[["NDCG@10", "to listwise", "low", "high"]]
+    for (problem, student), rows in summary.groupby(["problem", "student"], sort=False):
+        table = rows.set_index(["loss", "taught by"])[["NDCG@10", "to listwise", "low", "high"]]
         text.append(
             f"{problem}, {student}; teacher {np.nanmean(teachers[problem]):.4f}\n"
             + table.to_string(float_format="{:.4f}".format)

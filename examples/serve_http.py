@@ -1,18 +1,21 @@
 """
-A student behind HTTP
-=====================
+Serve a student over HTTP
+=========================
 
-FastAPI and uvicorn around a compiled scorer: one process, an event loop, and no thread between a
-request and its scores, for scoring a few hundred rows takes less time than handing them to a thread
-would. ``POST /score`` takes JSON, ``{"rows": [[...], ...]}``, or float32 rows as
-``application/octet-stream``; ``/health/live`` says that the process runs, ``/health/ready`` that
-the model is loaded. A request of too many bytes, rows or wrong numbers gets 413 or 422, and while
-too many wait, 503.
+This example wraps a compiled scorer in a service with FastAPI and uvicorn. The service is one
+process with an event loop. It scores requests in the event loop itself, because scoring a few
+hundred rows takes less time than handing them to a thread.
 
-Run it with ``python examples/serve_http.py``: it distils a LightGBM ranker of MovieLens 100k,
-serves the student on loopback, and prints the latency that one client sees, and that sixteen at
-once see; beside it the same service around the teacher. ``--serve student.skd`` serves a file of
-your own. Needs the extra ``http``, and ``data`` for the films.
+- ``POST /score`` takes JSON, ``{"rows": [[...], ...]}``, or float32 rows as
+  ``application/octet-stream``.
+- ``/health/live`` responds while the process runs, ``/health/ready`` once the model is loaded.
+- A request with too many bytes or rows gets status 413, one with invalid rows 422. While too many
+  requests wait, further ones get 503.
+
+Run it with ``python examples/serve_http.py``. It distils a LightGBM ranker of MovieLens 100k and
+serves the student on loopback. It prints the latency for one client and for sixteen concurrent
+clients, and the same for the teacher. ``--serve student.skd`` serves a model file. The example
+needs the extras ``http`` and ``data``.
 """
 
 import argparse
@@ -53,7 +56,7 @@ class Rows(BaseModel):
 
 
 class BoosterScorer:
-    """The teacher behind the same face, to compare with."""
+    """The teacher with the interface of a compiled scorer, for comparison."""
 
     def __init__(self, path):
         self.booster = lightgbm.Booster(model_file=path)
@@ -64,17 +67,17 @@ class BoosterScorer:
 
 
 def load_scorer(path):
-    """A compiled scorer of a student's file, or a LightGBM model in a text file."""
+    """Load a student and compile it, or load a LightGBM model from a text file."""
     return BoosterScorer(path) if path.suffix == ".txt" else compile_scorer(load(path))
 
 
 def make_app(path):
-    """The service around a model file."""
+    """Make the service of a model file."""
 
     @asynccontextmanager
     async def lifespan(app):
         app.state.scorer = load_scorer(path)
-        # The first call makes buffers and wakes libraries: no request should wait for that.
+        # The first call allocates buffers and starts libraries; no request should wait for that.
         app.state.scorer(np.zeros((1, app.state.scorer.n_features), dtype=np.float32))
         yield
         app.state.scorer = None
@@ -99,7 +102,7 @@ def make_app(path):
         if state.scorer is None:
             raise HTTPException(503, "the model is not loaded")
         if state.waiting >= MAX_WAITING:
-            raise HTTPException(503, "too many requests wait", {"retry-after": "1"})
+            raise HTTPException(503, "too many requests are waiting", {"retry-after": "1"})
         state.waiting += 1
         try:
             body = await read_body(request)
@@ -115,41 +118,45 @@ def make_app(path):
 
 
 async def read_body(request):
-    """The body, not read on once it is too long."""
+    """Read the body of a request, and stop once it is too long."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > MAX_BYTES:
-            raise HTTPException(413, f"a body may have {MAX_BYTES} bytes")
+            raise HTTPException(413, f"a body may have at most {MAX_BYTES} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
 
 
 def rows_of(body, is_binary, n_features):
-    """A float32 table out of a body, or an answer that says what is wrong with it."""
+    """Parse a body into a float32 table; an invalid body raises an HTTPException."""
     if is_binary:
         if not body or len(body) % (4 * n_features):
-            raise HTTPException(422, f"{len(body)} bytes are no rows of {n_features} float32")
+            raise HTTPException(
+                422, f"expected rows of {n_features} float32 numbers, got {len(body)} bytes"
+            )
         X = np.frombuffer(body, dtype="<f4").reshape(-1, n_features)
     else:
         try:
             rows = Rows.model_validate_json(body).rows
         except ValueError as error:
-            raise HTTPException(422, f"not the JSON that was expected: {error}") from error
+            raise HTTPException(
+                422, f'expected JSON such as {{"rows": [[1.0, 2.0]]}}: {error}'
+            ) from error
         if not rows or any(len(row) != n_features for row in rows):
             raise HTTPException(422, f"expected one row or more of {n_features} numbers each")
         X = np.array(rows, dtype=np.float32)
     if len(X) > MAX_ROWS:
-        raise HTTPException(413, f"a request may have {MAX_ROWS} rows, got {len(X)}")
+        raise HTTPException(413, f"a request may have at most {MAX_ROWS} rows, got {len(X)}")
     finite = np.isfinite(X)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
-        raise HTTPException(422, f"row {row}, column {column} is no finite number")
+        raise HTTPException(422, f"row {row}, column {column} is not a finite number")
     return X
 
 
 def distil(folder, n_estimators):
-    """A teacher and its student, in files; and the rows of some users to ask for."""
+    """Write a teacher and its student to files; return rows to score."""
     table = build_ranking_table(*load_movielens("100k"))
     teacher = lightgbm.LGBMRanker(
         n_estimators=n_estimators, learning_rate=9 / n_estimators, num_leaves=64,
@@ -164,7 +171,7 @@ def distil(folder, n_estimators):
 
 @contextlib.contextmanager
 def serving(path):
-    """The service in a process of its own, once it says that it is ready; its address."""
+    """Run the service in another process; yield its address once it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -188,7 +195,7 @@ def serving(path):
 
 
 async def measure(address, bodies, n_requests, n_clients):
-    """Seconds of each request, and requests a second."""
+    """Seconds of each request, and requests per second."""
     seconds = []
     left = iter(range(n_requests))
 
@@ -215,7 +222,7 @@ def load_test(n_estimators, n_requests, n_rows):
         folder = Path(name)
         X = distil(folder, n_estimators)
         bodies = [X[i : i + n_rows].tobytes() for i in range(0, len(X) - n_rows, n_rows)]
-        print(f"requests of {n_rows} rows of {X.shape[1]} float32 columns, over loopback")
+        print(f"requests with {n_rows} rows of {X.shape[1]} float32 columns, over loopback")
         print(f"{'':28s} {'p50 ms':>8s} {'p99 ms':>8s} {'requests/s':>11s}")
         for model in ("student.skd", "teacher.txt"):
             with serving(folder / model) as address:
@@ -228,13 +235,15 @@ def load_test(n_estimators, n_requests, n_rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", type=Path, help="a model file to serve")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--n-estimators", type=int, default=300)
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--rows", type=int, default=300)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--serve", type=Path, help="model file to serve; default: run a load test")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on")
+    parser.add_argument("--port", type=int, default=8000, help="port to serve on")
+    parser.add_argument(
+        "--n-estimators", type=int, default=300, help="number of trees of the teacher"
+    )
+    parser.add_argument("--requests", type=int, default=2000, help="requests per load test")
+    parser.add_argument("--rows", type=int, default=300, help="rows per request")
     options = parser.parse_args()
     if options.serve is None:
         load_test(options.n_estimators, options.requests, options.rows)

@@ -1,4 +1,4 @@
-"""skdistill: distil a strong, slow ranker into small, fast ones, with the scikit-learn API."""
+"""skdistill: distil strong, slow rankers into small, fast ones, with the scikit-learn API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from skdistill.towers.retriever import TwoTowerRetriever
     from skdistill.towers.teacher_check import TeacherCheck, TeacherWarning
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "DistilledRanker",
@@ -25,7 +25,7 @@ __all__ = [
     "__version__",
 ]
 
-# Resolved at first use, so that `import skdistill` costs next to nothing.
+# Resolved at first use, so that `import skdistill` is fast.
 __getattr__ = lazy_names(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""``python -m skdistill``."""
+"""Run the command line: ``python -m skdistill``."""
 
 from skdistill.cli import main
 

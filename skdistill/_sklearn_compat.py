@@ -1,7 +1,7 @@
-"""Everything private of scikit-learn and SciPy that skdistill depends on, in one place.
+"""All uses of the private API of scikit-learn and SciPy.
 
-A new release of either library can break these names without notice. When it does, the mend
-belongs here and nowhere else; ``tests/test_architecture.py`` forbids private imports elsewhere.
+A new release of either library can break this API without notice. Fix such breakage here;
+``tests/test_architecture.py`` forbids private imports elsewhere.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def csr_product(
     n_columns: int,
     weights: NDArray[Any],
 ) -> NDArray[Any]:
-    """Product of a CSR matrix, given as its three arrays, with a dense matrix.
+    """Multiply a CSR matrix, given as its three arrays, by a dense matrix.
 
-    ``scipy.sparse`` checks every matrix object that it makes. For a thousand rows of ids that
-    costs half of a training step, so the routine behind it is called directly.
+    ``scipy.sparse`` checks every matrix object that it makes. For a thousand rows of ids this costs
+    half of a training step, so that the routine behind it is called directly.
     """
     n_rows = len(indptr) - 1
     out = np.zeros((n_rows, weights.shape[1]), dtype=weights.dtype)
@@ -67,9 +67,9 @@ def csr_transposed_product(
     n_columns: int,
     values: NDArray[Any],
 ) -> NDArray[Any]:
-    """Product of a transposed CSR matrix with a dense matrix of as many rows.
+    """Multiply the transpose of a CSR matrix by a dense matrix with the same number of rows.
 
-    The three arrays of a CSR matrix are those of its transpose in CSC form.
+    The three arrays of a CSR matrix are those of its transpose in CSC format.
     """
     n_rows = len(indptr) - 1
     out = np.zeros((n_columns, values.shape[1]), dtype=values.dtype)
@@ -81,22 +81,22 @@ def csr_transposed_product(
 
 
 def callbacks_of(estimator: Any) -> list[Any]:
-    """Callbacks that a user set on an estimator; none by default."""
+    """Return the callbacks that a user set on an estimator."""
     return getattr(estimator, "_skl_callbacks", [])
 
 
 def has_callbacks(estimator: Any) -> bool:
-    """Whether anybody listens to an estimator's fit, callbacks of a meta-estimator included."""
+    """Whether an estimator's fit has callbacks, including those of a meta-estimator."""
     return hasattr(estimator, "_skl_callbacks")
 
 
 def fit_context(estimator: Any, max_subtasks: int) -> Any:
-    """Context of an estimator's fit, which its callbacks are told of."""
+    """Make the context of an estimator's fit, through which its callbacks are called."""
     return estimator._init_callback_context(max_subtasks=max_subtasks)
 
 
 def with_single_callback(context: Any, callback: Any) -> Any:
-    """Context of the same task in which only one callback is called."""
+    """Return a context of the same task that calls only one callback."""
     narrow = copy.copy(context)
     narrow._callbacks = [callback]
     narrow._propagated_callbacks = []
@@ -104,12 +104,12 @@ def with_single_callback(context: Any, callback: Any) -> Any:
 
 
 def histogram_tree_splits(teacher: Any) -> Iterator[tuple[int, float]] | None:
-    """Feature and threshold of each numeric split of a HistGradientBoosting model.
+    """Iterate over the numeric splits of a HistGradientBoosting model.
 
     Returns
     -------
     iterator of (int, float), or None
-        None for a model of another kind.
+        Feature and threshold of each split. None for another kind of model.
     """
     if not hasattr(teacher, "_predictors"):
         return None
@@ -117,6 +117,7 @@ def histogram_tree_splits(teacher: Any) -> Iterator[tuple[int, float]] | None:
 
 
 def _histogram_tree_splits(teacher: Any) -> Iterator[tuple[int, float]]:
+    """Yield feature and threshold of each numeric split."""
     for trees in teacher._predictors:
         for tree in trees:
             nodes = tree.nodes

@@ -1,7 +1,7 @@
-"""The base of everything that ranks: queries of rows, metadata requests, score.
+"""The base class of all rankers: queries, metadata requests and score.
 
-Methods without an underscore that the reference does not list are the package's internal interface:
-other rooms may call them, users need not.
+Methods without an underscore that the reference does not list are internal: other modules of the
+package call them, but users need not.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from sklearn.utils import Tags, check_random_state
 
 from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import query_ids
-from skdistill.inputs.queries import check_qid
+from skdistill.inputs.query_ids import check_qid
 from skdistill.metrics import ndcg_scorer
 
 
 class RankingEstimator(CallbackSupportMixin, BaseEstimator):
-    """Base of rankers: ``qid`` as routed metadata, or as the column that ``query_column`` names.
+    """Base class of rankers, which take queries as metadata ``qid`` or from a column of X.
 
     Attributes
     ----------
     fitted_with_qid_ : bool
-        Whether ``fit`` was told the queries. Scoring without them is then refused.
+        Whether ``fit`` got queries. If so, scoring without queries is an error.
     """
 
     __metadata_request__fit = {"qid": True, "teacher_scores": True}
@@ -53,18 +53,22 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """NDCG@10 of the predicted order; queries without a relevant row are left out.
+        """Compute the mean NDCG@10 of the predicted rankings.
+
+        Queries without a relevant row are left out. With several objectives this is the mean over
+        the columns of y.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
-        y : array-like of shape (n_rows,)
-            Relevance, 0 or more; rows with NaN are left out.
+            Rows to rank.
+        y : array-like of shape (n_rows,) or (n_rows, n_label_objectives)
+            Relevance, 0 or more. Rows with NaN are left out.
         qid : array-like of shape (n_rows,), optional
             Query of each row. Required if the model was fitted with queries and has no
             ``query_column``.
         sample_weight : array-like of shape (n_rows,), optional
-            A query counts with the mean weight of its rows.
+            Row weights. A query counts with the mean weight of its rows.
 
         Returns
         -------
@@ -74,17 +78,23 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the queries are missing, or given twice.
+            If queries are missing, or given both by ``qid`` and by ``query_column``.
         """
+        return self.mean_ndcg(X, y, qid, sample_weight)
+
+    def mean_ndcg(
+        self, X: Any, y: Any, qid: ArrayLike | None, sample_weight: ArrayLike | None
+    ) -> float:
+        """Compute what ``score`` returns."""
         return ndcg_scorer(k=10)(self, X, y, qid=qid, sample_weight=sample_weight)
 
     def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
-        """Queries to score by: as given, or out of X.
+        """Return the queries for scoring, from ``qid`` or from the query column of X.
 
         Raises
         ------
         ValueError
-            If the queries are given twice, or not at all though the model was fitted with some.
+            If queries are given twice, or are missing although the model was fitted with queries.
         """
         if self.query_column is not None:
             self._refuse_two_sources(qid)
@@ -99,7 +109,7 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
         return qid
 
     def check_ids(self, X: Any, qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
-        """Checked query ids of the rows to fit; warns if the rows silently form one query."""
+        """Return checked query ids for fitting; warn if there are none."""
         if self.query_column is not None:
             self._refuse_two_sources(qid)
             qid = query_ids(X, self.query_column)
@@ -107,23 +117,25 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
         if ids is None:
             warnings.warn(
                 f"{type(self).__name__} got no qid: all {n_rows} rows are taken as one query. "
-                "Pass qid=, or name a column of X by query_column. If one query is what you mean, "
-                "pass qid=np.zeros(len(X)).",
+                "Pass qid=, or name a column of X by query_column. If all rows are indeed one "
+                "query, pass qid=np.zeros(len(X)).",
                 UserWarning,
                 stacklevel=4,
             )
         return ids
 
     def read_labels(self, y: Any, n_rows: int) -> NDArray[np.float64]:
-        """Checked labels, NaN where unknown: one per row here."""
+        """Return checked labels, one per row; NaN means no label."""
         return check_labels(y, n_rows)
 
     def generator(self) -> np.random.Generator:
-        """NumPy's generator, seeded by ``random_state``."""
+        """Make a NumPy generator that is seeded by ``random_state``."""
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _refuse_two_sources(self, qid: ArrayLike | None) -> None:
+        """Raise a ValueError if there is a ``qid`` besides the query column."""
         if qid is not None:
             raise ValueError(
-                f"The queries are given twice: by qid= and by query_column={self.query_column!r}."
+                f"The queries are given twice: by qid= and by query_column={self.query_column!r}. "
+                "Leave one of them out."
             )

@@ -1,4 +1,4 @@
-"""From scores to probabilities: log-odds, calibrators, and what down-sampling does to them."""
+"""Conversion of scores to probabilities, and their correction for down-sampling."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ CALIBRATORS = ("isotonic", "sigmoid")
 
 
 def check_binary(labels: NDArray[np.float64]) -> None:
-    """Refuse labels that no calibrator can be fitted on.
+    """Check that a calibrator can be fitted on labels.
 
     Parameters
     ----------
     labels : ndarray of shape (n_rows,)
+        Labels without NaN.
 
     Raises
     ------
     ValueError
-        If there are other labels than 0 and 1, or only one of them.
+        If the labels are not 0 and 1, or are all equal.
     """
     found = np.unique(labels)
     if not np.array_equal(found, [0, 1]):
         raise ValueError(
-            "calibrate needs labels 0 and 1, both of them, on the held-out queries; found "
+            "calibrate needs labels 0 and 1, both of them, in the held-out queries; found "
             f"{found[:5].tolist()}."
         )
 
@@ -43,11 +44,14 @@ def fit_calibrator(
     Parameters
     ----------
     kind : {"isotonic", "sigmoid"}
-        Any non-decreasing step function, or Platt's two numbers, which need fewer rows.
+        "isotonic" fits any non-decreasing step function. "sigmoid" fits the two parameters of
+        Platt scaling, which need fewer rows.
     scores : ndarray of shape (n_rows,)
+        Score of each row.
     labels : ndarray of shape (n_rows,)
-        0 and 1.
+        Labels 0 and 1.
     weight : ndarray of shape (n_rows,) or None
+        Row weights.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def fit_calibrator(
     Raises
     ------
     ValueError
-        As :func:`check_binary`.
+        If the labels are not 0 and 1, or are all equal.
 
     References
     ----------
@@ -72,21 +76,21 @@ def fit_calibrator(
 
 
 def calibrated(calibrator: Any, scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Probabilities of scores, shape (n_rows,)."""
+    """Convert scores to probabilities, shape (n_rows,)."""
     if isinstance(calibrator, IsotonicRegression):
         return calibrator.predict(scores)
     return calibrator.predict_proba(scores[:, None])[:, 1]
 
 
 def undo_sampling(probability: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Probabilities among all rows, given those in a table that kept some of the negatives.
+    """Correct probabilities for a table in which only some of the negatives were kept.
 
-    ``p / (p + (1 - p) / rate)``: He et al., "Practical Lessons from Predicting Clicks on Ads at
-    Facebook", ADKDD 2014.
+    The probability among all rows is ``p / (p + (1 - p) / rate)``.
 
     Parameters
     ----------
     probability : ndarray of shape (n_rows,)
+        Probabilities among the rows that were kept.
     rate : float
         Fraction of the negatives that was kept.
 
@@ -98,16 +102,20 @@ def undo_sampling(probability: NDArray[np.float64], rate: float) -> NDArray[np.f
     ------
     ValueError
         If a probability lies outside [0, 1].
+
+    References
+    ----------
+    He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD 2014.
     """
     low, high = probability.min(), probability.max()
     if low < 0 or high > 1:
         raise ValueError(
             "sampling_rate corrects probabilities: the teacher's scores must lie in [0, 1], but "
-            f"run from {low:.6g} to {high:.6g}. Use a classifier as teacher."
+            f"range from {low:.6g} to {high:.6g}. Use a classifier as teacher."
         )
     return probability / (probability + (1 - probability) / rate)
 
 
 def importance_of_sample(labels: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """1 / (probability that a row was kept): 1 / rate for negatives, 1 for others."""
+    """Return the importance of each row that was kept: 1 / rate for negatives, 1 for others."""
     return np.where(labels == 0, 1 / rate, 1.0)

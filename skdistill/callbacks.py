@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks: telling them of each epoch, also of those of a student inside."""
+"""Calls of scikit-learn's callbacks after each epoch, also for a student inside a ranker."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from skdistill._sklearn_compat import fit_context, has_callbacks, with_single_ca
 
 
 class EpochCallbacks:
-    """Tells an estimator's callbacks of its fit, epoch by epoch.
+    """Calls an estimator's callbacks at the beginning of a fit, after each epoch and at the end.
 
     Parameters
     ----------
     estimator : RankingEstimator
-        Trained for at most ``max_iter`` epochs. Its ``fit`` is running.
+        Estimator whose ``fit`` is running, for at most ``max_iter`` epochs.
     attributes_after : callable
-        Returns the fitted attributes for a state of the training.
+        Takes a state of the training and returns the fitted attributes.
     seen : dict
-        What callbacks may look at: ``X``, ``y`` and ``metadata``, or functions that make them.
+        Arguments for callbacks: ``X``, ``y`` and ``metadata``, or functions that make them.
     """
 
     def __init__(
@@ -37,19 +37,21 @@ class EpochCallbacks:
 
     @property
     def on_epoch(self) -> Callable[[int, Any], bool] | None:
-        """What the training loop calls after each epoch; None if there are no callbacks."""
+        """Function to call after each epoch; None if there are no callbacks."""
         return self._end_epoch if has_callbacks(self.estimator) else None
 
     def _end_epoch(self, epoch: int, state: Any) -> bool:
+        """Call the callbacks after an epoch; True stops the training."""
         task = self.context.subcontext(task_name=f"epoch {epoch + 1}")
         task.call_on_fit_task_begin(estimator=self.estimator, **self.seen)
         return self._end_task(task, state)
 
     def end(self, state: Any) -> None:
-        """Tell the callbacks that the fit has ended."""
+        """Call the callbacks at the end of the fit."""
         self._end_task(self.context, state)
 
     def _end_task(self, task: Any, state: Any) -> bool:
+        """Call the callbacks at the end of an epoch or of the fit."""
         return task.call_on_fit_task_end(
             estimator=self.estimator,
             reconstruction_attributes=lambda: self.attributes_after(state),
@@ -58,15 +60,16 @@ class EpochCallbacks:
 
 
 class ForwardedCallback(FitCallback):
-    """Shows the epochs of a student to a callback of the DistilledRanker around it.
+    """Forwards the epochs of a student to a callback of the DistilledRanker around it.
 
     Parameters
     ----------
     ranker : DistilledRanker
+        Estimator on which the user set the callback.
     callback : FitCallback
-        It sees each epoch as a state of the whole ranker.
+        Callback that sees each epoch as a state of the ranker.
     seen : dict
-        As in :class:`EpochCallbacks`.
+        Arguments for the callback, as in :class:`EpochCallbacks`.
     """
 
     def __init__(self, ranker: Any, callback: Any, seen: dict[str, Any]) -> None:
@@ -75,18 +78,18 @@ class ForwardedCallback(FitCallback):
         self.seen = seen
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Nothing to set up: the ranker's fit has done it."""
+        """Do nothing: the ranker's fit sets the callback up."""
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Nothing to tear down: the ranker's fit does it."""
+        """Do nothing: the ranker's fit tears the callback down."""
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Nothing to tell: only the end of an epoch is forwarded."""
+        """Do nothing: only the end of an epoch is forwarded."""
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None
     ) -> bool:
-        """Call the ranker's callback with the student's state as the ranker's."""
+        """Call the ranker's callback with a ranker that has the student in its current state."""
         state = None if fitted_estimator is None else {"student_": fitted_estimator}
         return with_single_callback(context, self.callback).call_on_fit_task_end(
             estimator=self.ranker, reconstruction_attributes=state, **self.seen

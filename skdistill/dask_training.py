@@ -1,4 +1,4 @@
-"""Training on a Dask cluster: the teacher by LightGBM's own ranker, its labels, and the student."""
+"""Train on a Dask cluster: fit a LightGBM teacher, score tables with it, and train a student."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from skdistill.extras import import_extra
 from skdistill.students.averaging import mean_student
 from skdistill.students.estimator import StudentEstimator
-from skdistill.tables.columns import column_of
+from skdistill.students.frames import Targets
 from skdistill.teachers import score_rows
 
 Student = TypeVar("Student", bound=StudentEstimator)
@@ -20,21 +20,28 @@ Student = TypeVar("Student", bound=StudentEstimator)
 def fit_teacher_dask(
     teacher: Any, frame: Any, *, features: Sequence[str], label_column: str, query_column: str
 ) -> Any:
-    """Train LightGBM's Dask ranker, which wants rows by query and the size of each.
+    """Train LightGBM's Dask ranker on a Dask data frame.
+
+    The ranker requires rows sorted by query and the size of each query. This function sorts the
+    rows of each partition and counts them.
 
     Parameters
     ----------
     teacher : lightgbm.DaskLGBMRanker
-        Fitted in place.
+        The ranker, which is fitted in place.
     frame : dask.dataframe.DataFrame
-        Every query within one partition.
+        The training rows. All rows of a query must be in one partition.
     features : sequence of str
-    label_column, query_column : str
+        Columns that the teacher sees.
+    label_column : str
+        Column with the labels.
+    query_column : str
+        Column with the query ids.
 
     Returns
     -------
     lightgbm.LGBMRanker
-        The same model without Dask.
+        The fitted model without Dask.
     """
     together = frame.map_partitions(_by_query, query_column, meta=frame._meta).persist()
     sizes = together[query_column].map_partitions(_sizes, meta=(query_column, "int64"))
@@ -45,22 +52,23 @@ def fit_teacher_dask(
 def label_dask(
     teacher: Any, frame: Any, *, features: Sequence[str], column: str = "teacher_score"
 ) -> Any:
-    """Have a fitted teacher score a Dask frame, lazily.
+    """Score a Dask data frame with a fitted teacher, lazily.
 
     Parameters
     ----------
-    teacher : estimator or lightgbm.Booster
-        Whatever :class:`DistilledRanker` takes.
+    teacher : estimator or ``lightgbm.Booster``
+        A fitted teacher of any kind that :class:`DistilledRanker` takes.
     frame : dask.dataframe.DataFrame
+        The rows to score, in any order and partitions.
     features : sequence of str
         Columns that the teacher sees.
     column : str, default="teacher_score"
-        Name of the scores.
+        Name of the new column.
 
     Returns
     -------
     dask.dataframe.DataFrame
-        ``frame`` with one column more, float64.
+        ``frame`` with a column of scores, float64.
     """
     dask = import_extra("dask", "dask", "label_dask")
     meta = frame._meta.assign(**{column: np.empty(0)})
@@ -80,30 +88,37 @@ def fit_student_dask(
     n_replicas: int | None = None,
     server_learning_rate: float | None = None,
 ) -> Student:
-    """Train a student where the data is: replicas on the workers, averaged after each round.
+    """Train a student with replicas on the workers, which are averaged after each round.
 
-    A round is an epoch: every replica goes through its own partitions by ``partial_fit``, from the
-    mean of all replicas after the round before. Replicas are functions of that mean and of their
-    partitions alone, so that what a worker that dies had done is done again elsewhere, alike.
+    A round is an epoch. Each replica starts from the average of the previous round and trains on
+    its partitions with ``partial_fit``. A replica depends on that average and on its partitions
+    only. If a worker dies, its work is therefore repeated elsewhere with the same result.
 
     Parameters
     ----------
     student : LinearRanker, FactorizationMachineRanker, MLPRanker or MultiObjectiveRanker
-        Not changed. One that is not fitted is started on the first partition, which gives it squash
-        and scale of the columns.
+        The student, which is not changed. If it is not fitted, it is first trained on the first
+        partition, which determines how the columns are scaled. A student of several objectives may
+        have one that learns from labels.
     frame : dask.dataframe.DataFrame
-        Every query within one partition.
+        The training rows. All rows of a query must be in one partition.
     features : sequence of str
+        Columns that the student sees.
     query_column : str
-    label_column, teacher_column : str, optional
-        At least one of them: what the student learns from.
+        Column with the query ids.
+    label_column : str, optional
+        Column with the labels. Required unless there is a ``teacher_column``.
+    teacher_column : str, optional
+        Column with a teacher's scores. Required unless there is a ``label_column``.
     n_rounds : int, default=10
+        Number of rounds.
     n_replicas : int, optional
-        By default the number of partitions. Fewer take more steps apart each.
+        Number of replicas, by default the number of partitions. With fewer replicas, each takes
+        more steps between two averages.
     server_learning_rate : float, optional
-        How far to go in the direction of the mean; 1 is the mean itself. By default the number of
-        replicas, so that what they learn adds up and a round of theirs is worth an epoch in one
-        place.
+        Step from the previous average in the direction of the new one; with 1, the new average is
+        taken as it is. The default is the number of replicas: their changes then add up, and a
+        round is worth about as much as an epoch on one machine.
 
     Returns
     -------
@@ -113,50 +128,54 @@ def fit_student_dask(
     Raises
     ------
     ValueError
-        Without either target, and as ``partial_fit``.
+        If neither ``label_column`` nor ``teacher_column`` is given, or ``partial_fit`` refuses the
+        data.
+
+    References
+    ----------
+    McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data",
+    AISTATS 2017.
+    Reddi et al., "Adaptive Federated Optimization", ICLR 2021.
     """
     dask = import_extra("dask", "dask", "fit_student_dask")
-    if label_column is None and teacher_column is None:
-        raise ValueError("Name label_column or teacher_column, or both: what to learn from.")
-    targets = list(features), query_column, label_column, teacher_column
+    targets = Targets(query_column, label_column, teacher_column)
     parts = frame.to_delayed()
     n_replicas = min(n_replicas or len(parts), len(parts))
     taught = dask.delayed(_taught, pure=False)
     step = float(n_replicas) if server_learning_rate is None else server_learning_rate
     mean = student
     if not hasattr(student, "params_"):
-        ((mean, _),) = dask.compute(taught(student, [parts[0]], targets))
+        ((mean, _),) = dask.compute(taught(student, [parts[0]], targets, features))
     for _ in range(n_rounds):
         shared = dask.delayed(mean, pure=False)
-        shares = [parts[first::n_replicas] for first in range(n_replicas)]
-        replicas = dask.compute(*(taught(shared, share, targets) for share in shares))
+        assigned = [parts[first::n_replicas] for first in range(n_replicas)]
+        replicas = dask.compute(*(taught(shared, frames, targets, features) for frames in assigned))
         students, n_rows = zip(*replicas, strict=True)
         mean = mean_student(students, n_rows, start=mean, step=step)
     return mean
 
 
-def _taught(student: Any, frames: list[Any], targets: tuple[Any, ...]) -> tuple[Any, int]:
-    """A copy of a student after one look at each frame; and how many rows it saw."""
-    features, query_column, label_column, teacher_column = targets
+def _taught(
+    student: Any, frames: list[Any], targets: Targets, features: Sequence[str]
+) -> tuple[Any, int]:
+    """Train a copy of a student on each frame once; return it and its number of rows."""
     student = copy.deepcopy(student)
     for frame in filter(len, frames):
-        student.partial_fit(
-            frame[features],
-            column_of(frame, label_column),
-            qid=frame[query_column].to_numpy(),
-            teacher_scores=column_of(frame, teacher_column),
-        )
+        targets.partial_fit(student, frame, features)
     return student, sum(map(len, frames))
 
 
 def _by_query(frame: Any, query_column: str) -> Any:
+    """Sort the rows of a partition by query."""
     return frame.sort_values(query_column, kind="stable")
 
 
 def _sizes(query: Any) -> Any:
+    """Count the rows of each query of a partition."""
     return query.groupby(query, sort=True).size()
 
 
 def _labelled(frame: Any, teacher: Any, features: list[str], column: str) -> Any:
+    """Add the column of scores to a partition."""
     scores = score_rows(teacher, frame[features]) if len(frame) else np.empty(0)
     return frame.assign(**{column: scores})

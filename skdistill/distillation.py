@@ -1,6 +1,6 @@
 """The steps of ``DistilledRanker.fit``: read -> teach -> train -> calibrate.
 
-Each step is a function of the estimator, whose parameters it looks at, and of frozen dataclasses.
+Each step is a function of the estimator, whose parameters it reads, and of frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from skdistill.training.early_stopping import hold_out
 
 # The student's parameters that DistilledRanker sets.
 OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
-# DistilledRanker's parameters that a student of several objectives has no use for.
+# DistilledRanker's parameters that do not apply to a student of several objectives.
 SINGLE_OBJECTIVE_PARAMETERS = (
     "calibrate", "sampling_rate", "augment", "alpha", "loss", "hard_loss",
 )  # fmt: skip
@@ -55,31 +55,31 @@ CALIBRATION_FRACTION = 0.1
 
 @dataclass(frozen=True)
 class Distillation:
-    """What is to be distilled. All is checked; nothing but the student's head is fitted.
+    """The checked input of a fit; only the student's head is fitted yet.
 
     Parameters
     ----------
     data : RankingData
-        The user's table without the query column, in query order. Its teacher scores are those
-        that were passed; its labels may be those of several objectives.
+        The user's table without the query column, sorted by query. Its teacher scores are those
+        that were passed to ``fit``; its labels may be those of several objectives.
     has_queries : bool
-        Whether the user told the queries.
+        Whether the user passed queries.
     asks_teacher : bool
-        Whether the teacher has to be asked for scores.
+        Whether the teacher has to score the rows.
     teacher_labels : ndarray of shape (n_rows,) or None
-        Labels that the teacher learns.
+        Labels that the teacher is fitted on.
     student : estimator or Pipeline
-        A clone; the steps before the student are fitted.
+        A clone, in which the steps before the student are fitted.
     student_data : RankingData
-        What the student learns from, with its own table: checked, float32.
+        Rows that the student is trained on, with the student's checked float32 columns.
     student_rows : ndarray of int64, or None
-        Which rows of ``data`` those are; None: all of them.
+        Positions of these rows in ``data``; None if the student is trained on all rows.
     calibration_data : RankingData or None
-        Labelled rows that the calibrator learns from.
+        Labelled rows that the calibrator is fitted on.
     teacher_columns, student_columns : list of int, or None
-        Positions; None: all columns.
+        Positions of the columns that teacher and student see; None if they see all.
     seeds : ndarray of int64
-        One for each random step, so that a change to one leaves the others alone.
+        One seed per random step, so that the steps are independent of each other.
     """
 
     data: RankingData
@@ -95,37 +95,20 @@ class Distillation:
     seeds: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Taught:
-    """What the teacher said.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_rows,) or None
-        Of all rows.
-    teacher : estimator or None
-        Fitted.
-    synthetic : SyntheticRows or None
-    """
-
-    scores: NDArray[np.float64] | None
-    teacher: Any = None
-    synthetic: SyntheticRows | None = None
-
-
 def read(
     ranker: Any, X: Any, y: Any, qid: Any, sample_weight: Any, teacher_scores: Any
 ) -> Distillation:
-    """Check everything, sort the table once, fit the head of the student's Pipeline."""
-    ranker._validate_params()
+    """Check everything, sort the table once, and fit the head of the student's Pipeline."""
+    ranker.check_parameters()
     X = as_table(X)
     validate_data(ranker, X, reset=True, skip_check_array=True)
     n_rows = X.shape[0]
     prefit = ranker.teacher is not None and is_prefit(ranker.teacher)
     if y is None and teacher_scores is None and not prefit:
         raise ValueError(
-            "DistilledRanker requires y to be passed, but the target y is None, and there is "
-            "neither a fitted teacher nor teacher_scores."
+            "DistilledRanker requires y to be passed, but the target y is None and there is "
+            "neither a fitted teacher nor teacher_scores. Pass y, a fitted teacher in a "
+            "FrozenEstimator, or teacher_scores."
         )
     ids = ranker.check_ids(X, qid, n_rows)
     seeds = check_random_state(ranker.random_state).randint(2**31 - 1, size=5)
@@ -168,34 +151,31 @@ def read(
     )
 
 
-def teach(ranker: Any, task: Distillation, context: Any, seen: dict[str, Any]) -> Taught:
-    """Fit the teacher unless it is fitted, and let it score all rows."""
-    taught = Taught(task.data.teacher_scores)
-    if task.asks_teacher:
-        step = context.subcontext(task_name="fit-teacher")
-        step.call_on_fit_task_begin(estimator=ranker, **seen)
-        teacher = ranker.teacher
-        if ranker.random_state is not None:
-            teacher = _seeded(teacher, task.seeds[1])
-        answer = check_memory(ranker.memory).cache(_fit_and_score)(
-            teacher,
-            select(task.data.X, task.teacher_columns),
-            task.teacher_labels,
-            task.data.queries.offsets,
-            sample_weight=task.data.sample_weight,
-            cv=ranker.teacher_cv,
-            keep_teacher=ranker.keep_teacher or ranker.augment > 0,
-            random_state=None if ranker.teacher_cv is None else int(task.seeds[2]),
-        )
-        taught = Taught(answer.scores, answer.teacher)
-        step.call_on_fit_task_end(estimator=ranker, **seen)
-    if ranker.augment:
-        taught = replace(taught, synthetic=_synthesize(ranker.augment, task, taught.teacher))
+def teach(ranker: Any, task: Distillation, context: Any, seen: dict[str, Any]) -> TeacherScores:
+    """Fit the teacher unless it is prefit, and score all rows with it."""
+    if not task.asks_teacher:
+        return TeacherScores(task.data.teacher_scores, None)
+    step = context.subcontext(task_name="fit-teacher")
+    step.call_on_fit_task_begin(estimator=ranker, **seen)
+    teacher = ranker.teacher
+    if ranker.random_state is not None:
+        teacher = _seeded(teacher, task.seeds[1])
+    taught = check_memory(ranker.memory).cache(_fit_and_score)(
+        teacher,
+        select(task.data.X, task.teacher_columns),
+        task.teacher_labels,
+        task.data.queries.offsets,
+        sample_weight=task.data.sample_weight,
+        cv=ranker.teacher_cv,
+        keep_teacher=ranker.keep_teacher or ranker.augment > 0,
+        random_state=None if ranker.teacher_cv is None else int(task.seeds[2]),
+    )
+    step.call_on_fit_task_end(estimator=ranker, **seen)
     return taught
 
 
 def train_student(
-    ranker: Any, task: Distillation, taught: Taught, context: Any, seen: dict[str, Any]
+    ranker: Any, task: Distillation, taught: TeacherScores, context: Any, seen: dict[str, Any]
 ) -> Any:
     """Train the student, or the last step of its Pipeline, on the teacher and the labels."""
     step = context.subcontext(task_name="fit-student")
@@ -204,9 +184,10 @@ def train_student(
     forwarded = [
         ForwardedCallback(ranker, callback, seen)
         for callback in callbacks_of(ranker)
-        # The others reach sub-estimators by themselves.
+        # Callbacks of the other kind reach sub-estimators without being forwarded.
         if not isinstance(callback, AutoPropagatedCallback)
     ]
+    synthetic = _synthesize(ranker.augment, task, taught.teacher) if ranker.augment else None
     scores = taught.scores
     if scores is not None and ranker.sampling_rate < 1:
         scores = undo_sampling(scores, ranker.sampling_rate)
@@ -218,7 +199,7 @@ def train_student(
     last.set_callbacks(*students_callbacks, *forwarded)
     with step.propagate_callback_context(last):
         step.call_on_fit_task_begin(estimator=ranker, **seen)
-        last.fit_ranking_data(data, taught.synthetic)
+        last.fit_ranking_data(data, synthetic)
     last.set_callbacks(*students_callbacks)
     last.fitted_with_qid_ = task.has_queries
     step.call_on_fit_task_end(estimator=ranker, **seen)
@@ -226,28 +207,28 @@ def train_student(
 
 
 def calibrate(ranker: Any, task: Distillation) -> Any:
-    """A map from the student's scores to probabilities; None without ``calibrate``."""
+    """Fit a map from the student's scores to probabilities; return None without ``calibrate``."""
     data = task.calibration_data
     if data is None:
         return None
-    assert data.labels is not None  # rows were held out by their labels
+    assert data.labels is not None  # only labelled rows were held out
     scores = ranker.student_.predict(select(data.X, task.student_columns))
     weight = _weight_among_all(data, ranker.sampling_rate)
     return fit_calibrator(ranker.calibrate, scores, data.labels, weight)
 
 
 def positions(table: Any, columns: Any, parameter: str) -> list[int] | None:
-    """Positions of the columns that a parameter names; None stays None."""
+    """Find the positions of the columns that a parameter names; None stays None."""
     return None if columns is None else column_positions(table, columns, parameter)
 
 
 def select(table: Any, columns: list[int] | None) -> Any:
-    """Columns of a table by position; None: all of them."""
+    """Select columns of a table by position; None selects all."""
     return table if columns is None else take_columns(table, columns)
 
 
 def _weight_among_all(data: RankingData, sampling_rate: float) -> NDArray[np.float64] | None:
-    """Weights as if no negatives had been left out of the table."""
+    """Compute row weights that make up for negatives left out of the table."""
     weight = data.sample_weight
     if sampling_rate == 1 or data.labels is None:
         return weight
@@ -256,34 +237,40 @@ def _weight_among_all(data: RankingData, sampling_rate: float) -> NDArray[np.flo
 
 
 def _learns_from_teacher(ranker: Any, student: StudentEstimator) -> bool:
+    """Check whether the teacher has any weight, and refuse parameters that do not apply."""
     if not isinstance(student, WithObjectives):
         return ranker.alpha > 0
     defaults = inspect.signature(type(ranker)).parameters
     for name in SINGLE_OBJECTIVE_PARAMETERS:
         if getattr(ranker, name) != defaults[name].default:
             raise ValueError(
-                f"{name}={getattr(ranker, name)!r} is for students of one objective; the "
-                f"student's objectives are {list(student.objectives)}."
+                f"{name}={getattr(ranker, name)!r} applies only to students of one objective, but "
+                f"the student has the objectives {list(student.objectives)}. Leave out {name}."
             )
     return student.has_teacher_objective
 
 
 def _check_teacher(ranker: Any, labels: NDArray[np.float64] | None) -> None:
-    """Refuse a teacher that cannot be asked, before anything is fitted."""
+    """Refuse a missing teacher, or one that cannot score, before anything is fitted."""
     if ranker.teacher is not None:
         check_teacher(ranker.teacher)
         return
     unlabelled = labels is not None and bool(np.isnan(labels).all())
     raise ValueError(
-        f"alpha={ranker.alpha} gives the teacher a weight, but there is no teacher: pass teacher= "
-        "or fit(..., teacher_scores=)" + (", and y is NaN in every row." if unlabelled else ".")
+        f"alpha={ranker.alpha} gives the teacher a weight, but there is no teacher"
+        + (", and y is NaN in every row" if unlabelled else "")
+        + ". Pass teacher=, or teacher_scores= to fit, or set alpha=0."
     )
 
 
 def _split_for_calibration(
     kind: str | None, data: RankingData, seed: int
 ) -> tuple[NDArray[np.int64] | None, RankingData, RankingData | None]:
-    """Rows for the student (None: all of them), their data, and labelled data for a calibrator."""
+    """Split the rows between the student and the calibrator.
+
+    Returns the positions of the student's rows (None for all), their data, and the labelled data of
+    the calibrator.
+    """
     if kind is None:
         return None, data, None
     queries = data.queries
@@ -291,7 +278,7 @@ def _split_for_calibration(
     if len(labelled) < 2:
         raise ValueError(
             f"calibrate={kind!r} holds out labelled queries and needs at least 2, got "
-            f"{len(labelled)}."
+            f"{len(labelled)}. Pass more labels, or set calibrate=None."
         )
     rng = np.random.default_rng(seed)
     eval_queries = labelled[hold_out(len(labelled), CALIBRATION_FRACTION, rng)[1]]
@@ -304,11 +291,12 @@ def _split_for_calibration(
 
 
 def _synthesize(fraction: float, task: Distillation, teacher: Any) -> SyntheticRows:
-    """As many synthetic rows as two epochs use, as the student sees them, and their scores."""
+    """Draw as many synthetic rows as two epochs use, and score them with the teacher."""
     if teacher is None:
         raise ValueError(
-            f"augment={fraction} asks the teacher about synthetic rows, but only teacher_scores "
-            "were given, or alpha is 0."
+            f"augment={fraction} needs a teacher to score synthetic rows, but teacher_scores were "
+            "passed or alpha is 0. Set augment=0, or pass teacher= without teacher_scores and with "
+            "alpha above 0."
         )
     table = task.data.X
     columns = task.teacher_columns
@@ -324,22 +312,23 @@ def _synthesize(fraction: float, task: Distillation, teacher: Any) -> SyntheticR
 
 
 def _make_student(ranker: Any, seed: int) -> Any:
-    """A clone of the student with the ranker's objective, its parameters checked."""
+    """Clone the student, set the ranker's objective, and check the parameters."""
     student = MLPRanker() if ranker.student is None else clone(ranker.student)
     last = last_step(student)
     if not isinstance(last, StudentEstimator):
         raise TypeError(
             "student must be one of skdistill.students or a subclass of its BaseStudent, alone or "
-            f"as the last step of a Pipeline; {type(last).__name__} is neither."
+            f"as the last step of a Pipeline, got {type(last).__name__}."
         )
     defaults = inspect.signature(type(last)).parameters
     shared = [name for name in OBJECTIVE_PARAMETERS if name in defaults]
     for name in shared:
-        own, default = getattr(last, name), defaults[name].default
-        if own != default and own != getattr(ranker, name):
+        given, default = getattr(last, name), defaults[name].default
+        if given != default and given != getattr(ranker, name):
             raise ValueError(
-                f"{name} is set by DistilledRanker: the student's {name}={own!r} would be "
-                f"overruled by {name}={getattr(ranker, name)!r}."
+                f"{name} is set by DistilledRanker: the student's {name}={given!r} would be "
+                f"replaced by {name}={getattr(ranker, name)!r}. Pass {name}={given!r} to "
+                "DistilledRanker instead."
             )
     last.set_params(**{name: getattr(ranker, name) for name in shared})
     last.check_parameters()
@@ -349,12 +338,12 @@ def _make_student(ranker: Any, seed: int) -> Any:
 def _fit_and_score(
     teacher: Any, X: Any, y: Any, offsets: NDArray[np.int64], **options: Any
 ) -> TeacherScores:
-    # Of plain arrays, which hash alike in every process; Queries remember what they computed.
+    # Takes plain arrays, whose hash is the same in every process. Queries cache what they compute.
     return fit_and_score(teacher, X, y, Queries(offsets), **options)
 
 
 def _seeded(estimator: Any, seed: int) -> Any:
-    """A clone whose unset random states, at any depth, are set from the seed."""
+    """Clone an estimator and set its unset random states, at any depth, to the seed."""
     if not hasattr(estimator, "get_params") or is_prefit(estimator):
         return estimator
     seeded = clone_or_deepcopy(estimator)

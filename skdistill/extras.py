@@ -1,4 +1,4 @@
-"""Libraries that come with an extra, imported where they are used."""
+"""Import of libraries that come with an extra."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from typing import Any
 
 
 def import_extra(library: str, extra: str, purpose: str) -> Any:
-    """A library, or an error that says how to get it.
+    """Import a library, or say how to install it.
 
     Parameters
     ----------
     library : str
         Name of the module.
     extra : str
-        Of skdistill, which installs it.
+        Extra of skdistill that installs the library.
     purpose : str
-        What needs it, as the beginning of a sentence.
+        What needs the library; the subject of the message "... needs ...".
+
+    Returns
+    -------
+    module
 
     Raises
     ------
     ImportError
-        When it is not installed.
+        If the library is not installed.
     """
     try:
         return importlib.import_module(library)

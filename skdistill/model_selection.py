@@ -1,4 +1,4 @@
-"""Cross-validation that keeps a query's rows together."""
+"""Cross-validation that keeps the rows of a query together."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from skdistill.public_names import set_module
 
 @set_module("skdistill")
 class RankingGroupKFold(GroupKFold):
-    """K folds of whole queries.
+    """K-fold cross-validation with folds of whole queries.
 
-    With metadata routing on, ``search.fit(X, y, qid=qid)`` reaches it without a
-    ``set_split_request``. With routing off it reads the queries from a column of X.
+    With metadata routing, the ``qid`` of ``search.fit(X, y, qid=qid)`` is routed here without
+    ``set_split_request``. Without routing, the queries are read from a column of X.
 
     Parameters
     ----------
     n_splits : int, default=5
+        Number of folds.
     shuffle : bool, default=False
+        Whether to assign queries to folds at random. Otherwise the folds are balanced by number of
+        rows.
     random_state : int, RandomState or None, default=None
+        Pass an int for the same folds in each call. Only used with ``shuffle``.
     query_column : str or int, optional
-        Column of X that holds the query ids, where no ``qid`` is routed.
+        Column of X with the query ids, if no ``qid`` is routed.
 
     Examples
     --------
@@ -55,19 +59,28 @@ class RankingGroupKFold(GroupKFold):
     def split(
         self, X: Any, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Row numbers of the training and test part of each fold.
+        """Yield the training and test rows of each fold.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
-        y : ignored
+            Rows to split.
+        y : array-like of shape (n_rows,), optional
+            Ignored.
         groups : array-like of shape (n_rows,), optional
             Query of each row.
+
+        Yields
+        ------
+        train : ndarray of shape (n_train,), int64
+            Row numbers of the training set.
+        test : ndarray of shape (n_test,), int64
+            Row numbers of the test set.
 
         Raises
         ------
         ValueError
-            When there are neither groups nor a query column.
+            If there are neither groups nor a query column, or fewer queries than folds.
         """
         if groups is None:
             if self.query_column is None:

@@ -1,4 +1,4 @@
-"""Several objectives of one estimator: their labels, their losses, and one combined score."""
+"""Estimators with several objectives: their labels, losses and combined score."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from skdistill.training.objective import GradientBalance, HeadsObjective, Object
 # The objective whose targets are the teacher's scores.
 TEACHER = "teacher"
 
-# What the parameters of the same names may be.
+# Valid values of the parameters of the same names.
 OBJECTIVES_CONSTRAINTS: dict[str, list[Any]] = {
     "objectives": [Mapping],
     "objective_weights": [Mapping, None],
@@ -33,12 +33,12 @@ OBJECTIVES_CONSTRAINTS: dict[str, list[Any]] = {
 
 
 class WithObjectives(RankingEstimator):
-    """What students and towers of several objectives have in common.
+    """Base class of students and retrievers with several objectives.
 
     Attributes
     ----------
     objective_names_ : list of str
-        In the order of the model's outputs.
+        Names of the objectives, in the order of the model's outputs.
     """
 
     objectives: Mapping[str, str | Loss]
@@ -55,33 +55,10 @@ class WithObjectives(RankingEstimator):
         tags.target_tags.single_output = False
         return tags
 
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        qid: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
+    def mean_ndcg(
+        self, X: Any, y: Any, qid: ArrayLike | None, sample_weight: ArrayLike | None
     ) -> float:
-        """Mean over the columns of y of the NDCG@10 of the combined order.
-
-        Parameters
-        ----------
-        X : table of shape (n_rows, n_features)
-        y : array-like of shape (n_rows, n_label_objectives)
-            Relevance, 0 or more; in each column, rows with NaN are left out.
-        qid : array-like of shape (n_rows,), optional
-        sample_weight : array-like of shape (n_rows,), optional
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        ValueError
-            As :meth:`RankingEstimator.score`.
-        """
+        """Compute what ``score`` returns: the mean over the objectives that have labels."""
         scores, ids = self.predict(X), self.resolve_qid(X, qid)
         return mean_ndcg(self.read_labels(y, len(scores)), scores, ids, sample_weight)
 
@@ -92,12 +69,12 @@ class WithObjectives(RankingEstimator):
 
     @property
     def label_names(self) -> list[str]:
-        """The objectives that learn from columns of y."""
+        """Names of the objectives that learn from columns of y."""
         return [name for name in self.objectives if name != TEACHER]
 
     @property
     def combination(self) -> NDArray[np.float32]:
-        """Weight of each output in the combined score."""
+        """Weight of each output in the combined score, shape (n_objectives,)."""
         names = self.objective_names_
         if self.combine is None:
             return np.ones(len(names), np.float32)
@@ -106,7 +83,7 @@ class WithObjectives(RankingEstimator):
 
     @property
     def weights_of_objectives(self) -> NDArray[np.float64]:
-        """Weight of each objective, 1 unless it is given."""
+        """Weight of each objective in the loss, 1 by default, shape (n_objectives,)."""
         weights = self.objective_weights or {}
         return np.array([weights.get(name, 1.0) for name in self.objectives], dtype=np.float64)
 
@@ -116,7 +93,7 @@ class WithObjectives(RankingEstimator):
         Raises
         ------
         ValueError
-            For names that are not objectives, and for losses that do not exist.
+            If a name is not an objective, or a loss does not exist.
         """
         self._check_names("objective_weights", self.objective_weights or {})
         if isinstance(self.combine, Mapping):
@@ -125,25 +102,31 @@ class WithObjectives(RankingEstimator):
             self.loss_of(name)
 
     def fitted_attributes(self, training: Training) -> dict[str, Any]:
-        """Fitted attributes after a training, or in the middle of one."""
+        """Return the fitted attributes for a state of the training."""
         attributes: dict[str, Any] = super().fitted_attributes(training)  # type: ignore[misc]
         return attributes | {"objective_names_": list(self.objectives)}
 
     def by_name(self, outputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Outputs by objective: probabilities of logistic ones, scores of others."""
+        """Return outputs by objective: probabilities of logistic objectives, scores of others."""
         return {
             name: expit(column) if get_loss(self.objectives[name]).is_log_odds else column
             for name, column in zip(self.objective_names_, outputs.T, strict=True)
         }
 
     def read_labels(self, y: Any, n_rows: int) -> NDArray[np.float64]:
-        """Checked labels, a column per objective that has any."""
+        """Return checked labels, with one column per objective that learns from labels.
+
+        Raises
+        ------
+        ValueError
+            If a column of y is missing or holds invalid labels.
+        """
         names = self.label_names
         present = column_names(y)
         if present is not None:
             missing = [name for name in names if name not in present]
             if missing:
-                raise ValueError(f"y lacks the objectives {missing}; it has {present}.")
+                raise ValueError(f"y lacks the objectives {missing}; it has the columns {present}.")
             columns = [np.asarray(y[name]) for name in names]
         else:
             table = np.asarray(y)
@@ -158,17 +141,17 @@ class WithObjectives(RankingEstimator):
         return np.column_stack([check_labels(column, n_rows) for column in columns])
 
     def loss_of(self, name: str) -> Loss:
-        """Loss of an objective; labels have no temperature."""
+        """Return the loss of an objective; the temperature only applies to the teacher's."""
         given = self.objectives[name]
         return get_loss(given, self.temperature) if name == TEACHER else get_loss(given)
 
     def labels_of(self, name: str, labels: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        """Labels of an objective.
+        """Return the labels of an objective.
 
         Raises
         ------
         ValueError
-            If no row has one.
+            If no row has a label.
         """
         column = None if labels is None else labels[:, self.label_names.index(name)]
         if column is None or np.isnan(column).all():
@@ -176,7 +159,7 @@ class WithObjectives(RankingEstimator):
         return column
 
     def gradient_balance(self) -> GradientBalance | None:
-        """What keeps the objectives' gradients in proportion; None with fixed weights."""
+        """Make the balance of the objectives' gradients; None with fixed weights."""
         return GradientBalance(self.weights_of_objectives) if self.balance == "gradient" else None
 
     def heads_objective(
@@ -186,12 +169,12 @@ class WithObjectives(RankingEstimator):
         teacher_scores: NDArray[np.float64] | None,
         sample_weight: NDArray[np.float64] | None,
     ) -> HeadsObjective:
-        """One objective for each output of the model.
+        """Make the training objective, with one term per output of the model.
 
         Raises
         ------
         ValueError
-            If an objective has nothing to learn from.
+            If an objective has no labels or no teacher scores.
         """
         heads = []
         for name in self.objectives:
@@ -199,7 +182,7 @@ class WithObjectives(RankingEstimator):
             if name != TEACHER:
                 target: dict[str, Any] = {"alpha": 0.0, "labels": self.labels_of(name, labels)}
             elif teacher_scores is None:
-                raise ValueError('The objective "teacher" needs teacher_scores, got none.')
+                raise ValueError('The objective "teacher" needs teacher_scores, but got none.')
             else:
                 target = {"alpha": 1.0, "teacher_scores": teacher_scores}
             heads.append(
@@ -208,6 +191,7 @@ class WithObjectives(RankingEstimator):
         return HeadsObjective(tuple(heads), self.weights_of_objectives, self.gradient_balance())
 
     def _check_names(self, parameter: str, named: Mapping[str, Any]) -> None:
+        """Raise a ValueError if a parameter names something that is not an objective."""
         unknown = [name for name in named if name not in self.objectives]
         if unknown:
             raise ValueError(
@@ -218,17 +202,18 @@ class WithObjectives(RankingEstimator):
 def labels_for_teacher(
     table: NDArray[np.float64], names: list[str], target: str | None, is_needed: bool
 ) -> NDArray[np.float64]:
-    """Labels that a teacher learns, or that a check uses.
+    """Choose the labels on which a teacher is fitted or checked.
 
     Parameters
     ----------
     table : ndarray of shape (n_rows, n_label_objectives)
+        Labels of each objective.
     names : list of str
-        Of the columns.
+        Names of the columns.
     target : str or None
-        The column to take.
+        Column to choose. With None, the only column, or the largest label of each row.
     is_needed : bool
-        Whether a teacher is to be fitted on them.
+        Whether a teacher is fitted on the labels.
 
     Returns
     -------
@@ -237,7 +222,8 @@ def labels_for_teacher(
     Raises
     ------
     ValueError
-        For an unknown target, and if there is a teacher to fit and a choice of columns.
+        If the target is not a column, or if a teacher is fitted and there are several columns but
+        no target.
     """
     if target is not None:
         if target not in names:
@@ -247,17 +233,17 @@ def labels_for_teacher(
         return table[:, 0]
     if is_needed:
         raise ValueError(
-            "The teacher is not fitted yet: name the objective whose labels it is to learn by "
+            "The teacher is not fitted yet: name the objective whose labels it learns from by "
             f"teacher_target, one of {names}."
         )
-    # Any label will do to check a teacher by.
+    # To check a teacher, a positive label of any objective counts.
     return np.fmax.reduce(table, axis=1, initial=np.nan)
 
 
 def mean_ndcg(
     table: NDArray[np.float64], scores: NDArray[Any], ids: Any, sample_weight: ArrayLike | None
 ) -> float:
-    """Mean over the objectives of the NDCG@10 of one order, over rows with a label."""
+    """Compute the NDCG@10 of a score for the labels of each objective, and average them."""
     ids, weight = (None if v is None else np.asarray(v) for v in (ids, sample_weight))
     values = []
     for labels in table.T:

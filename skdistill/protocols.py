@@ -1,8 +1,8 @@
-"""The contracts that carry the package: loss, model, teacher.
+"""The contracts of the package: loss, model, teacher.
 
-Each contract names everything that the training loop, the compiled scorer, ONNX, files and recipes
-ask for. Subclass a contract to inherit its defaults; ``skdistill.testing`` checks whether a class
-of your own keeps it.
+Each contract names everything that the training loop, the compiled scorer, the ONNX export, files
+and recipes ask for. Subclass a contract to inherit its defaults. ``skdistill.testing`` checks
+whether a class that you wrote keeps it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Gradients = Mapping[str, "Array | RowGradient"]
 
 @runtime_checkable
 class Loss(Protocol):
-    """What a student is trained to make small. A loss sees scores, never a model.
+    """A function of scores that training minimises. A loss never sees a model.
 
-    A loss first turns what it has to fit into a target of its own form: ``soft_target`` of a
-    teacher's scores, ``hard_target`` of labels. The training loop then asks for its value at the
-    student's scores again and again.
+    Before training, a loss turns what it has to fit into a target: ``soft_target`` converts a
+    teacher's scores, ``hard_target`` converts labels. During training,
+    ``value_and_gradient`` compares the student's scores with that target.
 
     Write a loss as a frozen dataclass. If it has a field ``temperature``, the students' parameter
     of that name sets it.
@@ -36,60 +36,70 @@ class Loss(Protocol):
 
     @abstractmethod
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
-        """What this loss needs to know of a teacher's scores.
+        """Convert a teacher's scores into the target of this loss.
 
         Parameters
         ----------
         teacher_scores : ndarray of shape (n_rows,), float64
+            Finite scores of the training rows, sorted by query.
         queries : Queries
+            Segments of the rows.
 
         Returns
         -------
-        ndarray of shape (n_rows, ...)
+        ndarray of shape (n_rows,) or (n_rows, n_values)
+            What ``value_and_gradient`` gets as ``target``, row by row.
         """
 
     @abstractmethod
     def hard_target(self, labels: Array, queries: Queries) -> Array:
-        """What this loss needs to know of true labels.
+        """Convert labels into the target of this loss.
 
         Parameters
         ----------
         labels : ndarray of shape (n_rows,), float64
-            Without NaN.
+            Relevance of the labelled training rows, without NaN, sorted by query.
         queries : Queries
+            Segments of the rows.
 
         Returns
         -------
-        ndarray of shape (n_rows, ...)
+        ndarray of shape (n_rows,) or (n_rows, n_values)
+            What ``value_and_gradient`` gets as ``target``, row by row.
         """
 
     @abstractmethod
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
-        """Mean over queries, and its derivative with respect to each score.
+        """Compute the mean loss over queries and its gradient with respect to the scores.
 
         Parameters
         ----------
-        scores : ndarray of shape (n_rows,)
-        target : ndarray of shape (n_rows, ...)
+        scores : ndarray of shape (n_rows,), float32 or float64
+            The student's scores of a batch of whole queries.
+        target : ndarray of shape (n_rows,) or (n_rows, n_values)
+            Rows of what ``soft_target`` or ``hard_target`` returned, of the dtype of ``scores``.
         queries : Queries
+            Segments of the batch.
         weight : ndarray of shape (n_rows,), optional
-            Multiplies each row's term.
+            Row weights; each multiplies its row's term.
 
         Returns
         -------
         value : float
+            Mean over the queries of the batch.
         gradient : ndarray of shape (n_rows,)
-            Of the dtype of ``scores``.
+            Derivative of the value, of the dtype of ``scores``.
         """
 
     @property
     def logit_scale(self) -> float | None:
-        """Score of one logit if the loss is a softmax over a list, else None.
+        """Score per logit if the loss is a softmax over a list, else None.
 
-        A sampled row of importance w then enters the softmax with the logarithm of w added to its
-        logit. For other losses its term is weighted by w.
+        It decides how a row of importance w (1 / probability of its draw) is corrected for. In a
+        softmax, the logarithm of w is added to the row's logit. In other losses, w multiplies the
+        row's term.
         """
         return None
 
@@ -99,11 +109,12 @@ class Loss(Protocol):
         return False
 
     def score_unit(self, teacher_scores: Array) -> float:
-        """Teacher score that one unit of the student's score stands for.
+        """Return the difference in teacher score that equals one unit of the student's score.
 
         Parameters
         ----------
-        teacher_scores : ndarray of shape (n_rows,)
+        teacher_scores : ndarray of shape (n_rows,), float64
+            Scores of the training rows.
 
         Returns
         -------
@@ -115,119 +126,162 @@ class Loss(Protocol):
 
 @runtime_checkable
 class TrainableModel(Protocol):
-    """A differentiable scorer without state: hyper-parameters in, arrays in and out."""
+    """A differentiable scorer. It holds hyper-parameters only; the caller passes the parameters."""
 
     def row_parameters(self, inputs: Any) -> tuple[str, ...]:
-        """Parameters whose gradient comes as a ``RowGradient`` for batches of these inputs.
+        """Name the parameters whose gradient is a ``RowGradient`` for batches of these inputs.
+
+        The optimizer updates only the touched rows of these parameters.
 
         Parameters
         ----------
         inputs : Rows or Pairs
+            The training inputs, of which each batch is a part.
 
         Returns
         -------
         tuple of str
-            None by default. The optimizer then also walks over rows that a batch did not touch.
+            Empty by default.
         """
         return ()
 
     @abstractmethod
     def initialize(self, n_features: Any, rng: Any) -> Parameters:
-        """Fresh parameters.
+        """Create the parameters that training starts from.
 
         Parameters
         ----------
-        n_features : int
-            Columns of the input; two towers are told two such numbers.
+        n_features : int or tuple of int
+            Number of input columns; for two towers, the number of query and of item columns.
         rng : numpy.random.Generator
+            Source of the random initial values.
 
         Returns
         -------
-        dict of ndarray, float32
-            Weight decay leaves out those with "bias" in their name.
+        dict of str to ndarray, float32
+            Weight decay skips parameters with "bias" in their name.
         """
 
     @abstractmethod
     def forward(self, params: Parameters, inputs: Any) -> tuple[Array, Any]:
-        """Outputs of the inputs, and what ``backward`` needs to remember.
+        """Compute the outputs, and keep what ``backward`` needs.
 
         Parameters
         ----------
-        params : dict of ndarray
+        params : dict of str to ndarray
+            Parameters by name.
         inputs : Rows or Pairs
+            The rows, or pairs of a query and an item, to score.
 
         Returns
         -------
         outputs : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            Scores. The caller may overwrite them.
         cache : object
+            Intermediate results, only for ``backward``.
         """
 
     @abstractmethod
     def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
-        """Gradient of each parameter, given that of the outputs.
+        """Compute the gradient of each parameter from the gradient of the outputs.
 
         Parameters
         ----------
-        params : dict of ndarray
+        params : dict of str to ndarray
+            Parameters by name, as passed to ``forward``.
         cache : object
-        grad_output : ndarray
-            Of the shape of the outputs.
+            What ``forward`` returned.
+        grad_output : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            Derivative of the objective with respect to the outputs.
 
         Returns
         -------
         mapping of str to ndarray or RowGradient
+            One gradient per parameter.
         """
 
 
 class GraphBuilder(Protocol):
-    """What a model writes its ONNX operators into."""
+    """An ONNX graph under construction, to which a model adds its operators."""
 
     def constant(self, values: Any) -> str:
-        """Name of a constant: float32, or int64 if the values are integers."""
+        """Add a constant to the graph.
+
+        Parameters
+        ----------
+        values : array-like
+            Stored as int64 if they are integers, else as float32.
+
+        Returns
+        -------
+        str
+            Name of the constant.
+        """
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Name of an operator's output."""
+        """Add an operator with one output to the graph.
+
+        Parameters
+        ----------
+        operator : str
+            ONNX operator type, such as "Gemm".
+        *inputs : str
+            Names of the operator's inputs.
+        **attributes : object
+            Attributes of the operator.
+
+        Returns
+        -------
+        str
+            Name of the output.
+        """
 
 
 @runtime_checkable
 class ScoringModel(Protocol):
-    """A model at serving time: parameters folded once, blocks of rows scored fast."""
+    """A model at serving time: it folds its parameters once and then scores blocks of rows."""
 
     @abstractmethod
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
-        """Parameters of the same outputs on softsigned, unscaled columns.
+        """Fold the scaler's shift and scale into the parameters.
 
         Parameters
         ----------
-        params : dict of ndarray
+        params : dict of str to ndarray
+            Trained parameters, for scaled columns.
         scaler : ColumnScaler
             Its shift and scale go into the parameters; see :meth:`ColumnScaler.fold_layer`.
 
         Returns
         -------
-        dict of ndarray
+        dict of str to ndarray
+            Parameters that give the same outputs on columns after the softsign, before shift and
+            scale.
         """
 
     @property
     def buffer_widths(self) -> tuple[int, ...]:
-        """Columns of each buffer that ``score`` needs; none by default."""
+        """Number of columns of each buffer that ``score`` needs; no buffers by default."""
         return ()
 
     @abstractmethod
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        """Outputs of a block of softsigned rows.
+        """Score a block of rows.
 
         Parameters
         ----------
-        folded : dict of ndarray
+        folded : dict of str to ndarray
+            What ``fold`` returned.
         X : ndarray or CSR matrix of shape (n_rows, n_features)
+            Columns after the softsign, before shift and scale, of the dtype of ``folded``.
         workspace : list of ndarray
-            A buffer of at least n_rows rows for each of ``buffer_widths``. They may be overwritten,
-            and the outputs may be one of them.
+            One buffer of at least n_rows rows for each entry of ``buffer_widths``. The model may
+            overwrite the buffers, and return one of them.
 
         Returns
         -------
         ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            The outputs of ``forward``.
         """
 
     def add_to_graph(
@@ -238,48 +292,54 @@ class ScoringModel(Protocol):
         Parameters
         ----------
         graph : GraphBuilder
-        params : dict of ndarray
-            Not folded.
+            The graph to which the operators are added.
+        params : dict of str to ndarray
+            Trained parameters, not folded.
         scaler : ColumnScaler
+            Its shift and scale must be applied, or folded into the parameters.
         X : str
-            Name of the softsigned, unscaled columns, shape (n_rows, n_features).
+            Name of the graph's input columns, of shape (n_rows, n_features), after the softsign
+            and before shift and scale.
 
         Returns
         -------
         str
-            Name of the outputs, shape (n_rows, n_outputs).
+            Name of the outputs, of shape (n_rows, n_outputs).
 
         Raises
         ------
         TypeError
-            By default: the model has no ONNX form.
+            By default, because a model need not have an ONNX form.
         """
-        raise TypeError(f"{type(self).__name__} has no ONNX form: it lacks add_to_graph.")
+        raise TypeError(f"{type(self).__name__} has no ONNX form: it does not define add_to_graph.")
 
 
 @runtime_checkable
 class StudentModel(TrainableModel, ScoringModel, Protocol):
-    """What a student is the estimator of: a model that can be trained and served."""
+    """A model that can be trained and served; every student wraps one."""
 
 
 @runtime_checkable
 class Teacher(Protocol):
     """Anything that scores rows.
 
-    Classifiers score by ``predict_proba`` or ``decision_function`` instead of ``predict``. A
-    teacher that is to be fitted has a ``fit(X, y)``, which is told the queries by the parameter
-    that it takes: ``qid``, ``group_id`` or ``group``. Without a ``fit`` it is used as it is.
+    Classifiers score with ``predict_proba`` or ``decision_function`` instead of ``predict``. A
+    teacher with a method ``fit(X, y)`` is fitted unless it is frozen. It gets the queries through
+    whichever of the parameters ``qid``, ``group_id`` and ``group`` its ``fit`` takes. A teacher
+    without ``fit`` is used as it is.
     """
 
     @abstractmethod
     def predict(self, X: Any) -> Array:
-        """Scores of rows, higher is better.
+        """Score rows.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
+            The columns that the teacher was fitted on.
 
         Returns
         -------
         ndarray of shape (n_rows,)
+            One score per row; higher is better.
         """

@@ -1,9 +1,9 @@
-"""What public classes and functions are called, and what they were called before.
+"""Public names of classes and functions, and their former names.
 
-A public name is not a file path. Every public class and function carries its public home as
-``__module__``, so that saved files, pickles and the documentation name ``skdistill.students.
-MLPRanker`` wherever the code of it stands. Files that were written under former names keep loading:
-``FORMER_NAMES`` says where each of those names went.
+A public name is not a file path. The ``__module__`` of each public class and function is the
+package that publishes it, so that saved files, pickles and the documentation name
+``skdistill.students.MLPRanker`` wherever its code is. ``FORMER_NAMES`` maps the names in files of
+earlier releases to the public names, so that these files can still be loaded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Names that files of a release hold, and that are not the public names of today.
+# Names in files of earlier releases, and the current public names.
 FORMER_NAMES = {
     # 0.1.0
     "skdistill.approximate_index.FaissIndex": "skdistill.index.FaissIndex",
@@ -57,9 +57,9 @@ FORMER_NAMES = {
 
 
 def publish(package: str) -> None:
-    """Make a package the public home of the classes and functions in its ``__all__``.
+    """Set ``__module__`` of the classes and functions in a package's ``__all__`` to the package.
 
-    Called at the end of the package's ``__init__``.
+    A package calls this at the end of its ``__init__``.
     """
     module = sys.modules[package]
     for name in module.__all__:
@@ -69,7 +69,7 @@ def publish(package: str) -> None:
 
 
 def set_module(home: str) -> Callable[[T], T]:
-    """Decorator that does what ``publish`` does, for packages that import their names lazily."""
+    """Decorator that sets ``__module__``, for packages that import their names lazily."""
 
     def name(thing: T) -> T:
         thing.__module__ = home
@@ -79,18 +79,23 @@ def set_module(home: str) -> Callable[[T], T]:
 
 
 def public_name(thing: type) -> str:
-    """Name of a class as files hold it."""
+    """Return the name under which files refer to a class."""
     return f"{thing.__module__}.{thing.__qualname__}"
 
 
 def lazy_names(package: str, homes: dict[str, str]) -> Callable[[str], Any]:
-    """``__getattr__`` of a package whose names are imported when they are first used.
+    """Make a ``__getattr__`` for a package that imports names when they are first used.
 
     Parameters
     ----------
     package : str
+        Name of the package, for the message of an AttributeError.
     homes : dict of str to str
         Module in which each name is defined.
+
+    Returns
+    -------
+    callable
     """
 
     def get(name: str) -> Any:
@@ -102,10 +107,10 @@ def lazy_names(package: str, homes: dict[str, str]) -> Callable[[str], Any]:
 
 
 class FormerModules:
-    """Imports modules that have moved, for pickles that name them.
+    """Import finder for modules that pickles of earlier releases name.
 
-    A module of a former release that is no more becomes an empty one whose former names resolve to
-    the classes of today.
+    A module that does not exist any more is imported as an empty module, whose former names resolve
+    to the current classes.
     """
 
     def __init__(self) -> None:
@@ -117,23 +122,26 @@ class FormerModules:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """Return a spec for former modules, None for others."""
         return ModuleSpec(name, self) if name in self.modules else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
+        """Let Python create the module."""
         return None
 
     def exec_module(self, module: ModuleType) -> None:
+        """Make the former names of a module resolve to the current classes."""
         names = self.modules[module.__name__]
 
         def get(name: str) -> Any:
             if name not in names:
                 raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-            home, _, own = names[name].rpartition(".")
-            return getattr(importlib.import_module(home), own)
+            home, _, current = names[name].rpartition(".")
+            return getattr(importlib.import_module(home), current)
 
         module.__dict__["__getattr__"] = get
 
     def install(self) -> None:
-        """Have Python ask for former modules after it has looked for files."""
+        """Add the finder after those that look for files, unless it is installed."""
         if not any(isinstance(finder, FormerModules) for finder in sys.meta_path):
             sys.meta_path.append(self)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""DistilledRanker: a strong teacher in, a small fast student out."""
+"""DistilledRanker distils a strong teacher into a small, fast student."""
 
 from __future__ import annotations
 
@@ -29,39 +29,44 @@ from skdistill.students.pipelines import last_step, through_head
 
 
 def _has_objectives(ranker: DistilledRanker) -> bool:
+    """Check whether the student has several objectives."""
     return isinstance(last_step(getattr(ranker, "student_", ranker.student)), WithObjectives)
 
 
 def _has_probabilities(ranker: DistilledRanker) -> bool:
+    """Check whether scores can be turned into probabilities; see ``has_log_odds``."""
     return ranker.calibrate is not None or has_log_odds(ranker)
 
 
 @set_module("skdistill")
 @dataclass(kw_only=True, eq=False, repr=False)
 class DistilledRanker(RankingEstimator):
-    """A meta-estimator that fits a teacher, lets it score the rows, and trains a student on them.
+    """A meta-estimator that fits a teacher and trains a student on the teacher's scores.
 
     Parameters
     ----------
     teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
         Anything with ``predict`` (classifiers: ``predict_proba`` or ``decision_function``). A
-        clone of it is fitted; a ``FrozenEstimator`` and a ``Booster`` are used as they are. None
-        if ``fit`` gets ``teacher_scores``.
+        clone of it is fitted; a ``FrozenEstimator`` and a ``Booster`` are used as they are. Not
+        needed if ``fit`` gets ``teacher_scores``, or if ``alpha`` is 0.
     student : estimator or Pipeline, optional
         One of :mod:`skdistill.students`, alone or as the last step of a Pipeline; ``MLPRanker()``
         by default.
     loss : str or Loss, default="plackett_luce"
-        How the student's scores are compared with the teacher's.
+        Loss on the teacher's scores: a name in ``skdistill.losses.LOSSES``, or an object that keeps
+        the contract :class:`skdistill.protocols.Loss`.
     alpha : float, default=0.5
-        Weight of the teacher; labels have the rest. With 0, labels alone teach and no teacher is
-        fitted. ``examples/plot_which_loss.py`` shows why these are the defaults.
+        Weight of the loss on the teacher's scores. The loss on labels has the weight ``1 - alpha``.
+        With 0, the student learns from labels alone and no teacher is fitted.
+        ``examples/plot_which_loss.py`` shows why these are the defaults.
     temperature : float, default=1.0
-        Divides the teacher's and the student's scores in ``loss``.
+        Divides the teacher's and the student's scores in losses that have a temperature. It does
+        not apply to labels.
     hard_loss : str or Loss, optional
-        How the student's scores are compared with labels; the same as ``loss`` by default.
+        Loss on labels; the same as ``loss`` by default.
     teacher_cv : int, splitter or iterable of splits, optional
-        Train the student on out-of-fold scores, with folds by query: what the teacher says of
-        queries that it has not seen.
+        Train the student on out-of-fold scores, each by a teacher that was not fitted on the row's
+        query. An int makes this number of shuffled folds by query.
     teacher_columns, student_columns : columns as in ColumnTransformer, optional
         Names, positions, slices, masks or callables; all columns by default. The teacher may see
         privileged columns that are unknown, or too expensive, at serving time (Xu et al.,
@@ -71,38 +76,41 @@ class DistilledRanker(RankingEstimator):
         thresholds of a tree teacher (LightGBM, XGBoost, HistGradientBoosting), scored by it, and
         compared by squared error. Requires dense numeric columns.
     memory : str, path or joblib.Memory, optional
-        Cache of the teacher's scores: a grid search over the student's parameters then fits each
-        fold's teacher once. With ``teacher_cv`` or a randomised teacher, set ``random_state`` too.
+        Cache of the teacher's scores, with which a grid search over the student's parameters fits
+        each fold's teacher only once. With ``teacher_cv`` or a randomised teacher, set
+        ``random_state`` too.
     calibrate : {"isotonic", "sigmoid"}, optional
-        Hold a tenth of the labelled queries out from the student, and fit a map from its scores to
+        Hold out a tenth of the labelled queries from the student, and fit a map from its scores to
         probabilities on them. Labels must be 0 and 1. See ``predict_proba``.
     sampling_rate : float, default=1.0
-        Fraction of the negatives (label 0) that the table has kept. Below 1, a classifier's
-        probabilities are converted to those among all rows, and negatives are weighted by
-        1 / ``sampling_rate``.
+        Fraction of the negatives (label 0) that were kept when the table was sampled. Below 1, a
+        classifier's probabilities are converted to those among all rows, and negatives are weighted
+        by 1 / ``sampling_rate``.
     teacher_target : str, optional
-        Objective whose labels an unfitted teacher learns, for a student of several objectives
+        Objective whose labels an unfitted teacher is fitted on, for a student of several objectives
         (:class:`MultiObjectiveRanker`).
     keep_teacher : bool, default=True
-        Keep the fitted teacher as ``teacher_``. Without it files are small, and ``teacher_cv``
-        saves one fit.
+        Keep the fitted teacher as ``teacher_``. Without it, saved files are smaller, and
+        ``teacher_cv`` needs one fit fewer.
     query_column : str or int, optional
         Column of X with the query ids, if no ``qid`` is passed. It is not a feature.
     random_state : int, RandomState or None, default=None
-        Given to teacher and student if they have none, and to the folds.
+        Seeds the folds, synthetic rows and calibration, and those random states of teacher and
+        student that are not set. Pass an int for a student that is bitwise reproducible for a given
+        machine and thread count.
 
     Attributes
     ----------
     teacher_ : estimator or None
-        Fitted on all labelled rows; None if it was not needed or not kept.
+        The teacher, fitted on all labelled rows. None if it was not needed or not kept.
     student_ : estimator or Pipeline
         The fitted student.
     calibrator_ : estimator or None
-        Map from scores to probabilities.
+        The fitted map from scores to probabilities; None without ``calibrate``.
     student_positions_ : list of int or None
-        Positions of the student's columns; None if it sees all.
+        Positions of the columns that the student sees; None if it sees all.
     loss_curve_ : list of float
-        Objective of the student in each epoch.
+        Mean objective over the steps of each epoch of the student.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int
@@ -176,33 +184,36 @@ class DistilledRanker(RankingEstimator):
         sample_weight: ArrayLike | None = None,
         teacher_scores: ArrayLike | None = None,
     ) -> DistilledRanker:
-        """Fit the teacher, score every row with it, train the student.
+        """Fit the teacher, score every row with it, and train the student.
 
         Parameters
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
-            Rows in any order.
+            Columns of teacher and student; rows in any order.
         y : array-like of shape (n_rows,) or (n_rows, n_label_objectives), optional
-            Relevance. Rows with NaN are unlabelled: the teacher scores them, the hard loss skips
-            them, and the teacher is not fitted on them.
+            Relevance, NaN for unlabelled rows. The teacher scores unlabelled rows but is not fitted
+            on them, and the loss on labels skips them.
         qid : array-like of shape (n_rows,), optional
-            Query of each row. Without it and without ``query_column`` all rows are one query.
+            Query of each row. Without it and without ``query_column``, all rows are one query.
         sample_weight : array-like of shape (n_rows,), optional
-            For the student's loss, and for the teacher's fit if it takes weights.
+            Row weights for the student's loss, and for the teacher if its ``fit`` takes them.
         teacher_scores : array-like of shape (n_rows,), optional
-            Known scores; no teacher is fitted or needed then.
+            Scores of a teacher, such as logged ones. They replace the teacher, which is then
+            neither fitted nor needed.
 
         Returns
         -------
         self
+            The fitted ranker.
 
         Raises
         ------
         ValueError
-            For invalid parameters, tables that do not match, and values that the student cannot
-            take. All of this is found before the teacher is fitted.
+            If parameters are invalid, the arguments do not match, or the student cannot take the
+            values; all this is checked before the teacher is fitted. Also if the teacher's scores
+            are not finite, or training diverges.
         TypeError
-            For a teacher that cannot score, and a student that is not one.
+            If the teacher cannot score, or the student is not one of :mod:`skdistill.students`.
         """
         task = read(self, X, y, qid, sample_weight, teacher_scores)
         self.fitted_with_qid_, self.student_positions_ = task.has_queries, task.student_columns
@@ -219,48 +230,53 @@ class DistilledRanker(RankingEstimator):
         return self
 
     def predict(self, X: Any) -> NDArray[np.float32]:
-        """Score rows by the student.
+        """Score rows with the student.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
-            The columns of ``fit``. A service that has only the student's columns uses
-            ``export_student()``.
+            The columns of ``fit``; rows in any order. A service that has only the student's columns
+            uses ``export_student()``.
 
         Returns
         -------
         ndarray of shape (n_rows,), float32
-            Higher is better; in the order of the rows.
+            One score per row, in the order of X; higher is better.
 
         Raises
         ------
         NotFittedError
+            If the ranker is not fitted.
         ValueError
-            For other columns than those of ``fit``.
+            If the columns differ from those of ``fit``, or the student cannot take the values.
         """
         table = self._students_table(X)
         return self.student_.predict(table)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities of labels 0 and 1: calibrated, or else from the student's log-odds.
+        """Predict the probabilities of labels 0 and 1.
 
-        Available with ``calibrate``, and if ``loss`` or ``hard_loss`` is logistic, which requires a
-        classifier as teacher. The exported student has no calibrator.
+        Only available with ``calibrate``, or if ``loss`` or ``hard_loss`` is logistic. Without
+        ``calibrate``, the probabilities are the sigmoid of the student's log-odds. The exported
+        student has no calibrator.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
+            The columns of ``fit``; rows in any order.
 
         Returns
         -------
         ndarray of shape (n_rows, 2), float64
+            Each row sums to 1.
 
         Raises
         ------
         NotFittedError
+            If the ranker is not fitted.
         ValueError
-            As ``predict``.
+            If the columns differ from those of ``fit``, or the student cannot take the values.
         """
         scores = self.predict(X).astype(np.float64)
         calibrator = self.calibrator_
@@ -268,80 +284,65 @@ class DistilledRanker(RankingEstimator):
         return np.column_stack([1 - positive, positive])
 
     def export_student(self) -> Any:
-        """The student alone, to save and serve: it reads its own columns and no query column.
+        """Return the student alone, to save and serve it.
+
+        The student takes only the columns in ``student_columns`` and no query column.
 
         Returns
         -------
         estimator or Pipeline
-            A fitted clone of what the constructor got; later fits do not change it.
+            The fitted clone of the parameter ``student``. Later fits do not change it.
 
         Raises
         ------
         NotFittedError
+            If the ranker is not fitted.
         """
         check_is_fitted(self, "student_")
         return self.student_
 
     @available_if(_has_objectives)
     def predict_objectives(self, X: Any) -> dict[str, NDArray[np.float32]]:
-        """Output of each objective; only if the student is a :class:`MultiObjectiveRanker`.
+        """Predict the output of each objective.
+
+        Only available if the student is a :class:`MultiObjectiveRanker`.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
+            The columns of ``fit``; rows in any order.
 
         Returns
         -------
         dict of str to ndarray of shape (n_rows,), float32
+            Probabilities for logistic objectives, scores for others, by the name of the objective.
 
         Raises
         ------
         NotFittedError
+            If the ranker is not fitted.
         ValueError
-            As ``predict``.
+            If the columns differ from those of ``fit``, or the student cannot take the values.
         """
         table = through_head(self.student_, self._students_table(X))
         return last_step(self.student_).predict_objectives(table)
 
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        qid: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
+    def mean_ndcg(
+        self, X: Any, y: Any, qid: ArrayLike | None, sample_weight: ArrayLike | None
     ) -> float:
-        """NDCG@10 of the predicted order; with several objectives, the mean over them.
-
-        Parameters
-        ----------
-        X : table of shape (n_rows, n_features)
-        y : array-like of shape (n_rows,) or (n_rows, n_label_objectives)
-            Relevance, 0 or more; rows with NaN are left out.
-        qid : array-like of shape (n_rows,), optional
-            Query of each row. Required if the model was fitted with queries and has no
-            ``query_column``.
-        sample_weight : array-like of shape (n_rows,), optional
-            A query counts with the mean weight of its rows.
-
-        Returns
-        -------
-        float
-            Between 0 and 1.
-
-        Raises
-        ------
-        ValueError
-            If the queries are missing, or given twice.
-        """
+        """Compute what ``score`` returns, by the objectives of the student."""
         last = last_step(getattr(self, "student_", None))
         if not isinstance(last, WithObjectives):
-            return super().score(X, y, qid=qid, sample_weight=sample_weight)
+            return super().mean_ndcg(X, y, qid, sample_weight)
         scores, ids = self.predict(X), self.resolve_qid(X, qid)
         return mean_ndcg(last.read_labels(y, len(scores)), scores, ids, sample_weight)
 
+    def check_parameters(self) -> None:
+        """Check the ranker's parameters; the student's are checked with the student."""
+        self._validate_params()
+
     def _students_table(self, X: Any) -> Any:
-        """The columns of a table that the student sees."""
+        """Select the columns of a table that the student sees."""
         check_is_fitted(self, "student_")
         X = as_table(X)
         validate_data(self, X, reset=False, skip_check_array=True)

@@ -1,4 +1,4 @@
-"""Training from a file: a TOML recipe that says which tables, teacher and student to take."""
+"""Train from a recipe, a TOML file that names the tables, the teacher and the student."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from skdistill.tables.errors import pyarrow_extra
 from skdistill.tables.reading import find_files, read_batches, shards_of
 from skdistill.teachers import TEACHERS, score_rows
 
-# What each section may say; estimators' own parameters come on top.
+# Keys that each section may have, besides the parameters of its estimator.
 SECTIONS = {
     "": {"seed", "data", "teacher", "student", "distillation"},
     "data": {
@@ -36,22 +36,23 @@ SECTIONS = {
 
 
 class RecipeError(ValueError):
-    """A recipe that can't be followed: section, key, what was expected and what came."""
+    """Raised for an invalid recipe; the message names the file, the section and the key."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe's file says, checked.
+    """A checked recipe.
 
     Parameters
     ----------
     path : Path
-        Relative paths in it start at its folder.
-    data : dict
-        ``train``, ``test``, ``query_column``, ``label_column``, ``teacher_score_column``,
-        ``features``, ``ignore``.
+        Path of the recipe. Relative paths in it start at its folder.
+    data : dict of str to object
+        The section ``[data]``: ``train``, ``test``, ``query_column``, ``label_column``,
+        ``teacher_score_column``, ``features``, ``ignore``. Only ``train`` and ``query_column`` are
+        always present.
     ranker : DistilledRanker
-        Not fitted.
+        The ranker that the recipe describes, not fitted.
     """
 
     path: Path
@@ -71,11 +72,11 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
             [data]
             train = "train/*.parquet"     # or a list; Parquet, CSV, Arrow
-            test = "test.parquet"         # optional: what the report is about
+            test = "test.parquet"         # optional: the report is computed on it
             query_column = "query"
-            label_column = "clicked"      # no value: the teacher alone labels the row
-            # features = ["price", ...]   # default: all columns of numbers that are left
-            # ignore = ["timestamp"]
+            label_column = "clicked"      # a row without a value is scored by the teacher only
+            # features = ["price", ...]   # default: all other columns of numbers
+            # ignore = ["timestamp"]      # columns that are not features
             # teacher_score_column = ...  # instead of a teacher
 
             [teacher]
@@ -92,40 +93,48 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     Returns
     -------
     Recipe
+        The checked recipe, with an unfitted ranker.
 
     Raises
     ------
+    OSError
+        If the file cannot be opened.
     RecipeError
-        For what is no TOML, keys that mean nothing, and those that are lacking.
+        If the file is not valid TOML, a key is unknown, or a required key is missing.
     """
     path = Path(path)
     try:
         sections = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: is no TOML: {error}") from error
+        raise RecipeError(f"{path}: not a valid TOML file: {error}") from error
     _check_keys(path, "", sections, SECTIONS[""])
     for name in ("data", "student", "teacher", "distillation"):
         if not isinstance(sections.setdefault(name, {}), dict):
-            raise RecipeError(f"{path}: {name} must be a section, got {sections[name]!r}.")
+            raise RecipeError(
+                f"{path}: {name} must be a section [{name}], got the value {sections[name]!r}."
+            )
     data = sections["data"]
     _check_keys(path, "data", data, SECTIONS["data"])
     for key in ("train", "query_column"):
         if key not in data:
-            raise RecipeError(f"{path}: [data] lacks {key}.")
+            raise RecipeError(f"{path}: [data] lacks the key {key}, which is required.")
     if "label_column" not in data and not (
         "teacher_score_column" in data or "booster" in sections["teacher"]
     ):
         raise RecipeError(
-            f"{path}: [data] lacks label_column; only a teacher that is fitted (booster), or "
-            "teacher_score_column, does without."
+            f"{path}: [data] lacks the key label_column. It may be left out only if [teacher] has "
+            "the key booster, or [data] the key teacher_score_column."
         )
     if "teacher_score_column" in data and sections["teacher"]:
-        raise RecipeError(f"{path}: [teacher] and teacher_score_column exclude each other.")
+        raise RecipeError(
+            f"{path}: [teacher] cannot be combined with teacher_score_column in [data]. Leave one "
+            "of them out."
+        )
     options = sections["distillation"]
-    own = set(inspect.signature(DistilledRanker).parameters) - {
+    allowed = set(inspect.signature(DistilledRanker).parameters) - {
         "teacher", "student", "memory", "query_column", "random_state",
     }  # fmt: skip
-    _check_keys(path, "distillation", options, own)
+    _check_keys(path, "distillation", options, allowed)
     ranker = DistilledRanker(
         _teacher(path, sections["teacher"]) if "teacher_score_column" not in data else None,
         _estimator(path, "student", {"estimator": "MLPRanker"} | sections["student"], STUDENTS),
@@ -136,26 +145,27 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
 
 def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
-    """Train what a recipe says.
+    """Train the ranker of a recipe on its tables.
 
     Parameters
     ----------
     recipe : Recipe
+        What :func:`read_recipe` returned. Its ranker is fitted in place.
 
     Returns
     -------
     ranker : DistilledRanker
-        Fitted.
-    report : dict
-        Of the test table, where there is one with labels: NDCG@10 of the student, and of the
-        teacher if the ranker has one.
+        The fitted ranker.
+    report : dict of str to float
+        The number of training rows. If there is a test table with labels, also NDCG@10 of the
+        student on it and, if the teacher's scores are available, of the teacher.
 
     Raises
     ------
     TableError
-        For tables that cannot be read or lack a column.
+        If a table cannot be read or lacks a column.
     ValueError
-        As the ranker's ``fit``.
+        If the ranker's ``fit`` refuses the data.
     """
     data = recipe.data
     columns, frame = _read(recipe, data["train"])
@@ -185,7 +195,7 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
 
 
 def _read(recipe: Recipe, given: Any, features: list[str] | None = None) -> tuple[Any, Any]:
-    """A table's columns, and all of its rows as a frame."""
+    """Read all rows of a table as a data frame, and determine its feature columns."""
     data = recipe.data
     paths = [given] if isinstance(given, str) else given
     files = find_files([recipe.path.parent / path for path in paths])
@@ -206,6 +216,7 @@ def _read(recipe: Recipe, given: Any, features: list[str] | None = None) -> tupl
 
 
 def _teacher(path: Path, section: dict[str, Any]) -> Any:
+    """Make the teacher that a recipe describes, or load its Booster."""
     if "booster" not in section:
         return _estimator(path, "teacher", {"estimator": "LGBMRanker"} | section, TEACHERS)
     _check_keys(path, "teacher", section, {"booster"})
@@ -216,11 +227,13 @@ def _teacher(path: Path, section: dict[str, Any]) -> Any:
     try:
         return Booster(model_file=file)
     except LightGBMError as error:
-        raise RecipeError(f"{path}: [teacher] booster {file} cannot be read: {error}") from error
+        raise RecipeError(
+            f"{path}: [teacher] booster {file} cannot be read as a LightGBM model: {error}"
+        ) from error
 
 
 def _estimator(path: Path, name: str, section: dict[str, Any], registry: Mapping[str, Any]) -> Any:
-    """The estimator that a section names, with the parameters that it sets."""
+    """Make the estimator that a section names, with the parameters that it sets."""
     kind = section["estimator"]
     if kind not in registry:
         raise RecipeError(
@@ -239,9 +252,9 @@ def _estimator(path: Path, name: str, section: dict[str, Any], registry: Mapping
         if key not in section and parameters[key].kind is not inspect.Parameter.VAR_KEYWORD
     ]
     if lacking:
-        raise RecipeError(f"{path}: [{name}] {kind} requires {', '.join(lacking)}.")
+        raise RecipeError(f"{path}: [{name}] lacks {', '.join(lacking)}, which {kind} requires.")
     chosen = {
-        # TOML has lists only, scikit-learn's parameters are tuples.
+        # TOML has only lists, but scikit-learn's parameters are tuples.
         key: tuple(value) if isinstance(value, list) else value
         for key, value in section.items()
         if key != "estimator"
@@ -252,10 +265,12 @@ def _estimator(path: Path, name: str, section: dict[str, Any], registry: Mapping
     return estimator
 
 
-def _check_keys(path: Path, section: str, given: Mapping[str, Any], known: set[str]) -> None:
-    unknown = sorted(set(given) - known)
-    if unknown:
-        place = f"[{section}]" if section else "the file"
+def _check_keys(path: Path, section: str, given: Mapping[str, Any], allowed: set[str]) -> None:
+    """Refuse keys that a section cannot have."""
+    unexpected = sorted(set(given) - allowed)
+    if unexpected:
+        place = f"in [{section}]" if section else "at the top level"
         raise RecipeError(
-            f"{path}: {place} does not know {', '.join(unknown)}; known keys are {sorted(known)}."
+            f"{path}: unexpected keys {place}: {', '.join(unexpected)}. Allowed keys are "
+            f"{sorted(allowed)}."
         )

@@ -1,4 +1,4 @@
-"""Training from tables that are larger than memory: files, read some rows at a time."""
+"""Train students on files that are larger than memory, reading some rows at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skdistill.students.estimator import StudentEstimator
-from skdistill.tables.columns import TableColumns, column_of, training_columns
+from skdistill.students.frames import Targets
+from skdistill.tables.columns import TableColumns, training_columns
 from skdistill.tables.errors import pyarrow_extra
 from skdistill.tables.reading import Paths, find_files, read_batches, shards_of
 from skdistill.tables.shard import Shard
@@ -28,65 +29,66 @@ def fit_from_files(
     n_epochs: int = 1,
     random_state: Any = None,
 ) -> Student:
-    """Train a student by ``partial_fit`` over tables in files, in bounded memory.
+    """Train a student with ``partial_fit`` on tables in files, in bounded memory.
 
-    Squash and scale of the columns come from the rows that are read first. Shards are read in
-    another order each epoch, their rows in order.
+    The rows that are read first determine how the columns are scaled. Shards, such as the row
+    groups of a Parquet file, are read in a new random order in each epoch; the rows of a shard are
+    read in their order.
 
     Parameters
     ----------
     student : LinearRanker, FactorizationMachineRanker, MLPRanker or MultiObjectiveRanker
-        Changed in place; one that is fitted goes on from where it is.
+        The student, which is changed in place. A fitted one continues from its parameters. A
+        student of several objectives may have one that learns from labels.
     inputs : path, or sequence of paths
-        Parquet, CSV or Arrow: files, folders and globs. Rows of a query must stand together; one
-        that the end of a shard cuts in two is learnt from as two.
+        Parquet, CSV or Arrow files, folders or glob patterns. The rows of a query must be adjacent.
+        If a query extends over two shards, its parts are taken as two queries.
     query_column : str
-    label_column, teacher_column : str, optional
-        At least one of them: what the student learns from.
+        Column with the query ids.
+    label_column : str, optional
+        Column with the labels. Required unless there is a ``teacher_column``.
+    teacher_column : str, optional
+        Column with a teacher's scores. Required unless there is a ``label_column``.
     features : sequence of str, optional
-        By default all columns of numbers that are left.
+        Columns that the student sees; by default all other columns of numbers.
     n_epochs : int, default=1
+        Number of passes over the files.
     random_state : int, RandomState or None, default=None
-        Of the order of the shards.
+        Pass an int for the same order of shards in every call.
 
     Returns
     -------
     student
+        The student that was passed, fitted.
 
     Raises
     ------
     TableError
-        For files that cannot be read or lack a column.
+        If a file cannot be read or lacks a column.
     ValueError
-        Without either target, and as ``partial_fit``.
+        If neither ``label_column`` nor ``teacher_column`` is given, or ``partial_fit`` refuses the
+        data.
     """
-    if label_column is None and teacher_column is None:
-        raise ValueError("Name label_column or teacher_column, or both: what to learn from.")
+    targets = Targets(query_column, label_column, teacher_column)
     files = find_files(inputs)
-    targets = [name for name in (query_column, label_column, teacher_column) if name is not None]
-    columns = training_columns(files, targets, features, ignore=())
+    columns = training_columns(files, targets.names, features, ignore=())
     shards = [shard for file in files for shard in shards_of(file)]
     rng = check_random_state(random_state)
     for _ in range(n_epochs):
         for number in rng.permutation(len(shards)):
             for frame in _whole_queries(shards[number], columns, query_column):
-                student.partial_fit(
-                    frame[columns.features],
-                    column_of(frame, label_column),
-                    qid=frame[query_column].to_numpy(),
-                    teacher_scores=column_of(frame, teacher_column),
-                )
+                targets.partial_fit(student, frame, columns.features)
     return student
 
 
 def _whole_queries(shard: Shard, columns: TableColumns, query_column: str) -> Iterator[Any]:
-    """A shard's rows as frames, some at a time, cut between queries."""
+    """Yield the rows of a shard as data frames of whole queries."""
     table = pyarrow_extra().Table
     begun: list[Any] = []
     for _, batch in read_batches(shard, columns.csv_types):
         query = batch.column(query_column).to_numpy(zero_copy_only=False)
         others = np.flatnonzero(query != query[-1])
-        # The last query may go on in the next batch.
+        # The last query may continue in the next batch.
         cut = int(others[-1]) + 1 if len(others) else 0
         if cut:
             yield table.from_batches([*begun, batch.slice(0, cut)]).to_pandas()

@@ -5,7 +5,6 @@ import pytest
 from lightgbm import LGBMClassifier
 from numpy.testing import assert_allclose
 from scipy.special import expit
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
 from skdistill import DistilledRanker
@@ -33,29 +32,6 @@ def teacher():
 
 def student():
     return MLPRanker((32,), max_iter=20)
-
-
-def test_error_is_the_mean_gap_of_sklearns_bins():
-    rng = np.random.default_rng(0)
-    predicted = rng.random(5000)
-    y = (rng.random(5000) < predicted**2).astype(float)
-    for strategy in ("uniform", "quantile"):
-        share, mean = calibration_curve(y, predicted, n_bins=10, strategy=strategy)
-        edges = (
-            np.linspace(0, 1, 11)
-            if strategy == "uniform"
-            else np.quantile(predicted, np.linspace(0, 1, 11))
-        )
-        counts = np.histogram(predicted, edges)[0]
-        expected = (np.abs(share - mean) * counts).sum() / 5000
-        found = expected_calibration_error(y, predicted, strategy=strategy)
-        assert found == pytest.approx(expected, rel=1e-3)
-    twice = expected_calibration_error(y, predicted, sample_weight=np.full(5000, 2.0))
-    assert twice == pytest.approx(expected_calibration_error(y, predicted))
-    with pytest.raises(ValueError, match="must lie in"):
-        expected_calibration_error([0, 1], [0, 1.5])
-    with pytest.raises(ValueError, match="one value a row"):
-        expected_calibration_error([0, 1], [0.5])
 
 
 def test_a_logistic_student_is_as_calibrated_as_its_teacher(clicks):
@@ -115,7 +91,7 @@ def test_down_sampled_negatives_are_made_up_for(clicks, parameters):
     assert expected_calibration_error(y_test, kinds[0.1]) < 0.06
 
 
-def test_errors(clicks):
+def test_labels_and_rates_that_cannot_be_calibrated_are_refused(clicks):
     (X, y, qid, _), _ = clicks
 
     def fit(y=y, **parameters):

@@ -41,9 +41,9 @@ def public_things():
         own = [name for name in vars(module) if not name.startswith("_")]
         for name in getattr(module, "__all__", own):
             thing = getattr(module, name)
-            if inspect.isclass(thing) or inspect.isfunction(thing):
-                if thing.__module__.startswith("skdistill") and package == thing.__module__:
-                    things[f"{package}.{name}"] = thing
+            is_code = inspect.isclass(thing) or inspect.isfunction(thing)
+            if is_code and thing.__module__ == package:
+                things[f"{package}.{name}"] = thing
     return things
 
 
@@ -66,6 +66,7 @@ INTERNAL = {
     "heads_objective",
     "labels_of",
     "loss_of",
+    "mean_ndcg",
     "make_objective",
     "make_pair_objective",
     "make_validator",

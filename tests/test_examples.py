@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.parametrize(
     "name", [m.name for m in pkgutil.walk_packages(skdistill.__path__, "skdistill.")]
 )
-def test_docstrings(name):
+def test_examples_in_docstrings_run(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
@@ -26,12 +26,12 @@ README_BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_tex
 
 
 @pytest.mark.parametrize("code", README_BLOCKS)
-def test_readme_examples(code, movielens):
+def test_examples_of_the_readme_run(code, movielens):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 0.5
 
 
-def test_demo(movielens, tmp_path):
+def test_the_demo_writes_its_table_and_figure(movielens, tmp_path):
     done = subprocess.run(
         [
             *[sys.executable, ROOT / "examples/plot_distillation.py", "--out", tmp_path],
@@ -49,7 +49,7 @@ def test_demo(movielens, tmp_path):
         assert (tmp_path / name).stat().st_size > 0
 
 
-def test_which_loss(movielens, tmp_path):
+def test_the_example_of_the_losses_compares_all(movielens, tmp_path):
     done = subprocess.run(
         [
             *[sys.executable, ROOT / "examples/plot_which_loss.py", "--out", tmp_path],
@@ -64,7 +64,7 @@ def test_which_loss(movielens, tmp_path):
         assert (tmp_path / name).stat().st_size > 0
 
 
-def test_retrieval_demo(movielens, tmp_path):
+def test_the_demo_of_retrieval_writes_its_table_and_figure(movielens, tmp_path):
     done = subprocess.run(
         [
             *[sys.executable, ROOT / "examples/plot_retrieval.py", "--out", tmp_path],

@@ -1,6 +1,12 @@
+"""DistilledRanker as its users meet it: any teacher, any student, tables of any kind."""
+
+import catboost
 import lightgbm
 import numpy as np
+import pandas
+import polars
 import pytest
+import xgboost
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -16,10 +22,9 @@ from sklearn.svm import LinearSVC
 
 from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
-from skdistill.inputs.queries import Queries
-from skdistill.metrics import kendall_tau, ndcg_score
+from skdistill.metrics import kendall_tau
 from skdistill.students import LinearRanker, MLPRanker
-from skdistill.teachers import fit_and_score, score_rows
+from skdistill.teachers import score_rows
 
 QUICK = {"n_estimators": 30, "min_child_samples": 5, "verbose": -1, "n_jobs": 1, "random_state": 0}
 
@@ -58,35 +63,21 @@ def test_any_estimator_teaches(teacher, binary, table):
     assert not hasattr(teacher, "n_features_in_")  # the one that was passed in is left alone
 
 
-def test_queries_reach_the_teacher_in_its_own_words(table):
-    """Same trees as LightGBM fitted by hand on sorted rows with group sizes."""
-    order = np.random.default_rng(0).permutation(len(table.y))
-    X, y, qid = table.X[order], table.y[order], table.qid[order]
-    ranker = DistilledRanker(lightgbm.LGBMRanker(**QUICK), LinearRanker(max_iter=2))
-    ranker.fit(X, y, qid=qid)
-    groups = ranker.teacher_._group if hasattr(ranker.teacher_, "_group") else None
-    by_hand = lightgbm.LGBMRanker(**QUICK)
-    by_hand.fit(table.X, table.y, group=np.unique(table.qid, return_counts=True)[1])
-    assert groups is None or len(groups) == len(np.unique(qid))
-    ours = ndcg_score(y, ranker.teacher_.predict(X), qid, k=10)
-    theirs = ndcg_score(table.y, by_hand.predict(table.X), table.qid, k=10)
-    assert ours == pytest.approx(theirs, abs=0.02)
-    assert ours > 0.9
-
-
-@pytest.mark.parametrize("library", ["xgboost", "catboost"])
-def test_rankers_of_other_libraries(library, table):
-    module = pytest.importorskip(library)
-    if library == "xgboost":
-        teacher = module.XGBRanker(n_estimators=30, n_jobs=1)
-    else:
-        teacher = module.CatBoostRanker(
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        xgboost.XGBRanker(n_estimators=30, n_jobs=1),
+        catboost.CatBoostRanker(
             iterations=30, verbose=0, thread_count=1, allow_writing_files=False
-        )
-    weight = np.ones(len(table.y))
-    ranker = fit(DistilledRanker(teacher, student()), table, sample_weight=weight)
+        ),
+    ],
+    ids=lambda teacher: type(teacher).__name__,
+)
+def test_rankers_of_other_libraries_teach(teacher, table):
+    ranker = fit(DistilledRanker(teacher, student()), table)
     assert ranker.score(table.X, table.y, qid=table.qid) > 0.75
-    fit(DistilledRanker(teacher, LinearRanker(max_iter=2), teacher_cv=2, random_state=0), table)
+    by_folds = DistilledRanker(teacher, LinearRanker(max_iter=2), teacher_cv=2, random_state=0)
+    assert fit(by_folds, table).score(table.X, table.y, qid=table.qid) > 0.65
 
 
 def test_frozen_teacher_and_booster_are_used_as_they_are(table, tmp_path):
@@ -100,7 +91,7 @@ def test_frozen_teacher_and_booster_are_used_as_they_are(table, tmp_path):
     for ready in (FrozenEstimator(teacher), booster):
         ranker = clone(DistilledRanker(ready, student()))
         ranker.fit(table.X, unlabelled, qid=table.qid)
-        assert_allclose(score_rows(ranker.teacher_, table.X), teacher.predict(table.X))
+        assert_array_equal(score_rows(ranker.teacher_, table.X), teacher.predict(table.X))
         predictions.append(ranker.predict(table.X))
         with pytest.raises(ValueError, match="teacher_cv=3 fits the teacher once per fold"):
             ranker.set_params(teacher_cv=3).fit(table.X, table.y, qid=table.qid)
@@ -112,27 +103,7 @@ def test_precomputed_scores_need_no_teacher(table):
     same = student().set_params(loss="plackett_luce", alpha=0.5)
     alone = fit(same, table, teacher_scores=table.utility)
     assert a.teacher_ is None
-    assert_allclose(a.predict(table.X), alone.predict(table.X), atol=1e-4)
-
-
-def test_out_of_fold_scores_come_from_teachers_that_did_not_see_the_query(table):
-    sizes = np.unique(table.qid, return_counts=True)[1]
-    queries = Queries.from_sizes(sizes)
-    teacher = lightgbm.LGBMRanker(**{**QUICK, "n_estimators": 200})
-    in_fold = fit_and_score(teacher, table.X, table.y, queries)
-    out_of_fold = fit_and_score(teacher, table.X, table.y, queries, cv=4, random_state=0)
-    fits = ndcg_score(table.y, in_fold.scores, table.qid, k=10)
-    honest = ndcg_score(table.y, out_of_fold.scores, table.qid, k=10)
-    assert fits > 0.99
-    assert honest < fits - 0.05
-    assert_allclose(out_of_fold.teacher.predict(table.X), in_fold.scores)
-    without = fit_and_score(
-        teacher, table.X, table.y, queries, cv=4, keep_teacher=False, random_state=0
-    )
-    assert without.teacher is None
-    assert_allclose(without.scores, out_of_fold.scores)
-    with pytest.raises(ValueError, match="there are 60"):
-        fit_and_score(teacher, table.X, table.y, queries, cv=61)
+    assert_array_equal(a.predict(table.X), alone.predict(table.X))
 
 
 def test_unlabelled_queries_are_labelled_by_the_teacher(table):
@@ -150,7 +121,7 @@ def test_unlabelled_queries_are_labelled_by_the_teacher(table):
         assert taught > alone.score(data.X[rest], data.y[rest], qid=data.qid[rest])
 
 
-def test_privileged_columns(table):
+def test_the_teacher_sees_privileged_columns(table):
     """The teacher sees all columns, the student two."""
     ranker = DistilledRanker(
         lightgbm.LGBMRanker(**QUICK),
@@ -168,7 +139,6 @@ def test_privileged_columns(table):
 
 @pytest.mark.parametrize("kind", ["array", "frame"])
 def test_a_slice_without_ends_is_all_columns(kind, table):
-    pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(table.X).add_prefix("f") if kind == "frame" else table.X
     ranker = DistilledRanker(
         lightgbm.LGBMRegressor(**QUICK), LinearRanker(max_iter=1), student_columns=slice(None)
@@ -177,9 +147,8 @@ def test_a_slice_without_ends_is_all_columns(kind, table):
     assert ranker.student_.n_features_in_ == table.X.shape[1]
 
 
-@pytest.mark.parametrize("kind", ["pandas", "polars"])
-def test_columns_by_name_slice_and_callable(kind, table):
-    frames = pytest.importorskip(kind)
+@pytest.mark.parametrize("frames", [pandas, polars], ids=["pandas", "polars"])
+def test_columns_are_named_by_lists_slices_and_callables(frames, table):
     names = [f"f{i}" for i in range(8)]
     X = frames.DataFrame({name: table.X[:, i] for i, name in enumerate(names)})
     expected = None
@@ -203,7 +172,6 @@ def test_columns_by_name_slice_and_callable(kind, table):
 
 
 def test_tables_of_every_kind_give_the_same_ranker(table):
-    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     names = [f"f{i}" for i in range(8)]
     by_name = {name: table.X[:, i] for i, name in enumerate(names)}
     tables = {
@@ -225,18 +193,15 @@ def test_tables_of_every_kind_give_the_same_ranker(table):
     assert kendall_tau(predictions["numpy"], predictions["csr"], table.qid) > 0.8
 
 
-def test_query_column_is_no_feature(table):
-    pandas = pytest.importorskip("pandas")
+def test_the_query_column_is_not_a_feature(table):
     X = pandas.DataFrame(table.X, columns=[f"f{i}" for i in range(8)])
     expected = fit(DistilledRanker(lightgbm.LGBMRanker(**QUICK), student()), table)
     X.insert(3, "session", [f"s{q:03d}" for q in table.qid])
     ranker = DistilledRanker(lightgbm.LGBMRanker(**QUICK), student(), query_column="session")
     ranker.fit(X, table.y)
     assert ranker.teacher_.n_features_in_ == 8
-    assert_allclose(ranker.predict(X), expected.predict(table.X), atol=1e-5)
-    assert ranker.score(X, table.y) == pytest.approx(
-        expected.score(table.X, table.y, qid=table.qid), abs=1e-6
-    )
+    assert_array_equal(ranker.predict(X), expected.predict(table.X))
+    assert ranker.score(X, table.y) == expected.score(table.X, table.y, qid=table.qid)
     with pytest.raises(ValueError, match="query_column='nope' names a column"):
         ranker.set_params(query_column="nope").fit(X, table.y)
 
@@ -249,7 +214,7 @@ def test_shuffled_rows_give_the_same_student(table):
     )
     a = clone(ranker).fit(table.X, table.y, qid=table.qid)
     b = clone(ranker).fit(table.X[order], table.y[order], qid=table.qid[order])
-    assert_allclose(a.predict(table.X), b.predict(table.X), atol=1e-3)
+    assert_array_equal(a.predict(table.X), b.predict(table.X))
 
 
 def test_student_in_a_pipeline_and_nan_for_the_teacher_alone(table):
@@ -271,7 +236,7 @@ def test_alpha_mixes_and_zero_fits_no_teacher(table):
     fit(ranker, table)
     assert ranker.teacher_ is None
     alone = fit(student().set_params(loss="plackett_luce"), table)
-    assert_allclose(ranker.predict(table.X), alone.predict(table.X), atol=1e-5)
+    assert_array_equal(ranker.predict(table.X), alone.predict(table.X))
     hurt = np.full(len(table.y), 0.0)
     hurt[table.y == 0] = 5  # a teacher that is wrong about everything
     score = {}
@@ -281,14 +246,14 @@ def test_alpha_mixes_and_zero_fits_no_teacher(table):
     assert score[0.0] > score[0.5] > score[1.0]
 
 
-def test_hard_loss_may_differ(table):
+def test_the_loss_of_labels_may_differ(table):
     ranker = DistilledRanker(
         lightgbm.LGBMRanker(**QUICK), student(), alpha=0.5, loss="margin", hard_loss="lambda"
     )
     assert fit(ranker, table).score(table.X, table.y, qid=table.qid) > 0.8
 
 
-def test_keep_teacher_and_random_state(table):
+def test_the_teacher_is_dropped_and_the_seed_reaches_all_steps(table):
     ranker = DistilledRanker(
         lightgbm.LGBMRanker(**{**QUICK, "random_state": None}, subsample=0.5, subsample_freq=1),
         MLPRanker((8,), max_iter=3),
@@ -305,7 +270,7 @@ def test_keep_teacher_and_random_state(table):
     assert ranker.student.random_state is None
 
 
-def test_bad_input(table):
+def test_bad_input_is_refused(table):
     class Mute:
         def fit(self, X, y):
             return self
@@ -314,9 +279,7 @@ def test_bad_input(table):
         fit(DistilledRanker(Mute()), table)
     with pytest.raises(TypeError, match=r"LGBMRanker \(a class\)"):
         fit(DistilledRanker(lightgbm.LGBMRanker), table)
-    with pytest.raises(
-        TypeError, match=r"student must be one of skdistill.students .* Ridge is neither"
-    ):
+    with pytest.raises(TypeError, match=r"student must be one of skdistill.students .* got Ridge"):
         fit(DistilledRanker(Ridge(), Ridge()), table)
     with pytest.raises(
         ValueError, match=r"alpha=0.5 gives the teacher a weight, but there is no teacher"
@@ -342,18 +305,3 @@ def test_bad_input(table):
         ranker.predict(table.X[:, :3])
     with pytest.raises(NotFittedError):
         DistilledRanker().predict(table.X)
-
-
-def test_teacher_that_says_nan_or_too_much_is_refused():
-    class Bad:
-        def __init__(self, value):
-            self.value = value
-
-        def predict(self, X):
-            return self.value(len(X))
-
-    X = np.zeros((3, 2))
-    with pytest.raises(ValueError, match=r"must give finite scores: row 0 \(sorted by query\)"):
-        score_rows(Bad(lambda n: np.full(n, np.nan)), X)
-    with pytest.raises(ValueError, match=r"expected shape \(3,\), got \(3, 2\)"):
-        score_rows(Bad(lambda n: np.zeros((n, 2))), X)

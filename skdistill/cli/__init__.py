@@ -8,7 +8,7 @@ from skdistill.extras import import_extra
 
 
 def main() -> None:
-    """What the command ``skdistill`` runs."""
+    """Run the command ``skdistill``; exit with a message if its libraries are not installed."""
     try:
         for library in ("rich", "typer"):
             import_extra(library, "serving", "The command line")

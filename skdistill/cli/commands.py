@@ -1,4 +1,4 @@
-"""The commands themselves: thin faces of functions in :mod:`skdistill.serving`."""
+"""The commands: thin wrappers around functions of :mod:`skdistill.serving`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from skdistill.serving.files import read_metadata
 
 app = typer.Typer(
     name="skdistill",
-    help="Small, fast rankers distilled from strong, slow ones: train, inspect, evaluate, score. "
-    "Exit codes: 0 done, 2 wrong options or recipe, 3 tables that cannot be read or scored, 4 a "
-    "model file that can't be loaded, 5 output that cannot be written.",
+    help="Distil strong, slow rankers into small, fast ones; inspect, evaluate and serve them. "
+    "Exit codes: 0 success, 2 invalid options or recipe, 3 a table cannot be read or scored, 4 the "
+    "model file cannot be loaded, 5 the output cannot be written.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,27 +32,31 @@ results = Console(soft_wrap=True, highlight=False)
 
 
 class OutputFormat(StrEnum):
-    """Of the parts that are written."""
+    """Formats of the output files."""
 
     parquet = "parquet"
     csv = "csv"
 
 
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A file that save wrote.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by save.")]
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="INPUT...", help="Parquet, CSV or Arrow: files, folders, globs."),
+    typer.Argument(metavar="INPUT...", help="Parquet, CSV or Arrow: files, folders or globs."),
 ]
-Output = Annotated[Path, typer.Option("-o", "--output", help="A folder, new or of an earlier run.")]
+Output = Annotated[
+    Path, typer.Option("-o", "--output", help="Output folder: new, or that of an earlier run.")
+]
 Ids = Annotated[
     list[str] | None,
-    typer.Option("--id-column", help="Goes on into the output; default: all that are no features."),
+    typer.Option("--id-column", help="Column to copy to the output; default: all but features."),
 ]
-Format = Annotated[OutputFormat, typer.Option("--format", help="Of the output.")]
+Format = Annotated[OutputFormat, typer.Option("--format", help="Format of the output files.")]
 Resume = Annotated[
-    bool, typer.Option("--resume/--no-resume", help="Go on where an earlier run stopped.")
+    bool, typer.Option("--resume/--no-resume", help="Continue where an earlier run stopped.")
 ]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=-1, help="Processes; -1: one a core.")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", min=-1, help="Number of processes; -1: one per core.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -61,18 +65,18 @@ def score(
     model: ModelFile,
     inputs: Inputs,
     output: Output,
-    score_column: Annotated[str, typer.Option(help="Name of the scores.")] = "score",
-    query_column: Annotated[str | None, typer.Option(help="Needed for --top-k.")] = None,
+    score_column: Annotated[str, typer.Option(help="Name of the output column.")] = "score",
+    query_column: Annotated[str | None, typer.Option(help="Query ids; for --top-k.")] = None,
     id_columns: Ids = None,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Rows to keep of each query.")] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Rows to keep per query.")] = None,
     output_format: Format = OutputFormat.parquet,
     rejects: Annotated[
-        Path | None, typer.Option(help="A CSV file for rows that can't be scored.")
+        Path | None, typer.Option(help="CSV file for rows that cannot be scored.")
     ] = None,
     resume: Resume = True,
     jobs: Jobs = 1,
 ) -> None:
-    """Score tables of any size, shard by shard; a killed run goes on where it stopped."""
+    """Score tables of any size, shard by shard; resume a run that was interrupted."""
     with exit_codes(), ProgressReport() as report:
         progress = score_table(
             load_model(model),
@@ -89,7 +93,7 @@ def score(
             on_progress=report,
         )
     if progress.n_rejected:
-        messages.print(f"{progress.n_rejected:,} rows can't be scored: see {rejects}")
+        messages.print(f"{progress.n_rejected:,} rows cannot be scored: see {rejects}")
 
 
 @app.command()
@@ -97,13 +101,13 @@ def retrieve(
     model: ModelFile,
     queries: Inputs,
     output: Output,
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Items for each query.")] = 10,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Items per query.")] = 10,
     id_columns: Ids = None,
     output_format: Format = OutputFormat.parquet,
     resume: Resume = True,
     jobs: Jobs = 1,
 ) -> None:
-    """Retrieve the best items of a retriever's index for tables of queries."""
+    """Retrieve the best items of a retriever's index for each query in tables of queries."""
     with exit_codes(), ProgressReport("queries") as report:
         retrieve_table(
             load_model(model),
@@ -122,13 +126,13 @@ def retrieve(
 def evaluate(
     model: ModelFile,
     inputs: Inputs,
-    query_column: Annotated[str, typer.Option(help="Query of each row.")],
-    label_column: Annotated[str, typer.Option(help="Relevance of each row.")],
-    teacher_column: Annotated[str | None, typer.Option(help="Scores of a teacher.")] = None,
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Of NDCG and MRR.")] = 10,
+    query_column: Annotated[str, typer.Option(help="Column of query ids.")],
+    label_column: Annotated[str, typer.Option(help="Column of relevance labels.")],
+    teacher_column: Annotated[str | None, typer.Option(help="Column of teacher scores.")] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Cut-off of NDCG and MRR.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a model's order of labelled tables against the labels, and against a teacher's."""
+    """Evaluate a model on labelled tables, and compare it with a teacher."""
     with exit_codes():
         figures = evaluate_table(
             load_model(model),
@@ -143,7 +147,7 @@ def evaluate(
 
 @app.command(name="inspect")
 def inspect_file(model: ModelFile, as_json: AsJson = False) -> None:
-    """Say what a model file holds, and whether it loads."""
+    """Load a model file and describe the model."""
     with exit_codes():
         load_model(model)
         metadata = read_metadata(model)
@@ -157,11 +161,11 @@ def inspect_file(model: ModelFile, as_json: AsJson = False) -> None:
 
 @app.command()
 def distill(
-    recipe: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to train.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File for the student.")],
+    recipe: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Recipe to follow.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write.")],
     as_json: AsJson = False,
 ) -> None:
-    """Train a student as a recipe says, and save it without its teacher."""
+    """Train a student by a recipe, and save it without its teacher."""
     with exit_codes():
         ranker, report = follow(read_recipe(recipe))
         save(ranker.export_student(), output)

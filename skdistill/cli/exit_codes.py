@@ -1,4 +1,4 @@
-"""How a command ends: messages and exit codes that a batch job can act on."""
+"""Messages and exit codes that a batch job can act on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from skdistill.recipe import RecipeError
 from skdistill.serving import FileWarning, load
 from skdistill.tables.errors import OutputError, TableError
 
-# 1 is Python's own for an error that nobody thought of, 2 that of a command line which can't be
-# understood.
+# Python exits with 1 on an uncaught exception, typer with 2 on an invalid command line.
 USAGE, TABLE, MODEL, OUTPUT, STOPPED = 2, 3, 4, 5, 130
 
 messages = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -24,7 +23,7 @@ messages = Console(stderr=True, soft_wrap=True, highlight=False)
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn what a user can mend into a line and an exit code."""
+    """Turn errors that a user can fix into a message and an exit code."""
     try:
         yield
     except OutputError as error:
@@ -36,11 +35,11 @@ def exit_codes() -> Iterator[None]:
     except OSError as error:
         raise _end(OUTPUT, str(error)) from error
     except KeyboardInterrupt as error:
-        raise _end(STOPPED, "stopped; the same command goes on from here.") from error
+        raise _end(STOPPED, "interrupted; run the same command again to resume.") from error
 
 
 def load_model(path: Path) -> Any:
-    """A model from a file, or the end of the command."""
+    """Load a model from a file; if that fails, end the command."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", FileWarning)

@@ -1,4 +1,4 @@
-"""How far a run is: a bar in a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar in a terminal, otherwise a line from time to time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.progress import Progress as Bar
 from skdistill.cli.exit_codes import messages
 from skdistill.serving.batch.runs import Progress
 
-# Seconds between two lines where there is no terminal.
+# Seconds between two lines if the output is not a terminal.
 LINE_EVERY = 10.0
 
 
 class ProgressReport:
-    """Call it with each :class:`Progress` of a run, inside a ``with`` block."""
+    """Show the :class:`Progress` of a run: call it with each one, inside a ``with`` block."""
 
     def __init__(self, unit: str = "rows") -> None:
         self.unit = unit
@@ -55,7 +55,7 @@ class ProgressReport:
             self.task,
             completed=progress.n_shards,
             total=progress.n_all_shards,
-            speed=f"{progress.n_rows:,} {self.unit}, {speed:,.0f} a second",
+            speed=f"{progress.n_rows:,} {self.unit}, {speed:,.0f} per second",
         )
         is_last = progress.n_shards == progress.n_all_shards
         if not messages.is_terminal and (is_last or now - self.last_line >= LINE_EVERY):
@@ -65,5 +65,5 @@ class ProgressReport:
             seconds = (now - self.started) / done_now * left if done_now else float("nan")
             messages.print(
                 f"{progress.n_shards} of {progress.n_all_shards} shards, {progress.n_rows:,} "
-                f"{self.unit}, {speed:,.0f} a second, {seconds:.0f} s left"
+                f"{self.unit}, {speed:,.0f} per second, {seconds:.0f} s left"
             )

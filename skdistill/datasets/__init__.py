@@ -1,4 +1,4 @@
-"""Data: MovieLens out of packages that carry it, LETOR files, ranking tables, synthetic truths."""
+"""Data sets: MovieLens, LETOR files, ranking tables from logs, and synthetic problems."""
 
 from skdistill.datasets.letor import load_letor
 from skdistill.datasets.movielens import load_movielens

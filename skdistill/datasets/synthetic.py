@@ -1,4 +1,4 @@
-"""Synthetic ranking problems of any size whose truth is known."""
+"""Synthetic ranking problems in which the utility of every row is given."""
 
 from __future__ import annotations
 
@@ -22,31 +22,52 @@ def make_ranking(
     id_columns: tuple[int, ...] = (),
     random_state: Any = None,
 ) -> Bunch:
-    """A ranking table drawn from a known utility.
+    """Make a ranking table with known utility.
 
     Parameters
     ----------
     n_queries : int, default=100
+        Number of queries.
     query_size : int or (int, int), default=(5, 40)
-        Rows a query, or the least and largest number of them.
+        Number of rows per query, or its least and largest value.
     n_features : int, default=20
-        Numeric columns; the utility uses at most the first 8.
+        Number of numeric columns. The utility depends on the first 8 at most.
     truth : {"linear", "interactions", "nonlinear"}, default="nonlinear"
-        Weighted sum; that and products of two columns; that, bends and steps.
+        Form of the utility: a weighted sum of columns, the sum plus products of two columns, or the
+        sum plus a sine, a step and an absolute value.
     n_levels : int, default=5
-        Grades of relevance, 0 the most frequent, each further one about half as frequent.
+        Number of grades of relevance. Grade 0 is the most frequent, and each further grade is about
+        half as frequent.
     noise : float, default=0.2
-        Standard deviation of what is added to the utility (of deviation 1) before it is graded.
+        Standard deviation of the noise that is added to the utility before it is graded. The
+        utility has standard deviation 1.
     id_columns : tuple of int, default=()
-        Number of values of each id column. With any, X is CSR: numeric columns, then one-hot ids,
-        and each id carries a share of the utility.
-    random_state : int, RandomState or None
+        Number of values of each id column. With ids, X is CSR: numeric columns, then one-hot ids,
+        and the utility also depends on the ids.
+    random_state : int, RandomState or None, default=None
+        Pass an int for reproducible data.
 
     Returns
     -------
     Bunch
-        ``X`` (n_rows, n_features + sum of id_columns) float32, array or CSR; ``y`` (n_rows,);
-        ``qid`` (n_rows,) int64; ``utility`` (n_rows,), the truth without noise.
+        With the attributes:
+
+        - ``X``: ndarray or CSR matrix of shape (n_rows, n_features + sum of id_columns), float32;
+        - ``y``: ndarray of shape (n_rows,), float64, the grade;
+        - ``qid``: ndarray of shape (n_rows,), int64, the query;
+        - ``utility``: ndarray of shape (n_rows,), float64, the utility without noise.
+
+    Raises
+    ------
+    ValueError
+        If ``truth`` is unknown.
+
+    Examples
+    --------
+    >>> from skdistill.datasets import make_ranking
+    >>> data = make_ranking(n_queries=3, query_size=2, n_features=4, random_state=0)
+    >>> data.X.shape, data.qid.tolist()
+    ((6, 4), [0, 0, 1, 1, 2, 2])
     """
     if truth not in TRUTHS:
         raise ValueError(f"truth must be one of {list(TRUTHS)}, got {truth!r}.")
@@ -70,8 +91,8 @@ def make_ranking(
         utility += rng.standard_normal(n_values)[column] / np.sqrt(len(ids))
     utility = (utility - utility.mean()) / utility.std()
     noisy = utility + noise * rng.standard_normal(n_rows)
-    shares = 0.5 ** np.arange(1, n_levels)
-    y = np.searchsorted(np.quantile(noisy, np.cumsum(shares)), noisy).astype(np.float64)
+    fractions = 0.5 ** np.arange(1, n_levels)
+    y = np.searchsorted(np.quantile(noisy, np.cumsum(fractions)), noisy).astype(np.float64)
     table: Any = X
     if ids:
         one_hot = [

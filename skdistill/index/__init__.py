@@ -1,4 +1,4 @@
-"""Indexes of embeddings: exact on plain NumPy, approximate by other libraries."""
+"""Indexes of embeddings: exact in plain NumPy, approximate with other libraries."""
 
 from skdistill.index.approximate import (
     ENGINES,

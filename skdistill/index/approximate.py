@@ -1,8 +1,8 @@
-"""Other libraries' indexes behind the face of ``ExactIndex``: one small adapter each.
+"""Adapters that give indexes of other libraries the interface of ``ExactIndex``.
 
-They come with the extras ``ann`` and ``hnswlib`` and are imported when one is made. An index keeps
-positions; ids, exclusion and masks are ours, so that with settings of recall 1 the same comes out
-as exactly.
+The libraries come with the extras ``ann`` and ``hnswlib`` and are imported when an index is made.
+They only handle positions. Ids, exclusion and masks are handled here, so that an index with a
+recall of 1 returns the same items as ``ExactIndex``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from skdistill.index.exact import ExactIndex, check_search, named_ids
 
 
 class ApproximateIndex:
-    """Base of the adapters: a subclass builds a library's index and asks it for neighbours."""
+    """Base of the adapters; a subclass builds a library's index and searches it."""
 
     module = ""
     extra = "ann"
 
     def __init__(self, embeddings: ArrayLike, ids: ArrayLike | None = None, **options: Any) -> None:
-        # Checks and keeps both; its search is not used.
+        # Checks and keeps the embeddings and ids; its search is not used.
         self._exact = ExactIndex(embeddings, ids)
         self.options = options
         self._library = import_extra(self.module, self.extra, type(self).__name__)
@@ -31,14 +31,16 @@ class ApproximateIndex:
 
     @property
     def n_items(self) -> int:
+        """Number of items."""
         return self._exact.n_items
 
     @property
     def ids(self) -> NDArray[Any] | None:
+        """Ids of the items; None if they are positions."""
         return self._exact.ids
 
     def __getstate__(self) -> dict[str, Any]:
-        # The libraries' objects can't be pickled: built anew from the embeddings.
+        # The libraries' objects cannot be pickled; they are built again from the embeddings.
         return {"exact": self._exact, "options": self.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -54,7 +56,36 @@ class ApproximateIndex:
         mask: ArrayLike | None = None,
         n_jobs: int | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """As :meth:`ExactIndex.search`; more neighbours are asked for until k are allowed."""
+        """Search for the best items of each query, best first.
+
+        If items are excluded, the library is searched for more neighbours until k are left.
+
+        Parameters
+        ----------
+        queries : array-like of shape (n_queries, embedding_dim)
+            Embeddings of the queries. There may be none.
+        k : int
+            Number of items to return per query.
+        exclude : sparse matrix of shape (n_queries, n_items), optional
+            Non-zero entries mark items that are not returned, such as those that a query has seen
+            already. Columns are positions in the index.
+        mask : array-like of shape (n_items,), bool, optional
+            Whether each item may be returned; all by default.
+        n_jobs : int, optional
+            Ignored: the library chooses its number of threads.
+
+        Returns
+        -------
+        ids : ndarray of shape (n_queries, k)
+            If fewer than k items are found: -1, or None if ids are not numbers.
+        scores : ndarray of shape (n_queries, k), float32
+            Dot products; -inf if fewer than k items are found.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not match the index, or k is less than 1.
+        """
         table, exclude, allowed = check_search(self._exact, queries, k, exclude, mask)
         found = np.full((len(table), k), -1, dtype=np.int64)
         scores = np.full((len(table), k), -np.inf, dtype=np.float32)
@@ -79,26 +110,39 @@ class ApproximateIndex:
         return named_ids(self.ids, found), scores
 
     def _build(self, embeddings: NDArray[np.float32], *args: Any, **options: Any) -> Any:
-        raise TypeError("ApproximateIndex builds nothing: use FaissIndex or another adapter.")
+        """Build the library's index."""
+        raise TypeError("ApproximateIndex is abstract: use FaissIndex or another subclass.")
 
     def _nearest(
         self, queries: NDArray[np.float32], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Positions (-1: none) and dot products of k neighbours, best first."""
-        raise TypeError("ApproximateIndex finds nothing: use FaissIndex or another adapter.")
+        """Return positions (-1 pads short lists) and dot products of k neighbours, best first."""
+        raise TypeError("ApproximateIndex is abstract: use FaissIndex or another subclass.")
 
 
 class FaissIndex(ApproximateIndex):
-    """FAISS, by the text of its index factory.
+    """Index of FAISS, as specified by a string of its index factory.
 
     Parameters
     ----------
-    embeddings, ids
-        As in :class:`ExactIndex`.
+    embeddings : array-like of shape (n_items, embedding_dim)
+        Embeddings of the items.
+    ids : array-like of shape (n_items,), optional
+        Distinct ids of the items, of any type. The position of the item by default.
+    **options
+        Settings of the library, as listed under Other Parameters.
+
+    Other Parameters
+    ----------------
     factory : str, default="HNSW32"
-        Such as "Flat", "IVF1024,Flat", "HNSW32,SQ8".
+        Kind of index, such as "Flat", "IVF1024,Flat" or "HNSW32,SQ8".
     parameters : str, optional
         Search-time settings, such as "nprobe=32" or "efSearch=128".
+
+    Raises
+    ------
+    ImportError
+        If FAISS is not installed.
     """
 
     module = "faiss"
@@ -125,17 +169,35 @@ class FaissIndex(ApproximateIndex):
 
 
 class UsearchIndex(ApproximateIndex):
-    """USearch's graph of inner products.
+    """Graph index of USearch.
 
     Parameters
     ----------
-    embeddings, ids
-        As in :class:`ExactIndex`.
-    connectivity, expansion_add, expansion_search : int, default=16, 128, 64
-    dtype : str, default="f32"
-        How it stores them: "f32", "f16" or "i8".
+    embeddings : array-like of shape (n_items, embedding_dim)
+        Embeddings of the items.
+    ids : array-like of shape (n_items,), optional
+        Distinct ids of the items, of any type. The position of the item by default.
+    **options
+        Settings of the library, as listed under Other Parameters.
+
+    Other Parameters
+    ----------------
+    connectivity : int, default=16
+        Number of neighbours of each item in the graph.
+    expansion_add : int, default=128
+        Number of candidates while the graph is built.
+    expansion_search : int, default=64
+        Number of candidates during a search; larger values are slower and more accurate.
+    dtype : {"f32", "f16", "i8"}, default="f32"
+        Type in which embeddings are stored.
     exact : bool, default=False
-        Look at every item; else its graph may miss neighbours by inner product at any expansion.
+        Whether to compare with every item. The graph may miss items of large inner product at any
+        ``expansion_search``.
+
+    Raises
+    ------
+    ImportError
+        If USearch is not installed.
     """
 
     module = "usearch.index"
@@ -165,7 +227,7 @@ class UsearchIndex(ApproximateIndex):
         self, queries: NDArray[np.float32], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         matches = self._index.search(queries, k, exact=self._is_exact)
-        # A single query comes back without its axis.
+        # The matches of a single query have no query axis.
         keys = np.asarray(matches.keys).reshape(len(queries), -1)
         distances = np.asarray(matches.distances).reshape(len(queries), -1)
         position = np.full((len(queries), k), -1, dtype=np.int64)
@@ -179,18 +241,34 @@ class UsearchIndex(ApproximateIndex):
 
 
 class HnswlibIndex(ApproximateIndex):
-    """hnswlib's graph of inner products.
+    """Graph index of hnswlib.
 
     Parameters
     ----------
-    embeddings, ids
-        As in :class:`ExactIndex`.
-    M, ef_construction, ef : int, default=16, 200, 100
-        ``ef`` is raised to the number of neighbours asked for.
+    embeddings : array-like of shape (n_items, embedding_dim)
+        Embeddings of the items.
+    ids : array-like of shape (n_items,), optional
+        Distinct ids of the items, of any type. The position of the item by default.
+    **options
+        Settings of the library, as listed under Other Parameters.
+
+    Other Parameters
+    ----------------
+    M : int, default=16
+        Number of neighbours of each item in the graph.
+    ef_construction : int, default=200
+        Number of candidates while the graph is built.
+    ef : int, default=100
+        Number of candidates during a search, at least the number of items to return.
+
+    Raises
+    ------
+    ImportError
+        If hnswlib is not installed.
     """
 
     module = "hnswlib"
-    extra = "hnswlib"  # on its own: there are no wheels, it is compiled
+    extra = "hnswlib"  # Not in "ann", because it has no wheels and must be compiled.
 
     def _build(
         self,
@@ -224,14 +302,35 @@ ENGINES: dict[str, Any] = {
 def make_index(
     engine: str, embeddings: ArrayLike, ids: ArrayLike | None = None, **options: Any
 ) -> Any:
-    """An index by the name of its engine.
+    """Make an index by the name of its engine.
+
+    Parameters
+    ----------
+    engine : {"exact", "faiss", "usearch", "hnswlib"}
+        Library that searches; "exact" is :class:`ExactIndex`.
+    embeddings : array-like of shape (n_items, embedding_dim)
+        Embeddings of the items.
+    ids : array-like of shape (n_items,), optional
+        Distinct ids of the items, of any type. The position of the item by default.
+    **options
+        Settings of the engine, such as ``factory`` of :class:`FaissIndex`.
+
+    Returns
+    -------
+    ExactIndex, FaissIndex, UsearchIndex or HnswlibIndex
 
     Raises
     ------
     ValueError
-        For another name.
+        If there is no such engine.
     ImportError
-        When the engine's library is not installed.
+        If the engine's library is not installed.
+
+    Examples
+    --------
+    >>> from skdistill.index import make_index
+    >>> make_index("exact", [[1.0, 0.0], [0.0, 1.0]]).search([[0.1, 0.9]], k=1)[0].tolist()
+    [[1]]
     """
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {sorted(ENGINES)}, got {engine!r}.")

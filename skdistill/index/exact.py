@@ -1,4 +1,4 @@
-"""Exact top-k by dot product over a catalogue, on plain NumPy."""
+"""Exact search for the largest dot products over a catalogue, in plain NumPy."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ from threadpoolctl import threadpool_limits
 
 from skdistill.inputs.queries import positions_within
 
-# Scores of a block of queries against a block of items are to stay in cache.
+# The scores of a block of queries and a block of items fit into the cache.
 QUERY_BLOCK = 128
 ITEM_BLOCK = 4096
 BLOCK_SCORES = 1 << 17
 
 
 class ExactIndex:
-    """The k items of largest dot product with each query, exactly.
+    """Exact search for the items with the largest dot product with a query.
 
     Parameters
     ----------
     embeddings : array-like of shape (n_items, embedding_dim)
-        Kept as it is where it is float32 and C-contiguous, a memory map too.
+        Embeddings of the items. They are not copied if they are float32 and C-contiguous, as in a
+        memory map.
     ids : array-like of shape (n_items,), optional
-        What to return for each item, of any type; its position by default.
+        Distinct ids of the items, of any type. The position of the item by default.
+
+    Raises
+    ------
+    ValueError
+        If embeddings are not finite, or ids are not distinct or not one per item.
 
     Examples
     --------
-    >>> from skdistill.index.exact import ExactIndex
+    >>> from skdistill.index import ExactIndex
     >>> index = ExactIndex([[1.0, 0.0], [0.0, 1.0], [0.7, 0.7]], ids=["a", "b", "c"])
     >>> ids, scores = index.search([[1.0, 0.1]], k=2)
     >>> ids.tolist()
@@ -46,17 +52,19 @@ class ExactIndex:
         self.ids = None if ids is None else np.asarray(ids)
         if self.ids is not None and self.ids.shape != (self.n_items,):
             raise ValueError(
-                f"ids must name each item: expected shape ({self.n_items},), got {self.ids.shape}."
+                f"ids must hold one id per item: expected shape ({self.n_items},), got "
+                f"{self.ids.shape}."
             )
         if self.ids is not None:
             names, counts = np.unique(self.ids, return_counts=True)
             if len(names) < self.n_items:
                 raise ValueError(
-                    f"ids must differ: {names[counts > 1].tolist()[0]!r} names several items."
+                    f"ids must be distinct: {names[counts > 1].tolist()[0]!r} names several items."
                 )
 
     @property
     def n_items(self) -> int:
+        """Number of items."""
         return int(self.embeddings.shape[0])
 
     def search(
@@ -68,31 +76,35 @@ class ExactIndex:
         mask: ArrayLike | None = None,
         n_jobs: int | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Best items of each query, best first; equal scores by position in the index.
+        """Search for the best items of each query, best first.
+
+        Ties are broken by position in the index.
 
         Parameters
         ----------
         queries : array-like of shape (n_queries, embedding_dim)
-            May have no rows.
+            Embeddings of the queries. There may be none.
         k : int
+            Number of items to return per query.
         exclude : sparse matrix of shape (n_queries, n_items), optional
-            Its stored non-zero entries are not returned: what a query has seen already.
+            Non-zero entries mark items that are not returned, such as those that a query has seen
+            already. Columns are positions in the index.
         mask : array-like of shape (n_items,), bool, optional
-            Items that may be returned.
+            Whether each item may be returned; all by default.
         n_jobs : int, optional
-            Threads over blocks of queries; with more than one, BLAS gets one thread in each.
+            Number of threads, as in joblib. Each searches blocks of queries with one BLAS thread.
 
         Returns
         -------
         ids : ndarray of shape (n_queries, k)
-            Where fewer than k items are left: -1, None for ids that are no numbers.
+            If fewer than k items are left: -1, or None if ids are not numbers.
         scores : ndarray of shape (n_queries, k), float32
-            There -inf.
+            Dot products; -inf if fewer than k items are left.
 
         Raises
         ------
         ValueError
-            For shapes that do not match the index.
+            If a shape does not match the index, or k is less than 1.
         """
         table, exclude, allowed = check_search(self, queries, k, exclude, mask)
         items, positions = self.embeddings, None
@@ -122,27 +134,34 @@ class ExactIndex:
         return named_ids(self.ids, found), scores
 
     def add(self, embeddings: ArrayLike, ids: ArrayLike | None = None) -> ExactIndex:
-        """A new index with further items at the end; this one stays as it is.
+        """Return a new index with further items at the end; this index is not changed.
 
         Parameters
         ----------
         embeddings : array-like of shape (n_new, embedding_dim)
-        ids : array-like of shape (n_new,)
-            Where this index has ids.
+            Embeddings of the new items.
+        ids : array-like of shape (n_new,), optional
+            Ids of the new items. Required if and only if this index has ids.
 
         Returns
         -------
         ExactIndex
+
+        Raises
+        ------
+        ValueError
+            If the embeddings have another dimension, ids are not distinct, or only one side has
+            ids.
         """
         if (ids is None) != (self.ids is None):
             raise ValueError(
-                "Items are added with ids to an index with ids, without to one without; this one "
-                f"has {'none' if self.ids is None else 'ids'}."
+                "Pass ids if and only if the index has ids; this one has "
+                f"{'none' if self.ids is None else 'ids'}."
             )
         new = ExactIndex(embeddings, ids)
         if new.embeddings.shape[1] != self.embeddings.shape[1]:
             raise ValueError(
-                f"The new items have {new.embeddings.shape[1]} dimensions, the index has "
+                f"The new items have {new.embeddings.shape[1]} dimensions, but the index has "
                 f"{self.embeddings.shape[1]}."
             )
         all_ids = None
@@ -151,12 +170,13 @@ class ExactIndex:
         return ExactIndex(np.concatenate([self.embeddings, new.embeddings]), all_ids)
 
     def remove(self, ids: ArrayLike) -> ExactIndex:
-        """A new index without some items; this one stays as it is.
+        """Return a new index without some items; this index is not changed.
 
         Parameters
         ----------
         ids : array-like of shape (n_removed,)
-            Of the index; positions where it has none, and then the others move up.
+            Ids of the items to remove. Without ids these are positions, and the positions of later
+            items change.
 
         Returns
         -------
@@ -165,23 +185,25 @@ class ExactIndex:
         Raises
         ------
         KeyError
-            When one of them is not in the index.
+            If an item is not in the index.
+        ValueError
+            If no item would be left.
         """
         gone = np.asarray(ids)
-        own = np.arange(self.n_items) if self.ids is None else self.ids
-        missing = gone[~np.isin(gone, own)]
+        present = np.arange(self.n_items) if self.ids is None else self.ids
+        missing = gone[~np.isin(gone, present)]
         if len(missing):
             raise KeyError(f"The index has no items {missing[:5].tolist()}.")
-        kept = ~np.isin(own, gone)
+        kept = ~np.isin(present, gone)
         if not kept.any():
-            raise ValueError("An index needs at least one item; all of them would be removed.")
+            raise ValueError("An index needs at least one item, but all of them would be removed.")
         return ExactIndex(self.embeddings[kept], None if self.ids is None else self.ids[kept])
 
 
 def check_search(
     index: ExactIndex, queries: ArrayLike, k: int, exclude: Any, mask: ArrayLike | None
 ) -> tuple[NDArray[np.float32], Any, NDArray[np.bool_] | None]:
-    """Checked queries, exclusion as CSR, mask."""
+    """Check the arguments of a search; return queries, exclusion as CSR, and mask."""
     if not isinstance(k, int | np.integer) or k < 1:
         raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
     table = queries
@@ -192,7 +214,8 @@ def check_search(
     assert isinstance(table, np.ndarray)
     if table.shape[1] != index.embeddings.shape[1]:
         raise ValueError(
-            f"queries have {table.shape[1]} dimensions, the index has {index.embeddings.shape[1]}."
+            f"queries have {table.shape[1]} dimensions, but the index has "
+            f"{index.embeddings.shape[1]}."
         )
     if mask is not None:
         mask = np.asarray(mask)
@@ -212,7 +235,7 @@ def check_search(
 
 
 def _is_ready(queries: Any) -> bool:
-    """Whether queries need no conversion: checks that cost a tenth of scikit-learn's."""
+    """Whether queries need no conversion, at a tenth of the cost of scikit-learn's checks."""
     return (
         type(queries) is np.ndarray
         and queries.dtype == np.float32
@@ -223,7 +246,7 @@ def _is_ready(queries: Any) -> bool:
 
 
 def named_ids(ids: NDArray[Any] | None, found: NDArray[np.int64]) -> NDArray[Any]:
-    """Ids of positions; -1, or None for ids that are no numbers, where the position is -1."""
+    """Turn positions into ids; position -1 becomes -1, or None if ids are not numbers."""
     if ids is None:
         return found
     missing = found < 0
@@ -242,13 +265,13 @@ def _search_block(
     found: NDArray[np.int64],
     scores: NDArray[np.float32],
 ) -> None:
-    """Fill ``found`` and ``scores`` of a block of queries, items block by block.
+    """Fill ``found`` and ``scores`` for a block of queries, searching items block by block.
 
-    The k-th best score so far is the bar: after a few blocks hardly an item clears it, so that a
+    The k-th best score so far is the bar. After a few blocks hardly any item exceeds it, so that a
     block costs one product and one comparison.
     """
     n_queries, k = scores.shape
-    # Few queries take longer blocks: of as many scores, and less often.
+    # With few queries, longer blocks have as many scores and less overhead.
     block_size = max(min(max(ITEM_BLOCK, BLOCK_SCORES // n_queries), len(items)), 1)
     product = np.empty((n_queries, block_size), dtype=np.float32)
     above = np.empty((n_queries, block_size), dtype=bool)
@@ -267,9 +290,9 @@ def _search_block(
             current[seen.indices[columns][hidden], item] = -np.inf
         bar = scores[:, -1]
         if start == 0 and width > k:
-            # Nothing is known yet: the block's own k-th best is the first bar.
-            own = np.partition(current, width - k, axis=1)[:, width - k]
-            clears = current >= np.maximum(own, np.finfo(np.float32).min)[:, None]
+            # The k-th best score of the first block is the first bar.
+            first_bar = np.partition(current, width - k, axis=1)[:, width - k]
+            clears = current >= np.maximum(first_bar, np.finfo(np.float32).min)[:, None]
         else:
             clears = np.greater(current, bar[:, None], out=above[:, :width])
         flat = np.flatnonzero(clears)
@@ -277,7 +300,7 @@ def _search_block(
             query, item = np.divmod(flat, width)
             pending.append((query, item + start, current[query, item]))
             n_pending += len(flat)
-        # Merging raises the bar; often while it is low, seldom once little gets over it.
+        # Merging raises the bar: often while it is low, seldom once few items exceed it.
         if n_pending > n_queries * k or (start == 0 and n_pending):
             _merge(pending, found, scores)
             pending, n_pending = [], 0
@@ -290,7 +313,7 @@ def _merge(
     found: NDArray[np.int64],
     scores: NDArray[np.float32],
 ) -> None:
-    """Bring candidates into the k best of each query."""
+    """Merge pending candidates into the k best items of each query."""
     n_queries, k = scores.shape
     kept = np.flatnonzero(found.ravel() >= 0)
     query = np.concatenate([kept // k, *(p[0] for p in pending)])

@@ -1,4 +1,4 @@
-"""What goes into a model: queries, rows, pairs and columns of tables, checked and scaled."""
+"""Inputs of a model: queries, rows, pairs and columns of tables, checked and scaled."""
 
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import RowGradient, Rows

@@ -1,4 +1,4 @@
-"""Checks of what a user passes beside a table: one value per row, finite, of the right length."""
+"""Checks of the arrays that a user passes along with a table: length, type and finiteness."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
-    """Labels as float64 of shape (n_rows,), NaN where unknown.
+    """Check labels and return them as float64 of shape (n_rows,); NaN means no label.
 
     Raises
     ------
     ValueError
-        For another length, and for infinities.
+        If a label is infinite or not a number, or if there is not one label per row.
     """
     labels = np.asarray(y)
     if labels.dtype.kind not in "iufb":
@@ -24,24 +24,26 @@ def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
             raise ValueError(f"y must be numeric, got dtype {labels.dtype}: {error}.") from error
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    _check_one_value_a_row("y", labels, n_rows)
+    _check_one_value_per_row("y", labels, n_rows)
     labels = labels.astype(np.float64)
     if np.isinf(labels).any():
         row = int(np.flatnonzero(np.isinf(labels))[0])
-        raise ValueError(f"y must be finite, or NaN where unknown: row {row} holds {labels[row]}.")
+        raise ValueError(
+            f"y must be finite, or NaN for a row without a label: row {row} holds {labels[row]}."
+        )
     return labels
 
 
 def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
-    """One finite number a row, as float64.
+    """Check that there is one finite number per row and return them as float64.
 
     Raises
     ------
     ValueError
-        For another length, NaN and infinities.
+        If a value is NaN or infinite, or if there is not one value per row.
     """
     array = np.asarray(values, dtype=np.float64)
-    _check_one_value_a_row(name, array, n_rows)
+    _check_one_value_per_row(name, array, n_rows)
     if not np.isfinite(array).all():
         row = int(np.flatnonzero(~np.isfinite(array))[0])
         raise ValueError(f"{name} must be finite: row {row} holds {array[row]}.")
@@ -49,7 +51,13 @@ def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float6
 
 
 def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.float64] | None:
-    """Weights of at least 0 as float64; None stays None; a number stands for all rows."""
+    """Check row weights and return them as float64; a number applies to all rows.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, if all are zero, or if there is not one per row.
+    """
     if values is None:
         return None
     values = np.asarray(values, dtype=np.float64)
@@ -60,13 +68,14 @@ def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.flo
         row = int(np.argmin(weight))
         raise ValueError(f"sample_weight must be 0 or more: row {row} holds {weight[row]}.")
     if not weight.any():
-        raise ValueError("sample_weight is zero in every row: nothing is left to learn from.")
+        raise ValueError("sample_weight is zero in every row: there is nothing to learn from.")
     return weight
 
 
-def _check_one_value_a_row(name: str, values: NDArray[Any], n_rows: int) -> None:
+def _check_one_value_per_row(name: str, values: NDArray[Any], n_rows: int) -> None:
+    """Raise a ValueError if the shape is not (n_rows,)."""
     if values.shape != (n_rows,):
         raise ValueError(
-            f"{name} must hold one value a row: expected shape ({n_rows},), got {values.shape}. "
+            f"{name} must hold one value per row: expected shape ({n_rows},), got {values.shape}. "
             "The numbers of rows are inconsistent."
         )

@@ -1,7 +1,7 @@
 """Columns of a table of any kind: NumPy, CSR, pandas, polars.
 
-Columns are named as :class:`sklearn.compose.ColumnTransformer` names them: a name, a position, a
-slice, a boolean mask, a list of these, or a callable that is given the table.
+Columns are specified as in :class:`sklearn.compose.ColumnTransformer`: by a name, a position, a
+slice, a boolean mask, a list of these, or a callable that takes the table.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from skdistill.inputs.rows import CHUNK_ROWS
 
 
 def column_names(X: Any) -> list[Any] | None:
-    """Names of a data frame's columns; None for an array."""
+    """Return the names of a data frame's columns, or None for an array."""
     return list(X.columns) if hasattr(X, "columns") else None
 
 
 def column_positions(X: Any, columns: Any, parameter: str) -> list[int]:
-    """Positions of the columns that a specification names.
+    """Return the positions of the columns that a specification names.
 
     Raises
     ------
     ValueError
-        When a column is not there; the message names the parameter, the column and what there is.
+        If X has no such column. The message names the parameter and the columns of X.
     """
     if callable(columns):
         columns = columns(X)
     if isinstance(columns, slice) and columns.start is None and columns.stop is None:
-        # scikit-learn takes a slice without ends for one of names.
+        # scikit-learn would read a slice without ends as a slice of names.
         return list(range(X.shape[1]))[columns]
     try:
         return column_indices(X, columns)
@@ -46,12 +46,12 @@ def column_positions(X: Any, columns: Any, parameter: str) -> list[int]:
 
 
 def as_table(X: Any) -> Any:
-    """X as a table with rows and columns: data frames as they are, the rest as array or CSR.
+    """Return a data frame as it is, and anything else as an array or CSR matrix.
 
     Raises
     ------
     ValueError
-        When it has no rows or no columns, or is not two-dimensional.
+        If X has no rows or no columns, or is not two-dimensional.
     """
     if not hasattr(X, "columns"):
         return check_array(X, dtype=None, accept_sparse="csr", ensure_all_finite=False)
@@ -61,29 +61,29 @@ def as_table(X: Any) -> Any:
 
 
 def take_columns(X: Any, positions: list[int]) -> Any:
-    """The columns at these positions, in this order, as a table of the same kind."""
+    """Select columns by position, in the given order, as a table of the same kind."""
     return take(X, positions, axis=1)
 
 
 def take_rows(X: Any, rows: NDArray[Any] | None) -> Any:
-    """These rows (numbers or a mask), as a table of the same kind; None: all of them."""
+    """Select rows by number or mask, as a table of the same kind; None selects all."""
     return X if rows is None else take(X, rows, axis=0)
 
 
 def take_values(values: Any, rows: NDArray[Any] | slice | None) -> Any:
-    """These rows of an array that may be None; ``rows`` None: all of them."""
+    """Select rows of an array, which may be None; ``rows=None`` selects all."""
     return values if values is None or rows is None else values[rows]
 
 
 def query_ids(X: Any, query_column: Any) -> NDArray[Any]:
-    """The column of query ids, shape (n_rows,)."""
+    """Return the column of query ids, shape (n_rows,)."""
     X = as_table(X)
     ids = take_columns(X, [_query_position(X, query_column)])
     return (ids.toarray() if sparse.issparse(ids) else np.asarray(ids))[:, 0]
 
 
 def without_query_column(X: Any, query_column: Any) -> Any:
-    """X without the column of query ids; None: X itself."""
+    """Return X without the column of query ids; X itself if ``query_column`` is None."""
     if query_column is None:
         return X
     X = as_table(X)
@@ -92,6 +92,7 @@ def without_query_column(X: Any, query_column: Any) -> Any:
 
 
 def _query_position(X: Any, query_column: Any) -> int:
+    """Return the position of the query column; raise a ValueError if several are named."""
     positions = column_positions(X, query_column, "query_column")
     if len(positions) != 1:
         raise ValueError(f"query_column must name one column, got {query_column!r}.")
@@ -99,12 +100,12 @@ def _query_position(X: Any, query_column: Any) -> int:
 
 
 def row_keys(X: Any) -> NDArray[np.float64] | None:
-    """One number a row that depends on the row's content alone, to put rows in a canonical order.
+    """Return one number per row that depends on the content of the row alone.
 
-    Sums over rows, ties in a teacher's ranking and LightGBM itself depend on the order of the rows.
-    Sorting the rows of a query by these keys first makes a fit independent of how the table was
-    shuffled. A fixed random projection: rows that differ have different keys, almost surely.
-    None where a column can't be turned into numbers.
+    Sorting the rows of a query by these keys puts them in a canonical order; see
+    :meth:`RankingData.sort` for the reason. The keys are a fixed random projection, so that
+    different rows almost surely have different keys. None if a column cannot be turned into
+    numbers.
     """
     directions = np.random.default_rng(0).standard_normal(X.shape[1])
     if sparse.issparse(X):
@@ -113,7 +114,7 @@ def row_keys(X: Any) -> NDArray[np.float64] | None:
     if names is None:
         columns = [X[:, position] for position in range(X.shape[1])] if X.dtype == object else None
         if columns is None:
-            # A product with a vector, in chunks: a float64 copy of the whole table may not fit.
+            # In chunks, because a float64 copy of the whole table may not fit into memory.
             chunks = (X[start : start + CHUNK_ROWS] for start in range(0, X.shape[0], CHUNK_ROWS))
             return np.concatenate([_finite(chunk) @ directions for chunk in chunks])
     else:
@@ -130,12 +131,12 @@ def row_keys(X: Any) -> NDArray[np.float64] | None:
 
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Values in float64; NaN is data for a tree teacher and must not poison a key."""
+    """Return finite float64 values, because tables may hold NaN and infinity but keys may not."""
     return np.nan_to_num(values.astype(np.float64), posinf=1e300, neginf=-1e300)
 
 
 def side_by_side(left: Any, right: Any) -> Any:
-    """Two tables of as many rows as one, of the kind that both are."""
+    """Join two tables of the same kind and length into one with the columns of both."""
     if sparse.issparse(left) or sparse.issparse(right):
         return sparse.hstack([left, right], format="csr")
     if column_names(left) is None:
@@ -149,10 +150,10 @@ def side_by_side(left: Any, right: Any) -> Any:
 
 
 def row_codes(*tables: Any) -> list[NDArray[np.int64]]:
-    """Equal numbers for equal rows, within and across tables of the same columns.
+    """Number the rows of tables with the same columns; equal rows get equal numbers.
 
-    Cells are compared column by column, NaN equals NaN; of CSR matrices, rows are compared by a
-    random projection, equal for different rows almost never.
+    Cells are compared column by column, and NaN equals NaN. Rows of CSR matrices are compared by a
+    random projection, which almost surely differs for different rows.
     """
     sizes = [table.shape[0] for table in tables]
     if sparse.issparse(tables[0]):
@@ -171,7 +172,7 @@ def row_codes(*tables: Any) -> list[NDArray[np.int64]]:
 
 
 def stack_rows(upper: Any, lower: Any) -> Any:
-    """Two tables of the same columns, one above the other."""
+    """Stack two tables that have the same columns."""
     if sparse.issparse(upper):
         return sparse.vstack([upper, lower], format="csr")
     if column_names(upper) is None:

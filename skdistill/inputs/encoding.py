@@ -1,4 +1,4 @@
-"""From a table of any columns to the finite float32 matrix that a tower reads."""
+"""Encodes a table with columns of any type as the finite float32 matrix that a tower reads."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdistill.inputs.columns import column_names, take_columns
 
-# A category of a column that does not name single rows must be seen so often to count for itself.
+# Rarer categories share one code, except in id columns.
 RARE = 2
 
 
 def make_transformer(transformer: Any, table: Any) -> Any:
-    """The unfitted transformer that a parameter stands for.
+    """Make the unfitted transformer that a parameter specifies.
 
-    "auto" goes by the type of each column of a data frame: floats are imputed (median, and a column
-    that says so) and standardised; integers, strings, booleans and categories are one-hot encoded.
-    A column that names each row once, an id, keeps all its categories and turns unknown ones to
-    zeros; in others, unknown categories and those seen once share one. Arrays hold numbers.
+    "auto" depends on the type of each column of a data frame. Floats are imputed by the median,
+    with an indicator column, and standardised. Integers, strings, booleans and categories are
+    one-hot encoded. A column whose values are all different is an id: it keeps all its categories
+    and encodes unknown ones as zeros. In other columns, unknown categories and those seen once
+    share one code. Numeric arrays and CSR matrices are only imputed.
     """
     if not isinstance(transformer, str):
         return clone(transformer)
     if sparse.issparse(table):
         return SimpleImputer()
     if column_names(table) is None and table.dtype.kind in "iufb":
-        # Numbers alone: the tower's own scaler standardises them.
+        # The tower's scaler standardises them.
         return _imputer()
     numbers, ids, categories = [], [], []
     for position in range(table.shape[1]):
@@ -58,21 +59,22 @@ def make_transformer(transformer: Any, table: Any) -> Any:
 
 
 def _imputer() -> SimpleImputer:
+    """Make an imputer by the median that also marks imputed cells."""
     return SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
 
 
 def encode(transformer: Any, table: Any, side: str) -> Any:
-    """What a fitted transformer makes of a table: dense and C-contiguous, or CSR.
+    """Apply a fitted transformer; the result is float32, dense and C-contiguous or CSR.
 
     Raises
     ------
     ValueError
-        When that is not a finite matrix with a row for each row of the table.
+        If the transformer does not return a finite matrix with one row per row of the table.
     """
     encoded = transformer.transform(table)
     if sparse.issparse(encoded):
         matrix = sparse.csr_array(encoded).astype(np.float32, copy=False)
-        # One index type throughout: int64 indices would make every product convert them.
+        # Every product would have to convert int64 indices.
         if matrix.nnz < 2**31:
             matrix.indices = matrix.indices.astype(np.int32, copy=False)
             matrix.indptr = matrix.indptr.astype(np.int32, copy=False)
@@ -81,13 +83,11 @@ def encode(transformer: Any, table: Any, side: str) -> Any:
         try:
             matrix = values = np.ascontiguousarray(encoded, dtype=np.float32)
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{side}_transformer must give numbers, got something else: {error}."
-            ) from error
+            raise ValueError(f"{side}_transformer must return numbers: {error}.") from error
     if matrix.ndim != 2 or matrix.shape[0] != table.shape[0]:
         raise ValueError(
-            f"{side}_transformer must give a row for each of the {table.shape[0]} rows of its "
-            f"table, got shape {matrix.shape}."
+            f"{side}_transformer must return one row per row of its table: expected "
+            f"{table.shape[0]} rows, got shape {matrix.shape}."
         )
     if not np.isfinite(values).all():
         if sparse.issparse(matrix):
@@ -95,7 +95,7 @@ def encode(transformer: Any, table: Any, side: str) -> Any:
         else:
             column = int(np.nonzero(~np.isfinite(matrix))[1][0])
         raise ValueError(
-            f"{side}_transformer must give finite numbers: its output column {column} holds NaN or "
-            'infinity. Impute it there, or use "auto".'
+            f"{side}_transformer must return finite numbers: its output column {column} holds NaN "
+            'or infinity. Impute it in the transformer, or use "auto".'
         )
     return matrix

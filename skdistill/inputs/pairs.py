@@ -1,4 +1,4 @@
-"""What a two-tower model reads: rows of a query table and of an item table, and who meets whom."""
+"""Inputs of a two-tower model: rows of a query table, rows of an item table, and their pairs."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class PairList:
-    """Chosen pairs, one score each.
+    """A list of pairs.
 
     Parameters
     ----------
     query, item : ndarray of shape (n_pairs,), integer, or None
-        Rows of the two tables; pairs of one query stand together. None: pair k has row k.
+        Rows of the query table and of the item table. The pairs of one query are contiguous. With
+        None, pair k has row k.
     """
 
     query: NDArray[np.integer] | None
     item: NDArray[np.integer] | None
 
     def size(self, left: Array, right: Array) -> int:
-        """Number of pairs."""
+        """Return the number of pairs."""
         return len(left if self.query is None else self.query)
 
     def dot(self, left: Array, right: Array) -> Array:
-        """Dot product of each pair's embeddings, shape (n_pairs,)."""
+        """Return the dot product of each pair's embeddings, shape (n_pairs,)."""
         left = left if self.query is None else left[self.query]
         right = right if self.item is None else right[self.item]
         return np.einsum("ij,ij->i", left, right)
 
     def gradient(self, grad: Array, left: Array, right: Array) -> tuple[Array, Array]:
-        """Gradients with respect to ``left`` and ``right``, given that of the products."""
+        """Return the gradients with respect to ``left`` and ``right``, given that of ``dot``."""
         if self.query is None and self.item is None:
             slope = grad[:, None]
             return slope * right, slope * left
@@ -51,30 +52,30 @@ class PairList:
 
 @dataclass(frozen=True)
 class PairGrid:
-    """Every chosen query with every chosen item: scores query by query.
+    """All pairs of some queries and some items, query by query.
 
     Parameters
     ----------
     query, item : ndarray of integer, or None
-        Rows of the two tables, each once; None: all of them.
+        Distinct rows of the query table and of the item table. None selects all rows.
     """
 
     query: NDArray[np.integer] | None = None
     item: NDArray[np.integer] | None = None
 
     def size(self, left: Array, right: Array) -> int:
-        """Number of pairs."""
+        """Return the number of pairs."""
         n_queries = len(left if self.query is None else self.query)
         return n_queries * len(right if self.item is None else self.item)
 
     def dot(self, left: Array, right: Array) -> Array:
-        """Dot products, shape (n_queries * n_items,)."""
+        """Return the dot products, shape (n_queries * n_items,)."""
         left = left if self.query is None else left[self.query]
         right = right if self.item is None else right[self.item]
         return (left @ right.T).ravel()
 
     def gradient(self, grad: Array, left: Array, right: Array) -> tuple[Array, Array]:
-        """Gradients with respect to ``left`` and ``right``, given that of the products."""
+        """Return the gradients with respect to ``left`` and ``right``, given that of ``dot``."""
         chosen_left = left if self.query is None else left[self.query]
         chosen_right = right if self.item is None else right[self.item]
         grad = grad.reshape(len(chosen_left), len(chosen_right))
@@ -88,12 +89,14 @@ class PairGrid:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two tables and the pairs that are scored, block after block.
+    """Two tables, and blocks of pairs of their rows.
 
     Parameters
     ----------
     query_rows, item_rows : Rows
+        The query table and the item table.
     blocks : tuple of PairList or PairGrid
+        The pairs to score, block after block.
     """
 
     query_rows: Rows
@@ -101,7 +104,7 @@ class Pairs:
     blocks: tuple[PairList | PairGrid, ...]
 
     def take(self, rows: NDArray[np.int64]) -> Pairs:
-        """Some pairs of a single ``PairList``, with the rows of the tables that they need."""
+        """Select pairs of a single ``PairList``, along with the table rows that they need."""
         (pairs,) = self.blocks
         assert isinstance(pairs, PairList)
         query = rows if pairs.query is None else pairs.query[rows]
@@ -109,30 +112,30 @@ class Pairs:
         begins = np.empty(len(query), dtype=bool)
         begins[:1] = True
         np.not_equal(query[1:], query[:-1], out=begins[1:])
-        own_query = None if begins.all() else np.cumsum(begins) - 1
+        query_place = None if begins.all() else np.cumsum(begins) - 1
         queries = query[begins]
-        items, own_item = distinct(item, self.item_rows.n_rows)
+        items, item_place = distinct(item, self.item_rows.n_rows)
         if len(items) == len(item):
-            # Rows in the order of the pairs: nothing is to be gathered, nor to be summed.
+            # With items in the order of the pairs, dot need not gather nor gradient sum.
             return Pairs(
                 self.query_rows.take(queries),
                 self.item_rows.take(item),
-                (PairList(own_query, None),),
+                (PairList(query_place, None),),
             )
         return Pairs(
             self.query_rows.take(queries),
             self.item_rows.take(items),
-            (PairList(own_query, own_item),),
+            (PairList(query_place, item_place),),
         )
 
     def dot(self, left: Array, right: Array) -> Array:
-        """Dot products of all blocks, one after the other."""
+        """Return the dot products of all blocks, one after the other."""
         if len(self.blocks) == 1:
             return self.blocks[0].dot(left, right)
         return np.concatenate([block.dot(left, right) for block in self.blocks])
 
     def gradient(self, grad: Array, left: Array, right: Array) -> tuple[Array, Array]:
-        """Gradients with respect to ``left`` and ``right``, given that of the products."""
+        """Return the gradients with respect to ``left`` and ``right``, given that of ``dot``."""
         if len(self.blocks) == 1:
             return self.blocks[0].gradient(grad, left, right)
         grad_left, grad_right = np.zeros_like(left), np.zeros_like(right)
@@ -147,6 +150,7 @@ class Pairs:
 
 
 def _into(rows: NDArray[np.integer], values: Array, like: Array) -> Array:
+    """Return zeros of the shape of ``like``, with the values in some rows."""
     full = np.zeros_like(like)
     full[rows] = values
     return full

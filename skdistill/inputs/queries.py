@@ -1,8 +1,8 @@
-"""Rows to segments: which rows belong to one query.
+"""Segments of rows: which rows belong to one query.
 
-Everything that compares rows compares them within their query. ``Queries`` is the one description
-of that: rows stand sorted by query, and query ``q`` owns rows ``offsets[q]`` to ``offsets[q + 1]``.
-No query is empty, because ``np.ufunc.reduceat`` returns a wrong number for an empty segment.
+Rows are only ever compared within their query. ``Queries`` describes rows sorted by query: query
+``q`` has the rows from ``offsets[q]`` up to ``offsets[q + 1]``. No query is empty, because
+``np.ufunc.reduceat`` returns a wrong number for an empty segment.
 """
 
 from __future__ import annotations
@@ -16,65 +16,92 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def positions_within(sizes: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Positions 0, 1, ... of each of several runs, one run after the other.
-
-    Parameters
-    ----------
-    sizes : ndarray of shape (n_runs,)
-
-    Returns
-    -------
-    ndarray of shape (sum of sizes,), int64
-    """
+    """Number the elements of runs of these sizes, starting from 0 in each run."""
     ends = np.cumsum(sizes)
     return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Contiguous, non-empty segments of rows, one a query.
+    """Contiguous, non-empty segments of rows, one per query.
 
     Parameters
     ----------
     offsets : ndarray of shape (n_queries + 1,), int64
-        Strictly increasing, from 0 to the number of rows.
+        First row of each query, followed by the number of rows. Strictly increasing, from 0.
     """
 
     offsets: NDArray[np.int64]
 
     @classmethod
     def from_sizes(cls, sizes: ArrayLike) -> Queries:
-        """Build from the number of rows of each query, every one at least 1."""
+        """Make the segments from the size of each query.
+
+        Parameters
+        ----------
+        sizes : array-like of shape (n_queries,), integer
+            Number of rows of each query, at least 1.
+
+        Returns
+        -------
+        Queries
+        """
         offsets = np.zeros(np.size(sizes) + 1, dtype=np.int64)
         np.cumsum(sizes, out=offsets[1:])
         return cls(offsets)
 
     @classmethod
     def even(cls, n_queries: int, width: int) -> Queries:
-        """Lists of one length, which is known without looking at them."""
+        """Make segments of equal size, which is then not computed again.
+
+        Parameters
+        ----------
+        n_queries : int
+            Number of queries.
+        width : int
+            Number of rows of each query.
+
+        Returns
+        -------
+        Queries
+        """
         queries = cls(np.arange(0, n_queries * width + 1, width))
         queries.__dict__["width"] = width
         return queries
 
     @classmethod
     def single(cls, n_rows: int) -> Queries:
-        """All rows are one list."""
+        """Make a single segment of all rows.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of rows, at least 1.
+
+        Returns
+        -------
+        Queries
+        """
         return cls(np.array([0, n_rows], dtype=np.int64))
 
     @property
     def n_rows(self) -> int:
+        """Number of rows of all queries."""
         return int(self.offsets[-1])
 
     @property
     def n_queries(self) -> int:
+        """Number of queries."""
         return len(self.offsets) - 1
 
     @property
     def starts(self) -> NDArray[np.int64]:
+        """First row of each query, shape (n_queries,)."""
         return self.offsets[:-1]
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
+        """Number of rows of each query, shape (n_queries,)."""
         return np.diff(self.offsets)
 
     @cached_property
@@ -84,32 +111,87 @@ class Queries:
 
     @cached_property
     def width(self) -> int:
-        """Rows of every query where all have as many, else 0."""
+        """Number of rows of each query if it is the same for all, else 0."""
         width = self.n_rows // self.n_queries
         is_even = width * self.n_queries == self.n_rows and (self.sizes == width).all()
         return width if is_even else 0
 
     def _reduce(self, operation: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
+        """Reduce the rows of each query by a ufunc."""
         if self.width:
-            # A table of lists: several times as fast as segments of it.
+            # Reducing a table is several times as fast as reducing segments.
             return operation.reduce(values.reshape(self.n_queries, self.width), axis=1)
         return operation.reduceat(values, self.starts)
 
     def sum(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Sum of the rows of each query, shape (n_queries,)."""
+        """Sum the values of each query.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            One value per row.
+
+        Returns
+        -------
+        ndarray of shape (n_queries,)
+        """
         return self._reduce(np.add, values)
 
     def mean(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Average the values of each query.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,), float
+            One value per row.
+
+        Returns
+        -------
+        ndarray of shape (n_queries,)
+            Of the dtype of ``values``.
+        """
         return self.sum(values) / self.sizes.astype(values.dtype)
 
     def max(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the largest value of each query.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            One value per row.
+
+        Returns
+        -------
+        ndarray of shape (n_queries,)
+        """
         return self._reduce(np.maximum, values)
 
     def min(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the smallest value of each query.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            One value per row.
+
+        Returns
+        -------
+        ndarray of shape (n_queries,)
+        """
         return self._reduce(np.minimum, values)
 
     def spread(self, per_query: NDArray[Any]) -> NDArray[Any]:
-        """One value a query to one value a row, the inverse of the reductions."""
+        """Repeat each query's value for all its rows.
+
+        Parameters
+        ----------
+        per_query : ndarray of shape (n_queries,)
+            One value per query.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+        """
         return np.repeat(per_query, self.width or self.sizes)
 
     def apply(
@@ -119,7 +201,23 @@ class Queries:
         per_query: NDArray[Any],
         out: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
-        """``operation(values, spread(per_query))``; of even lists without spreading."""
+        """Compute ``operation(values, spread(per_query))``, without the copy for even queries.
+
+        Parameters
+        ----------
+        operation : numpy.ufunc
+            Takes two arrays, such as ``np.subtract``.
+        values : ndarray of shape (n_rows,)
+            One value per row.
+        per_query : ndarray of shape (n_queries,)
+            One value per query.
+        out : ndarray of shape (n_rows,), optional
+            Array for the result, which may be ``values``.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+        """
         if not self.width:
             return operation(values, self.spread(per_query), out=out)
         shape = (self.n_queries, self.width)
@@ -128,14 +226,36 @@ class Queries:
         return operation(values.reshape(shape), per_query[:, None], out=out).ravel()
 
     def segment_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Index of the query of some rows; of few rows faster than ``segment``."""
+        """Return the query of some rows; for few rows, this is faster than ``segment``.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_chosen,), int64
+            Row numbers.
+
+        Returns
+        -------
+        ndarray of shape (n_chosen,), int64
+            Number of each row's query.
+        """
         if self.width:
             return rows // self.width
         return np.searchsorted(self.offsets, rows, side="right") - 1
 
     def sort_descending(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """Row numbers, query by query, the largest value first; ties keep the order of the rows."""
-        # Two stable sorts of one key each beat np.lexsort, which sorts indirectly by every key.
+        """Sort the rows of each query by descending value; ties keep the order of the rows.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            One value per row.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int64
+            Row numbers, query by query.
+        """
+        # Two stable sorts by one key are faster than np.lexsort, which sorts indirectly.
         by_value = np.argsort(-values, kind="stable")
         if self.n_queries == 1:
             return by_value
@@ -143,24 +263,47 @@ class Queries:
 
     @cached_property
     def _narrow_segment(self) -> NDArray[Any]:
-        # NumPy's stable sort is a radix sort for 16-bit integers: many times faster.
+        # NumPy sorts 16-bit integers by radix, which is many times faster.
         return self.segment.astype(np.uint16 if self.n_queries <= 1 << 16 else np.int64)
 
     @cached_property
     def position(self) -> NDArray[np.int64]:
-        """Place of each row within its query, from 0."""
+        """Position of each row within its query, from 0, shape (n_rows,)."""
         return np.arange(self.n_rows) - self.spread(self.starts)
 
     def rank_descending(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """Rank of each row within its query, 0 for the largest value; ties by order of the rows."""
+        """Rank the rows of each query by descending value; ties keep the order of the rows.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            One value per row.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int64
+            Rank of each row within its query; 0 for the largest value.
+        """
         rank = np.empty(self.n_rows, dtype=np.int64)
         rank[self.sort_descending(values)] = self.position
         return rank
 
     def take(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], Queries]:
-        """Rows of the chosen queries, one after the other, and their segments."""
+        """Select queries.
+
+        Parameters
+        ----------
+        chosen : ndarray of shape (n_chosen,), int64
+            Query numbers, in any order; repeats are allowed.
+
+        Returns
+        -------
+        rows : ndarray, int64
+            Row numbers of the chosen queries, one query after the other.
+        queries : Queries
+            Segments of these rows.
+        """
         if self.width:
-            # Even lists: no lengths to add up.
             rows = self.starts[chosen]
             if self.width > 1:
                 rows = (rows[:, None] + np.arange(self.width)).ravel()
@@ -170,87 +313,17 @@ class Queries:
         return rows, taken
 
     def subset(self, mask: NDArray[np.bool_]) -> Queries:
-        """Segments of the rows that the mask keeps; queries left without a row vanish."""
+        """Select rows; queries without any selected row are dropped.
+
+        Parameters
+        ----------
+        mask : ndarray of shape (n_rows,), bool
+            Rows to keep.
+
+        Returns
+        -------
+        Queries
+            Segments of the rows that are kept.
+        """
         kept = np.add.reduceat(mask.astype(np.int64), self.starts)
         return Queries.from_sizes(kept[kept > 0])
-
-
-def check_qid(qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
-    """Check the query ids of a table.
-
-    Parameters
-    ----------
-    qid : array-like of shape (n_rows,) or None
-        One id a row, of any sortable type; None: no ids were given.
-    n_rows : int
-        Rows of the table.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,) or None
-
-    Raises
-    ------
-    ValueError
-        When the length differs or an id is missing (None, NaN, NaT).
-    """
-    if qid is None:
-        return None
-    ids = np.asarray(qid)
-    if ids.ndim == 2 and ids.shape[1] == 1:
-        ids = ids[:, 0]
-    if ids.ndim != 1 or len(ids) != n_rows:
-        raise ValueError(
-            f"qid must hold one query id a row: expected shape ({n_rows},), got {ids.shape}."
-        )
-    # NaN and NaT differ from themselves, in object arrays too; None does not.
-    missing = ids != ids
-    if ids.dtype == object:
-        missing = missing | np.array([value is None for value in ids])
-    if np.any(missing):
-        row = int(np.flatnonzero(missing)[0])
-        raise ValueError(f"qid must name a query in every row: row {row} holds {ids[row]!r}.")
-    return ids
-
-
-def sort_by_query(
-    qid: NDArray[Any] | None, n_rows: int, tie_break: NDArray[Any] | None = None
-) -> tuple[Queries, NDArray[np.int64] | None]:
-    """Bring rows into segments.
-
-    Parameters
-    ----------
-    qid : ndarray of shape (n_rows,) or None
-        Checked ids; None: the rows are one list.
-    n_rows : int
-    tie_break : ndarray of shape (n_rows,), optional
-        Order of the rows within a query; without it they keep the order of the table.
-
-    Returns
-    -------
-    queries : Queries
-    order : ndarray of shape (n_rows,), int64, or None
-        Row of the table at each place of the segments. None: the table stands in order already.
-    """
-    if qid is None:
-        order = None if tie_break is None else np.argsort(tie_break, kind="stable")
-        return Queries.single(n_rows), order
-    codes: NDArray[Any]
-    if qid.dtype.kind in "iufbM":
-        codes = qid
-    else:
-        try:
-            codes = np.unique(qid, return_inverse=True)[1]
-        except TypeError as error:
-            raise ValueError(
-                f"qid must hold ids of one sortable type, got a mixture: {error}."
-            ) from error
-    order = (
-        np.argsort(codes, kind="stable") if tie_break is None else np.lexsort((tie_break, codes))
-    )
-    ordered = codes[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    queries = Queries(np.append(first, n_rows).astype(np.int64))
-    if np.array_equal(order, np.arange(n_rows)):
-        return queries, None
-    return queries, order

@@ -1,4 +1,4 @@
-"""A table to learn a ranking from: checked, sorted by query, with all that is known of its rows."""
+"""Training data of a ranker: a table sorted by query, with labels, scores and weights."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.columns import row_keys, take_rows, take_values
-from skdistill.inputs.queries import Queries, sort_by_query
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.query_ids import sort_by_query
 
 
 @dataclass(frozen=True)
 class RankingData:
-    """Rows sorted by query, the rows of a query in a canonical order.
+    """A table sorted by query, with the labels, teacher scores and weights of its rows.
 
     Parameters
     ----------
     X : table of shape (n_rows, n_features)
+        Rows sorted by query.
     queries : Queries
+        Segments of the rows.
     order : ndarray of shape (n_rows,), int64, or None
-        Row of the user's table at each place; None if the user's table was in order already.
+        Row of the user's table at each place. None if the user's table is already in order.
     labels : ndarray of shape (n_rows,) or (n_rows, n_label_objectives), float64, or None
-        NaN where unknown.
+        NaN for rows without a label.
     teacher_scores : ndarray of shape (n_rows,), float64, or None
+        The teacher's score of each row.
     sample_weight : ndarray of shape (n_rows,), float64, or None
+        Row weights.
     """
 
     X: Any
@@ -54,9 +59,13 @@ class RankingData:
         Parameters
         ----------
         ids : ndarray of shape (n_rows,) or None
-            Checked query ids. None: all rows are one query.
+            Checked query ids. None means that all rows are one query.
         X, labels, teacher_scores, sample_weight
-            In the order of the user's table.
+            As for the class, but in the order of the user's table.
+
+        Returns
+        -------
+        RankingData
         """
         queries, order = sort_by_query(ids, X.shape[0], row_keys(X))
         return cls(
@@ -68,23 +77,24 @@ class RankingData:
 
     @property
     def n_rows(self) -> int:
+        """Number of rows of all queries."""
         return self.queries.n_rows
 
     @property
     def rows_of_table(self) -> NDArray[np.int64]:
-        """Which rows of the user's table these are, ascending."""
+        """Row numbers in the user's table, ascending."""
         return np.arange(self.n_rows) if self.order is None else np.sort(self.order)
 
     @cached_property
     def is_labelled(self) -> NDArray[np.bool_]:
-        """Which rows have a label, shape (n_rows,); of several objectives, any label."""
+        """Whether each row has a label, shape (n_rows,); with several objectives, any label."""
         if self.labels is None:
             return np.zeros(self.n_rows, dtype=bool)
         unknown = np.isnan(self.labels).reshape(self.n_rows, -1)
         return np.logical_not(np.logical_and.reduce(unknown, axis=1))
 
     def take(self, rows: NDArray[np.int64], queries: Queries) -> RankingData:
-        """Some rows, which form these queries."""
+        """Select rows, which form these queries."""
         return RankingData(
             take_rows(self.X, rows),
             queries,
@@ -96,31 +106,32 @@ class RankingData:
         )
 
     def take_queries(self, chosen: NDArray[np.int64]) -> RankingData:
-        """The rows of some queries."""
+        """Select all rows of some queries."""
         return self.take(*self.queries.take(chosen))
 
     def subset(self, mask: NDArray[np.bool_]) -> RankingData:
-        """The rows that a mask keeps; the data itself if it keeps all."""
+        """Select rows by a mask; returns the data itself if the mask keeps all rows."""
         if mask.all():
             return self
         return self.take(np.flatnonzero(mask), self.queries.subset(mask))
 
     def with_table(self, X: Any) -> RankingData:
-        """The same rows with other columns."""
+        """Replace the columns, keeping the rows."""
         return replace(self, X=X)
 
 
 @dataclass(frozen=True)
 class SyntheticRows:
-    """Rows of no query that a teacher has scored.
+    """Synthetic rows with their teacher scores; they belong to no query.
 
     Parameters
     ----------
     X : table of shape (n_synthetic, n_features)
+        The rows.
     scores : ndarray of shape (n_synthetic,), float64
-        The teacher's.
+        The teacher's score of each row.
     fraction : float
-        Fraction of a training step's rows that is to be synthetic.
+        Fraction of synthetic rows in a training step.
     """
 
     X: Any

@@ -1,4 +1,4 @@
-"""What a model reads: rows of a dense or CSR matrix behind one pair of products."""
+"""Rows of a dense or CSR matrix, with the two products that models need."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from scipy import sparse
 from skdistill._sklearn_compat import csr_product, csr_transposed_product
 from skdistill.inputs.queries import positions_within
 
-# From this many columns on a CSR batch touches so few of them that a dense gradient, and an
-# optimiser that walks over all of it, would cost more than the batch itself.
+# A CSR batch touches few of so many columns: a dense gradient, and an optimizer that walks over all
+# of it, would cost more than the batch.
 WIDE = 1024
-# Rows that are scored at once. They and their activations fit the second-level cache; larger blocks
-# are slower, not faster.
+# Rows that are scored at once. They and their activations fit into the second-level cache; larger
+# blocks are slower.
 BLOCK_ROWS = 448
-# Rows of which a float64 copy is made at once.
+# Rows that are copied to float64 at once.
 CHUNK_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
 class RowGradient:
-    """Gradient of a parameter of which a batch touched only some rows.
+    """Gradient of a parameter if a batch touches only some of its rows.
 
     Parameters
     ----------
     rows : ndarray of shape (n_touched,), int64
-        Each row once.
+        Distinct rows of the parameter. The gradient of all other rows is 0.
     values : ndarray of shape (n_touched, ...)
+        Gradient of these rows.
     """
 
     rows: NDArray[np.int64]
@@ -40,30 +41,43 @@ class RowGradient:
 
 @dataclass(frozen=True)
 class Rows:
-    """A table of n_rows x n_features, dense and C-contiguous or CSR.
+    """Rows of a matrix, and the two products that a model's first layer needs.
 
     Parameters
     ----------
-    X : ndarray or sparse matrix of shape (n_rows, n_features)
+    X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+        Dense rows are C-contiguous.
     """
 
     X: Any
 
     @property
     def n_rows(self) -> int:
+        """Number of rows."""
         return int(self.X.shape[0])
 
     @property
     def n_features(self) -> int:
+        """Number of columns."""
         return int(self.X.shape[1])
 
     @property
     def is_wide(self) -> bool:
-        """Whether gradients come row by row: for every batch of a table alike."""
+        """Whether ``gradient`` returns a ``RowGradient``; the same for all batches of a table."""
         return sparse.issparse(self.X) and self.n_features >= WIDE
 
     def take(self, rows: NDArray[np.integer]) -> Rows:
-        """Some rows, in this order."""
+        """Select rows, in the given order.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_chosen,), integer
+            Row numbers; repeats are allowed.
+
+        Returns
+        -------
+        Rows
+        """
         if sparse.issparse(self.X):
             return self._bare.take(rows)
         return Rows(self.X[rows])
@@ -75,29 +89,52 @@ class Rows:
 
     @cached_property
     def squared(self) -> Rows:
-        """The same rows with every value squared, as the factorization machine wants them."""
+        """The rows with every value squared, which factorization machines need."""
         return self._bare.squared if sparse.issparse(self.X) else Rows(self.X**2)
 
     def dot(self, weights: NDArray[Any]) -> NDArray[Any]:
-        """X @ weights."""
+        """Compute ``X @ weights``.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_features,) or (n_features, n_outputs)
+            Weights of a linear layer.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        """
         return self.X @ weights
 
     def gradient(self, grad_output: NDArray[Any]) -> NDArray[Any] | RowGradient:
-        """X.T @ grad_output: the gradient of ``weights`` in ``dot``."""
+        """Compute ``X.T @ grad_output``, the gradient with respect to the weights of ``dot``.
+
+        Parameters
+        ----------
+        grad_output : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            Gradient with respect to the outputs of ``dot``.
+
+        Returns
+        -------
+        ndarray or RowGradient
+            A ``RowGradient`` if ``is_wide``.
+        """
         if sparse.issparse(self.X):
             return self._bare.gradient(grad_output)
         return self.X.T @ grad_output
 
 
 class BareRows(Rows):
-    """A batch of CSR rows as its three arrays.
+    """CSR rows as bare arrays.
 
-    Making a matrix object of every batch would cost half of a training step over ids.
+    Making a matrix object of every batch would cost half of a training step on one-hot ids.
 
     Parameters
     ----------
     data, indices, indptr : ndarray
+        The arrays of the CSR matrix.
     n_columns : int
+        Number of columns of the matrix.
     """
 
     def __init__(
@@ -112,7 +149,7 @@ class BareRows(Rows):
 
     @cached_property
     def X(self) -> Any:  # type: ignore[override]
-        """The same as a matrix object."""
+        """The rows as a matrix object."""
         shape = (self.n_rows, self.n_columns)
         return sparse.csr_array((self.data, self.indices, self.indptr), shape=shape)
 
@@ -130,7 +167,7 @@ class BareRows(Rows):
 
     @cached_property
     def _row_length(self) -> int:
-        """Entries of every row where all have as many, as ids do; else 0."""
+        """Number of entries per row if it is the same for all rows, as for ids, else 0."""
         lengths = np.diff(self.indptr)
         is_even = len(lengths) and lengths[0] > 0 and (lengths == lengths[0]).all()
         return int(lengths[0]) if is_even else 0
@@ -166,12 +203,13 @@ class BareRows(Rows):
 
     @cached_property
     def _touched(self) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """Columns with any entry, and the place among them of each entry's."""
+        """Columns that have entries, and the place of each entry's column among them."""
         return distinct(self.indices, self.n_columns)
 
     def _transposed_dot(
         self, indices: NDArray[Any], n_columns: int, grad_output: NDArray[Any]
     ) -> NDArray[Any]:
+        """Multiply the transpose by a gradient, with these column indices of the entries."""
         grad = grad_output.reshape(self.n_rows, -1)
         data = self.data.astype(grad.dtype, copy=False)
         out = csr_transposed_product(data, indices, self.indptr, n_columns, grad)
@@ -179,8 +217,11 @@ class BareRows(Rows):
 
 
 def distinct(numbers: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
-    """Numbers below n that occur, ascending, and the place of each among them."""
-    # Marking them in a boolean table costs one pass; sorting them costs ten.
+    """Return the distinct numbers, all below n, in ascending order, and the place of each number.
+
+    Equivalent to ``np.unique(numbers, return_inverse=True)``.
+    """
+    # Marking the numbers in a boolean table is ten times as fast as sorting them.
     mark = np.zeros(n, dtype=bool)
     mark[numbers] = True
     found = np.flatnonzero(mark)

@@ -1,10 +1,10 @@
-"""Columns brought to one scale, heavy tails bounded: what trees never need and networks do.
+"""Scaling of columns and bounding of heavy tails, which networks need and trees do not.
 
-``z = (softsign(x) - shift) * scale``. The softsign is ``x / (half + |x|)``, where ``half`` is a
-magnitude that one row in a hundred exceeds. It is odd, independent of the column's unit and nearly
-linear for the bulk of the column, and no outlier exceeds 1. Shift and scale are folded into the
-first layer of a model, so that scoring pays for the softsign alone, and only if a column has a
-heavy tail. ``docs/decisions`` says what else was tried.
+A column becomes ``z = (softsign(x) - shift) * scale``. The softsign is ``x / (half + |x|)``, where
+``half`` is a magnitude that one value in a hundred exceeds. It is odd, independent of the column's
+unit, nearly linear for the bulk of the column, and bounded by 1. Shift and scale are folded into
+the first layer of a model, so that scoring only pays for the softsign, and only if a column has a
+heavy tail. ``docs/decisions`` lists the alternatives that were tried.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from scipy import sparse
 
 from skdistill.inputs.rows import BLOCK_ROWS, CHUNK_ROWS
 
-# A normal column of a million rows reaches 5 standard deviations.
+# A heavy tail exceeds so many standard deviations; a million normal values reach 5.
 HEAVY_TAIL = 8.0
 # Quantile of the non-zero magnitudes that the softsign maps to one half.
 BULK = 0.99
-# A column whose largest magnitude is less than so many times its median magnitude has no tail.
+# A column has no tail if its largest magnitude is less than so many times the median magnitude.
 SHORT_TAIL = 3.0
-# Bits between the spread of a linear column and the half that keeps it so: more than float32 has.
+# A half that exceeds a column's spread by so many bits keeps it linear: float32 has 24 bits.
 FAR_OUT = 30
 
 
@@ -36,10 +36,20 @@ class ColumnScaler:
     Parameters
     ----------
     half : ndarray of shape (n_features,), float32
-        Magnitude that the softsign maps to one half; 1 for columns without one.
+        Magnitude that the softsign maps to one half; 1 for columns without a softsign.
     has_softsign : ndarray of shape (n_features,), float32
         1 for columns with a softsign, 0 for the others.
     shift, scale : ndarray of shape (n_features,), float32
+        Subtracted from each column after the softsign, and then multiplied with it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.inputs import ColumnScaler
+    >>> X = np.array([[1.0], [3.0]], dtype=np.float32)
+    >>> ColumnScaler.fit(X, squash=True, standardize=True).transform(X)
+    array([[-1.],
+           [ 1.]], dtype=float32)
     """
 
     half: NDArray[np.float32]
@@ -49,18 +59,20 @@ class ColumnScaler:
 
     @classmethod
     def fit(cls, X: Any, squash: bool, standardize: bool) -> ColumnScaler:
-        """Read the columns of a finite float32 table, dense or CSR.
+        """Determine softsign, shift and scale from a table.
 
-        Dense columns are standardised; a constant one is ignored (scale 0). CSR columns are divided
-        by their largest absolute value: centring would fill the matrix, and dividing by the tiny
+        Dense columns are standardised; a constant column gets scale 0. CSR columns are divided by
+        their largest absolute value: centring would fill the matrix, and dividing by the tiny
         standard deviation of a rare one-hot column would make its values huge.
 
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+            The table, without NaN or infinity.
         squash : bool
-            Apply a softsign to columns with a heavy tail.
+            Whether to apply a softsign to columns with a heavy tail.
         standardize : bool
+            Whether to bring the columns to one scale. Otherwise shift is 0 and scale is 1.
 
         Returns
         -------
@@ -82,10 +94,10 @@ class ColumnScaler:
         return cls(half, has_softsign, mean.astype(np.float32), scale.astype(np.float32))
 
     def for_scoring(self) -> ColumnScaler:
-        """The same map with a softsign on every column, or on none: one pass less per block.
+        """Return an equal map with a softsign on every column or on none, which is faster.
 
-        A column that has none gets a ``half`` so large that float32 does not see the curvature.
-        Shift and scale, which are folded into a model, make up for it.
+        A column without a softsign gets a ``half`` so large that the curvature is lost in float32
+        rounding. Shift and scale, which are folded into a model, compensate for it.
 
         Returns
         -------
@@ -105,6 +117,7 @@ class ColumnScaler:
 
     @cached_property
     def _all_have_softsign(self) -> bool:
+        """Whether every column has a softsign."""
         return bool(self.has_softsign.all())
 
     @cached_property
@@ -113,17 +126,19 @@ class ColumnScaler:
         return bool(self.has_softsign.any())
 
     def softsign(self, X: Any, out: NDArray[np.float32] | None = None) -> Any:
-        """Columns of a block after the softsign, before shift and scale.
+        """Apply the softsign alone, without shift and scale.
 
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+            Unscaled columns.
         out : ndarray of shape (n_rows, n_features), float32, optional
+            Array for the result of a dense X.
 
         Returns
         -------
-        ndarray or CSR matrix
-            X itself if no column has a softsign; else a new CSR matrix, or ``out``.
+        ndarray or CSR matrix of shape (n_rows, n_features), float32
+            X itself if no column has a softsign; otherwise a new CSR matrix, or ``out``.
         """
         if not self.applies_softsign:
             return X
@@ -131,7 +146,7 @@ class ColumnScaler:
             column = X.indices
             data = X.data / (self.half[column] + self.has_softsign[column] * np.abs(X.data))
             return sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)
-        # Other columns are divided by 1: four passes over all beat picking columns out.
+        # Dividing the other columns by 1 is faster than selecting columns.
         out = np.abs(X, out=out)
         if not self._all_have_softsign:
             out *= self.has_softsign
@@ -147,32 +162,49 @@ class ColumnScaler:
 
     @cached_property
     def _tiled_half(self) -> NDArray[np.float32]:
+        """``half`` for each row of a block, because adding equal shapes is faster."""
         return np.tile(self.half, (BLOCK_ROWS, 1))
 
     def fold_layer(self, weights: NDArray[Any], bias: NDArray[Any]) -> tuple[Any, Any]:
-        """First layer of a model on unscaled columns that does what the given one does on scaled.
+        """Fold shift and scale into the first layer of a model.
+
+        The new layer has the same outputs on softsigned, unscaled columns as the given layer has
+        on scaled columns.
 
         Parameters
         ----------
         weights : ndarray of shape (n_features, n_outputs)
+            Weights of the first layer.
         bias : ndarray of shape (n_outputs,)
+            Bias of the first layer.
 
         Returns
         -------
-        weights, bias : ndarray
+        weights : ndarray of shape (n_features, n_outputs)
+        bias : ndarray of shape (n_outputs,)
         """
         return weights * self.scale[:, None], bias - (self.shift * self.scale) @ weights
 
     def __getstate__(self) -> dict[str, Any]:
-        return {own.name: getattr(self, own.name) for own in fields(self)}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "bend" in state:  # its name in 0.1.0
+        if "bend" in state:  # the name in 0.1.0
             state["has_softsign"] = state.pop("bend")
         self.__dict__.update(state)
 
     def transform(self, X: Any) -> Any:
-        """What a model is trained on: a new table of columns after softsign, shift and scale."""
+        """Apply softsign, shift and scale.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+            Unscaled columns. It is not changed.
+
+        Returns
+        -------
+        ndarray or CSR matrix of shape (n_rows, n_features), float32
+        """
         bounded = self.softsign(X)
         if sparse.issparse(X):
             scaled = bounded.copy()
@@ -186,12 +218,13 @@ class ColumnScaler:
 
 
 def _chunks(X: Any) -> Any:
+    """Yield consecutive blocks of rows."""
     for start in range(0, X.shape[0], CHUNK_ROWS):
         yield X[start : start + CHUNK_ROWS]
 
 
 def _moments(X: Any, function: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of a function of the columns, in float64, chunk by chunk."""
+    """Return mean and deviation of a function of the columns, in float64, chunk by chunk."""
     total = sum(function(chunk).sum(axis=0, dtype=np.float64) for chunk in _chunks(X))
     mean = np.asarray(total) / X.shape[0]
     squares = sum(((function(chunk) - mean) ** 2).sum(axis=0) for chunk in _chunks(X))
@@ -199,10 +232,10 @@ def _moments(X: Any, function: Any) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def _heavy_tails(X: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """``half`` and ``has_softsign`` of each column: far-reaching ones get one.
+    """Return ``half`` and ``has_softsign`` of each column.
 
-    ``half`` is a high quantile of the non-zero magnitudes. A rare 0/1 column reaches far too, but
-    has no tail: all its magnitudes are equal.
+    A column has a heavy tail if values lie many standard deviations from its mean. That is also
+    true of a rare 0/1 column, which has no tail because all its non-zero magnitudes are equal.
     """
     n_features = X.shape[1]
     by_column = X.tocsc() if sparse.issparse(X) else None

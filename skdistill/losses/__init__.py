@@ -1,7 +1,7 @@
 """Losses: one file per family, one frozen dataclass per loss, all behind the contract ``Loss``.
 
-A loss of your own subclasses :class:`skdistill.protocols.Loss`. Pass an object of it as ``loss=``,
-or enter the class in ``LOSSES`` to name it in recipes and grids and to store it in files.
+To write another loss, subclass :class:`skdistill.protocols.Loss`. Pass an instance as ``loss=``.
+Enter the class in ``LOSSES`` to name it in recipes and grids and to store it in files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
     "get_loss",
 ]
 
-# Every loss by its name. Files, recipes and the tests take their lists from here.
+# Every loss by name. Files, recipes and the tests derive their lists from this one.
 LOSSES: dict[str, Callable[..., Loss]] = {
     "pointwise": Pointwise,
     "logistic": Logistic,
@@ -48,7 +48,7 @@ LOSSES: dict[str, Callable[..., Loss]] = {
 }
 
 
-# What an estimator's parameter ``loss`` may be.
+# Valid values of an estimator's parameter ``loss``.
 LOSS_CONSTRAINTS = [str, HasMethods(["soft_target", "hard_target", "value_and_gradient"])]
 
 
@@ -58,18 +58,26 @@ def get_loss(loss: str | Loss, temperature: float = 1.0) -> Loss:
     Parameters
     ----------
     loss : str or Loss
-        A name of ``LOSSES``. An object that keeps the contract is returned as it is.
+        A name in ``LOSSES``, or an object that keeps the contract
+        :class:`skdistill.protocols.Loss`.
     temperature : float, default=1.0
-        Given to losses that have a temperature.
+        Passed to a named loss that has a temperature.
 
     Returns
     -------
     Loss
+        A new loss for a name; an object is returned as it is.
 
     Raises
     ------
     ValueError
-        For a name that is not in ``LOSSES``, and for an object that is not a loss.
+        If the name is not in ``LOSSES``, or the object is not a loss.
+
+    Examples
+    --------
+    >>> from skdistill.losses import get_loss
+    >>> get_loss("listwise", temperature=2.0)
+    Listwise(temperature=2.0)
     """
     if isinstance(loss, str):
         if loss not in LOSSES:
@@ -85,8 +93,9 @@ def get_loss(loss: str | Loss, temperature: float = 1.0) -> Loss:
             f"{loss!r} lacks {sorted(lacking)}."
         )
     warnings.warn(
-        f"{type(loss).__name__} keeps the contract of 0.1.0. Subclass skdistill.protocols.Loss, "
-        "which has defaults for what came later; from 0.3 on this will be an error.",
+        f"{type(loss).__name__} keeps only the contract of skdistill 0.1.0, which will be an error "
+        "from 0.3 on. Subclass skdistill.protocols.Loss, which has defaults for everything that "
+        "was added since.",
         FutureWarning,
         stacklevel=2,
     )
@@ -100,7 +109,7 @@ def has_temperature(kind: Callable[..., Loss]) -> bool:
 
 @dataclass(frozen=True)
 class FormerLoss(Loss):
-    """A loss with the three methods of 0.1.0, completed by the contract's defaults."""
+    """Wraps a loss that has only the three methods of 0.1.0; the rest are the defaults."""
 
     inner: Any
 

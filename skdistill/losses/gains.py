@@ -1,4 +1,4 @@
-"""What a label is worth: the exponential gain of NDCG."""
+"""The exponential gain of labels, as in NDCG."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ from skdistill.protocols import Array
 
 
 def relative_gain(labels: Array, queries: Queries) -> Array:
-    """Gain ``2^y - 1`` of each row, divided by ``2^y`` of its query's largest label.
+    """Compute the gain ``2^y - 1`` of each row, relative to its query's largest label.
 
-    Ratios of gains within a query are all that a ranking loss needs, and these can't overflow.
+    The gain is divided by ``2^y`` of that label. Ranking losses need only the ratios of gains
+    within a query, and these cannot overflow.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_rows,), float64
+        Relevance, 0 or more.
+    queries : Queries
+        Segments of the rows.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        Between 0 and 1.
 
     Raises
     ------
     ValueError
-        When a label is negative: it has no gain.
+        If a label is negative.
     """
     if labels.size and labels.min() < 0:
         row = int(np.argmin(labels))
         raise ValueError(
-            f"A relevance must be 0 or more to have a gain: the smallest label is {labels[row]:.6g}"
-            ". Shift the labels, or use the pointwise or margin loss."
+            "y must hold relevance labels of 0 or more, because a negative label has no gain: the "
+            f"smallest label is {labels[row]:.6g}. Shift the labels, or use the loss 'pointwise' "
+            "or 'margin'."
         )
-    # Most rows of most lists are irrelevant and gain 0: the others alone are looked at.
+    # Most rows of most lists are irrelevant and gain 0, so only the others are computed.
     gains = np.zeros_like(labels)
     relevant = np.flatnonzero(labels > 0)
     segment = queries.segment_of(relevant)

@@ -1,4 +1,4 @@
-"""Losses of a whole list: the teacher's distribution over it, or its order."""
+"""Losses that compare whole lists: the distribution of scores over a list, or its order."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from skdistill.inputs.queries import Queries
 from skdistill.losses.gains import relative_gain
 from skdistill.protocols import Array, Loss
 
-# Share of the rows up to which it pays to pick them out.
+# Up to this fraction of the rows, picking out those with a target is faster than using them all.
 FEW = 0.1
 
 
 def log_softmax(logits: Array, queries: Queries) -> Array:
-    """Logarithm of the softmax within each query."""
+    """Compute the logarithm of the softmax within each query."""
     shifted = logits - queries.spread(queries.max(logits))
     return shifted - queries.spread(np.log(queries.sum(np.exp(shifted))))
 
 
 def gain_distribution(labels: Array, queries: Queries) -> Array:
-    """Each row's share of its query's gain ``2^y - 1``; all zero where nothing is relevant."""
+    """Divide each row's gain ``2^y - 1`` by its query's total; 0 if no row is relevant."""
     gains = relative_gain(labels, queries)
     relevant = np.flatnonzero(gains > 0)
     segment = queries.segment_of(relevant)
@@ -32,9 +32,10 @@ def gain_distribution(labels: Array, queries: Queries) -> Array:
 
 
 def support(target: Array, queries: Queries) -> tuple[Any, Any]:
-    """Rows with a share in the target and their queries; a slice of all where most have one.
+    """Find the rows with a positive target, and their queries.
 
-    A list out of a batch of labels has a handful of them among a thousand.
+    Often only a handful of a thousand rows are relevant, and then the loss is computed on those
+    alone. If there are more, the rows are a slice of everything and the queries are None.
     """
     rows = np.flatnonzero(target > 0)
     if len(rows) > FEW * len(target):
@@ -44,17 +45,19 @@ def support(target: Array, queries: Queries) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class Listwise(Loss):
-    r"""Kullback-Leibler divergence of the student's list from the teacher's:
-    :math:`T^2 \sum_i p_i (\log p_i - \log q_i)` with :math:`p = softmax(t / T)` and
-    :math:`q = softmax(s / T)`.
+    r"""Kullback-Leibler divergence between the teacher's and the student's list.
 
-    From labels, :math:`p_i` is the row's share of the query's gain :math:`2^y - 1`; a query without
-    a relevant row teaches nothing. A row's weight multiplies its term, as an inverse propensity
-    does.
+    The loss of a query with teacher scores t and student scores s is
+    :math:`T^2 \sum_i p_i (\log p_i - \log q_i)` with :math:`p = softmax(t / T)` and
+    :math:`q = softmax(s / T)`. For labels, :math:`p_i` is the row's gain :math:`2^y - 1` divided by
+    the sum over the query; a query without a relevant row adds nothing to the loss. A row weight
+    multiplies the row's term, as an inverse propensity does.
 
     Parameters
     ----------
     temperature : float, default=1.0
+        Divides both scores, T in the formula. A higher temperature gives low-ranked rows more
+        weight.
 
     References
     ----------
@@ -66,7 +69,7 @@ class Listwise(Loss):
 
     @property
     def logit_scale(self) -> float:
-        """Score of one logit: the temperature."""
+        """Score per logit: the temperature."""
         return self.temperature
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
@@ -78,13 +81,13 @@ class Listwise(Loss):
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
-        # In place and with one exponential: on long lists memory traffic is what it costs.
+        # In place and with one exponential, because memory traffic dominates on long lists.
         logits = queries.apply(np.subtract, scores, queries.max(scores))
         if self.temperature != 1:
             logits *= scores.dtype.type(1 / self.temperature)
         rows, segment = support(target, queries)
-        share = target[rows]
-        mass = share if weight is None else share * weight[rows]
+        probability = target[rows]
+        mass = probability if weight is None else probability * weight[rows]
         if segment is None:
             total_mass = queries.sum(mass)
         else:
@@ -94,8 +97,9 @@ class Listwise(Loss):
         odds = np.exp(logits, out=logits)
         total = queries.sum(odds)
         cross_entropy += total_mass @ np.log(total)
-        # A row without mass adds nothing, whatever its logarithm.
-        entropy = -(mass @ np.log(np.maximum(share, np.finfo(share.dtype).tiny)))
+        # The floor avoids log(0); a row without mass adds nothing anyway.
+        floor = np.finfo(probability.dtype).tiny
+        entropy = -(mass @ np.log(np.maximum(probability, floor)))
         gradient = queries.apply(np.multiply, odds, total_mass / total, out=odds)
         gradient[rows] -= mass
         scale = self.temperature / queries.n_queries
@@ -105,15 +109,17 @@ class Listwise(Loss):
 
 @dataclass(frozen=True)
 class PlackettLuce(Loss):
-    r"""Negative log-likelihood of the first K places of the teacher's order :math:`\pi`:
-    :math:`-\frac{1}{K} \sum_{k \le K} (s_{\pi(k)} - \log \sum_{i \ge k} \exp s_{\pi(i)})`.
+    r"""Negative log-likelihood of the first K places of the teacher's order.
 
-    From labels, only rows with a positive label are places to be explained: the order of
+    The loss of a query with the order :math:`\pi` and student scores s is
+    :math:`-\frac{1}{K} \sum_{k \le K} (s_{\pi(k)} - \log \sum_{i \ge k} \exp s_{\pi(i)})`. For
+    labels, the sum runs over places of rows with a positive label only, because the order of
     irrelevant rows is noise.
 
     Parameters
     ----------
     k : int, default=10
+        Number of places K. A query with fewer rows has as many places as rows.
 
     References
     ----------
@@ -139,7 +145,7 @@ class PlackettLuce(Loss):
         in_top = position < places
         top = ranked[in_top]
         cell = queries.segment[in_top], position[in_top]
-        # A matrix of the first places only, never of the longest list: (n_queries, places).
+        # Matrices of the first places only, (n_queries, places), to bound the memory.
         top_scores = np.full((queries.n_queries, places), -np.inf, dtype=scores.dtype)
         top_scores[cell] = scores[top]
         counts = np.zeros_like(top_scores)
@@ -160,12 +166,12 @@ class PlackettLuce(Loss):
         )
         value = float((counts * differences).sum())
 
-        # Row i stands in the denominators of all places up to its own: in logarithms, because each
-        # factor may overflow where their product is at most 1.
-        share = np.full_like(top_scores, -np.inf)
+        # A row is in the denominators of all places up to its place. The sum over them is taken in
+        # logarithms: single factors may overflow, though their product is at most 1.
+        log_terms = np.full_like(top_scores, -np.inf)
         with np.errstate(divide="ignore"):
-            np.subtract(np.log(counts), log_denominators, out=share, where=filled)
-        reach = np.logaddexp.accumulate(share, axis=1)
+            np.subtract(np.log(counts), log_denominators, out=log_terms, where=filled)
+        reach = np.logaddexp.accumulate(log_terms, axis=1)
         last = np.minimum(position, places - 1)
         gradient = np.empty_like(scores)
         gradient[ranked] = np.exp(scores[ranked] + reach[queries.segment, last])
@@ -174,7 +180,7 @@ class PlackettLuce(Loss):
 
     @staticmethod
     def _log_sum_beyond(scores: Array, ranked: Array, places: int, queries: Queries) -> Array:
-        """Log of the sum of exp(score) over the rows after the first places, -inf where none."""
+        """Log of the sum of exp(score) over the rows after the first places, or -inf if none."""
         log_sum = np.full(queries.n_queries, -np.inf, dtype=scores.dtype)
         beyond = queries.position >= places
         if beyond.any():

@@ -1,4 +1,4 @@
-"""Log-loss of a logit against a probability, for single rows and for pairs alike."""
+"""Log-loss of logits against probabilities, used for single rows and for pairs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from skdistill.protocols import Array
 
 
 def log_loss(logit: Array, probability: Array) -> tuple[Array, Array]:
-    """Loss of each logit, and its slope; no overflow for logits of either sign."""
+    """Compute the loss of each logit and its slope, without overflow for any logit."""
     loss = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit))) - probability * logit
     return loss, expit(logit) - probability

@@ -1,5 +1,8 @@
-"""Losses of pairs of rows of a query. Pairs grow with the square of a list, so they are built only
-for the first k of the target's order, each against every row below it."""
+"""Losses of pairs of rows of a query.
+
+The number of pairs grows with the square of a list. Pairs are therefore built only for the first k
+rows of the target's order, each with every row below it.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from skdistill.losses.log_loss import log_loss
 from skdistill.losses.pointwise import spread_of
 from skdistill.protocols import Array, Loss
 
-# Labels have no margin: one grade more is preferred for certain. At this slope the sigmoid of one
-# grade's difference is 1 to the last bit of float32.
+# Labels have no margin: a row that is one grade better is preferred with certainty. With this
+# slope, the sigmoid of a difference of one grade is exactly 1 in float32.
 CERTAIN = 30.0
 
 
@@ -25,14 +28,14 @@ class Pairs(NamedTuple):
 
     upper: Array
     lower: Array
-    share: Array
-    """1 / (pairs of the query * queries): what a pair counts for in a mean over pairs."""
+    weight: Array
+    """Weight of a pair in a mean over pairs: 1 / (pairs of its query * queries)."""
 
 
 def pairs_of_top(target: Array, queries: Queries, k: int) -> Pairs:
-    """Each row among the first k of its query, with every row that the target puts below it.
+    """Pair each of the first k rows of a query with every row that the target ranks below it.
 
-    Pairs that the target ties are left out: it has no preference to teach.
+    Pairs with equal targets are left out, because the target prefers neither row.
     """
     ranked = queries.sort_descending(target)
     place = np.flatnonzero(queries.position < k)
@@ -45,32 +48,37 @@ def pairs_of_top(target: Array, queries: Queries, k: int) -> Pairs:
     if not preferred.all():
         upper, lower, segment = upper[preferred], lower[preferred], segment[preferred]
     n_pairs = np.bincount(segment, minlength=queries.n_queries)
-    share = 1.0 / (n_pairs[segment] * queries.n_queries)
-    return Pairs(upper, lower, share.astype(target.dtype))
+    weight = 1.0 / (n_pairs[segment] * queries.n_queries)
+    return Pairs(upper, lower, weight.astype(target.dtype))
 
 
 def scatter(pairs: Pairs, slope: Array, n_rows: int) -> Array:
-    """Gradient of the scores, given that of each pair's difference ``upper - lower``."""
+    """Compute the gradient of the scores from that of each pair's difference upper - lower."""
     gradient = np.bincount(pairs.upper, weights=slope, minlength=n_rows)
     gradient -= np.bincount(pairs.lower, weights=slope, minlength=n_rows)
     return gradient.astype(slope.dtype)
 
 
 def weight_of_pairs(pairs: Pairs, weight: Array | None) -> Array | float:
-    """Geometric mean of the rows' weights: c for a query of constant weight c, 0 with either."""
+    """Geometric mean of both row weights; a query of constant weight c keeps c."""
     return 1.0 if weight is None else np.sqrt(weight[pairs.upper] * weight[pairs.lower])
 
 
 @dataclass(frozen=True)
 class Pairwise(Loss):
-    r"""RankNet with the teacher's own certainty: mean over pairs of
-    :math:`BCE(\sigma((s_i - s_j)/T), \sigma((t_i - t_j)/T))`. From labels the preference is 1.
+    r"""RankNet with the teacher's probabilities as targets.
+
+    The loss of a query with teacher scores t and student scores s is the mean over pairs of
+    :math:`BCE(\sigma((s_i - s_j)/T), \sigma((t_i - t_j)/T))`, where BCE is the binary
+    cross-entropy. For labels, the second probability is 1. A pair's weight is the geometric mean of
+    its row weights.
 
     Parameters
     ----------
     temperature : float, default=1.0
+        Divides the differences of scores, T in the formula.
     k : int, default=20
-        Pairs are formed from the target's first k rows of each query.
+        Pairs are formed from each of the target's first k rows of a query with the rows below it.
 
     References
     ----------
@@ -90,24 +98,27 @@ class Pairwise(Loss):
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
         pairs = pairs_of_top(target, queries, self.k)
-        share = pairs.share * weight_of_pairs(pairs, weight)
+        pair_weight = pairs.weight * weight_of_pairs(pairs, weight)
         difference = (scores[pairs.upper] - scores[pairs.lower]) / self.temperature
         preference = expit(target[pairs.upper] - target[pairs.lower])
         loss, slope = log_loss(difference, preference)
-        gradient = scatter(pairs, share * slope / self.temperature, len(scores))
-        return float(share @ loss), gradient
+        gradient = scatter(pairs, pair_weight * slope / self.temperature, len(scores))
+        return float(pair_weight @ loss), gradient
 
 
 @dataclass(frozen=True)
 class Margin(Loss):
-    r"""Squared error of margins: mean over pairs of :math:`((s_i - s_j) - (t_i - t_j))^2`.
+    r"""Squared error of the differences between scores.
 
-    The teacher's scores are divided by their standard deviation over the training set: its scale is
-    arbitrary, a learning rate's is not.
+    The loss of a query with teacher scores t and student scores s is the mean over pairs of
+    :math:`((s_i - s_j) - (t_i - t_j))^2`. The targets are first divided by their standard deviation
+    over the training set, because a teacher's scale is arbitrary. A pair's weight is the geometric
+    mean of its row weights.
 
     Parameters
     ----------
     k : int, default=20
+        Pairs are formed from each of the target's first k rows of a query with the rows below it.
 
     References
     ----------
@@ -118,7 +129,7 @@ class Margin(Loss):
     k: int = 20
 
     def score_unit(self, teacher_scores: Array) -> float:
-        """Standard deviation of the teacher's scores."""
+        # The targets are divided by this.
         return spread_of(teacher_scores)
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
@@ -131,24 +142,28 @@ class Margin(Loss):
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
         pairs = pairs_of_top(target, queries, self.k)
-        share = pairs.share * weight_of_pairs(pairs, weight)
+        pair_weight = pairs.weight * weight_of_pairs(pairs, weight)
         error = (scores - target)[pairs.upper] - (scores - target)[pairs.lower]
-        return float(share @ error**2), scatter(pairs, 2 * share * error, len(scores))
+        gradient = scatter(pairs, 2 * pair_weight * error, len(scores))
+        return float(pair_weight @ error**2), gradient
 
 
 @dataclass(frozen=True)
 class Lambda(Loss):
-    r"""``Pairwise``, each pair weighted by the change in NDCG that swapping its rows would make in
-    the student's present ranking, and summed.
+    r"""LambdaRank: :class:`Pairwise`, weighted by the change in NDCG.
 
-    The gains are :math:`2^y - 1` from labels; from a teacher, whose scores have no unit,
-    :math:`1 - rank / k` for its first k and 0 below. The weights count as constants in the gradient
-    (they change only where two of the student's scores cross).
+    Each pair is weighted by the change in NDCG that swapping its two rows makes in the student's
+    current ranking, and the loss of a query is the sum over its pairs. The gains are
+    :math:`2^y - 1` for labels. A teacher's scores have no unit, so its gains are
+    :math:`1 - rank / k` for its first k rows and 0 below. The gradient treats the weights as
+    constants, because they change only when two of the student's scores cross.
 
     Parameters
     ----------
     temperature : float, default=1.0
+        Divides the differences of scores, as in :class:`Pairwise`.
     k : int, default=20
+        Pairs are formed from each of the target's first k rows of a query with the rows below it.
 
     References
     ----------
@@ -173,18 +188,19 @@ class Lambda(Loss):
     ) -> tuple[float, Array]:
         logit, gain = target[:, 0], target[:, 1]
         pairs = pairs_of_top(logit, queries, self.k)
-        share = self._change_in_ndcg(scores, logit, gain, queries, pairs)
-        share *= weight_of_pairs(pairs, weight) / queries.n_queries
+        pair_weight = self._change_in_ndcg(scores, logit, gain, queries, pairs)
+        pair_weight *= weight_of_pairs(pairs, weight) / queries.n_queries
         difference = (scores[pairs.upper] - scores[pairs.lower]) / self.temperature
         preference = expit(logit[pairs.upper] - logit[pairs.lower])
         loss, slope = log_loss(difference, preference)
-        gradient = scatter(pairs, share * slope / self.temperature, len(scores))
-        return float(share @ loss), gradient
+        gradient = scatter(pairs, pair_weight * slope / self.temperature, len(scores))
+        return float(pair_weight @ loss), gradient
 
     @staticmethod
     def _change_in_ndcg(
         scores: Array, logit: Array, gain: Array, queries: Queries, pairs: Pairs
     ) -> Array:
+        """Change in NDCG of the student's ranking when the two rows of a pair swap places."""
         discount = 1 / np.log2(2 + queries.rank_descending(scores))
         ideal_discount = 1 / np.log2(2 + queries.position)
         ideal = queries.sum(gain[queries.sort_descending(logit)] * ideal_discount)

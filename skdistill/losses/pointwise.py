@@ -1,4 +1,4 @@
-"""Losses that look at one row at a time. Every query counts the same, however long its list."""
+"""Losses of single rows. Each is a mean over the rows of a query, then over queries."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from skdistill.losses.log_loss import log_loss
 from skdistill.protocols import Array, Loss
 
 
-def share_of_row(scores: Array, queries: Queries, weight: Array | None) -> Array:
-    """What a row's own loss counts for: 1 / (rows of its query * queries), times its weight."""
+def mean_weights(scores: Array, queries: Queries, weight: Array | None) -> Array:
+    """Weight of each row in a mean over queries of means over rows, times its row weight."""
     if queries.width:
-        share = np.full(queries.n_rows, 1.0 / queries.n_rows, dtype=scores.dtype)
+        factor = np.full(queries.n_rows, 1.0 / queries.n_rows, dtype=scores.dtype)
     else:
-        share = queries.spread(1.0 / (queries.sizes * queries.n_queries)).astype(scores.dtype)
-    return share if weight is None else share * weight
+        factor = queries.spread(1.0 / (queries.sizes * queries.n_queries)).astype(scores.dtype)
+    return factor if weight is None else factor * weight
 
 
 def standardize(values: Array) -> Array:
-    """Mean 0 and standard deviation 1 over the training set; a constant becomes 0."""
+    """Bring values to mean 0 and standard deviation 1; constant values become 0."""
     centred = values - values.mean()
     return centred / spread_of(centred)
 
 
 def spread_of(values: Array) -> float:
-    """Standard deviation of values, 1 if they are all the same."""
+    """Standard deviation of values, or 1 if they are all the same."""
     spread = float(values.std())
     return spread if spread > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class Pointwise(Loss):
-    r"""Squared error: mean over the rows of a query of :math:`(s_i - t_i)^2`.
+    r"""Squared error of each row's score.
 
-    The targets, teacher's scores and labels alike, are standardised over the training set: a
-    teacher's scale is arbitrary, and soft and hard parts can be mixed only on one scale.
+    The loss of a query with targets t and student scores s is the mean over its rows of
+    :math:`(s_i - t_i)^2`. Teacher scores and labels are both standardised over the training set,
+    because a teacher's scale is arbitrary and the two can be mixed only on one scale.
 
     References
     ----------
@@ -51,23 +52,24 @@ class Pointwise(Loss):
         return standardize(labels)
 
     def score_unit(self, teacher_scores: Array) -> float:
-        """Standard deviation of the teacher's scores."""
+        # The targets are divided by this.
         return spread_of(teacher_scores)
 
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
         residual = scores - target
-        weighted = residual * share_of_row(scores, queries, weight)
+        weighted = residual * mean_weights(scores, queries, weight)
         return float(weighted @ residual), 2 * weighted
 
 
 @dataclass(frozen=True)
 class Logistic(Loss):
-    r"""Log-loss against probabilities: mean of
-    :math:`-p_i \log \sigma(s_i) - (1 - p_i) \log(1 - \sigma(s_i))`.
+    r"""Log-loss against the teacher's probabilities, or against labels between 0 and 1.
 
-    The student's scores are log-odds; their sigmoid is as calibrated as the teacher's probability.
+    The loss of a query with probabilities p and student scores s is the mean over its rows of
+    :math:`-p_i \log \sigma(s_i) - (1 - p_i) \log(1 - \sigma(s_i))`. The student's scores are
+    log-odds: their sigmoid is a probability, as well calibrated as the teacher's.
 
     References
     ----------
@@ -76,7 +78,7 @@ class Logistic(Loss):
 
     @property
     def is_log_odds(self) -> bool:
-        """True: the sigmoid of a score is a probability."""
+        """True, because the sigmoid of a score is a probability."""
         return True
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
@@ -87,6 +89,7 @@ class Logistic(Loss):
 
     @staticmethod
     def _probability(values: Array, name: str, remedy: str) -> Array:
+        """Check that the values are probabilities, and return them."""
         if values.size and (values.min() < 0 or values.max() > 1):
             raise ValueError(
                 f"The logistic loss needs probabilities: {name} must lie in [0, 1], but run from "
@@ -97,6 +100,6 @@ class Logistic(Loss):
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
-        share = share_of_row(scores, queries, weight)
+        factor = mean_weights(scores, queries, weight)
         loss, slope = log_loss(scores, target)
-        return float(share @ loss), share * slope
+        return float(factor @ loss), factor * slope

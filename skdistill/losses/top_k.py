@@ -1,4 +1,4 @@
-"""Ranking distillation: the teacher's first K rows as positives, weighted by their rank."""
+"""Ranking distillation: the teacher's top K rows are positives, weighted by rank."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from skdistill.protocols import Array, Loss
 
 @dataclass(frozen=True)
 class TopK(Loss):
-    r"""Log-loss with the target's first K rows as positives, the rest as negatives.
+    r"""Log-loss with the target's top K rows as positives and the other rows as negatives.
 
-    Positive r (from 0) counts :math:`e^{-r/\lambda} (1 + \tanh(\mu \max(\hat r - r, 0)))`, where
-    :math:`\hat r` is the student's own rank of that row: what the teacher puts first and the
-    student misplaces counts most. Positives and negatives of a query weigh 1 each in sum; without
-    the negatives a common bias would be the loss's minimum. From labels, only rows with a positive
-    label can be positives.
+    The positive at rank r (from 0) has the weight
+    :math:`e^{-r/\lambda} (1 + \tanh(\mu \max(\hat r - r, 0)))`, where :math:`\hat r` is the
+    student's rank of that row. Rows that the teacher ranks first and the student misplaces
+    therefore weigh most. The weights of a query's positives sum to 1, and so do those of its
+    negatives. Without negatives, a large bias alone would minimise the loss. For labels, only rows
+    with a positive label can be positives.
 
     Parameters
     ----------
     k : int, default=10
+        Number of positives K per query.
     decay : float, default=10.0
-        :math:`\lambda`, in ranks.
+        Number of ranks over which a weight falls by a factor of e, :math:`\lambda` in the formula.
     misplacement : float, default=0.1
-        :math:`\mu`, per rank.
+        How fast the weight grows per rank of misplacement, :math:`\mu` in the formula.
 
     References
     ----------
@@ -52,19 +54,20 @@ class TopK(Loss):
     ) -> tuple[float, Array]:
         rank, positive = target[:, 0], target[:, 1]
         misplaced = np.maximum(queries.rank_descending(scores) - rank, 0)
-        importance = np.exp(-rank / self.decay) * (1 + np.tanh(self.misplacement * misplaced))
-        share = self._of_query(positive * importance, queries)
-        share += self._of_query(1 - positive, queries)
-        # A query with rows of one kind only has nothing to tell apart.
+        rank_weight = np.exp(-rank / self.decay) * (1 + np.tanh(self.misplacement * misplaced))
+        row_weight = self._normalize(positive * rank_weight, queries)
+        row_weight += self._normalize(1 - positive, queries)
+        # A query of positives only, or of negatives only, has no order to learn.
         mixed = (queries.max(positive) > 0) & (queries.min(positive) < 1)
-        share *= queries.spread(mixed / queries.n_queries)
+        row_weight *= queries.spread(mixed / queries.n_queries)
         if weight is not None:
-            share *= weight
-        share = share.astype(scores.dtype)
+            row_weight *= weight
+        row_weight = row_weight.astype(scores.dtype)
         loss, slope = log_loss(scores, positive)
-        return float(share @ loss), (share * slope).astype(scores.dtype)
+        return float(row_weight @ loss), (row_weight * slope).astype(scores.dtype)
 
     @staticmethod
-    def _of_query(values: Array, queries: Queries) -> Array:
+    def _normalize(values: Array, queries: Queries) -> Array:
+        """Divide values by their query's sum; 0 if the sum is 0."""
         total = queries.spread(queries.sum(values))
         return np.divide(values, total, out=np.zeros_like(values), where=total > 0)

@@ -1,7 +1,7 @@
-"""Ranking metrics by query, vectorised over ragged queries, and scorers made of them.
+"""Ranking and retrieval metrics, and scorers based on them.
 
-Those of rankings take ``(y_true, y_score, qid)``, arrays of one value a row in any order of rows;
-those of retrieval take what was returned out of a catalogue.
+Ranking metrics take ``(y_true, y_score, qid)``, arrays with one value per row, in any order of
+rows. Retrieval metrics take the items that were returned from a catalogue.
 """
 
 from skdistill.metrics.agreement import kendall_tau, teacher_recall

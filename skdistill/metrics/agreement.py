@@ -1,4 +1,4 @@
-"""How far a student ranks as its teacher does."""
+"""Agreement between the rankings of a student and its teacher."""
 
 from __future__ import annotations
 
@@ -18,20 +18,42 @@ def teacher_recall(
     m: int = 50,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Mean over queries of the share of the teacher's first k rows among the student's first m.
+    """Compute the mean fraction of the teacher's top k rows in the student's top m.
 
-    What is lost by returning m items of a cheap stage to a strong one that shows k. The teacher's
-    ties are broken by the order of the table, the student's against it: a row of the teacher's top
-    comes last among its equals, so that a constant score earns nothing.
+    It measures how much is lost if a cheap stage passes m items to a strong stage that shows k.
+    Ties of the teacher are broken by the order of the table. Ties of the student are broken to its
+    disadvantage, so that a constant score earns nothing.
 
     Parameters
     ----------
-    teacher_scores, student_scores : array-like of shape (n_rows,)
+    teacher_scores : array-like of shape (n_rows,)
+        The teacher's score of each row.
+    student_scores : array-like of shape (n_rows,)
+        The student's score of each row.
     qid : array-like of shape (n_rows,) or None
-    k, m : int, default=10, 50
-        A query of fewer rows counts with what it has.
+        Query of each row. None means that all rows are one query.
+    k : int, default=10
+        Size of the teacher's top; at most the number of rows of the query.
+    m : int, default=50
+        Number of rows that the student returns per query.
     sample_weight : array-like of shape (n_rows,), optional
-        A query counts with the mean weight of its rows.
+        Row weights. A query counts with the mean weight of its rows.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query counts.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import teacher_recall
+    >>> teacher_recall([3.0, 2.0, 1.0, 0.0], [0.3, 0.1, 0.2, 0.0], [7, 7, 7, 7], k=2, m=2)
+    0.5
     """
     check_k(k)
     check_k(m, "m")
@@ -54,22 +76,45 @@ def kendall_tau(
     empty: str = "skip",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Mean over queries of Kendall's tau-b: agreeing less disagreeing pairs, ties discounted.
+    r"""Compute the mean over queries of Kendall's tau-b.
 
-    O(n log n) for a list of n rows.
+    :math:`\tau_b = (P - Q) / \sqrt{(N - T_x) (N - T_y)}`, where P pairs of rows are in the same
+    order by both scores, Q pairs are in opposite order, and :math:`T_x` and :math:`T_y` of the N
+    pairs are tied on either side. It is computed in O(n log n).
 
     Parameters
     ----------
-    y_true, y_score : array-like of shape (n_rows,)
+    y_true : array-like of shape (n_rows,)
+        Labels, or scores to compare with.
+    y_score : array-like of shape (n_rows,)
+        Score of each row.
     qid : array-like of shape (n_rows,) or None
+        Query of each row. None means that all rows are one query.
     empty : {"skip", "zero", "one"}, default="skip"
-        What a query counts in which either side is constant.
+        How a query counts if either side is constant: not at all, as 0, or as 1.
     sample_weight : array-like of shape (n_rows,), optional
-        A query counts with the mean weight of its rows.
+        Row weights. A query counts with the mean weight of its rows.
+
+    Returns
+    -------
+    float
+        Between -1 and 1; 0 with an ``UndefinedMetricWarning`` if no query counts.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+
 
     References
     ----------
     Kendall, "The Treatment of Ties in Ranking Problems", Biometrika 1945.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import kendall_tau
+    >>> kendall_tau([1, 2, 3, 4], [0.1, 0.2, 0.4, 0.3], [7, 7, 7, 7])
+    0.6666666666666666
     """
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
     queries = ranking.queries
@@ -91,11 +136,11 @@ def kendall_tau(
 
 
 def _inversions(rank: NDArray[np.int64], queries: Queries) -> NDArray[np.float64]:
-    """Pairs of each query that stand in descending order of rank.
+    """Count the pairs of each query that are in descending order of rank.
 
-    Two ranks compare by the highest bit in which they differ. Bit by bit, from the top: in each
-    run that shares the higher bits, every 0 is inverted with the 1s before it; then the run is
-    split by the bit, order kept. All runs of all queries at once.
+    Two ranks are compared by the highest bit in which they differ. From the highest bit down, each
+    0 in a run of equal higher bits is inverted with the 1s before it; then the run is split by the
+    bit, keeping the order. All runs of all queries are processed at once.
     """
     total = np.zeros(queries.n_queries)
     segment = queries.segment

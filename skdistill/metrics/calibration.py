@@ -1,4 +1,4 @@
-"""Whether predicted probabilities are the frequencies they claim to be."""
+"""Calibration of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -16,29 +16,34 @@ def expected_calibration_error(
     strategy: str = "uniform",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Mean distance, over bins of predictions, between the mean prediction and the share of 1s.
+    """Compute the mean distance between predicted probabilities and observed frequencies.
 
-    :func:`sklearn.calibration.calibration_curve` draws the same bins as a reliability curve.
+    Predictions are divided into bins. The distance between the mean prediction and the fraction of
+    positives in each bin is averaged over the bins, weighted by their rows.
+    :func:`sklearn.calibration.calibration_curve` uses the same bins for a reliability curve.
 
     Parameters
     ----------
     y_true : array-like of shape (n_rows,)
-        0 and 1.
+        Labels 0 and 1.
     y_prob : array-like of shape (n_rows,)
+        Predicted probability of a 1.
     n_bins : int, default=10
+        Number of bins.
     strategy : {"uniform", "quantile"}, default="uniform"
-        Bins of equal width, or of equally many rows.
+        Whether bins have equal width or equally many rows.
     sample_weight : array-like of shape (n_rows,), optional
+        Row weights.
 
     Returns
     -------
     float
-        Bins count by their weight.
+        Between 0, which is perfect, and 1.
 
     Raises
     ------
     ValueError
-        For arrays of different lengths and predictions outside [0, 1].
+        If the arrays differ in length, or a prediction lies outside [0, 1].
 
     References
     ----------
@@ -55,17 +60,17 @@ def expected_calibration_error(
     labels, predicted = np.asarray(y_true, dtype=float), np.asarray(y_prob, dtype=float)
     if labels.shape != predicted.shape or labels.ndim != 1 or not len(labels):
         raise ValueError(
-            f"y_true and y_prob must hold one value a row each: got {labels.shape} and "
-            f"{predicted.shape}."
+            "y_true and y_prob must hold one value per row each, got shapes "
+            f"{labels.shape} and {predicted.shape}."
         )
     if not (predicted.min() >= 0 and predicted.max() <= 1):
         raise ValueError(
-            "y_prob must lie in [0, 1], but runs from "
+            "y_prob must lie in [0, 1], but ranges from "
             f"{predicted.min():.6g} to {predicted.max():.6g}."
         )
     weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, float)
-    shares = np.linspace(0, 1, n_bins + 1)
-    edges = shares if strategy == "uniform" else np.quantile(predicted, shares)
+    grid = np.linspace(0, 1, n_bins + 1)
+    edges = grid if strategy == "uniform" else np.quantile(predicted, grid)
     member = np.searchsorted(edges[1:-1], predicted, side="right")
     gap = np.bincount(member, weight * (predicted - labels), minlength=n_bins)
     return float(np.abs(gap).sum() / weight.sum())

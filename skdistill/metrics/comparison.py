@@ -1,4 +1,4 @@
-"""Two orders of the same queries compared: per query, and with an interval."""
+"""Comparison of two rankings of the same queries."""
 
 from __future__ import annotations
 
@@ -22,20 +22,32 @@ def ndcg_per_query(
     gain: str = "exponential",
     ties: str = "average",
 ) -> NDArray[np.float64]:
-    """NDCG of each query, in the order of the sorted ids; see :func:`ndcg_score`.
+    """Compute the NDCG of each query, in the order of the sorted query ids.
 
     Parameters
     ----------
-    y_true, y_score : array-like of shape (n_rows,)
+    y_true : array-like of shape (n_rows,)
+        Relevance of each row, 0 or more.
+    y_score : array-like of shape (n_rows,)
+        Score of each row; the highest ranks first.
     qid : array-like of shape (n_rows,) or None
+        Query of each row. None means that all rows are one query.
     k : int, optional
+        Number of top places that count; all by default.
     gain : {"exponential", "linear"}, default="exponential"
+        Gain of a row of relevance y: :math:`2^y - 1` or :math:`y`.
     ties : {"average", "order", "reverse", "pessimistic", "optimistic"}, default="average"
+        How rows with equal scores are ranked, as in :func:`ndcg_score`.
 
     Returns
     -------
     ndarray of shape (n_queries,), float64
         NaN for queries without a relevant row.
+
+    Raises
+    ------
+    ValueError
+        If a relevance is negative, or the arrays are empty, not finite or of different lengths.
 
     Examples
     --------
@@ -49,7 +61,15 @@ def ndcg_per_query(
 
 
 class RatioInterval(NamedTuple):
-    """A ratio of two means, and where it lies with some confidence."""
+    """A ratio of two means with its confidence interval.
+
+    Attributes
+    ----------
+    ratio : float
+        Mean of the values divided by the mean of the baseline.
+    low, high : float
+        Ends of the confidence interval.
+    """
 
     ratio: float
     low: float
@@ -64,37 +84,50 @@ def bootstrap_ratio(
     n_resamples: int = 2000,
     random_state: Any = None,
 ) -> RatioInterval:
-    """How many times the baseline's mean a mean over queries is, by the paired bootstrap.
+    """Compute the ratio of two means over queries, with a bootstrap confidence interval.
 
-    Queries are drawn with replacement, both values of a query together, so that what makes a query
-    hard for both cancels out.
+    The bootstrap is paired: queries are drawn with replacement, along with both of their values.
+    The difficulty of a query, which affects both values, then cancels out.
 
     Parameters
     ----------
-    values, baseline : array-like of shape (n_queries,)
-        Of the same queries in the same order; those where either is NaN are left out.
+    values : array-like of shape (n_queries,)
+        A metric per query, such as :func:`ndcg_per_query` returns. Queries with NaN on either side
+        are left out.
+    baseline : array-like of shape (n_queries,)
+        The metric to compare with, for the same queries in the same order.
     confidence_level : float, default=0.95
+        Nominal probability that the interval contains the true ratio.
     n_resamples : int, default=2000
+        Number of bootstrap samples.
     random_state : int, RandomState or None, default=None
+        Pass an int for a reproducible interval.
 
     Returns
     -------
     RatioInterval
-        ``ratio``, ``low``, ``high``.
+        A named tuple of ``ratio``, ``low`` and ``high``.
 
     Raises
     ------
     ValueError
-        For other shapes, and when fewer than two queries are left.
+        If the shapes differ, or fewer than two queries have both values.
 
     References
     ----------
     Sakai, "Evaluating Evaluation Metrics Based on the Bootstrap", SIGIR 2006.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import bootstrap_ratio
+    >>> interval = bootstrap_ratio([0.4, 0.6, 0.8], [0.5, 0.6, 0.9], random_state=0)
+    >>> round(interval.ratio, 3)
+    0.9
     """
     one, other = np.asarray(values, np.float64), np.asarray(baseline, np.float64)
     if one.ndim != 1 or one.shape != other.shape:
         raise ValueError(
-            "values and baseline must hold one value for each of the same queries, got shapes "
+            "values and baseline must hold one value per query for the same queries, got shapes "
             f"{one.shape} and {other.shape}."
         )
     both = ~np.isnan(one + other)

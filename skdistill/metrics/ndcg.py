@@ -1,4 +1,4 @@
-"""Normalised discounted cumulative gain, with every convention that is in use spelt out."""
+"""Normalised discounted cumulative gain, in each of the conventions in use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ndcg_score(
     convention: str | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    r"""Mean over queries of the normalised discounted cumulative gain.
+    r"""Compute the mean over queries of the normalised discounted cumulative gain.
 
     :math:`DCG@k = \sum_{r<k} g(y_{\pi(r)}) / \log_2(2 + r)` in the order of the scores, divided by
     its value in the best possible order.
@@ -34,35 +34,39 @@ def ndcg_score(
     Parameters
     ----------
     y_true : array-like of shape (n_rows,)
-        Relevance, 0 or more.
+        Relevance of each row, 0 or more.
     y_score : array-like of shape (n_rows,)
+        Score of each row; the highest ranks first.
     qid : array-like of shape (n_rows,) or None
-        Query of each row; None: all rows are one query.
+        Query of each row. None means that all rows are one query.
     k : int, optional
-        Places that count; all by default.
+        Number of top places that count; all by default.
     gain : {"exponential", "linear"}, default="exponential"
-        :math:`2^y - 1`, or :math:`y`.
+        Gain g of a row of relevance y: :math:`2^y - 1` or :math:`y`.
     empty : {"skip", "zero", "one"}, default="skip"
-        What a query without a relevant row counts.
+        How a query without a relevant row counts: not at all, as 0, or as 1.
     ties : {"average", "order", "reverse", "pessimistic", "optimistic"}, default="average"
-        Rows of equal score: the mean over their permutations; as they stand in the table, or the
-        other way round; the least relevant first, or the most relevant.
+        How rows with equal scores are ranked. "average" takes the mean over their permutations;
+        "order" keeps the order of the table, and "reverse" reverses it; "pessimistic" puts the
+        least relevant rows first, "optimistic" the most relevant.
     convention : {"lightgbm", "sklearn", "trec"}, optional
-        Sets ``gain``, ``empty`` and ``ties`` as these do: LightGBM (exponential, one, order),
-        scikit-learn (linear, zero, average), trec_eval (linear, zero, reverse: it breaks ties by
-        descending document id, so that agrees where rows stand by ascending id).
+        Sets ``gain``, ``empty`` and ``ties`` as another library does: LightGBM ("exponential",
+        "one", "order"), scikit-learn ("linear", "zero", "average") or trec_eval ("linear", "zero",
+        "reverse"). As trec_eval breaks ties by descending document id, results agree if the rows
+        are in ascending order of id.
     sample_weight : array-like of shape (n_rows,), optional
-        A query counts with the mean weight of its rows.
+        Row weights. A query counts with the mean weight of its rows.
 
     Returns
     -------
     float
-        Between 0 and 1. 0 with an ``UndefinedMetricWarning`` where no query counts.
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query counts.
 
     Raises
     ------
     ValueError
-        For a negative relevance, and for arrays that do not match.
+        If a relevance is negative, if the arrays are empty, not finite or of different lengths,
+        or if an option is invalid.
 
     References
     ----------
@@ -91,7 +95,13 @@ def ndcg_score(
 def ndcg_by_query(
     ranking: Ranking, k: int | None, gain: str, ties: str
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """NDCG of each query, and whether it has a relevant row."""
+    """Return the NDCG of each query, and whether the query has a relevant row.
+
+    Raises
+    ------
+    ValueError
+        If a relevance is negative.
+    """
     labels, queries = ranking.y_true, ranking.queries
     if labels.min() < 0:
         row = int(np.argmin(labels))

@@ -1,4 +1,4 @@
-"""What every metric begins and ends with: checked arrays, an order with a rule for ties, a mean."""
+"""The steps that ranking metrics share: checking, ordering with a rule for ties, averaging."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
-from skdistill.inputs.queries import Queries, check_qid, sort_by_query
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.query_ids import check_qid, sort_by_query
 
 TIES = ("pessimistic", "optimistic", "order", "reverse")
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Labels and scores, sorted by query, and a weight a query."""
+    """Labels and scores of rows sorted by query, and a weight per query."""
 
     queries: Queries
     y_true: NDArray[np.float64]
@@ -32,18 +33,18 @@ class Ranking:
         qid: ArrayLike | None,
         sample_weight: ArrayLike | None = None,
     ) -> Ranking:
-        """Check and sort.
+        """Check the arrays and sort the rows by query.
 
         Raises
         ------
         ValueError
-            For arrays that are empty, of different lengths, or not finite.
+            If the arrays are empty, not finite or of different lengths.
         """
         labels, scores = _column("y_true", y_true), _column("y_score", y_score)
         if len(labels) != len(scores):
             raise ValueError(
-                "y_true and y_score must have one value a row each: got "
-                f"{len(labels)} and {len(scores)}."
+                "y_true and y_score must have one value per row each, got "
+                f"{len(labels)} and {len(scores)} values."
             )
         if not len(labels):
             raise ValueError("A metric needs at least one row, got 0.")
@@ -53,7 +54,7 @@ class Ranking:
             weight = _column("sample_weight", sample_weight)
             if len(weight) != len(labels):
                 raise ValueError(
-                    f"sample_weight must have one value a row: expected {len(labels)}, "
+                    f"sample_weight must have one value per row: expected {len(labels)}, "
                     f"got {len(weight)}."
                 )
         if order is not None:
@@ -62,7 +63,7 @@ class Ranking:
         return cls(queries, labels, scores, None if weight is None else queries.mean(weight))
 
     def order(self, ties: str) -> NDArray[np.int64]:
-        """Rows, query by query, best score first, tied ones by the rule."""
+        """Sort the rows of each query by descending score, with this rule for ties."""
         check_choice("ties", ties, TIES)
         descending = -self.y_score
         segment = self.queries.segment
@@ -78,7 +79,10 @@ class Ranking:
     def mean(
         self, values: NDArray[Any], defined: NDArray[np.bool_], empty: str, what: str
     ) -> float:
-        """Mean over queries; those without a value are left out or count 0 or 1."""
+        """Average over queries; ``empty`` says how queries without a value count.
+
+        ``what`` completes the warning "No query has ..." if no query counts.
+        """
         check_choice("empty", empty, ("skip", "zero", "one"))
         weight = np.ones(len(values)) if self.weight is None else self.weight
         if empty == "skip":
@@ -87,7 +91,7 @@ class Ranking:
             values = np.where(defined, values, float(empty == "one"))
         if not weight.sum() > 0:
             warnings.warn(
-                f"No query has {what}: the metric is not defined and set to 0.",
+                f"No query has {what}: the metric is undefined and set to 0.",
                 UndefinedMetricWarning,
                 stacklevel=3,
             )
@@ -97,13 +101,13 @@ class Ranking:
 
 @dataclass(frozen=True)
 class TieGroups:
-    """Runs of equal value within a query, in an order of rows in which they stand together."""
+    """Runs of equal values within a query, for rows in an order that makes them contiguous."""
 
     queries: Queries
 
     @classmethod
     def of(cls, queries: Queries, *ordered: NDArray[Any]) -> TieGroups:
-        """From values in the order; a run ends where any of them, or the query, changes."""
+        """Find the runs in ordered values; a run ends if any value or the query changes."""
         first = np.zeros(queries.n_rows, dtype=bool)
         first[queries.starts] = True
         changed = np.zeros(queries.n_rows - 1, dtype=bool)
@@ -113,7 +117,7 @@ class TieGroups:
         return cls(Queries(np.append(np.flatnonzero(first), queries.n_rows)))
 
     def tied_pairs(self, queries: Queries) -> NDArray[Any]:
-        """Number of tied pairs of each query."""
+        """Count the tied pairs of each query."""
         sizes = self.queries.sizes.astype(np.float64)
         return np.bincount(
             queries.segment[self.queries.starts],
@@ -123,16 +127,19 @@ class TieGroups:
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise a ValueError if a parameter has none of the allowed values."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}.")
 
 
 def check_k(k: int | None, name: str = "k") -> None:
+    """Raise a ValueError unless k is None or an integer of at least 1."""
     if k is not None and (not isinstance(k, int | np.integer) or k < 1):
         raise ValueError(f"{name} must be an integer of at least 1 or None, got {k!r}.")
 
 
 def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return the values as float64; raise a ValueError unless they are 1-D and finite."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}.")

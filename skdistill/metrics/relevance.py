@@ -1,4 +1,4 @@
-"""Metrics of binary relevance: a row is relevant where its label is above 0."""
+"""Metrics of binary relevance: a row is relevant if its label is above 0."""
 
 from __future__ import annotations
 
@@ -20,20 +20,46 @@ def mrr_score(
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Mean over queries of the reciprocal rank of the first relevant row, 0 beyond place k.
+    """Compute the mean over queries of the reciprocal rank of the first relevant row.
 
     Parameters
     ----------
-    y_true, y_score : array-like of shape (n_rows,)
+    y_true : array-like of shape (n_rows,)
+        Relevance of each row; a row is relevant if this is above 0.
+    y_score : array-like of shape (n_rows,)
+        Score of each row; the highest ranks first.
     qid : array-like of shape (n_rows,) or None
+        Query of each row. None means that all rows are one query.
     k : int, optional
+        Number of top places that count; a first relevant row beyond them counts 0.
     empty : {"skip", "zero", "one"}, default="skip"
-        What a query without a relevant row counts.
+        How a query without a relevant row counts: not at all, as 0, or as 1.
     ties : {"pessimistic", "optimistic", "order", "reverse"}, default="pessimistic"
-        Among rows of equal score the irrelevant ones first, so that a constant score earns nothing;
-        the relevant ones first; as they stand in the table; the other way round.
+        Order of rows with equal scores. "pessimistic" puts irrelevant rows first, so that a
+        constant score earns nothing; "optimistic" puts relevant rows first; "order" keeps the order
+        of the table, and "reverse" reverses it.
     sample_weight : array-like of shape (n_rows,), optional
-        A query counts with the mean weight of its rows.
+        Row weights. A query counts with the mean weight of its rows.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query counts.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+
+    References
+    ----------
+    Voorhees, "The TREC-8 Question Answering Track Report", TREC 1999.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import mrr_score
+    >>> mrr_score([0, 1, 1, 0], [0.9, 0.5, 0.8, 0.1], [7, 7, 8, 8])
+    0.75
     """
     check_k(k)
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
@@ -53,12 +79,43 @@ def average_precision_score(
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Mean over queries of the average precision: of the precision at each relevant row.
+    """Compute the mean over queries of the average precision.
+
+    The average precision of a query is the mean of the precision at the rank of each of its
+    relevant rows.
 
     Parameters
     ----------
-    y_true, y_score, qid, empty, ties, sample_weight
-        As in :func:`mrr_score`.
+    y_true : array-like of shape (n_rows,)
+        Relevance of each row; a row is relevant if this is above 0.
+    y_score : array-like of shape (n_rows,)
+        Score of each row; the highest ranks first.
+    qid : array-like of shape (n_rows,) or None
+        Query of each row. None means that all rows are one query.
+    empty : {"skip", "zero", "one"}, default="skip"
+        How a query without a relevant row counts: not at all, as 0, or as 1.
+    ties : {"pessimistic", "optimistic", "order", "reverse"}, default="pessimistic"
+        Order of rows with equal scores. "pessimistic" puts irrelevant rows first, so that a
+        constant score earns nothing; "optimistic" puts relevant rows first; "order" keeps the order
+        of the table, and "reverse" reverses it.
+    sample_weight : array-like of shape (n_rows,), optional
+        Row weights. A query counts with the mean weight of its rows.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query counts.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import average_precision_score
+    >>> average_precision_score([0, 1, 1, 0], [0.9, 0.5, 0.8, 0.1], [7, 7, 8, 8])
+    0.75
     """
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
     queries = ranking.queries
@@ -81,13 +138,42 @@ def recall_at_k(
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Mean over queries of the share of the relevant rows that stand in the first k places.
+    """Compute the mean over queries of the fraction of relevant rows in the top k places.
 
     Parameters
     ----------
-    y_true, y_score, qid, empty, ties, sample_weight
-        As in :func:`mrr_score`.
+    y_true : array-like of shape (n_rows,)
+        Relevance of each row; a row is relevant if this is above 0.
+    y_score : array-like of shape (n_rows,)
+        Score of each row; the highest ranks first.
+    qid : array-like of shape (n_rows,) or None
+        Query of each row. None means that all rows are one query.
     k : int
+        Number of top places.
+    empty : {"skip", "zero", "one"}, default="skip"
+        How a query without a relevant row counts: not at all, as 0, or as 1.
+    ties : {"pessimistic", "optimistic", "order", "reverse"}, default="pessimistic"
+        Order of rows with equal scores. "pessimistic" puts irrelevant rows first, so that a
+        constant score earns nothing; "optimistic" puts relevant rows first; "order" keeps the order
+        of the table, and "reverse" reverses it.
+    sample_weight : array-like of shape (n_rows,), optional
+        Row weights. A query counts with the mean weight of its rows.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query counts.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import recall_at_k
+    >>> recall_at_k([0, 1, 1, 0], [0.9, 0.5, 0.8, 0.1], [7, 7, 8, 8], k=1)
+    0.5
     """
     check_k(k)
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
@@ -108,14 +194,46 @@ def grouped_auc(
     weighted: bool = False,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Mean over queries of the area under the ROC curve; a tied pair counts one half.
+    """Compute the mean over queries of the area under the ROC curve.
+
+    The area of a query is the fraction of its pairs of a relevant and an irrelevant row in which
+    the relevant row has the higher score. A tie counts one half.
 
     Parameters
     ----------
-    y_true, y_score, qid, empty, sample_weight
-        As in :func:`mrr_score`; "empty" is a query without both a relevant and another row.
+    y_true : array-like of shape (n_rows,)
+        Relevance of each row; a row is relevant if this is above 0.
+    y_score : array-like of shape (n_rows,)
+        Score of each row; the highest ranks first.
+    qid : array-like of shape (n_rows,) or None
+        Query of each row. None means that all rows are one query.
+    empty : {"skip", "zero", "one"}, default="skip"
+        How a query counts if it does not have both relevant and irrelevant rows: not at all, as 0,
+        or as 1.
     weighted : bool, default=False
-        Weigh a query by its number of rows, as GAUC is often reported for clicks.
+        Weight queries by their number of rows, as is common for clicks (GAUC).
+    sample_weight : array-like of shape (n_rows,), optional
+        Row weights. A query counts with the mean weight of its rows.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query counts.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+
+    References
+    ----------
+    Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import grouped_auc
+    >>> grouped_auc([0, 1, 1, 0], [0.9, 0.5, 0.8, 0.1], [7, 7, 8, 8])
+    0.5
     """
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
     queries = ranking.queries
@@ -130,8 +248,8 @@ def grouped_auc(
     rank = groups.spread(groups.mean(1.0 + queries.position))
     positives = queries.sum(relevant)
     negatives = queries.sizes - positives
-    # Ranks run from the best score: a pair is won where the negative's rank is the larger one.
+    # Rank 1 is the best score, so that a pair is won if the negative has the larger rank.
     won = queries.sum((1 - relevant) * rank) - negatives * (negatives + 1) / 2
     pairs = positives * negatives
     values = np.divide(won, pairs, out=np.zeros_like(won), where=pairs > 0)
-    return ranking.mean(values, pairs > 0, empty, "both a relevant and another row")
+    return ranking.mean(values, pairs > 0, empty, "both a relevant and an irrelevant row")

@@ -1,8 +1,8 @@
-"""Metrics of what a retriever returns out of a catalogue.
+"""Metrics of the items that a retriever returns from a catalogue.
 
-``retrieved`` are rows of positions in the catalogue, best first, -1 where fewer were left, as
-``ExactIndex(embeddings).search`` returns them; ``relevant`` is a sparse matrix of queries by
-items whose positive entries are the relevant pairs. Queries without a relevant item are left out.
+``retrieved`` holds the positions in the catalogue that ``ExactIndex(embeddings).search`` returns.
+``relevant`` is a sparse matrix whose positive entries are the relevant pairs of query and item.
+Queries without a relevant item are left out.
 """
 
 from __future__ import annotations
@@ -19,39 +19,101 @@ from skdistill.metrics.ordering import check_k
 
 
 def retrieval_recall(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
-    """Mean share of a query's relevant items among the first k returned.
+    """Compute the mean fraction of a query's relevant items among the first k returned.
 
     Parameters
     ----------
     relevant : sparse matrix of shape (n_queries, n_items)
+        Positive entries mark the relevant items of each query.
     retrieved : array-like of shape (n_queries, n_returned), int
+        Positions of the returned items, best first; -1 pads short lists.
     k : int
+        Number of returned items that count.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query has a relevant item.
+
+    Raises
+    ------
+    ValueError
+        If the inputs do not have these shapes and types.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from skdistill.metrics import retrieval_recall
+    >>> retrieval_recall(csr_array([[0, 1, 1]]), [[0, 2]], k=2)
+    0.5
     """
     hits, counts = _hits(relevant, retrieved, k)
     return _mean(hits.sum(axis=1) / counts)
 
 
 def hit_rate(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
-    """Share of the queries with at least one relevant item among the first k returned.
+    """Compute the fraction of queries with a relevant item among the first k returned.
 
     Parameters
     ----------
     relevant : sparse matrix of shape (n_queries, n_items)
+        Positive entries mark the relevant items of each query.
     retrieved : array-like of shape (n_queries, n_returned), int
+        Positions of the returned items, best first; -1 pads short lists.
     k : int
+        Number of returned items that count.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query has a relevant item.
+
+    Raises
+    ------
+    ValueError
+        If the inputs do not have these shapes and types.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from skdistill.metrics import hit_rate
+    >>> hit_rate(csr_array([[0, 1, 1]]), [[0, 2]], k=2)
+    1.0
     """
     hits, _ = _hits(relevant, retrieved, k)
     return _mean(hits.any(axis=1).astype(np.float64))
 
 
 def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
-    """Mean of 1 / (rank of the first relevant item), 0 where none is among the first k.
+    """Compute the mean reciprocal rank of the first relevant item.
+
+    A query counts 0 if no relevant item is among the first k returned.
 
     Parameters
     ----------
     relevant : sparse matrix of shape (n_queries, n_items)
+        Positive entries mark the relevant items of each query.
     retrieved : array-like of shape (n_queries, n_returned), int
+        Positions of the returned items, best first; -1 pads short lists.
     k : int
+        Number of returned items that count.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query has a relevant item.
+
+    Raises
+    ------
+    ValueError
+        If the inputs do not have these shapes and types.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from skdistill.metrics import retrieval_mrr
+    >>> retrieval_mrr(csr_array([[0, 1, 1]]), [[0, 2]], k=2)
+    0.5
     """
     hits, _ = _hits(relevant, retrieved, k)
     if not hits.shape[1]:
@@ -60,13 +122,37 @@ def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
 
 
 def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
-    """NDCG@k over the whole catalogue, every relevant item of gain 1.
+    """Compute the mean NDCG@k over the whole catalogue, with gain 1 for each relevant item.
 
     Parameters
     ----------
     relevant : sparse matrix of shape (n_queries, n_items)
+        Positive entries mark the relevant items of each query.
     retrieved : array-like of shape (n_queries, n_returned), int
+        Positions of the returned items, best first; -1 pads short lists.
     k : int
+        Number of returned items that count.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query has a relevant item.
+
+    Raises
+    ------
+    ValueError
+        If the inputs do not have these shapes and types.
+
+    References
+    ----------
+    Jarvelin, Kekalainen, "Cumulated Gain-Based Evaluation of IR Techniques", TOIS 2002.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from skdistill.metrics import retrieval_ndcg
+    >>> round(retrieval_ndcg(csr_array([[0, 1, 1]]), [[0, 2]], k=2), 3)
+    0.387
     """
     hits, counts = _hits(relevant, retrieved, k)
     discount = 1 / np.log2(np.arange(2, k + 2))
@@ -75,26 +161,35 @@ def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
 
 
 class RetrievalCurve(NamedTuple):
-    """Recall of a wanted list by the number of items returned.
+    """Recall of wanted items as a function of the number of returned items.
 
     Attributes
     ----------
     m : ndarray of shape (n_returned,), int64
-        1, 2, ...
+        Number of returned items: 1, 2, ...
     recall : ndarray of shape (n_returned,), float64
-        Mean share of the wanted items among the first m.
+        Mean fraction of the wanted items among the first m.
     """
 
     m: NDArray[np.int64]
     recall: NDArray[np.float64]
 
     def items_needed(self, recall: float) -> int:
-        """Least number of returned items that reaches a recall.
+        """Return the least number of returned items that reaches a recall.
+
+        Parameters
+        ----------
+        recall : float
+            Recall to reach, between 0 and 1.
+
+        Returns
+        -------
+        int
 
         Raises
         ------
         ValueError
-            When the curve ends below it.
+            If all returned items have a lower recall.
         """
         if self.recall[-1] < recall:
             raise ValueError(
@@ -105,21 +200,28 @@ class RetrievalCurve(NamedTuple):
 
 
 def retrieval_curve(wanted: ArrayLike, retrieved: ArrayLike) -> RetrievalCurve:
-    """Mean share of the wanted items among the first m returned, for every m.
+    """Compute the mean fraction of wanted items among the first m returned, for every m.
 
     Parameters
     ----------
     wanted : array-like of shape (n_queries, k)
-        What the strong stage would show, such as the teacher's top 10; -1 for none.
+        Items that the strong stage would show, such as the teacher's top 10; -1 pads short lists.
+        Queries without a wanted item are left out.
     retrieved : array-like of shape (n_queries, n_returned)
-        What the cheap stage returns, best first. Same kind of ids as ``wanted``.
+        Items that the cheap stage returns, best first, with the same kind of ids as ``wanted``.
 
     Returns
     -------
     RetrievalCurve
 
+    Raises
+    ------
+    ValueError
+        If there is not one row per query on either side.
+
     Examples
     --------
+    >>> from skdistill.metrics import retrieval_curve
     >>> curve = retrieval_curve([[1, 2]], [[2, 5, 1]])
     >>> curve.recall.tolist()
     [0.5, 0.5, 1.0]
@@ -129,37 +231,62 @@ def retrieval_curve(wanted: ArrayLike, retrieved: ArrayLike) -> RetrievalCurve:
     top, returned = np.asarray(wanted), np.asarray(retrieved)
     if top.ndim != 2 or returned.ndim != 2 or len(top) != len(returned):
         raise ValueError(
-            "wanted and retrieved must have a row for each query: got shapes "
+            "wanted and retrieved must have one row per query each, got shapes "
             f"{top.shape} and {returned.shape}."
         )
     found = np.zeros(returned.shape)
     for column in range(top.shape[1]):
         found += (returned == top[:, [column]]) & (top[:, [column]] != -1)
     counts = (top != -1).sum(axis=1)
-    shares = np.cumsum(found, axis=1)[counts > 0] / counts[counts > 0][:, None]
-    return RetrievalCurve(np.arange(1, returned.shape[1] + 1), shares.mean(axis=0))
+    recall = np.cumsum(found, axis=1)[counts > 0] / counts[counts > 0][:, None]
+    return RetrievalCurve(np.arange(1, returned.shape[1] + 1), recall.mean(axis=0))
 
 
 def catalogue_coverage(retrieved: ArrayLike, n_items: int) -> float:
-    """Share of the catalogue that is returned to any query.
+    """Compute the fraction of the catalogue that is returned for any query.
 
     Parameters
     ----------
     retrieved : array-like of shape (n_queries, n_returned), int
+        Positions of the returned items; -1 pads short lists.
     n_items : int
+        Number of items in the catalogue.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import catalogue_coverage
+    >>> catalogue_coverage([[0, 2], [2, -1]], n_items=4)
+    0.5
     """
     returned = np.asarray(retrieved)
     return len(np.unique(returned[returned >= 0])) / n_items
 
 
 def mean_popularity(retrieved: ArrayLike, popularity: ArrayLike) -> float:
-    """Mean popularity of the returned items, as a rank share: 1 the most popular, 0 the least.
+    """Compute the mean popularity rank of the returned items, scaled to between 0 and 1.
 
     Parameters
     ----------
     retrieved : array-like of shape (n_queries, n_returned), int
+        Positions of the returned items; -1 pads short lists.
     popularity : array-like of shape (n_items,)
-        Such as counts in the log; equal ones share their mean rank.
+        Popularity of each item, such as its count in the log. Ties have the mean of their ranks.
+
+    Returns
+    -------
+    float
+        1 if only the most popular item is returned, 0 if only the least popular.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import mean_popularity
+    >>> mean_popularity([[0, 2]], popularity=[9, 5, 7])
+    0.75
     """
     from scipy.stats import rankdata
 
@@ -171,53 +298,68 @@ def mean_popularity(retrieved: ArrayLike, popularity: ArrayLike) -> float:
 def fraction_of_top(
     teacher_scores: NDArray[Any], student_scores: NDArray[Any], k: int, m: int
 ) -> NDArray[np.float64]:
-    """Share of the teacher's top k columns among the student's top m, a number a row."""
+    """Return the fraction of the teacher's top k columns in the student's top m, for each row.
+
+    Ties are broken as in :func:`teacher_recall`.
+    """
     n_items = teacher_scores.shape[1]
     k, m = min(k, n_items), min(m, n_items)
-    top = np.argpartition(-teacher_scores, k - 1, axis=1)[:, :k]
-    # A tie with the m-th score counts against the student: constant scores earn nothing.
-    bar = np.partition(student_scores, n_items - m, axis=1)[:, n_items - m]
-    at_top = np.take_along_axis(student_scores, top, axis=1)
-    above = at_top > bar[:, None]
-    at_bar = at_top == bar[:, None]
-    places = m - (student_scores > bar[:, None]).sum(axis=1)
-    others = (student_scores == bar[:, None]).sum(axis=1) - at_bar.sum(axis=1)
-    # Of the places at the bar those that the others leave over.
-    left = np.clip(places - others, 0, at_bar.sum(axis=1))
-    return (above.sum(axis=1) + left) / k
+    wanted = _first_columns(teacher_scores, k)
+    # Ties with the m-th score count against the student, so that a constant score earns nothing.
+    bar = np.partition(student_scores, n_items - m, axis=1)[:, [n_items - m]]
+    above, at_bar = student_scores > bar, student_scores == bar
+    wanted_at_bar = (at_bar & wanted).sum(axis=1)
+    others_at_bar = at_bar.sum(axis=1) - wanted_at_bar
+    places = m - above.sum(axis=1)
+    return ((above & wanted).sum(axis=1) + np.clip(places - others_at_bar, 0, wanted_at_bar)) / k
+
+
+def _first_columns(scores: NDArray[Any], k: int) -> NDArray[np.bool_]:
+    """Whether each column is among the k best of its row; ties go to the earlier column."""
+    bar = np.partition(scores, scores.shape[1] - k, axis=1)[:, [scores.shape[1] - k]]
+    above, at_bar = scores > bar, scores == bar
+    places = k - above.sum(axis=1, keepdims=True)
+    return above | (at_bar & (np.cumsum(at_bar, axis=1) <= places))
 
 
 def _hits(relevant: Any, retrieved: ArrayLike, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Whether each of the first k returned is relevant, and how many relevant ones there are.
+    """Return whether each of the first k items is relevant, and how many relevant items there are.
 
-    Of the queries that have any.
+    Queries without a relevant item are left out.
     """
     check_k(k)
     returned = np.asarray(retrieved)
     if not sparse.issparse(relevant):
-        raise ValueError("relevant must be a sparse matrix of shape (n_queries, n_items).")
+        raise ValueError(
+            "relevant must be a sparse matrix of shape (n_queries, n_items), got "
+            f"{type(relevant).__name__}."
+        )
     if returned.ndim != 2 or returned.dtype.kind not in "iu" or len(returned) != relevant.shape[0]:
         raise ValueError(
-            f"retrieved must hold positions, shape ({relevant.shape[0]}, n_returned), got "
-            f"{returned.dtype} of shape {returned.shape}."
+            "retrieved must hold positions of items: expected integers of shape "
+            f"({relevant.shape[0]}, n_returned), got {returned.dtype} of shape {returned.shape}."
         )
     matrix = sparse.csr_array(relevant) > 0
     returned = returned[:, :k]
     if returned.size and returned.max() >= matrix.shape[1]:
         raise ValueError(
-            f"retrieved names item {returned.max()}, the catalogue has {matrix.shape[1]} items."
+            f"retrieved names item {returned.max()}, but the catalogue has only "
+            f"{matrix.shape[1]} items."
         )
     query = np.repeat(np.arange(len(returned)), returned.shape[1])
     hits = np.asarray(matrix[query, np.maximum(returned.ravel(), 0)]).reshape(returned.shape)
     counts = matrix.sum(axis=1)
-    asking = counts > 0
-    return (hits & (returned >= 0))[asking], counts[asking]
+    has_relevant = counts > 0
+    return (hits & (returned >= 0))[has_relevant], counts[has_relevant]
 
 
 def _mean(values: Any) -> float:
+    """Average over queries; warn if there are none."""
     if not len(values):
         warnings.warn(
-            "No query has a relevant item: the metric is 0.", UndefinedMetricWarning, stacklevel=3
+            "No query has a relevant item: the metric is undefined and set to 0.",
+            UndefinedMetricWarning,
+            stacklevel=3,
         )
         return 0.0
     return float(values.mean())

@@ -1,7 +1,7 @@
-"""Scorers for GridSearchCV and friends: a metric by query behind ``scorer(estimator, X, y)``.
+"""Scorers for GridSearchCV and the like: ranking metrics as ``scorer(estimator, X, y)``.
 
-With metadata routing on they request ``qid`` by themselves. With it off they take the queries from
-the estimator's ``query_column``, through a Pipeline where there is one.
+With metadata routing, the scorers request ``qid``. Without routing, they take the queries from the
+estimator's ``query_column``, also inside a Pipeline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from skdistill.metrics.relevance import (
 
 
 class QueryScorer(BaseScorer):
-    """A scorer of ``metric(y_true, y_score, qid, **kwargs)``."""
+    """Scorer that calls ``metric(y_true, y_score, qid, **kwargs)``."""
 
     __metadata_request__score = {"qid": True}
 
@@ -36,7 +36,7 @@ class QueryScorer(BaseScorer):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Value of the metric for the predictions; rows with NaN labels are left out."""
+        """Return the metric of the predictions; rows with NaN labels are left out."""
         return self._score(_call_method, estimator, X, y_true, qid=qid, sample_weight=sample_weight)
 
     def _score(
@@ -48,23 +48,24 @@ class QueryScorer(BaseScorer):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        # scikit-learn's multi-metric scorer comes in here, its caller remembers predictions.
+        # scikit-learn's multi-metric scorer calls this with a caller that caches predictions.
         scores = np.asarray(method_caller(estimator, "predict", X))
         labels = np.asarray(y_true, dtype=np.float64)
         columns = [labels, scores, queries_of(estimator, X, qid), sample_weight]
-        unknown = np.isnan(labels)
-        if unknown.any():
-            columns = [None if c is None else np.asarray(c)[~unknown] for c in columns]
+        is_labelled = ~np.isnan(labels)
+        if not is_labelled.all():
+            columns = [None if c is None else np.asarray(c)[is_labelled] for c in columns]
         *arrays, weight = columns
         return self._sign * self._score_func(*arrays, sample_weight=weight, **self._kwargs)
 
 
 def _call_method(estimator: Any, method: str, X: Any) -> Any:
+    """Call a method without caching, as ``method_caller``."""
     return getattr(estimator, method)(X)
 
 
 def _last_step(estimator: Any) -> tuple[Any, list[Any]]:
-    """The estimator inside searches and Pipelines, and the Pipelines' heads before it."""
+    """Return the estimator inside searches and Pipelines, and the steps before it."""
     heads = []
     while isinstance(estimator, BaseSearchCV | Pipeline):
         if isinstance(estimator, BaseSearchCV):
@@ -77,13 +78,14 @@ def _last_step(estimator: Any) -> tuple[Any, list[Any]]:
 
 
 def _through(heads: list[Any], X: Any) -> Any:
+    """Transform X by the steps before the estimator."""
     for head in heads:
         X = head.transform(X)
     return X
 
 
 def queries_of(estimator: Any, X: Any, qid: ArrayLike | None) -> Any:
-    """The queries of a table as the estimator knows them: as given, or out of X."""
+    """Return ``qid`` if it is given, otherwise the estimator's query column of X."""
     last, heads = _last_step(estimator)
     if not hasattr(last, "resolve_qid"):
         return qid
@@ -91,32 +93,103 @@ def queries_of(estimator: Any, X: Any, qid: ArrayLike | None) -> Any:
 
 
 def ndcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
-    """Scorer of :func:`ndcg_score` at k; further arguments (``convention=``, ...) go to it."""
+    """Make a scorer from :func:`ndcg_score`.
+
+    Parameters
+    ----------
+    k : int or None, default=10
+        Number of top places that count; None counts all.
+    **kwargs
+        Further arguments of :func:`ndcg_score`, such as ``convention``.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+
+    Examples
+    --------
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.metrics import ndcg_scorer
+    >>> from skdistill.students import LinearRanker
+    >>> data = make_ranking(random_state=0)
+    >>> student = LinearRanker(random_state=0).fit(data.X, data.y, qid=data.qid)
+    >>> bool(ndcg_scorer(k=5)(student, data.X, data.y, qid=data.qid) > 0.5)
+    True
+    """
     return QueryScorer(ndcg_score, 1, {"k": k, **kwargs})
 
 
 def mrr_scorer(k: int | None = None, **kwargs: Any) -> QueryScorer:
-    """Scorer of :func:`mrr_score` at k; further arguments go to it."""
+    """Make a scorer from :func:`mrr_score`.
+
+    Parameters
+    ----------
+    k : int, optional
+        Number of top places that count; all by default.
+    **kwargs
+        Further arguments of :func:`mrr_score`.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+    """
     return QueryScorer(mrr_score, 1, {"k": k, **kwargs})
 
 
 def average_precision_scorer(**kwargs: Any) -> QueryScorer:
-    """Scorer of :func:`average_precision_score`, to which the arguments go."""
+    """Make a scorer from :func:`average_precision_score`.
+
+    Parameters
+    ----------
+    **kwargs
+        Arguments of :func:`average_precision_score`.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+    """
     return QueryScorer(average_precision_score, 1, kwargs)
 
 
 def recall_scorer(k: int, **kwargs: Any) -> QueryScorer:
-    """Scorer of :func:`recall_at_k` at k; further arguments go to it."""
+    """Make a scorer from :func:`recall_at_k`.
+
+    Parameters
+    ----------
+    k : int
+        Number of top places.
+    **kwargs
+        Further arguments of :func:`recall_at_k`.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+    """
     return QueryScorer(recall_at_k, 1, {"k": k, **kwargs})
 
 
 def grouped_auc_scorer(**kwargs: Any) -> QueryScorer:
-    """Scorer of :func:`grouped_auc`, to which the arguments go."""
+    """Make a scorer from :func:`grouped_auc`.
+
+    Parameters
+    ----------
+    **kwargs
+        Arguments of :func:`grouped_auc`.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+    """
     return QueryScorer(grouped_auc, 1, kwargs)
 
 
 class RetrievalScorer(BaseScorer):
-    """A scorer of how much of the teacher's top a retriever returns."""
+    """Scorer that calls a retriever's ``teacher_recall``."""
 
     __metadata_request__score = {"qid": True}
 
@@ -126,7 +199,7 @@ class RetrievalScorer(BaseScorer):
     def __call__(
         self, estimator: Any, X: Any, y_true: ArrayLike | None = None, *, qid: Any = None
     ) -> float:
-        """Share of the teacher's top k among the retriever's top m; ``y_true`` is not looked at."""
+        """Return the fraction of the teacher's top k in the top m; ``y_true`` is ignored."""
         return self._score(_call_method, estimator, X, y_true, qid=qid)
 
     def _score(
@@ -137,5 +210,18 @@ class RetrievalScorer(BaseScorer):
 
 
 def retrieval_scorer(k: int = 10, m: int = 50) -> RetrievalScorer:
-    """Scorer of :meth:`TwoTowerRetriever.teacher_recall`: the teacher's top k in the top m."""
+    """Make a scorer from :meth:`TwoTowerRetriever.teacher_recall`.
+
+    Parameters
+    ----------
+    k : int, default=10
+        Size of the teacher's top.
+    m : int, default=50
+        Number of items that the retriever returns.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y=None, *, qid=None)``; ``y`` is ignored.
+    """
     return RetrievalScorer(k, m)

@@ -1,4 +1,4 @@
-"""Differentiable scorers, stateless: parameters in, scores and gradients out."""
+"""Differentiable scorers without state: parameters go in, scores and gradients come out."""
 
 from skdistill.models.factorization_machine import FactorizationMachine
 from skdistill.models.network import MLP, Linear, Network

@@ -15,15 +15,17 @@ from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, Stud
 
 @dataclass(frozen=True)
 class FactorizationMachine(StudentModel):
-    r"""Every pair of columns interacts through the dot product of their factors:
-    :math:`b + \sum_i w_i x_i + \sum_{i<j} \langle v_i, v_j \rangle x_i x_j`.
+    r"""A linear model with an interaction of every pair of columns.
 
-    Computed in O(k n) as :math:`\frac{1}{2} (\sum_f (\sum_i v_{if} x_i)^2 - \sum_i u_i x_i^2)`
-    with :math:`u_i = \lVert v_i \rVert^2`.
+    The score is :math:`b + \sum_i w_i x_i + \sum_{i<j} \langle v_i, v_j \rangle x_i x_j`, where
+    :math:`v_i` are the factors of column i. The interactions of n columns with k factors are
+    computed in O(k n) as :math:`\frac{1}{2} (\sum_f (\sum_i v_{if} x_i)^2 - \sum_i u_i x_i^2)` with
+    :math:`u_i = \lVert v_i \rVert^2`.
 
     Parameters
     ----------
-    n_factors : int
+    n_factors : int, default=16
+        Number of factors k per column.
 
     References
     ----------
@@ -33,7 +35,7 @@ class FactorizationMachine(StudentModel):
     n_factors: int = 16
 
     def row_parameters(self, inputs: Rows) -> tuple[str, ...]:
-        """On wide CSR only the touched columns' weights and factors change."""
+        # In wide CSR tables a batch touches few columns.
         return ("linear", "factors") if inputs.is_wide else ()
 
     def initialize(self, n_features: int, rng: Any) -> Parameters:
@@ -59,19 +61,16 @@ class FactorizationMachine(StudentModel):
         gradient: Array | RowGradient
         if isinstance(factors, RowGradient):
             assert isinstance(norms, RowGradient)
-            own = params["factors"][factors.rows]
-            gradient = RowGradient(factors.rows, factors.values - norms.values[:, None] * own)
+            touched = params["factors"][factors.rows]
+            gradient = RowGradient(factors.rows, factors.values - norms.values[:, None] * touched)
         else:
             assert isinstance(norms, np.ndarray)
             gradient = factors - norms[:, None] * params["factors"]
         return {"bias": grad_output.sum(keepdims=True), "linear": linear, "factors": gradient}
 
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
-        """Parameters of the same score on softsigned, unscaled columns.
-
-        With z = (q - m) a the square of z is a polynomial in q: its q^2 and q go into two vectors,
-        the rest into the constant.
-        """
+        # A scaled column is z = (q - shift) * scale, so z^2 is a polynomial in q. Its coefficients
+        # of q^2 and q are added to the vectors, and the rest to the constant.
         squares = np.einsum("ij,ij->i", params["factors"], params["factors"]) * scaler.scale**2
         factors = params["factors"] * scaler.scale[:, None]
         linear = params["linear"] * scaler.scale
@@ -87,11 +86,10 @@ class FactorizationMachine(StudentModel):
 
     @property
     def buffer_widths(self) -> tuple[int, ...]:
-        """One column per factor."""
+        """One buffer with a column per factor."""
         return (self.n_factors,)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        """Scores of a block of softsigned rows; the buffer is overwritten."""
         if sparse.issparse(X):
             sums = X @ folded["factors"]
             squared = X.multiply(X)
@@ -108,7 +106,6 @@ class FactorizationMachine(StudentModel):
     def add_to_graph(
         self, graph: GraphBuilder, params: Parameters, scaler: ColumnScaler, X: str
     ) -> str:
-        """The folded formula of ``score``."""
         folded = self.fold(params, scaler)
 
         def column(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Fully connected networks with ReLU between their layers; without a hidden layer, linear maps.
+"""Fully connected networks with ReLU between their layers; without hidden layers, linear maps.
 
-Parameters are ``weights_0``, ``bias_0``, ``weights_1``, ... For scoring they are folded: a scaler
-in front goes into the first layer, and because ``relu(x + b) = max(x, -b) + b`` each bias moves on
-into the next layer, so that a layer costs one product and one ``maximum``.
+The parameters are ``weights_0``, ``bias_0``, ``weights_1``, ... For scoring they are folded. The
+scaler goes into the first layer. Because ``relu(x + b) = max(x, -b) + b``, each bias moves on into
+the next layer, so that a layer costs one product and one ``maximum``.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ from skdistill.inputs.rows import BLOCK_ROWS, RowGradient, Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
 
-# On CSR input only a few of very many columns are set in a row: the spread of the first weights
-# must not shrink with the width of the table.
+# A CSR row has only a few non-zero columns, so the initial weights must not shrink with the width
+# of the table.
 WIDEST_FAN_IN = 256
-# Up to so many multiplications a product of OpenBLAS goes without packing its operands, which is a
-# fifth faster; with larger weights than these the strips of so few rows cost more than that.
+# Up to this number of multiplications, OpenBLAS does not pack its operands, which is a fifth
+# faster. For weights larger than LARGEST, the strips would have so few rows that they cost more.
 UNPACKED = 1_000_000
 LARGEST = UNPACKED // 64
 
 
 @dataclass(frozen=True)
 class Network(StudentModel):
-    """A map from rows to ``n_outputs`` numbers each.
+    """A fully connected network from rows to ``n_outputs`` numbers each.
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int
-    n_outputs : int
+    hidden_layer_sizes : tuple of int, default=()
+        Number of units of each hidden layer; ``()`` makes the network linear.
+    n_outputs : int, default=1
+        Number of outputs per row.
     """
 
     hidden_layer_sizes: tuple[int, ...] = ()
@@ -42,14 +44,15 @@ class Network(StudentModel):
 
     @property
     def n_layers(self) -> int:
+        """Number of layers, including the output layer."""
         return len(self.hidden_layer_sizes) + 1
 
     def row_parameters(self, inputs: Rows) -> tuple[str, ...]:
-        """On wide CSR only touched rows of the first weights change."""
+        # In wide CSR tables a batch touches few columns.
         return ("weights_0",) if inputs.is_wide else ()
 
     def initialize(self, n_features: int, rng: Any) -> Parameters:
-        """Normal weights that keep the variance of what flows through; biases 0."""
+        # Normal weights that keep the variance of the activations from layer to layer; zero biases.
         params = {}
         sizes = (n_features, *self.hidden_layer_sizes, self.n_outputs)
         for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
@@ -61,7 +64,6 @@ class Network(StudentModel):
         return params
 
     def forward(self, params: Parameters, inputs: Rows) -> tuple[Array, Any]:
-        """Outputs of shape (n_rows, n_outputs), and the activations."""
         output = inputs.dot(params["weights_0"])
         output += params["bias_0"]
         activations = []
@@ -86,11 +88,8 @@ class Network(StudentModel):
         return grads
 
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
-        """Parameters of the same map on softsigned, unscaled columns, biases pushed to the end.
-
-        Floors are repeated for each row of a block: NumPy compares two arrays of one shape in half
-        the time that it takes to broadcast a row.
-        """
+        # Floors are repeated for each row of a block: NumPy takes the maximum of two arrays of the
+        # same shape in half the time of a broadcast.
         weights, constant = scaler.fold_layer(params["weights_0"], params["bias_0"])
         folded = {"weights_0": weights}
         for layer in range(1, self.n_layers):
@@ -103,11 +102,11 @@ class Network(StudentModel):
 
     @property
     def buffer_widths(self) -> tuple[int, ...]:
-        """Units of each layer."""
+        """One buffer per layer, with a column per unit."""
         return (*self.hidden_layer_sizes, self.n_outputs)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        """Outputs of softsigned rows: at most ``BLOCK_ROWS`` of them, or a multiple."""
+        # The number of rows is at most BLOCK_ROWS, or a multiple of it: see the floors of fold.
         output = X
         for layer in range(self.n_layers):
             weights = folded[f"weights_{layer}"]
@@ -124,7 +123,7 @@ class Network(StudentModel):
     def add_to_graph(
         self, graph: GraphBuilder, params: Parameters, scaler: ColumnScaler, X: str
     ) -> str:
-        """A Gemm per layer, a Relu between two."""
+        # One Gemm per layer, with a Relu in between.
         weights, bias = scaler.fold_layer(params["weights_0"], params["bias_0"])
         for layer in range(self.n_layers):
             if layer:
@@ -134,17 +133,21 @@ class Network(StudentModel):
         return X
 
     def combine_outputs(self, params: Parameters, weights: Array) -> tuple[MLP, Parameters]:
-        """A network whose one output is a weighted sum of this one's outputs.
+        """Make a network with one output, a weighted sum of the outputs of this network.
 
         Parameters
         ----------
-        params : dict of ndarray
-        weights : ndarray of shape (n_outputs,)
+        params : dict of str to ndarray
+            Parameters of this network.
+        weights : ndarray of shape (n_outputs,), float32
+            Weight of each output in the sum.
 
         Returns
         -------
         model : MLP
-        params : dict of ndarray
+            Network with one output.
+        params : dict of str to ndarray
+            Its parameters.
         """
         last = self.n_layers - 1
         combined = dict(params)
@@ -154,9 +157,10 @@ class Network(StudentModel):
 
 
 def _product(X: Array, weights: Array, out: Array) -> Array:
-    """``X @ weights``, in strips of rows where those are faster, all by one call."""
+    """Compute ``X @ weights``, in strips of rows if that is faster; one call does all strips."""
     n_strips = -(-BLOCK_ROWS // (UNPACKED // weights.size)) if weights.size <= LARGEST else 1
-    # A power of two divides a block: a row has the same place in its strip however many there are.
+    # A power of two divides a block, so that a row's place in its strip, and with it the last bits
+    # of its result, do not depend on the number of rows.
     rows = BLOCK_ROWS >> (n_strips - 1).bit_length()
     if len(X) <= rows:
         return np.matmul(X, weights, out=out)
@@ -170,7 +174,15 @@ def _product(X: Array, weights: Array, out: Array) -> Array:
 
 @dataclass(frozen=True)
 class MLP(Network):
-    """A network with one output: scores of shape (n_rows,)."""
+    """A network with one output, whose scores have the shape (n_rows,).
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default=()
+        Number of units of each hidden layer; ``()`` makes the network linear.
+    n_outputs : int, default=1
+        Always 1.
+    """
 
     def forward(self, params: Parameters, inputs: Rows) -> tuple[Array, Any]:
         output, cache = super().forward(params, inputs)
@@ -185,7 +197,15 @@ class MLP(Network):
 
 @dataclass(frozen=True)
 class Linear(MLP):
-    """A weighted sum of the columns, from weights 0."""
+    """A weighted sum of the columns, whose weights start at 0.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default=()
+        Always empty.
+    n_outputs : int, default=1
+        Always 1.
+    """
 
     def initialize(self, n_features: int, rng: Any) -> Parameters:
         return {

@@ -1,4 +1,4 @@
-"""Fast scoring of fitted parameters: folded arrays, and blocks of rows that stay in cache."""
+"""Fast scoring with fitted parameters: folded arrays, and blocks of rows that stay in cache."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from skdistill.inputs.rows import BLOCK_ROWS
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Parameters, ScoringModel
 
-# In float32 products the last bits of a row depend on its place in the block. Up to this many rows
-# time goes into overhead, not arithmetic: float64 costs nothing and a row of a short request gets
-# the same score alone, in company and in any order.
+# In float32 products, the last bits of a row depend on its place in the block. Requests of up to
+# SHORT rows are computed in float64, so that a row's score does not depend on the other rows or on
+# their order. That costs nothing there, because overhead dominates arithmetic.
 SHORT = 32
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model with folded parameters. Calls share no state, so threads may share a scorer.
+    """A model with folded parameters. Calls have no common state, so threads may use one scorer.
 
     Parameters
     ----------
     model : ScoringModel
-    folded : dict of ndarray
-        What the model's ``fold`` made of its parameters and the scaler.
+        The model that scores.
+    folded : dict of str to ndarray
+        What the model's ``fold`` returned.
     scaler : ColumnScaler
-        Only its softsign is applied; shift and scale are folded in.
+        Only its softsign is applied, because shift and scale are folded in.
     """
 
     model: ScoringModel
@@ -40,22 +41,33 @@ class Scorer:
 
     @classmethod
     def fold(cls, model: Any, params: Parameters, scaler: ColumnScaler) -> Scorer:
+        """Build a scorer from trained parameters."""
         scaler = scaler.for_scoring()
         return cls(model, model.fold(params, scaler), scaler)
 
     @cached_property
     def _precise(self) -> Parameters:
+        """The folded parameters in float64, for short requests."""
         return {name: array.astype(np.float64) for name, array in self.folded.items()}
 
     def __call__(self, X: Any, ensure_finite: bool = False) -> NDArray[np.float32]:
-        """Scores of float32 rows, C-contiguous or CSR: shape (n_rows,) or (n_rows, n_outputs).
+        """Score rows.
 
-        With ``ensure_finite`` each block of a dense table is looked at while it is in cache.
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+            C-contiguous if dense, with at least one row.
+        ensure_finite : bool, default=False
+            Check each block of a dense table while it is in cache.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_outputs), float32
 
         Raises
         ------
         NotFiniteError
-            Only with ``ensure_finite``: for NaN, infinities and sums that overflow.
+            If ``ensure_finite`` is set and a block holds NaN or infinity, or its sum overflows.
         """
         n_rows = X.shape[0]
         widths = self.model.buffer_widths
@@ -65,7 +77,7 @@ class Scorer:
             bounded = self.scaler.softsign(X).astype(np.float64)
             buffers = [np.empty((n_rows, width)) for width in widths]
             return self.model.score(self._precise, bounded, buffers).astype(np.float32)
-        # A CSR block becomes a new one; a dense buffer as wide would be a waste.
+        # The softsign of a CSR block is a new CSR block and needs no dense buffer.
         width = 0 if sparse.issparse(X) else X.shape[1]
         bounded, *buffers = _scratch.buffers(min(n_rows, BLOCK_ROWS), (width, *widths))
         outputs = None
@@ -78,30 +90,31 @@ class Scorer:
             if outputs is None:
                 outputs = np.empty((n_rows, *scores.shape[1:]), dtype=np.float32)
             outputs[start : start + BLOCK_ROWS] = scores
-        assert outputs is not None  # a table without rows is refused at the public face
+        assert outputs is not None  # public methods refuse tables without rows
         return outputs
 
 
 class NotFiniteError(ValueError):
-    """A table holds NaN, an infinity, or numbers whose sum overflows."""
+    """Raised if a table holds NaN, infinity, or numbers whose sum overflows."""
 
 
 def _refuse_infinite(block: NDArray[np.float32]) -> None:
-    # Any NaN or infinity makes the sum one.
+    """Raise if a block is not finite."""
+    # NaN or infinity in any cell makes the sum NaN or infinite.
     if not np.isfinite(block.sum()):
         raise NotFiniteError
 
 
 class Scratch(threading.local):
-    """Memory of one thread that calls use again: fresh pages would cost as much as a layer.
+    """Memory that the calls of one thread reuse; fresh pages would cost as much as a layer.
 
-    A call of the same thread never runs inside another, so one piece serves all scorers.
+    Calls of one thread never overlap, so one block of memory is enough for all scorers.
     """
 
     memory = np.empty(0, dtype=np.float32)
 
     def buffers(self, n_rows: int, widths: tuple[int, ...]) -> list[NDArray[np.float32]]:
-        """Arrays of shape (n_rows, width), with anything in them."""
+        """Return uninitialised arrays of shape (n_rows, width), one per width."""
         if len(self.memory) < n_rows * sum(widths):
             self.memory = np.empty(n_rows * sum(widths), dtype=np.float32)
         arrays, start = [], 0

@@ -1,4 +1,4 @@
-"""Two towers: the score of a pair is the dot product of what each side is mapped to."""
+"""Two towers: the score of a pair is the dot product of its query's and its item's embedding."""
 
 from __future__ import annotations
 
@@ -12,29 +12,34 @@ from skdistill.inputs.rows import Rows
 from skdistill.models.network import Network
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, TrainableModel
 
-# exp(3): embeddings of length 1 differ by at most 2, softmax targets by far more.
+# The scale starts at exp(3). Cosines differ by at most 2, which is too little for a softmax.
 FIRST_LOG_SCALE = 3.0
 SHORTEST = 1e-12
 
 
 @dataclass(frozen=True)
 class TwoTower(TrainableModel):
-    r"""Scores :math:`\langle f(q), g(i) \rangle` of pairs, with networks f and g.
+    r"""A network f for queries and a network g for items.
 
-    With ``item_bias`` the last coordinate of an item's embedding is its bias, and that of every
-    query's is 1: one of the ``embedding_dim`` dimensions, so that a plain dot product serves it.
-    With ``cosine`` embeddings have length 1 and scores are cosines times a learnt scale, whose
-    inverse is the temperature. With several objectives a query has an embedding for each, one after
-    the other, and pairs name embeddings rather than queries.
+    The score of query q and item i is :math:`\langle f(q), g(i) \rangle`.
 
     Parameters
     ----------
     embedding_dim : int
-    query_hidden, item_hidden : tuple of int
-    item_bias, cosine : bool
-        Not both: a bias would turn the cosine into something else.
-    n_objectives : int
-        Embeddings of a query.
+        Length of the embeddings, the item bias included.
+    query_hidden : tuple of int, default=()
+        Number of units of each hidden layer of the query tower.
+    item_hidden : tuple of int, default=()
+        Number of units of each hidden layer of the item tower.
+    item_bias : bool, default=True
+        Use the last coordinate of an item's embedding as its bias; that of a query's embedding is
+        then 1. A plain dot product therefore includes the bias.
+    cosine : bool, default=False
+        Scale embeddings to length 1. Scores are then cosines times a learnt scale, which is the
+        inverse of a temperature. Cannot be combined with ``item_bias``.
+    n_objectives : int, default=1
+        Number of embeddings per query, one for each objective, in consecutive rows. Pairs then
+        refer to these rows instead of queries.
     """
 
     embedding_dim: int
@@ -46,28 +51,28 @@ class TwoTower(TrainableModel):
 
     @property
     def query_tower(self) -> Network:
+        """The network f, without the constant coordinate for the item bias."""
         width = self.n_objectives * (self.embedding_dim - self.item_bias)
         return Network(self.query_hidden, width)
 
     @property
     def item_tower(self) -> Network:
+        """The network g."""
         return Network(self.item_hidden, self.embedding_dim)
 
     def row_parameters(self, inputs: Pairs) -> tuple[str, ...]:
-        """The first weights of the towers that read wide CSR."""
         query = self.query_tower.row_parameters(inputs.query_rows)
         item = self.item_tower.row_parameters(inputs.item_rows)
         return (*(f"query_{name}" for name in query), *(f"item_{name}" for name in item))
 
     def initialize(self, n_features: tuple[int, int], rng: Any) -> Parameters:
-        """Parameters of both towers, for so many query and item columns."""
         query = self.query_tower.initialize(n_features[0], rng)
         item = self.item_tower.initialize(n_features[1], rng)
         params = _named("query_", query) | _named("item_", item)
         if self.cosine:
             params["log_scale_bias"] = np.full(1, FIRST_LOG_SCALE, dtype=np.float32)
         else:
-            # Dot products of independent embeddings start with deviation 1, whatever their length.
+            # Dot products of independent embeddings then start with standard deviation 1.
             shrink = np.float32(self.embedding_dim**-0.25)
             for side, tower in (("query", self.query_tower), ("item", self.item_tower)):
                 params[f"{side}_weights_{tower.n_layers - 1}"] *= shrink
@@ -81,7 +86,7 @@ class TwoTower(TrainableModel):
         scores = inputs.dot(left, right)
         cosines = None
         if self.cosine:
-            # What is done with the scores afterwards must not reach what is remembered.
+            # The cache needs its own array, because the caller may overwrite the scores.
             cosines, scores = scores, scores * np.exp(params["log_scale_bias"][0])
         lengths = query_length, item_length
         return scores, (inputs, query_cache, item_cache, left, right, lengths, cosines)
@@ -104,15 +109,53 @@ class TwoTower(TrainableModel):
         return grads | _named("query_", query) | _named("item_", item)
 
     def embed_queries(self, params: Parameters, rows: Rows) -> Array:
-        """Embeddings of queries, shape (n_rows * n_objectives, embedding_dim)."""
+        """Embed queries.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            Parameters of both towers.
+        rows : Rows
+            Scaled columns of the queries.
+
+        Returns
+        -------
+        ndarray of shape (n_rows * n_objectives, embedding_dim), float32
+            The embeddings of a query are in consecutive rows.
+        """
         return self.finish_queries(self.query_tower.forward(side("query_", params), rows)[0])[0]
 
     def embed_items(self, params: Parameters, rows: Rows) -> Array:
-        """Embeddings of items, shape (n_rows, embedding_dim)."""
+        """Embed items.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            Parameters of both towers.
+        rows : Rows
+            Scaled columns of the items.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, embedding_dim), float32
+        """
         return self.finish_items(self.item_tower.forward(side("item_", params), rows)[0])[0]
 
     def finish_queries(self, outputs: Array) -> tuple[Array, Array | None]:
-        """Embeddings of what the query tower gave, and its lengths where they are divided out."""
+        """Turn outputs of the query tower into embeddings.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_rows, n_outputs)
+            What the query tower returned.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_rows * n_objectives, embedding_dim)
+            Scaled to length 1 for cosines, with a last coordinate of 1 for an item bias.
+        lengths : ndarray of shape (n_rows * n_objectives, 1) or None
+            Lengths before scaling; None without cosines.
+        """
         outputs = outputs.reshape(len(outputs) * self.n_objectives, -1)
         if self.cosine:
             return _unit(outputs)
@@ -122,25 +165,40 @@ class TwoTower(TrainableModel):
         return outputs, None
 
     def finish_items(self, outputs: Array) -> tuple[Array, Array | None]:
-        """As ``finish_queries``, for items."""
+        """Turn outputs of the item tower into embeddings.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_rows, embedding_dim)
+            What the item tower returned.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_rows, embedding_dim)
+            Scaled to length 1 for cosines, else ``outputs``.
+        lengths : ndarray of shape (n_rows, 1) or None
+            Lengths before scaling; None without cosines.
+        """
         return _unit(outputs) if self.cosine else (outputs, None)
 
     def add_products_to_graph(
         self, graph: GraphBuilder, left: str, right: str, weights: Array | None
     ) -> str:
-        """ONNX operators from the outputs of both towers to scores, shape (n_rows, 1).
+        """Write the dot products as ONNX operators.
 
         Parameters
         ----------
         graph : GraphBuilder
+            The graph to which the operators are added.
         left, right : str
-            Names of the towers' outputs.
+            Names of the outputs of the query and the item tower.
         weights : ndarray of shape (n_objectives,) or None
-            Of a query's embeddings; None: there is one.
+            Weight of each embedding of a query in the score. None if a query has one embedding.
 
         Returns
         -------
         str
+            Name of the scores, of shape (n_rows, 1).
         """
         width = self.embedding_dim - self.item_bias
         left = graph.add("Reshape", left, graph.constant(np.array([0, self.n_objectives, width])))
@@ -160,7 +218,7 @@ class TwoTower(TrainableModel):
 
 
 def side(prefix: str, params: Any) -> Any:
-    """The parameters of one tower, under the names the tower knows."""
+    """Select the parameters of one tower, and strip the prefix from their names."""
     return {
         name.removeprefix(prefix): array
         for name, array in params.items()
@@ -169,21 +227,24 @@ def side(prefix: str, params: Any) -> Any:
 
 
 def _named(prefix: str, params: Any) -> dict[str, Any]:
+    """Put a prefix in front of the names of a tower's parameters."""
     return {prefix + name: array for name, array in params.items()}
 
 
 def _unit(outputs: Array) -> tuple[Array, Array]:
+    """Scale rows to length 1, and return their former lengths."""
     length = np.sqrt(np.einsum("ij,ij->i", outputs, outputs))[:, None]
     length = np.maximum(length, outputs.dtype.type(SHORTEST))
     return outputs / length, length
 
 
 def _through_length(grad: Array, unit: Array, length: Array) -> Array:
-    """Gradient of the outputs, given that of the outputs divided by their length."""
+    """Compute the gradient of the outputs from that of the outputs scaled to length 1."""
     along = np.einsum("ij,ij->i", grad, unit)[:, None]
     return (grad - along * unit) / length
 
 
 def _unit_in_graph(graph: GraphBuilder, X: str, axis: str) -> str:
+    """Write the scaling to length 1 as ONNX operators."""
     length = graph.add("Sqrt", graph.add("ReduceSum", graph.add("Mul", X, X), axis, keepdims=1))
     return graph.add("Div", X, graph.add("Max", length, graph.constant(np.float32(SHORTEST))))

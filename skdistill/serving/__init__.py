@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-# Resolved at first use: each of them has libraries of its own.
+# Resolved at first use, because each of them imports further libraries.
 __getattr__ = lazy_names(
     __name__,
     {

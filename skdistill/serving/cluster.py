@@ -1,4 +1,4 @@
-"""The same scores on a cluster: Dask, Ray and Spark move the tables, a scorer is sent once."""
+"""Score tables on a Dask, Ray or Spark cluster; each worker gets the scorer once."""
 
 from __future__ import annotations
 
@@ -14,15 +14,28 @@ from skdistill.tables.errors import TableError, pyarrow_extra
 
 @set_module("skdistill.serving")
 class FrameScorer:
-    """Scores of pandas frames, as they are given to functions on a cluster; may be pickled.
+    """Score pandas frames: a picklable callable for the workers of a cluster.
 
     Parameters
     ----------
     model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
-        Fitted on tables with column names.
+        A model fitted on tables with column names.
     score_column : str, default="score"
+        Name of the output column with the scores.
     id_columns : sequence of str, optional
-        Columns that go on into the output; by default all that are no features.
+        Columns to copy to the output; by default all that are not features.
+
+    Attributes
+    ----------
+    features : list of str
+        Columns that the model reads.
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    ValueError
+        If the model was fitted without column names.
 
     Examples
     --------
@@ -40,33 +53,48 @@ class FrameScorer:
     ) -> None:
         self.scorer = table_scorer(model)
         if self.scorer.features is None:
-            raise ValueError("The model was fitted without column names; tables need them.")
+            raise ValueError(
+                "The model was fitted without column names, so the columns of a table cannot be "
+                "matched. Fit it on a data frame."
+            )
         self.features = self.scorer.features
         self.score_column = score_column
         self.id_columns = None if id_columns is None else list(id_columns)
 
     def carried(self, names: Sequence[str]) -> list[str]:
-        """Those of a table's columns that go on into the output."""
+        """Columns of a table that are copied to the output.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of all columns of the table.
+
+        Returns
+        -------
+        list of str
+            ``id_columns`` if given, otherwise all columns that are not features.
+        """
         if self.id_columns is not None:
             return self.id_columns
         return [name for name in names if name not in self.features]
 
     def __call__(self, frame: Any) -> Any:
-        """Carried columns and scores of a frame's rows.
+        """Score the rows of a frame.
 
         Parameters
         ----------
         frame : pandas.DataFrame
+            A table with the model's features.
 
         Returns
         -------
         pandas.DataFrame
-            With the index of ``frame``.
+            The copied columns and the scores, with the index of ``frame``.
 
         Raises
         ------
         TableError
-            For columns that are missing and rows that can't be scored.
+            If a column is missing, or a row cannot be scored.
         """
         names = list(frame.columns)
         carried = self.carried(names)
@@ -82,21 +110,37 @@ class FrameScorer:
 def score_dask(
     model: Any, frame: Any, *, score_column: str = "score", id_columns: Sequence[str] | None = None
 ) -> Any:
-    """Score a Dask frame, lazily; ``to_parquet`` or ``compute`` on what it returns runs it.
+    """Score a Dask frame lazily; ``to_parquet`` or ``compute`` of the result runs the scoring.
 
     Parameters
     ----------
-    model, score_column, id_columns
-        As :class:`FrameScorer`.
+    model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
+        A model fitted on tables with column names.
     frame : dask.dataframe.DataFrame
+        A table with the model's features.
+    score_column : str, default="score"
+        Name of the output column with the scores.
+    id_columns : sequence of str, optional
+        Columns to copy to the output; by default all that are not features.
 
     Returns
     -------
     dask.dataframe.DataFrame
+        The copied columns and the scores.
+
+    Raises
+    ------
+    ValueError
+        If the model was fitted without column names.
+    TableError
+        If a column is missing; once the scoring runs, also if a row cannot be scored.
+    ImportError
+        If Dask is not installed (extra ``dask``).
     """
     dask = import_extra("dask", "dask", "score_dask")
     scorer = FrameScorer(model, score_column, id_columns)
-    # Delayed, it is one node of the graph: sent to each worker once, not with every partition.
+    # A delayed scorer is one node of the graph: it is sent to each worker once, not with every
+    # partition.
     return frame.map_partitions(_scored, dask.delayed(scorer, pure=True), meta=scorer(frame._meta))
 
 
@@ -108,17 +152,32 @@ def score_ray(
     score_column: str = "score",
     id_columns: Sequence[str] | None = None,
 ) -> Any:
-    """Score a Ray dataset, lazily; ``write_parquet`` on what it returns runs it.
+    """Score a Ray dataset lazily; ``write_parquet`` of the result runs the scoring.
 
     Parameters
     ----------
-    model, score_column, id_columns
-        As :class:`FrameScorer`.
+    model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
+        A model fitted on tables with column names.
     dataset : ray.data.Dataset
+        A table with the model's features.
+    score_column : str, default="score"
+        Name of the output column with the scores.
+    id_columns : sequence of str, optional
+        Columns to copy to the output; by default all that are not features.
 
     Returns
     -------
     ray.data.Dataset
+        The copied columns and the scores.
+
+    Raises
+    ------
+    ValueError
+        If the model was fitted without column names.
+    TableError
+        Once the scoring runs, if a column is missing or a row cannot be scored.
+    ImportError
+        If Ray is not installed (extra ``ray``).
     """
     ray = import_extra("ray", "ray", "score_ray")
     shared = ray.put(FrameScorer(model, score_column, id_columns))
@@ -129,17 +188,32 @@ def score_ray(
 def score_spark(
     model: Any, frame: Any, *, score_column: str = "score", id_columns: Sequence[str] | None = None
 ) -> Any:
-    """Score a Spark frame, lazily; ``write.parquet`` on what it returns runs it.
+    """Score a Spark frame lazily; ``write.parquet`` of the result runs the scoring.
 
     Parameters
     ----------
-    model, score_column, id_columns
-        As :class:`FrameScorer`.
+    model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
+        A model fitted on tables with column names.
     frame : pyspark.sql.DataFrame
+        A table with the model's features.
+    score_column : str, default="score"
+        Name of the output column with the scores.
+    id_columns : sequence of str, optional
+        Columns to copy to the output; by default all that are not features.
 
     Returns
     -------
     pyspark.sql.DataFrame
+        The copied columns and the scores.
+
+    Raises
+    ------
+    ValueError
+        If the model was fitted without column names.
+    TableError
+        Once the scoring runs, if a column is missing or a row cannot be scored.
+    ImportError
+        If PySpark is not installed (extra ``spark``).
     """
     types = import_extra("pyspark.sql.types", "spark", "score_spark")
     scorer = FrameScorer(model, score_column, id_columns)

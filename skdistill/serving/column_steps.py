@@ -1,4 +1,4 @@
-"""What a Pipeline's steps do to columns of numbers, as plain arrays: scale, pick, impute."""
+"""Steps of a Pipeline on columns of numbers, as plain arrays: scale, pick, impute."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from skdistill.protocols import GraphBuilder
 
 Floats = NDArray[np.float32]
-# ONNX's number for float32.
+# Code of float32 in ONNX.
 ONNX_FLOAT = 1
 
 
 class Step(Protocol):
-    """One step on columns."""
+    """A transformation of columns."""
 
     @property
     def fills_missing(self) -> bool:
-        """Whether NaN may come in."""
+        """Whether the step accepts NaN and fills it in."""
 
     def n_outputs(self, n_inputs: int) -> int:
-        """Columns that come out, given how many come in."""
+        """Number of output columns for a number of input columns."""
 
     def apply(self, X: Floats, out: Floats) -> Floats:
-        """The columns of a block, written to ``out``."""
+        """Transform a block of rows into ``out``, and return it."""
 
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
-        """The same as ONNX operators; returns the name of the output."""
+        """Add the same transformation as ONNX operators; return the name of their output."""
 
 
 @dataclass(frozen=True)
 class Affine:
-    """``x * scale + offset``, column by column.
+    """Map each column to ``x * scale + offset``.
 
     Parameters
     ----------
     scale, offset : ndarray of shape (n_columns,), float32
+        Factor and summand of each column.
     """
 
     scale: Floats
@@ -63,11 +64,12 @@ class Affine:
 
 @dataclass(frozen=True)
 class Pick:
-    """Some of the columns.
+    """Select columns.
 
     Parameters
     ----------
     columns : ndarray of shape (n_picked,), int64
+        Positions of the columns.
     """
 
     columns: NDArray[np.int64]
@@ -85,12 +87,14 @@ class Pick:
 
 @dataclass(frozen=True)
 class Impute:
-    """NaN filled in; then, for some columns, one more column that tells where NaN was.
+    """Fill in NaN, and append missing-value indicators of some columns.
 
     Parameters
     ----------
     fill : ndarray of shape (n_columns,), float32
+        Value that replaces NaN in each column.
     indicated : ndarray of shape (n_indicated,), int64
+        Positions of the columns with an indicator.
     """
 
     fill: Floats
@@ -118,13 +122,13 @@ class Impute:
 
 
 def steps_of(transformer: Any, where: str) -> list[Step]:
-    """What a fitted transformer does to columns of numbers.
+    """Translate a fitted transformer into steps on columns of numbers.
 
     Parameters
     ----------
     transformer : transformer, Pipeline, "passthrough" or None
     where : str
-        Where it stands, for the message.
+        Name of the transformer in error messages.
 
     Returns
     -------
@@ -133,7 +137,7 @@ def steps_of(transformer: Any, where: str) -> list[Step]:
     Raises
     ------
     TypeError
-        For transformers whose arithmetic is not known here.
+        If the transformer is not supported.
     """
     if is_nothing(transformer):
         return []
@@ -154,10 +158,10 @@ def steps_of(transformer: Any, where: str) -> list[Step]:
     if isinstance(transformer, SelectorMixin):
         return [Pick(np.flatnonzero(transformer.get_support()))]
     raise TypeError(
-        f"{where} is a {type(transformer).__name__}, whose arithmetic can't be folded into a "
-        "scorer. Known are StandardScaler, RobustScaler, MinMaxScaler and MaxAbsScaler (without "
-        "clip), SimpleImputer and feature selection. Transform the rows first and serve the last "
-        "step by itself."
+        f"{where} is a {type(transformer).__name__}, which cannot be folded into a scorer. "
+        "Supported are StandardScaler, RobustScaler, MinMaxScaler and MaxAbsScaler (without clip), "
+        "SimpleImputer and feature selection. Transform the rows first, and serve the last step "
+        "by itself."
     )
 
 
@@ -174,7 +178,10 @@ def _affine(n_columns: int, scale: Any, centre: Any) -> Affine:
 
 def _imputation(imputer: SimpleImputer, where: str) -> list[Step]:
     if not (isinstance(imputer.missing_values, float) and np.isnan(imputer.missing_values)):
-        raise TypeError(f"{where} imputes {imputer.missing_values!r}; a scorer knows NaN only.")
+        raise TypeError(
+            f"{where} imputes {imputer.missing_values!r}, but a scorer imputes NaN only. Use "
+            "SimpleImputer(missing_values=np.nan)."
+        )
     fill = np.asarray(imputer.statistics_, np.float64)
     indicated = np.empty(0, np.int64)
     if imputer.add_indicator:
@@ -182,7 +189,7 @@ def _imputation(imputer: SimpleImputer, where: str) -> list[Step]:
     dropped = np.isnan(fill)
     if not dropped.any():
         return [Impute(fill.astype(np.float32), indicated)]
-    # Columns that were empty in fit are left out, but may be indicated.
+    # SimpleImputer drops columns that were empty in fit, but may add indicators for them.
     everything = Impute(np.nan_to_num(fill).astype(np.float32), indicated)
     kept = np.concatenate([np.flatnonzero(~dropped), len(fill) + np.arange(len(indicated))])
     return [everything, Pick(kept.astype(np.int64))]

@@ -1,4 +1,4 @@
-"""compile_scorer: a fitted model as plain arrays that many threads may score with at once."""
+"""compile_scorer: turn a fitted model into plain arrays that many threads can score with."""
 
 from __future__ import annotations
 
@@ -24,46 +24,48 @@ Floats = NDArray[np.float32]
 
 FLOAT32 = np.dtype(np.float32)
 ENGINES = ("auto", "numpy", "onnxruntime")
-# What threads hand to NumPy at once, in bytes of activations: as much as stays in a second-level
-# cache. With less, they wait for the interpreter's lock more than they work.
+# Bytes of activations per call of NumPy in a thread: as much as fits in a second-level cache.
+# With less, threads spend most of their time waiting for the interpreter's lock.
 THREAD_BYTES = 1 << 20
-# Pieces that each thread gets of a large table: the last one to finish is not waited for long.
+# Pieces of a large table per thread: enough that threads finish at about the same time.
 PIECES = 4
 
 
 class Engine(Protocol):
-    """Scores rows of a float32 C-contiguous table into an array, without looking at either."""
+    """Scores a C-contiguous float32 table, without checking it."""
 
     name: str
     n_rows: int
 
     def few(self, X: Floats) -> Floats:
-        """Scores of ``n_rows`` rows at the most, a new array."""
+        """Score at most ``n_rows`` rows into a new array."""
 
     def score(self, X: Floats, out: Floats) -> None:
-        """Fill ``out``; calls of several threads may overlap."""
+        """Score rows into ``out``. Safe to call from several threads at once."""
 
 
 @set_module("skdistill.serving")
 def compile_scorer(
     model: Any, engine: str = "auto", *, n_threads: int | None = 1
 ) -> CompiledScorer:
-    """Make of a fitted model an immutable scorer for a service or a batch job.
+    """Compile a fitted model into an immutable scorer for a service or a batch job.
 
-    The steps of a Pipeline in front, the student's scaler and its biases are folded into a few
-    arrays, and what ``predict`` checks of a table, a scorer takes for granted: float32, in C order,
-    finite (where no imputer stands in front).
+    The steps of a Pipeline, the student's scaler and its biases are folded into a few arrays. A
+    scorer skips the checks of ``predict``: its input must be float32, C-contiguous, and finite
+    unless the model imputes NaN.
 
     Parameters
     ----------
     model : student, DistilledRanker, Pipeline that ends in either, or TwoTowerRetriever
-        Fitted. Of a :class:`DistilledRanker` the student is compiled, which reads its own columns;
-        of a retriever the towers over numeric columns of pairs.
+        A fitted model. Of a :class:`DistilledRanker`, the student is compiled, and rows have the
+        student's columns. Of a retriever, both towers are compiled, and rows are pairs of numeric
+        columns.
     engine : {"auto", "numpy", "onnxruntime"}, default="auto"
-        "auto": ONNX Runtime where it is installed (extra ``onnx``) and the model can be exported,
-        else NumPy. ``scorer.engine`` tells which it is.
-    n_threads : int, optional
-        Threads over blocks of rows, each with one BLAS thread; None: one a core.
+        "auto" takes ONNX Runtime if it is installed (extra ``onnx``) and the model can be exported,
+        otherwise NumPy. The attribute ``engine`` of the scorer says which one it is.
+    n_threads : int or None, default=1
+        Number of threads over blocks of rows, each with one BLAS thread. None takes one thread per
+        core.
 
     Returns
     -------
@@ -72,7 +74,13 @@ def compile_scorer(
     Raises
     ------
     TypeError
-        For models, and steps of Pipelines, whose arithmetic can't be folded.
+        If the model, or a step of the Pipeline, cannot be folded.
+    ValueError
+        If ``engine`` or ``n_threads`` is invalid.
+    NotFittedError
+        If the model is not fitted.
+    ImportError
+        If ``engine="onnxruntime"`` and ONNX Runtime is not installed.
 
     Examples
     --------
@@ -104,7 +112,7 @@ def _make_engine(served: Served, engine: str, in_threads: bool) -> Engine:
     if engine == "onnxruntime":
         return OnnxEngine(served, in_threads)
     if find_spec("onnxruntime") and find_spec("onnx"):
-        # A model without an ONNX form is served by NumPy; ``scorer.engine`` says so.
+        # NumPy serves models without an ONNX form.
         with suppress(TypeError):
             return OnnxEngine(served, in_threads)
     return NumpyEngine(served, in_threads)
@@ -112,20 +120,31 @@ def _make_engine(served: Served, engine: str, in_threads: bool) -> Engine:
 
 @set_module("skdistill.serving")
 class CompiledScorer:
-    """An immutable scorer: call it with rows, from as many threads as you like.
+    """An immutable scorer: call it with rows, from any number of threads.
 
-    Made by :func:`compile_scorer`; may be pickled, and copied into worker processes.
+    Scorers are made by :func:`compile_scorer`. They can be pickled, and sent to other processes.
+
+    Parameters
+    ----------
+    served : Served
+        The decomposed model.
+    engine : Engine
+        Computes the scores.
+    n_threads : int
+        Number of threads over blocks of rows.
 
     Attributes
     ----------
     n_features : int
-        Columns of a row.
+        Number of columns of a row.
     feature_names : tuple of str or None
-        Their names, where the model was fitted with some.
+        Names of the columns, if the model was fitted with names.
     allows_missing : bool
-        Whether rows may hold NaN: an imputer fills it in.
+        Whether rows may contain NaN, which the model imputes.
     engine : {"numpy", "onnxruntime"}
+        Name of the engine.
     n_threads : int
+        Number of threads over blocks of rows.
     """
 
     __slots__ = ("_engine", "_pool", "_served", "feature_names", "n_features", "n_threads")
@@ -138,16 +157,18 @@ class CompiledScorer:
     n_threads: int
 
     def __init__(self, served: Served, engine: Engine, n_threads: int) -> None:
-        own = object.__setattr__
-        own(self, "_served", served)
-        own(self, "_engine", engine)
-        own(self, "n_features", served.nets[0].n_features)
-        own(self, "feature_names", served.feature_names)
-        own(self, "n_threads", n_threads)
-        own(self, "_pool", ThreadPoolExecutor(n_threads) if n_threads > 1 else None)
+        assign = object.__setattr__
+        assign(self, "_served", served)
+        assign(self, "_engine", engine)
+        assign(self, "n_features", served.nets[0].n_features)
+        assign(self, "feature_names", served.feature_names)
+        assign(self, "n_threads", n_threads)
+        assign(self, "_pool", ThreadPoolExecutor(n_threads) if n_threads > 1 else None)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"A compiled scorer does not change; {name} can't be set.")
+        raise AttributeError(
+            f"A compiled scorer is immutable: {name} cannot be set. Compile another one."
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CompiledScorer, (self._served, self._engine, self.n_threads)
@@ -160,23 +181,31 @@ class CompiledScorer:
 
     @property
     def allows_missing(self) -> bool:
+        """Whether rows may contain NaN."""
         return all(net.allows_missing for net in self._served.nets)
 
     @property
     def engine(self) -> str:
+        """Name of the engine."""
         return self._engine.name
 
     def __call__(self, X: Floats) -> Floats:
-        """Scores of rows, higher is better.
+        """Score rows; higher is better.
 
         Parameters
         ----------
         X : ndarray of shape (n_rows, n_features), float32, C-contiguous
-            Not looked at: a row with NaN gets some score.
+            Rows to score. Their values are not checked: a row with NaN gets an arbitrary score.
 
         Returns
         -------
         ndarray of shape (n_rows,), float32
+            One score per row.
+
+        Raises
+        ------
+        ValueError
+            If X is not a C-contiguous float32 array with ``n_features`` columns.
         """
         self._check(X)
         if 0 < len(X) <= self._engine.n_rows:
@@ -186,23 +215,30 @@ class CompiledScorer:
         return out
 
     def into(self, X: Floats, out: Floats) -> Floats:
-        """As a call, into an array that is there already.
+        """Score rows into an existing array.
 
         Parameters
         ----------
         X : ndarray of shape (n_rows, n_features), float32, C-contiguous
+            Rows to score. Their values are not checked.
         out : ndarray of shape (n_rows,), float32, C-contiguous
+            Receives the scores.
 
         Returns
         -------
-        ndarray
-            ``out``.
+        ndarray of shape (n_rows,), float32
+            The array ``out``.
+
+        Raises
+        ------
+        ValueError
+            If either array has the wrong shape, dtype or memory layout.
         """
         self._check(X)
         if out.shape != X.shape[:1] or out.dtype != np.float32 or not out.flags.c_contiguous:
             raise ValueError(
                 f"out must be C-contiguous float32 of shape ({len(X)},), got {out.dtype} of shape "
-                f"{out.shape}."
+                f"{out.shape}. Make it by np.empty(len(X), dtype=np.float32)."
             )
         self._score(X, out)
         return out
@@ -218,8 +254,8 @@ class CompiledScorer:
             shown = f"{X.dtype} of shape {X.shape}" if hasattr(X, "dtype") else type(X).__name__
             raise ValueError(
                 f"A compiled scorer takes a C-contiguous float32 array of shape (n_rows, "
-                f"{self.n_features}), got {shown}. np.ascontiguousarray(X, dtype=np.float32) "
-                "makes one."
+                f"{self.n_features}), got {shown}. Convert it by np.ascontiguousarray(X, "
+                "dtype=np.float32)."
             )
 
     def _score(self, X: Floats, out: Floats) -> None:
@@ -246,7 +282,7 @@ def _controller() -> ThreadpoolController:
 
 
 class NumpyEngine:
-    """Blocks of rows through plain arrays, in buffers that each thread keeps."""
+    """Scores blocks of rows by plain NumPy, in buffers that each thread keeps."""
 
     name = "numpy"
 
@@ -267,7 +303,7 @@ class NumpyEngine:
         return out
 
     def score(self, X: Floats, out: Floats) -> None:
-        # Many blocks at once, then those that are left; the last one may be no whole block.
+        # As many blocks at once as fit the buffers, then single blocks; the last may be shorter.
         stop = len(X) // self.n_rows * self.n_rows
         for start, end in pairwise(
             (*range(0, stop, self.n_rows), *range(stop, len(X), BLOCK_ROWS), len(X))
@@ -275,12 +311,12 @@ class NumpyEngine:
             out[start:end] = self._scores(X[start:end])
 
     def _scores(self, block: Floats) -> Floats:
-        """Of a block, or several; in a buffer of this thread."""
+        """Score one or several blocks; the result may be a buffer of this thread."""
         return self.served.scores([net.outputs(block) for net in self.nets], block)
 
 
 class FoldedNet:
-    """A net folded for scoring, and each thread's buffers for the rows that it takes at once."""
+    """A net folded for scoring, with buffers for each thread."""
 
     def __init__(self, net: Net, in_threads: bool) -> None:
         self.steps = net.steps
@@ -298,7 +334,7 @@ class FoldedNet:
         self.local = threading.local()
 
     def outputs(self, block: Floats) -> Floats:
-        """What the model makes of a block; overwritten by the thread's next call."""
+        """Outputs of the model for a block; the thread's next call overwrites them."""
         n_steps = len(self.steps)
         buffers = self._buffers(len(block))
         for step, buffer in zip(self.steps, buffers, strict=False):

@@ -1,4 +1,4 @@
-"""Taking a fitted model apart: what a compiled scorer and ONNX are made of."""
+"""Decompose a fitted model into the parts of a compiled scorer or an ONNX model."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from skdistill.towers.fitted import FittedTowers
 
 
 def decompose(model: Any) -> Served:
-    """Take a fitted student, ranker, Pipeline of either, or retriever apart.
-
-    Of a :class:`DistilledRanker` the student is taken, which reads its own columns.
+    """Decompose a fitted model into column steps, scaler and parameters.
 
     Parameters
     ----------
     model : student, DistilledRanker, Pipeline that ends in either, or TwoTowerRetriever
+        A fitted model. Of a :class:`DistilledRanker`, the student is taken, and rows have the
+        student's columns.
 
     Returns
     -------
@@ -31,8 +31,10 @@ def decompose(model: Any) -> Served:
 
     Raises
     ------
+    NotFittedError
+        If the model is not fitted.
     TypeError
-        For anything else, and for steps whose arithmetic is not known here.
+        If the model, or a step of the Pipeline, is not supported.
     """
     if isinstance(model, DistilledRanker):
         return decompose(model.export_student())
@@ -47,7 +49,7 @@ def decompose(model: Any) -> Served:
         return _towers(model)
     raise TypeError(
         "serving takes students, a DistilledRanker, a TwoTowerRetriever or a Pipeline that ends "
-        f"in a student, got {type(model).__name__}."
+        f"in a student or a DistilledRanker, got {type(model).__name__}."
     )
 
 
@@ -59,11 +61,14 @@ def _pipeline(model: Pipeline) -> ServedStudent:
         steps += steps_of(transformer, f"step {name!r} of the Pipeline")
     last = model[-1]
     if isinstance(last, DistilledRanker) and last.student_positions_ is not None:
-        # Inside a Pipeline it is given all columns, not only the student's.
+        # Inside a Pipeline, a ranker gets all columns, not only the student's.
         steps.append(Pick(np.array(last.student_positions_, dtype=np.int64)))
     served = decompose(last)
     if not isinstance(served, ServedStudent):
-        raise TypeError("A retriever reads tables of queries and items: serve it by itself.")
+        raise TypeError(
+            f"The Pipeline ends in a {type(last).__name__}. Retrievers encode queries and items "
+            "themselves: serve the retriever without the Pipeline."
+        )
     net = served.net
     merged = merge(first.n_features_in_, (*steps, *net.steps), net)
     return ServedStudent(merged, _feature_names(first), served.formula)
@@ -90,5 +95,5 @@ def _feature_names(model: Any) -> tuple[str, ...] | None:
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         return None
-    own = getattr(model, "query_column", None)
-    return tuple(str(name) for name in names if own is None or name != own)
+    query_column = getattr(model, "query_column", None)
+    return tuple(str(name) for name in names if query_column is None or name != query_column)

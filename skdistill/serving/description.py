@@ -1,4 +1,4 @@
-"""What a fitted model is, in plain words and numbers: for files, ONNX metadata and the terminal."""
+"""Describe a fitted model for files, ONNX metadata and the terminal."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from skdistill import __version__
 from skdistill.ranker import DistilledRanker
 
 LIBRARIES = ("scikit-learn", "numpy", "scipy")
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that made or reads a file."""
-    own = {"skdistill": version("skdistill"), "python": platform.python_version()}
-    return own | {name: version(name) for name in LIBRARIES}
+    """Versions of skdistill, Python and the libraries that a model file depends on."""
+    main = {"skdistill": __version__, "python": platform.python_version()}
+    return main | {name: version(name) for name in LIBRARIES}
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """What a fitted model is and how its training ended.
+    """Describe a fitted model and its training.
 
     Parameters
     ----------
-    model : student, DistilledRanker, TwoTowerRetriever, or a Pipeline of any
+    model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
+        A fitted model.
 
     Returns
     -------
     dict
         ``model``, ``student``, ``teacher``, ``n_features``, ``feature_names``, ``n_parameters``,
-        ``n_iter``, ``final_loss``, ``validation_score``; None where there is none.
+        ``n_iter``, ``final_loss`` and ``validation_score``. Values that do not apply are None.
     """
     last = model[-1] if isinstance(model, Pipeline) else model
     student, teacher = last, getattr(last, "teacher_", None)

@@ -1,7 +1,7 @@
-"""save and load: files that run no code when they are read.
+"""save and load: model files that cannot run code when they are loaded.
 
-A file is an uncompressed zip of arrays, a schema that names the types (both made by skops), and
-``skdistill.json``: the format, the versions that wrote it, what the model is, and a digest.
+A file is an uncompressed zip archive of arrays, a schema that names their types (both made by
+skops), and ``skdistill.json``: format, versions, a description of the model, and a digest.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from skdistill.ranker import DistilledRanker
 from skdistill.serving.description import describe, versions
 from skdistill.serving.trusted_types import is_trusted_module, trusted_types, untrusted
 from skdistill.tables.atomic_write import atomic_write
-from skdistill.towers.retriever import TwoTowerRetriever
+from skdistill.towers.fitted import FittedTowers
 
 FORMAT = 1
 METADATA = "skdistill.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# A sparse matrix is a zip within the zip, compressed: it may grow so many times at the most.
+# Largest compression ratio of a sparse matrix, which is a compressed zip inside the archive.
 LARGEST_GROWTH = 100
 
 
 @set_module("skdistill.serving")
 class FileWarning(UserWarning):
-    """A file was written by other versions of the libraries than those that read it."""
+    """A model file was written by other versions of the libraries than those that load it."""
 
 
 @set_module("skdistill.serving")
@@ -50,20 +50,23 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     Parameters
     ----------
     model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
-        Fitted. Everything in it must be of a known type: no functions, no classes of your own.
+        A fitted model. It may hold objects of skdistill, scikit-learn, NumPy and SciPy, but neither
+        functions nor classes of your own.
     path : str or path
-        Replaced whole: written under another name, synced, then renamed.
+        File to write. An existing file is replaced only once the new one is complete.
     keep_teacher : bool, default=False
-        Store a ranker's or retriever's teacher too; then loading needs the teacher's library.
+        Also store the teacher of a ranker or retriever. Loading then needs the teacher's library.
 
     Raises
     ------
     TypeError
-        For what no file can hold without code.
+        If the model holds something that cannot be stored without code.
     NotFittedError
-        For a model that is not fitted.
+        If the model is not fitted.
+    OSError
+        If the file cannot be written.
     ImportError
-        Without the extra ``serving``.
+        If skops is not installed (extra ``serving``).
 
     Examples
     --------
@@ -88,15 +91,15 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
         data = skops.dumps(model)
     except Exception as error:
         raise TypeError(
-            f"{type(model).__name__} holds something that can't be stored without code: {error}."
-            + (" Save it without its teacher and catalogue." if keep_teacher else "")
+            f"{type(model).__name__} holds something that cannot be stored without code: {error}."
+            + (" Save it with keep_teacher=False." if keep_teacher else "")
         ) from error
     unknown = untrusted(skops.get_untrusted_types(data=data))
     if unknown:
         raise TypeError(
             f"{type(model).__name__} holds {unknown}, which load would refuse: only types "
-            "of skdistill, scikit-learn, NumPy and SciPy are stored. joblib.dump stores anything; "
-            "its files run code when they are loaded."
+            "of skdistill, scikit-learn, NumPy and SciPy can be stored. joblib.dump stores any "
+            "type, but its files run code when they are loaded."
         )
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
@@ -114,31 +117,36 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
 
 @set_module("skdistill.serving")
 def load(path: str | os.PathLike[str]) -> Any:
-    """Read a model that :func:`save` wrote.
+    """Load a model that :func:`save` wrote.
 
-    No code from the file is run: it holds arrays, numbers, strings and the names of types, and only
-    types of a list that is fixed in this package are made.
+    Loading never runs code from the file. A file holds arrays, numbers, strings and names of types,
+    and only types on the package's list of trusted types are created.
 
     Parameters
     ----------
     path : str or path
+        File to load.
 
     Returns
     -------
     estimator
+        The fitted model.
 
     Raises
     ------
     ValueError
-        For a file that is damaged, is something else, comes from a newer format, or names a type
-        that is not known.
+        If the file is not a model file, is damaged, has a newer format, or names a type that is not
+        trusted.
+    OSError
+        If the file cannot be read.
     ImportError
-        When it holds a teacher whose library is not installed, and without the extra ``serving``.
+        If the file holds a teacher whose library is not installed, or skops is not installed (extra
+        ``serving``).
 
     Warns
     -----
     FileWarning
-        When other versions of the libraries wrote it.
+        If the file was written by other versions of the libraries.
     """
     skops = import_extra("skops.io", "serving", "A file of save and load")
     data = Path(path).read_bytes()
@@ -146,15 +154,15 @@ def load(path: str | os.PathLike[str]) -> Any:
     unknown = untrusted(_types_in(skops, data, path))
     if unknown:
         raise ValueError(
-            f"{path} is refused: it names the types {unknown}, which are none of "
-            "skdistill's, scikit-learn's or NumPy's."
+            f"{path} is refused: it names the types {unknown}, which are not trusted. Only types "
+            "of skdistill, scikit-learn, NumPy and SciPy are loaded."
         )
     try:
         model = skops.loads(data, trusted=sorted(trusted_types()))
     except ImportError as error:
         raise ImportError(
-            f"{path} holds a teacher whose library is not here: {error}. Install it, or save the "
-            "student alone."
+            f"{path} holds a teacher whose library is not installed: {error}. Install it, or save "
+            "the model with keep_teacher=False."
         ) from error
     except Exception as error:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}.") from error
@@ -163,46 +171,46 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a file says of its model, without loading it.
+    """Read the metadata of a model file without loading the model.
 
     Parameters
     ----------
     path : str or path
+        File to read.
 
     Returns
     -------
     dict
-        ``format``, ``versions``, ``description``, ``digest``.
+        ``format``, ``versions``, ``description`` and ``digest``.
 
     Raises
     ------
     ValueError
-        As :func:`load`.
+        If the file is not a model file, is damaged, or has a newer format.
     """
     return _check(Path(path).read_bytes(), path)
 
 
 def _without_teacher(model: Any) -> Any:
-    """A shallow copy that serves alike and knows no teacher; a catalogue is only for the teacher's
-    eyes, the index is kept."""
+    """Shallow copy without the teacher and what only the teacher needs; an index is kept."""
     if isinstance(model, Pipeline):
         lean = copy.copy(model)
         name, last = model.steps[-1]
         lean.steps = [*model.steps[:-1], (name, _without_teacher(last))]
         return lean
-    if not isinstance(model, DistilledRanker | TwoTowerRetriever):
+    if not isinstance(model, DistilledRanker | FittedTowers):
         return model
     lean = copy.copy(model)
     lean.teacher = lean.teacher_ = None
-    if isinstance(lean, TwoTowerRetriever):
+    if isinstance(lean, FittedTowers):
         lean.items_ = None
-        # A function of the user's, and only the teacher's rows were made by it.
+        # A function cannot be stored, and this one only builds the teacher's rows.
         lean.pair_features = None
     return lean
 
 
 def _digest(members: Mapping[str, bytes]) -> str:
-    """Of all members but the one that holds it."""
+    """Digest of all members except the metadata, which hold it."""
     digest = hashlib.sha256()
     for name in sorted(members):
         if name != METADATA:
@@ -212,20 +220,23 @@ def _digest(members: Mapping[str, bytes]) -> str:
 
 
 def _check(data: bytes, path: Any) -> dict[str, Any]:
-    """The metadata of a file that is whole and holds only what a model's file may hold."""
+    """Check that a file is complete and holds nothing unexpected; return its metadata."""
     members = _read_members(data, path)
     if METADATA not in members or "schema.json" not in members:
         raise ValueError(f"{path} is not a skdistill model file: it has no {METADATA}.")
     metadata = _read_json(members, METADATA, path)
     if not {"format", "versions", "description", "digest"} <= set(metadata):
-        raise ValueError(f"{path} is damaged: {METADATA} lacks what it should hold.")
+        raise ValueError(
+            f"{path} is damaged: {METADATA} must have format, versions, description and digest, "
+            f"got {sorted(metadata)}."
+        )
     if metadata["format"] > FORMAT:
         raise ValueError(
             f"{path} was written by skdistill {metadata['versions'].get('skdistill')} in format "
             f"{metadata['format']}; this version reads formats up to {FORMAT}. Upgrade skdistill."
         )
     if _digest(members) != metadata["digest"]:
-        raise ValueError(f"{path} was changed after it was written: its digest differs.")
+        raise ValueError(f"{path} was changed after it was written: its digest does not match.")
     for name, content in members.items():
         if name.endswith(".npy"):
             _check_array(content, name, path)
@@ -236,12 +247,12 @@ def _check(data: bytes, path: Any) -> dict[str, Any]:
 
 
 def _read_members(data: bytes, path: Any) -> dict[str, bytes]:
-    """Content of each member of a file; whatever is wrong with it is one kind of error."""
+    """Read all members of a file; any defect raises a ValueError."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             if len({member.filename for member in members}) < len(members):
-                raise ValueError(f"{path} is refused: it has two members of one name.")
+                raise ValueError(f"{path} is refused: two members have the same name.")
             for member in members:
                 _check_member(member, path)
             if sum(member.file_size for member in members) > len(data):
@@ -249,35 +260,35 @@ def _read_members(data: bytes, path: Any) -> dict[str, bytes]:
             return {member.filename: archive.read(member) for member in members}
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, struct.error) as error:
         raise ValueError(
-            f"{path} is not a skdistill model file, or it is damaged or cut short: "
+            f"{path} is not a skdistill model file, or it is damaged or truncated: "
             f"{type(error).__name__}: {error}."
         ) from error
 
 
 def _check_member(member: zipfile.ZipInfo, path: Any) -> None:
     if not PLAIN_NAME.fullmatch(member.filename):
-        raise ValueError(f"{path} is refused: a member is called {member.filename!r}.")
+        raise ValueError(f"{path} is refused: the name {member.filename!r} is not plain.")
     if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
         raise ValueError(
-            f"{path} is refused: {member.filename} is compressed, which a model's file never is."
+            f"{path} is refused: {member.filename} is compressed, but model files are not."
         )
 
 
 def _check_array(data: bytes, name: str, path: Any) -> None:
-    """An array that is as large as it says, and holds numbers or strings."""
+    """Check that an array has the size that its header declares, and holds no objects."""
     file = io.BytesIO(data)
     try:
         major = np.lib.format.read_magic(file)[0]
         read = np.lib.format.read_array_header_1_0 if major == 1 else _read_header_2
         shape, _, dtype = read(file)
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {name} is no array: {error}.") from error
+        raise ValueError(f"{path} is damaged: {name} is not an array: {error}.") from error
     if dtype.hasobject:
-        raise ValueError(f"{path} is refused: {name} holds Python objects, which are pickles.")
+        raise ValueError(f"{path} is refused: {name} holds pickled Python objects.")
     expected = dtype.itemsize * int(np.prod(shape, dtype=object))
     if expected != len(data) - file.tell():
         raise ValueError(
-            f"{path} is refused: {name} says that it has {expected} bytes, and has "
+            f"{path} is refused: {name} declares {expected} bytes, but has "
             f"{len(data) - file.tell()}."
         )
 
@@ -290,7 +301,10 @@ def _check_sparse(data: bytes, name: str, path: Any) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(member.file_size for member in archive.infolist()) > LARGEST_GROWTH * len(data):
-                raise ValueError(f"{path} is refused: {name} would grow without measure.")
+                raise ValueError(
+                    f"{path} is refused: {name} would grow more than {LARGEST_GROWTH} times when "
+                    "decompressed."
+                )
             for member in archive.infolist():
                 _check_array(archive.read(member), f"{name}/{member.filename}", path)
     except zipfile.BadZipFile as error:
@@ -298,10 +312,13 @@ def _check_sparse(data: bytes, name: str, path: Any) -> None:
 
 
 def _check_types(schema: Any, path: Any) -> None:
-    """Every type and function that a schema names comes from where it may."""
+    """Check that a schema names nothing from modules that are not trusted."""
     for module in _modules(schema):
         if not is_trusted_module(module):
-            raise ValueError(f"{path} is refused: it names something of the module {module!r}.")
+            raise ValueError(
+                f"{path} is refused: it names something of the module {module!r}, which is not "
+                "trusted."
+            )
 
 
 def _modules(node: Any) -> Iterator[str]:
@@ -322,7 +339,9 @@ def _read_json(members: Mapping[str, bytes], name: str, path: Any) -> Any:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {name}: {error}.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged: {name} holds a {type(content).__name__}.")
+        raise ValueError(
+            f"{path} is damaged: {name} must hold a JSON object, got {type(content).__name__}."
+        )
     return content
 
 
@@ -342,12 +361,12 @@ def _warn_of_versions(written: dict[str, str], path: Any) -> None:
     ]
     if others:
         warnings.warn(
-            f"{path} was written by {', '.join(others)}: compare a few scores before you serve it.",
+            f"{path} was written by {', '.join(others)}. Compare some scores before you serve it.",
             FileWarning,
             stacklevel=3,
         )
 
 
 def _series(version: str) -> tuple[str, ...]:
-    """Major and minor version: what a release may change in."""
+    """Major and minor version; patch releases do not matter."""
     return tuple(version.split(".")[:2])

@@ -1,4 +1,4 @@
-"""ONNX Runtime as the engine of a compiled scorer."""
+"""The engine of a compiled scorer that runs ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from skdistill.extras import import_extra
 from skdistill.serving.onnx_graph import onnx_model
 from skdistill.serving.served import Served
 
-# Rows of a run: their activations fit the second-level cache. Threads take as many as still do, for
-# between two runs they wait for the interpreter's lock.
+# Rows per run, so that activations stay in the second-level cache. Threads take more rows per run,
+# because they wait for the interpreter's lock between two runs.
 RUN_ROWS = 1024
 THREAD_ROWS = 4 * RUN_ROWS
 
 
 class OnnxEngine:
-    """One session of one thread, which many threads may run."""
+    """A single-threaded session that many threads may run at once."""
 
     name = "onnxruntime"
 
@@ -35,7 +35,7 @@ class OnnxEngine:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        # Threads are over blocks of rows, as with the other engine.
+        # As in the NumPy engine, threads work on blocks of rows, not inside a run.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self.model = model
@@ -43,7 +43,7 @@ class OnnxEngine:
         self.session = onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"]
         )
-        # Named, for the session would make the list anew for each run.
+        # Without names, the session would look up its outputs in every run.
         self.outputs = [self.session.get_outputs()[0].name]
 
     def few(self, X: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""to_onnx: students, towers and whole Pipelines as ONNX models."""
+"""to_onnx: export students, towers and whole Pipelines to ONNX."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ from skdistill.towers import RETRIEVERS
 
 @set_module("skdistill.serving")
 def to_onnx(model: Any) -> Any:
-    """The model's scores as an ONNX model: one float input ``X``, one output ``scores``.
+    """Export the scores of a fitted model to ONNX.
 
     Parameters
     ----------
     model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in a student
-        Fitted. Of a :class:`DistilledRanker` the student is exported. Steps of a Pipeline may be
-        any that skl2onnx converts; towers read numeric columns.
+        A fitted model. Of a :class:`DistilledRanker`, the student is exported. The steps of a
+        Pipeline may be any that skl2onnx converts. Towers must read numeric columns.
 
     Returns
     -------
     onnx.ModelProto
-        From ``X`` of shape (n_rows, n_features), float32, to ``scores`` of shape (n_rows, 1).
-        ``metadata_props`` hold what the model is, its feature names, its teacher, the end of its
-        training, and the versions that made it.
+        A model with one input ``X`` of shape (n_rows, n_features), float32, and one output
+        ``scores`` of shape (n_rows, 1), float32. Its ``metadata_props`` describe the model, its
+        features, its teacher and its training, and list the versions of the libraries.
 
     Raises
     ------
-    ImportError
-        Without the extra ``onnx``.
+    NotFittedError
+        If the model is not fitted.
     TypeError
-        For models whose scores are made by a function of the user's.
+        If ONNX cannot express the model, such as one that combines objectives by a function.
+    ImportError
+        If the ONNX libraries are not installed (extra ``onnx``).
 
     Examples
     --------
@@ -75,9 +77,15 @@ def to_onnx(model: Any) -> Any:
 
 @set_module("skdistill.serving")
 def register_converters() -> None:
-    """Teach skl2onnx the package's estimators, so that it converts Pipelines that hold them.
+    """Register the package's estimators with skl2onnx.
 
-    ``to_onnx`` does it by itself; call it before ``skl2onnx.convert_sklearn`` of your own.
+    Call this before ``skl2onnx.convert_sklearn`` on a Pipeline that contains them; :func:`to_onnx`
+    calls it itself.
+
+    Raises
+    ------
+    ImportError
+        If the ONNX libraries are not installed (extra ``onnx``).
     """
     skl2onnx = import_extra("skl2onnx", "onnx", "to_onnx")
     for estimator in (*STUDENTS.values(), *RETRIEVERS.values(), DistilledRanker):
@@ -111,7 +119,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
     model = operator.raw_operator
     if isinstance(model, DistilledRanker):
-        # Inside a Pipeline it is given all columns, not only the student's.
+        # Inside a Pipeline, a ranker gets all columns, not only the student's.
         model = Pipeline([("ranker", model)])
     graph = Graph(scope.get_unique_operator_name("skdistill") + "_")
     X = graph.add("Cast", operator.inputs[0].full_name, to=TensorProto.FLOAT)

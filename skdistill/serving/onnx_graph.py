@@ -1,4 +1,4 @@
-"""A decomposed model as ONNX operators."""
+"""Build an ONNX model from a decomposed model."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import numpy as np
 from skdistill.protocols import Array
 from skdistill.serving.served import Served
 
-# Supported by every ONNX Runtime of the last years, and sufficient here.
+# Old enough for every ONNX Runtime in use.
 OPSET = 17
 
 
 @dataclass
 class Graph:
-    """Operators in the order of their evaluation, before any ONNX type is made.
+    """Operators in the order of evaluation, independent of ONNX types.
 
     Parameters
     ----------
     prefix : str
-        Of all names.
+        Prefix of all names.
+    constants : dict of str to ndarray
+        Constants by name.
+    nodes : list of tuple
+        Operator, inputs, output and attributes of each node.
     """
 
     prefix: str = ""
@@ -29,7 +33,7 @@ class Graph:
     nodes: list[tuple[str, list[str], str, dict[str, Any]]] = field(default_factory=list)
 
     def constant(self, values: Any) -> str:
-        """Name of a constant: float32 or int64."""
+        """Add a constant, int64 for integers and otherwise float32; return its name."""
         array = np.asarray(values)
         array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
         name = f"{self.prefix}constant_{len(self.constants)}"
@@ -37,14 +41,14 @@ class Graph:
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Name of an operator's output."""
+        """Add an operator; return the name of its output."""
         output = f"{self.prefix}{operator.lower()}_{len(self.nodes)}"
         self.nodes.append((operator, list(inputs), output, attributes))
         return output
 
 
 def onnx_model(served: Served) -> Any:
-    """A ModelProto from ``X`` to ``scores``, of dynamic batch size."""
+    """Make a ModelProto from ``X`` to ``scores`` for any number of rows."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = Graph()

@@ -1,4 +1,4 @@
-"""A fitted model as it is served: steps on columns, softsign and scale, then a model."""
+"""A fitted model in parts: steps on columns, softsign and scaling, then a model."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from skdistill.serving.column_steps import Affine, Floats, Pick, Step
 
 @dataclass(frozen=True)
 class Net:
-    """From columns to outputs.
+    """A chain from columns to outputs of a model.
 
     Parameters
     ----------
     n_features : int
+        Number of input columns.
     steps : tuple of Step
+        Applied to the columns first.
     scaler : ColumnScaler
+        Applied to the result of the steps.
     model : ScoringModel
+        Maps scaled columns to outputs.
     params : dict of ndarray
+        Parameters of the model.
     """
 
     n_features: int
@@ -36,7 +41,7 @@ class Net:
 
     @property
     def step_widths(self) -> tuple[int, ...]:
-        """Columns after each step."""
+        """Number of columns after each step."""
         widths, width = [], self.n_features
         for step in self.steps:
             width = step.n_outputs(width)
@@ -45,11 +50,11 @@ class Net:
 
     @property
     def allows_missing(self) -> bool:
-        """Whether a step fills NaN in."""
+        """Whether a step fills in NaN."""
         return any(step.fills_missing for step in self.steps)
 
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
-        """ONNX operators from columns to outputs."""
+        """Add ONNX operators from columns to outputs; return the name of the outputs."""
         for step in self.steps:
             X = step.add_to_graph(graph, X)
         scaler = self.scaler.for_scoring()
@@ -60,11 +65,11 @@ class Net:
 
 
 class Served(Protocol):
-    """What engines and formats ask of a fitted model."""
+    """A decomposed model, as engines and exporters use it."""
 
     @property
     def nets(self) -> tuple[Net, ...]:
-        """What reads the columns of a row."""
+        """Nets that read the columns of a row."""
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
@@ -74,25 +79,27 @@ class Served(Protocol):
         """Scores of a block of rows, given the outputs of each net."""
 
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
-        """ONNX operators from rows to scores, shape (n_rows, n_outputs).
+        """Add ONNX operators from rows to scores of shape (n_rows, n_outputs); return their name.
 
         Raises
         ------
         TypeError
-            If ONNX cannot hold the model.
+            If ONNX cannot express the model.
         """
 
 
 @dataclass(frozen=True)
 class ServedStudent:
-    """A student, alone or as a Pipeline's last step.
+    """A student, alone or as the last step of a Pipeline.
 
     Parameters
     ----------
     net : Net
+        Reads the columns of a row.
     feature_names : tuple of str or None
+        Names of the columns.
     formula : callable or None
-        From all outputs and the rows to scores, if that is the user's own code.
+        The user's function that combines all outputs and the rows to scores, if there is one.
     """
 
     net: Net
@@ -109,23 +116,26 @@ class ServedStudent:
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
         if self.formula is not None:
             raise TypeError(
-                "combine is a function of your own, which ONNX cannot hold. Use engine='numpy'."
+                "combine is a Python function, which ONNX cannot express. Use engine='numpy', or "
+                "combine by a dict of weights."
             )
         return self.net.add_to_graph(graph, X)
 
 
 @dataclass(frozen=True)
 class ServedTowers:
-    """Towers over tables of numbers.
+    """Two towers that read numeric columns of pairs.
 
     Parameters
     ----------
     query, item : Net
-        Of all columns of a pair.
+        The towers; each reads all columns of a pair.
     model : TwoTower
+        Turns the outputs of the towers into embeddings.
     combination : ndarray of shape (n_objectives,), float32, or None
-        Weights of a query's embeddings.
+        Weight of each query embedding in the score, if there are several.
     feature_names : tuple of str or None
+        Names of the columns.
     """
 
     query: Net
@@ -153,7 +163,7 @@ class ServedTowers:
 
 
 def merge(n_features: int, steps: tuple[Step, ...], net: Net) -> Net:
-    """A net behind further steps. Steps that do nothing, or that the scaler can take, vanish."""
+    """Put steps in front of a net, and drop those that do nothing or that the scaler can absorb."""
     merged: list[Step] = []
     width = n_features
     for step in steps:

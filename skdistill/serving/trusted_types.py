@@ -1,4 +1,4 @@
-"""What ``load`` trusts: types that the package and the running process name, never a file."""
+"""Types that ``load`` trusts: named by the package and the running process, never by a file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from skdistill.teachers import TEACHERS
 from skdistill.towers import RETRIEVERS, PairColumns, TeacherCheck
 from skdistill.training import OPTIMIZERS
 
-# What fitted estimators hold besides registered types.
+# Types that are not registered, but occur in fitted estimators.
 PARTS = (ColumnScaler, DistilledRanker, ExactIndex, PairColumns, TeacherCheck)
-# Of other libraries, besides the types of scikit-learn, NumPy and SciPy that skops vouches for.
+# Types of other libraries that skops does not trust by itself.
 FOREIGN = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "numpy.dtype"})
-# Libraries that types in a file may come from at all; registered types may come from elsewhere.
+# Libraries whose types a file may name; registered types may come from elsewhere.
 ROOTS = frozenset({"builtins", "collections", "lightgbm", "numpy", "scipy", "skdistill", "sklearn"})
 
 
 def trusted_types() -> frozenset[str]:
-    """Names of the types that ``load`` makes, those of former releases included.
+    """Names of the types that ``load`` creates, including names of former releases.
 
-    Derived from the registries at each call: a loss, student or teacher that the running process
-    has registered is trusted like the package's own.
+    The registries are read at each call: a loss, student or teacher that the running process has
+    registered is trusted like those of the package.
     """
     registries = (LOSSES, OPTIMIZERS, STUDENTS, RETRIEVERS)
     registered = [entry for registry in registries for entry in registry.values()]
@@ -36,12 +36,12 @@ def trusted_types() -> frozenset[str]:
 
 
 def untrusted(names: Iterable[str]) -> list[str]:
-    """Those of some type names that ``load`` does not make, sorted."""
+    """Names of types that ``load`` does not create, sorted."""
     return sorted(set(names) - trusted_types())
 
 
 def is_trusted_module(module: str) -> bool:
-    """Whether a file may name anything of a module."""
+    """Whether a file may name types and functions of a module."""
     if module.split(".")[0] in ROOTS:
         return True
     return any(name.rpartition(".")[0] == module for name in trusted_types())

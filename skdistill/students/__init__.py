@@ -1,4 +1,4 @@
-"""Students: small rankers, estimators in their own right."""
+"""Students: small, fast rankers that follow the scikit-learn API."""
 
 from skdistill.public_names import publish
 from skdistill.students.averaging import mean_student
@@ -18,8 +18,8 @@ __all__ = [
     "mean_student",
 ]
 
-# Every student by its name. Files, ONNX, recipes and the tests take their lists from here: a
-# student of your own is entered by ``STUDENTS["MyRanker"] = MyRanker``.
+# Every student by name. Files, ONNX, recipes and the tests derive their lists from this one. Enter
+# another student with ``STUDENTS["MyRanker"] = MyRanker``.
 STUDENTS: dict[str, type[BaseStudent]] = {
     "LinearRanker": LinearRanker,
     "FactorizationMachineRanker": FactorizationMachineRanker,

@@ -1,4 +1,4 @@
-"""The mean of students that were trained apart from the same start."""
+"""The mean of students that were trained separately from the same start."""
 
 from __future__ import annotations
 
@@ -22,39 +22,44 @@ def mean_student(
     start: Student | None = None,
     step: float = 1.0,
 ) -> Student:
-    """A student whose parameters are the weighted mean of others', and the optimizer's state too.
+    """Average the parameters and optimizer states of students.
 
-    Averaging after each round of steps apart comes close to training in one place (McMahan et al.,
-    "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017); with
-    a ``step`` beyond 1 the mean goes on in the direction that it took from the start (Reddi et al.,
-    "Adaptive Federated Optimization", ICLR 2021).
+    Averaging after each round of separate training comes close to training in one place (McMahan et
+    al.). With a ``step`` above 1, the parameters move beyond the mean, in its direction from the
+    start (Reddi et al.).
 
     Parameters
     ----------
     students : sequence of StudentEstimator
-        Of the same settings, each after ``partial_fit`` from the same student.
+        Students with the same parameters, each trained by ``partial_fit`` from the same start.
     weights : array-like of shape (n_students,)
-        Such as the rows that each has seen.
+        Weight of each student, such as the number of rows that it was trained on.
     start : StudentEstimator, optional
-        What they started from; needed for another ``step`` than 1.
+        The student that all of them started from. Required if ``step`` is not 1.
     step : float, default=1.0
-        Parameters become ``start + step * (mean - start)``.
+        Factor of the move: parameters become ``start + step * (mean - start)``.
 
     Returns
     -------
     StudentEstimator
-        A new one; ``partial_fit`` goes on from there.
+        A new student, from which ``partial_fit`` can continue.
+
+    References
+    ----------
+    McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data",
+    AISTATS 2017.
+    Reddi et al., "Adaptive Federated Optimization", ICLR 2021.
     """
-    shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+    fractions = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     mean = copy.deepcopy(students[0])
     first, *others = [one.optimizer_ for one in (mean, *students[1:]) if one.optimizer_ is not None]
-    first.average(others, shares)
+    first.average(others, fractions)
     if start is not None:
         for name, array in first.params.items():
             array += array.dtype.type(step - 1) * (array - start.params_[name])
     curves = [student.loss_curve_ for student in students]
     length = min(map(len, curves))
     epochs = zip(*(curve[:length] for curve in curves), strict=True)
-    losses = [float(np.dot(shares, epoch)) for epoch in epochs]
+    losses = [float(np.dot(fractions, epoch)) for epoch in epochs]
     mean.publish(Training(first.params, losses))
     return mean

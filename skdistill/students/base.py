@@ -1,4 +1,4 @@
-"""The base of students with one objective: a loss on the teacher's scores, a loss on labels."""
+"""The base of students with one objective, which mixes a teacher's scores and labels."""
 
 from __future__ import annotations
 
@@ -22,28 +22,64 @@ from skdistill.training.objective import Objective
 
 
 def has_log_odds(estimator: Any) -> bool:
-    """Whether an estimator's loss makes its scores log-odds.
+    """Check whether an estimator's losses make its scores log-odds.
 
     Raises
     ------
     AttributeError
-        If it does not.
+        If they do not, so that ``available_if`` explains why a method is missing.
     """
     losses = (estimator.loss, estimator.hard_loss)
     if any(get_loss(loss).is_log_odds for loss in losses if loss):
         return True
     raise AttributeError(
-        f"predict_proba needs scores that are log-odds, which loss={estimator.loss!r} and "
-        f"hard_loss={estimator.hard_loss!r} do not give. Use 'logistic'."
+        f"predict_proba needs scores that are log-odds, but loss={estimator.loss!r} and "
+        f"hard_loss={estimator.hard_loss!r} do not produce them. Use the loss 'logistic'."
     )
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class BaseStudent(StudentEstimator):
-    """Base of students with one objective. A subclass defines ``make_model``, and that is all.
+    """Base of students with one objective; a subclass only defines ``make_model``.
 
-    Its own parameters are further dataclass fields. Enter it in ``STUDENTS`` to name it in recipes
-    and to store it in files.
+    Write a subclass as a dataclass like :class:`LinearRanker`, with its further parameters as
+    fields. Enter it in ``STUDENTS`` to name it in recipes and to store it in files.
+
+    Parameters
+    ----------
+    loss : str or Loss, default="listwise"
+        Loss on the teacher's scores: a name in ``skdistill.losses.LOSSES``, or an object that keeps
+        the contract :class:`skdistill.protocols.Loss`.
+    hard_loss : str or Loss, optional
+        Loss on labels; the same as ``loss`` by default.
+    alpha : float, default=1.0
+        Weight of the loss on the teacher's scores, if ``fit`` gets ``teacher_scores``. The loss on
+        labels has the weight ``1 - alpha``.
+    temperature : float, default=1.0
+        Divides the teacher's and the student's scores in losses that have a temperature. It does
+        not apply to labels.
+    max_iter, batch_size, max_batch_rows : int
+        Number of epochs, number of queries per step and largest number of rows per step, as in
+        :class:`MLPRanker`.
+    optimizer, learning_rate_init, learning_rate, weight_decay : str or float
+        Optimizer, its learning rate, the schedule and the weight decay, as in :class:`MLPRanker`.
+    early_stopping, validation_fraction, n_iter_no_change, tol : bool, float or int
+        Whether and how training stops early, as in :class:`MLPRanker`.
+    squash, standardize : bool
+        How columns are scaled, as in :class:`MLPRanker`.
+    warm_start : bool, default=False
+        Start from the parameters of the previous fit instead of new ones.
+    query_column : str or int, optional
+        Column of X with the query ids, if no ``qid`` is passed. It is not a feature.
+    random_state : int, RandomState or None, default=None
+        Pass an int for a student that is bitwise reproducible for a given machine and thread count.
+
+    Attributes
+    ----------
+    params_ : dict of ndarray
+        Trained parameters, float32.
+    scaler_ : ColumnScaler
+        Softsign, shift and scale of each column.
     """
 
     loss: str | Loss = "listwise"
@@ -58,55 +94,68 @@ class BaseStudent(StudentEstimator):
     }
 
     def check_parameters(self) -> None:
-        """Check all parameters, before anything expensive runs.
+        """Check all parameters before anything expensive runs.
 
         Raises
         ------
         ValueError
+            If a parameter is invalid.
         """
         super().check_parameters()
         self._soft_loss()
         self._hard_loss()
 
     def check_labels(self, data: RankingData) -> None:
-        """Refuse labels that the loss on labels cannot take.
+        """Check that the loss on labels can take the labels.
 
         Raises
         ------
         ValueError
+            If the loss refuses them, such as the logistic loss labels above 1.
         """
         if self.alpha < 1 and data.is_labelled.any():
-            assert data.labels is not None  # some are known
+            assert data.labels is not None  # some rows are labelled
             labelled = data.queries.subset(data.is_labelled)
             self._hard_loss().hard_target(data.labels[data.is_labelled], labelled)
 
     @available_if(has_log_odds)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities of labels 0 and 1; only if ``loss`` or ``hard_loss`` is logistic.
+        """Predict the probabilities of labels 0 and 1.
+
+        Only available if ``loss`` or ``hard_loss`` is logistic.
 
         Parameters
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
+            The columns of ``fit``, with finite values.
 
         Returns
         -------
         ndarray of shape (n_rows, 2), float64
+            Each row sums to 1.
 
         Raises
         ------
         NotFittedError
+            If the student is not fitted.
         ValueError
-            As ``predict``.
+            If the columns differ from those of ``fit``, or values are missing or infinite.
         """
         positive = expit(self.predict(X).astype(np.float64))
         return np.column_stack([1 - positive, positive])
 
     def score_unit(self, teacher_scores: NDArray[np.float64]) -> float:
-        """Teacher score that one unit of the student's score stands for."""
+        """Return the difference in teacher score that equals one unit of the student's score."""
         return self._soft_loss().score_unit(teacher_scores)
 
     def make_objective(self, data: RankingData) -> Objective:
-        """``(1 - alpha) * hard_loss(y) + alpha * loss(teacher)``."""
+        """Build the objective ``(1 - alpha) * hard_loss(y) + alpha * loss(teacher)``.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to learn from.
+        """
         objective = Objective.mix(
             data.queries,
             soft=self._soft_loss(),
@@ -118,12 +167,13 @@ class BaseStudent(StudentEstimator):
         )
         if not objective.terms:
             raise ValueError(
-                f"alpha={self.alpha} does not use the teacher, and no row has a label."
+                f"alpha={self.alpha} does not use the teacher, and no row has a label. Pass labels "
+                "in y, or set alpha above 0."
             )
         return objective
 
     def make_validator(self, held_out: RankingData) -> Validate:
-        """NDCG@10 on held-out queries: against labels or, if there are none, the teacher."""
+        """Measure NDCG@10 on held-out queries, against labels or, without labels, the teacher."""
         return ndcg_on(
             self.make_model(),
             Rows(self.scaler_.transform(held_out.X)),
@@ -136,6 +186,6 @@ class BaseStudent(StudentEstimator):
         return get_loss(self.loss, self.temperature)
 
     def _hard_loss(self) -> Loss:
-        # A Loss of the user's own keeps its settings. One that is named has no temperature here:
-        # labels have no scale to soften.
+        # A Loss object keeps its settings. A named loss gets no temperature, because labels have no
+        # scale to soften.
         return get_loss(self.loss if self.hard_loss is None else self.hard_loss)

@@ -1,4 +1,4 @@
-"""The estimator around a model: checked tables in, training, scores out."""
+"""The base of students that trains: it checks tables, trains the model and keeps the result."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from skdistill.training.query_batches import AugmentedBatches, QueryBatches
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class StudentEstimator(FittedStudent):
-    """Fit, predict and everything around them; a subclass says which model and which objective.
+    """Fitting and scoring of students; subclasses define the model and the objective.
 
-    The fields are the parameters that all students share; ``docs/decisions`` says why they are
-    dataclass fields.
+    The fields are the parameters that all students have in common; ``docs/decisions`` explains why
+    they are dataclass fields.
     """
 
     temperature: float = 1.0
@@ -63,29 +63,31 @@ class StudentEstimator(FittedStudent):
     }
 
     def make_objective(self, data: RankingData) -> Objective | HeadsObjective:
-        """What is minimised over some rows."""
-        raise NotImplementedError(f"{type(self).__name__} has no objective.")
+        """Build the objective that training minimises over some rows."""
+        raise NotImplementedError(f"{type(self).__name__} does not define make_objective.")
 
     def make_validator(self, held_out: RankingData) -> Validate:
-        """What early stopping measures on held-out queries."""
-        raise NotImplementedError(f"{type(self).__name__} has no validator.")
+        """Build what early stopping measures on held-out queries."""
+        raise NotImplementedError(f"{type(self).__name__} does not define make_validator.")
 
     def check_parameters(self) -> None:
-        """Check all parameters, before anything expensive runs.
+        """Check all parameters before anything expensive runs.
 
         Raises
         ------
         ValueError
+            If a parameter is invalid.
         """
         self._validate_params()
         self.make_model()
 
     def check_labels(self, data: RankingData) -> None:
-        """Refuse labels that the objective cannot take, before anything expensive runs.
+        """Check that the objective can take the labels, before anything expensive runs.
 
         Raises
         ------
         ValueError
+            If the objective refuses them; the base accepts all labels.
         """
 
     @with_callbacks
@@ -104,24 +106,26 @@ class StudentEstimator(FittedStudent):
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
             Finite numbers; rows in any order.
-        y : array-like of shape (n_rows,), optional
-            Relevance, NaN where unknown. Required unless there are ``teacher_scores``.
+        y : array-like of shape (n_rows,) or (n_rows, n_label_objectives), optional
+            Relevance, NaN for unlabelled rows. A student of several objectives takes a column per
+            objective. Required unless there are ``teacher_scores``.
         qid : array-like of shape (n_rows,), optional
-            Query of each row. Without it and without ``query_column`` all rows are one query.
+            Query of each row. Without it and without ``query_column``, all rows are one query.
         sample_weight : array-like of shape (n_rows,), optional
-            Multiplies each row's term of the loss.
+            Row weights; each multiplies its row's term of the loss.
         teacher_scores : array-like of shape (n_rows,), optional
-            A teacher's score of each row; ``alpha`` mixes them with the labels.
+            A teacher's score of each row. ``alpha`` or ``objective_weights`` mix them with labels.
 
         Returns
         -------
         self
+            The fitted student.
 
         Raises
         ------
         ValueError
-            For invalid parameters, tables that do not match, labels that are all NaN without a
-            teacher, and training that diverges.
+            If parameters are invalid, the arguments do not match, there is nothing to learn from,
+            or training diverges.
         """
         data = self._read(X, y, qid, sample_weight, teacher_scores, reset=True)
 
@@ -139,17 +143,19 @@ class StudentEstimator(FittedStudent):
     def fit_ranking_data(
         self, data: RankingData, synthetic: SyntheticRows | None = None
     ) -> StudentEstimator:
-        """Train on data that is checked and sorted already, and on synthetic rows.
+        """Train on data that is already checked and sorted, and on synthetic rows.
 
         Parameters
         ----------
         data : RankingData
             Its table is what ``read_table`` returned.
         synthetic : SyntheticRows, optional
+            Rows that a teacher has scored, added to every step.
 
         Returns
         -------
         self
+            The fitted student.
         """
         self._check_supervision(data.labels, data.teacher_scores, data.n_rows)
 
@@ -170,27 +176,32 @@ class StudentEstimator(FittedStudent):
     ) -> StudentEstimator:
         """Train for one epoch on new queries, such as the next shard of a log.
 
-        The first call reads softsign and scale of the columns from its table. The learning rate is
-        ``learning_rate_init`` throughout, and no queries are held out.
+        The first call determines how the columns are scaled, from its table. The learning rate is
+        always ``learning_rate_init``, and no queries are held out.
 
         Parameters
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
-            Whole queries.
-        y : array-like of shape (n_rows,), optional
+            Finite numbers; all rows of each query.
+        y : array-like of shape (n_rows,) or (n_rows, n_label_objectives), optional
+            Relevance, as in ``fit``.
         qid : array-like of shape (n_rows,), optional
+            Query of each row, as in ``fit``.
         sample_weight : array-like of shape (n_rows,), optional
+            Row weights, as in ``fit``.
         teacher_scores : array-like of shape (n_rows,), optional
-            All as in ``fit``.
+            A teacher's score of each row, as in ``fit``.
 
         Returns
         -------
         self
+            The student after the epoch.
 
         Raises
         ------
         ValueError
-            As ``fit``.
+            If parameters are invalid, the arguments do not match, there is nothing to learn from,
+            or training diverges.
         """
         first = not hasattr(self, "params_")
         data = self._read(X, y, qid, sample_weight, teacher_scores, reset=first)
@@ -212,13 +223,13 @@ class StudentEstimator(FittedStudent):
         return self.publish(training)
 
     def publish(self, training: Training) -> StudentEstimator:
-        """Take over what a training ended with."""
+        """Set the fitted attributes from the result of a training run."""
         for name, value in self.fitted_attributes(training).items():
             setattr(self, name, value)
         return self
 
     def fitted_attributes(self, training: Training) -> dict[str, Any]:
-        """Fitted attributes after a training, or in the middle of one."""
+        """Return the fitted attributes after a training run, or in the middle of one."""
         params = {name: array.copy() for name, array in training.params.items()}
         return {
             "params_": params,
@@ -237,11 +248,12 @@ class StudentEstimator(FittedStudent):
         teacher_scores: ArrayLike | None,
         reset: bool,
     ) -> RankingData:
+        """Check parameters and arguments, and sort the rows by query."""
         self.check_parameters()
         if y is None and teacher_scores is None:
             raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None, "
-                "and there are no teacher_scores either."
+                f"{type(self).__name__} requires y to be passed, but the target y is None and "
+                "there are no teacher_scores either. Pass y, teacher_scores, or both."
             )
         table = self.read_table(X, reset=reset)
         n_rows = table.shape[0]
@@ -257,14 +269,15 @@ class StudentEstimator(FittedStudent):
 
     @staticmethod
     def _check_supervision(labels: Any, teacher_scores: Any, n_rows: int) -> None:
+        """Refuse rows without any label or teacher score."""
         if teacher_scores is None and (labels is None or np.isnan(labels).all()):
             raise ValueError(
-                f"y is NaN in all {n_rows} rows and there are no teacher_scores: nothing teaches "
-                "the student."
+                f"y is NaN in all {n_rows} rows and there are no teacher_scores, so there is "
+                "nothing to learn from. Pass labels or teacher_scores."
             )
 
     def _train(self, data: RankingData, synthetic: SyntheticRows | None, seen: Any) -> Any:
-        """Initialize, hold queries out, train, publish."""
+        """Initialise the parameters, hold out queries, train, and publish the result."""
         if not data.is_labelled.any():
             data = replace(data, labels=None)
         rng = self.generator()
@@ -299,12 +312,12 @@ class StudentEstimator(FittedStudent):
         return self
 
     def _initialize(self, data: RankingData, rng: np.random.Generator) -> None:
-        """Read softsign and scale off the columns, draw fresh parameters."""
+        """Determine how the columns are scaled, and draw new parameters."""
         self.scaler_ = ColumnScaler.fit(data.X, self.squash, self.standardize)
         self.params_ = self.make_model().initialize(data.X.shape[1], rng)
 
     def _fits_parameters(self, data: RankingData) -> bool:
-        """Whether the parameters of the last fit have the shapes of this table and model."""
+        """Check that the parameters of the previous fit have the shapes of this table and model."""
         if not hasattr(self, "params_"):
             return False
         fresh = self.make_model().initialize(data.X.shape[1], np.random.default_rng(0))
@@ -312,8 +325,9 @@ class StudentEstimator(FittedStudent):
             name: array.shape for name, array in self.params_.items()
         }:
             raise ValueError(
-                "warm_start=True needs the shape of the last fit: the hyper-parameters or the "
-                f"{data.X.shape[1]} columns of X ask for other parameters."
+                "warm_start=True needs parameters of the same shapes as in the previous fit, but "
+                f"the model or the {data.X.shape[1]} columns of X have changed. Set "
+                "warm_start=False."
             )
         return True
 
@@ -324,6 +338,7 @@ class StudentEstimator(FittedStudent):
         synthetic: SyntheticRows | None,
         settings: TrainingSettings,
     ) -> QueryBatches | AugmentedBatches:
+        """Make batches of the training data, with synthetic rows if there are any."""
         batches = QueryBatches(inputs, data.queries, self.make_objective(data), settings)
         if synthetic is None:
             return batches
@@ -336,5 +351,5 @@ class StudentEstimator(FittedStudent):
         return AugmentedBatches(batches, rows, target.astype(np.float32), synthetic.fraction)
 
     def score_unit(self, teacher_scores: NDArray[np.float64]) -> float:
-        """Teacher score that one unit of the student's score stands for."""
+        """Return the difference in teacher score that equals one unit of the student's score."""
         return 1.0

@@ -1,4 +1,4 @@
-"""A fitted student at work: checked tables in, scores out."""
+"""The base of students that scores: it checks tables and applies the fitted model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from skdistill.protocols import Parameters, StudentModel
 
 
 class FittedStudent(RankingEstimator):
-    """What a student does once it is fitted; fitting is the subclass's.
+    """Scoring with a fitted student; subclasses do the fitting.
 
     Attributes
     ----------
     params_ : dict of ndarray
+        Trained parameters, float32.
     scaler_ : ColumnScaler
+        Softsign, shift and scale of each column.
     """
 
     params_: Parameters
@@ -32,9 +34,20 @@ class FittedStudent(RankingEstimator):
     _scorer: Scorer
 
     def make_model(self) -> StudentModel:
-        """The model that the hyper-parameters describe; every student defines it."""
+        """Make the model that the parameters of the student describe.
+
+        Returns
+        -------
+        StudentModel
+            A model that can be trained and served.
+
+        Raises
+        ------
+        NotImplementedError
+            If a subclass does not define this method.
+        """
         raise NotImplementedError(
-            f"{type(self).__name__} has no model: define make_model, or use LinearRanker, "
+            f"{type(self).__name__} does not define make_model. Define it, or use LinearRanker, "
             "MLPRanker or another student."
         )
 
@@ -44,27 +57,29 @@ class FittedStudent(RankingEstimator):
         Parameters
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
+            The columns of ``fit``, with finite values; rows in any order.
 
         Returns
         -------
         ndarray of shape (n_rows,), float32
-            Higher is better; in the order of the rows.
+            One score per row, in the order of X; higher is better.
 
         Raises
         ------
         NotFittedError
+            If the student is not fitted.
         ValueError
-            For other columns than those of ``fit``, NaN and infinities.
+            If the columns differ from those of ``fit``, or values are missing or infinite.
         """
         check_is_fitted(self)
         if self._is_ready(X):
-            # If anything is wrong with the table, the slower checks say what.
+            # If values are not finite, the slower checks below report which.
             with suppress(NotFiniteError):
                 return self._scorer(X, ensure_finite=True)
         return self._scorer(self.read_table(X, reset=False))
 
     def __getstate__(self) -> dict[str, Any]:
-        # A scorer holds the parameters again, folded: it is made anew rather than stored.
+        # The scorer holds the same parameters in folded form, so it is rebuilt and not stored.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_scorer"}
 
@@ -76,7 +91,11 @@ class FittedStudent(RankingEstimator):
             self._scorer = Scorer.fold(self.make_model(), self.params_, self.scaler_)
 
     def read_table(self, X: Any, reset: bool) -> Any:
-        """The columns that are features, as finite float32: C-contiguous or CSR."""
+        """Check a table and return its features as finite float32, C-contiguous or CSR.
+
+        ``reset`` remembers the columns, as in ``fit``; otherwise they are compared with those
+        remembered.
+        """
         as_numbers = {"accept_sparse": "csr", "dtype": np.float32, "order": "C"}
         if self.query_column is None:
             return validate_data(self, X, reset=reset, **as_numbers)
@@ -85,18 +104,18 @@ class FittedStudent(RankingEstimator):
         return check_array(X, **as_numbers, estimator=self)
 
     def served_model(self) -> tuple[StudentModel, Parameters]:
-        """The model and the parameters that a compiled scorer and ONNX compute."""
+        """Return the model and the parameters that a compiled scorer and ONNX compute."""
         return self.make_model(), self.params_
 
     @property
     def served_formula(self) -> Callable[[NDArray[Any], Any], NDArray[Any]] | None:
-        """The user's own code from outputs and rows to scores; None: the outputs are scores."""
+        """The user's function from outputs and rows to scores; None if the outputs are scores."""
         return None
 
     def _is_ready(self, X: Any) -> bool:
-        """Whether X needs no conversion, by checks that cost a tenth of scikit-learn's.
+        """Check whether X needs no conversion, at a tenth of the cost of scikit-learn's checks.
 
-        The scorer checks that it is finite, while it has the rows in cache.
+        The scorer checks for finite values while it has the rows in cache.
         """
         return (
             type(X) is np.ndarray

@@ -11,20 +11,21 @@ from skdistill.students.base import BaseStudent
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class LinearRanker(BaseStudent):
-    """A weighted sum of the scaled columns: one product per row.
+    """A linear ranker: the score is a weighted sum of the scaled columns.
 
     Parameters
     ----------
     loss : str or Loss, default="listwise"
-        What is fitted: a name of ``skdistill.losses.LOSSES``, or an object that keeps the contract
-        ``skdistill.protocols.Loss``.
+        Loss on the teacher's scores: a name in ``skdistill.losses.LOSSES``, or an object that keeps
+        the contract :class:`skdistill.protocols.Loss`.
     hard_loss : str or Loss, optional
         Loss on labels; the same as ``loss`` by default.
     alpha : float, default=1.0
-        Weight of the teacher if ``fit`` gets ``teacher_scores``; labels have the rest.
+        Weight of the loss on the teacher's scores, if ``fit`` gets ``teacher_scores``. The loss on
+        labels has the weight ``1 - alpha``.
     temperature : float, default=1.0
-        Divides the teacher's and the student's scores in losses that have a temperature. It is not
-        used for labels.
+        Divides the teacher's and the student's scores in losses that have a temperature. It does
+        not apply to labels.
     max_iter : int, default=50
         Number of epochs.
     batch_size : int, default=16
@@ -54,11 +55,11 @@ class LinearRanker(BaseStudent):
         Bring columns to one scale: dense ones to mean 0 and standard deviation 1, CSR ones to a
         largest absolute value of 1.
     warm_start : bool, default=False
-        Start from the parameters of the last fit.
+        Start from the parameters of the previous fit instead of new ones.
     query_column : str or int, optional
-        Column of X with the query ids. It is not a feature.
+        Column of X with the query ids, if no ``qid`` is passed. It is not a feature.
     random_state : int, RandomState or None, default=None
-        Pass an int to get bitwise the same student for a given machine and thread count.
+        Pass an int for a student that is bitwise reproducible for a given machine and thread count.
 
     Attributes
     ----------
@@ -67,7 +68,7 @@ class LinearRanker(BaseStudent):
     scaler_ : ColumnScaler
         Softsign, shift and scale of each column.
     loss_curve_ : list of float
-        Objective of each epoch.
+        Mean objective over the steps of each epoch.
     validation_scores_ : list of float
         NDCG@10 on the held-out queries after each epoch; empty without ``early_stopping``.
     n_iter_ : int
@@ -92,5 +93,10 @@ class LinearRanker(BaseStudent):
     weight_decay: float = 1e-4
 
     def make_model(self) -> StudentModel:
-        """A linear model."""
+        """Make a linear model.
+
+        Returns
+        -------
+        Linear
+        """
         return Linear()

@@ -1,4 +1,4 @@
-"""The small multi-layer perceptron as a student."""
+"""The multi-layer perceptron as a student."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LAYER_CONSTRAINTS = ["array-like", Interval(Integral, 1, None, closed="left")]
 
 
 def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
-    """Sizes of hidden layers as a tuple; one number is one layer.
+    """Check the sizes of hidden layers, and return them as a tuple; one number is one layer.
 
     Raises
     ------
     ValueError
-        For anything but positive integers.
+        If they are not positive integers.
     """
     sizes = np.atleast_1d(hidden_layer_sizes)
     if sizes.ndim != 1 or (sizes.size and sizes.dtype.kind not in "iu") or (sizes < 1).any():
@@ -35,22 +35,23 @@ def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MLPRanker(BaseStudent):
-    """A multi-layer perceptron with ReLU, for the ranking stage.
+    """A multi-layer perceptron with ReLU, suited to the ranking stage.
 
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(64, 32)
         Number of units of each hidden layer; ``()`` makes it linear.
     loss : str or Loss, default="listwise"
-        What is fitted: a name of ``skdistill.losses.LOSSES``, or an object that keeps the contract
-        ``skdistill.protocols.Loss``.
+        Loss on the teacher's scores: a name in ``skdistill.losses.LOSSES``, or an object that keeps
+        the contract :class:`skdistill.protocols.Loss`.
     hard_loss : str or Loss, optional
         Loss on labels; the same as ``loss`` by default.
     alpha : float, default=1.0
-        Weight of the teacher if ``fit`` gets ``teacher_scores``; labels have the rest.
+        Weight of the loss on the teacher's scores, if ``fit`` gets ``teacher_scores``. The loss on
+        labels has the weight ``1 - alpha``.
     temperature : float, default=1.0
-        Divides the teacher's and the student's scores in losses that have a temperature. It is not
-        used for labels.
+        Divides the teacher's and the student's scores in losses that have a temperature. It does
+        not apply to labels.
     max_iter : int, default=30
         Number of epochs.
     batch_size : int, default=16
@@ -80,11 +81,11 @@ class MLPRanker(BaseStudent):
         Bring columns to one scale: dense ones to mean 0 and standard deviation 1, CSR ones to a
         largest absolute value of 1.
     warm_start : bool, default=False
-        Start from the parameters of the last fit.
+        Start from the parameters of the previous fit instead of new ones.
     query_column : str or int, optional
-        Column of X with the query ids. It is not a feature.
+        Column of X with the query ids, if no ``qid`` is passed. It is not a feature.
     random_state : int, RandomState or None, default=None
-        Pass an int to get bitwise the same student for a given machine and thread count.
+        Pass an int for a student that is bitwise reproducible for a given machine and thread count.
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ class MLPRanker(BaseStudent):
     scaler_ : ColumnScaler
         Softsign, shift and scale of each column.
     loss_curve_ : list of float
-        Objective of each epoch.
+        Mean objective over the steps of each epoch.
     validation_scores_ : list of float
         NDCG@10 on the held-out queries after each epoch; empty without ``early_stopping``.
     n_iter_ : int
@@ -122,5 +123,10 @@ class MLPRanker(BaseStudent):
     }
 
     def make_model(self) -> StudentModel:
-        """A network with one output."""
+        """Make a network with one output.
+
+        Returns
+        -------
+        MLP
+        """
         return MLP(check_layer_sizes(self.hidden_layer_sizes))

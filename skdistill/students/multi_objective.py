@@ -1,4 +1,4 @@
-"""A student of several objectives: one trunk, a head for each, one combined score."""
+"""A student of several objectives: a shared trunk, a head per objective, one combined score."""
 
 from __future__ import annotations
 
@@ -23,31 +23,33 @@ from skdistill.training.objective import HeadsObjective
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MultiObjectiveRanker(WithObjectives, StudentEstimator):
-    """Clicks, likes, purchases and the teacher's scores, learnt side by side.
+    """A network that learns several objectives, such as clicks, purchases and a teacher's scores.
 
-    A network with a shared trunk and one output per objective; without hidden layers, a linear
-    model for each. Distillation is one more objective beside those that exist, or, with
+    All objectives share a trunk and have an output each; without hidden layers, each has a linear
+    model. Distillation is one more objective beside the others, or, with
     ``objectives={"teacher": "listwise"}``, the only one.
 
     Parameters
     ----------
     objectives : dict of str to (str or Loss)
-        Loss of each objective. The keys name the columns of y, or the columns of an array in their
-        order; "teacher" stands for the teacher's scores.
+        Loss of each objective. The keys name the columns of y if it is a data frame; the columns of
+        an array are taken in the order of the keys. The key "teacher" denotes the teacher's scores.
     hidden_layer_sizes : tuple of int, default=(64, 32)
         Number of units of each layer of the shared trunk; ``()`` makes it linear.
     objective_weights : dict of str to float, optional
         Weight of each objective; 1 for those that are not named.
     balance : {"fixed", "gradient"}, default="fixed"
-        With "gradient" a weight says how much an objective moves the parameters, whatever the scale
-        of its loss.
+        With "gradient", a weight determines how much an objective moves the parameters, whatever
+        the scale of its loss.
     combine : dict of str to float, or callable, optional
-        How ``predict`` combines the heads: weights of their outputs, all equal by default, or
-        ``combine(outputs, X)`` of a dict of arrays and the table. A callable gets probabilities of
-        logistic heads: ``lambda outputs, X: outputs["click"] * outputs["purchase"] * X[:, 3]``.
+        How ``predict`` combines the heads. A dict holds the weight of each output (log-odds for
+        logistic heads), 0 for those that are not named; by default all outputs are summed. A
+        callable ``combine(outputs, X)`` gets a dict of arrays, with probabilities for logistic
+        heads, and the table:
+        ``lambda outputs, X: outputs["click"] * outputs["purchase"] * X[:, 3]``.
     temperature : float, default=1.0
-        Divides the teacher's and the student's scores in losses that have a temperature. It is not
-        used for labels.
+        Divides the teacher's and the student's scores in losses that have a temperature. It does
+        not apply to labels.
     max_iter : int, default=30
         Number of epochs.
     batch_size : int, default=16
@@ -77,22 +79,22 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         Bring columns to one scale: dense ones to mean 0 and standard deviation 1, CSR ones to a
         largest absolute value of 1.
     warm_start : bool, default=False
-        Start from the parameters of the last fit.
+        Start from the parameters of the previous fit instead of new ones.
     query_column : str or int, optional
-        Column of X with the query ids. It is not a feature.
+        Column of X with the query ids, if no ``qid`` is passed. It is not a feature.
     random_state : int, RandomState or None, default=None
-        Pass an int to get bitwise the same student for a given machine and thread count.
+        Pass an int for a student that is bitwise reproducible for a given machine and thread count.
 
     Attributes
     ----------
     objective_names_ : list of str
-        In the order of the heads.
+        Names of the objectives in the order of the heads.
     params_ : dict of ndarray
         Trained parameters, float32.
     scaler_ : ColumnScaler
         Softsign, shift and scale of each column.
     loss_curve_ : list of float
-        Objective of each epoch.
+        Mean objective over the steps of each epoch.
     validation_scores_ : list of float
         NDCG@10 on the held-out queries after each epoch; empty without ``early_stopping``.
     n_iter_ : int
@@ -131,21 +133,23 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
     }
 
     def check_parameters(self) -> None:
-        """Check all parameters, before anything expensive runs.
+        """Check all parameters before anything expensive runs.
 
         Raises
         ------
         ValueError
+            If a parameter is invalid.
         """
         super().check_parameters()
         self.check_objectives()
 
     def check_labels(self, data: RankingData) -> None:
-        """Refuse labels that an objective cannot take.
+        """Check that each objective can take its labels.
 
         Raises
         ------
         ValueError
+            If an objective has no labels, or its loss refuses them.
         """
         for name in self.label_names:
             labels = self.labels_of(name, data.labels)
@@ -154,22 +158,26 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
             self.loss_of(name).hard_target(labels[is_labelled], queries)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Score rows by all heads combined.
+        """Score rows by the combined heads.
 
         Parameters
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
+            The columns of ``fit``, with finite values; rows in any order.
 
         Returns
         -------
-        ndarray of shape (n_rows,)
-            Higher is better; in the order of the rows.
+        ndarray of shape (n_rows,), float32
+            One score per row, in the order of X; higher is better. A callable ``combine`` may
+            return another dtype.
 
         Raises
         ------
         NotFittedError
+            If the student is not fitted.
         ValueError
-            As :meth:`MLPRanker.predict`, and if ``combine`` does not return one score per row.
+            If the columns differ from those of ``fit``, values are missing or infinite, or
+            ``combine`` does not return one score per row.
         """
         outputs = super().predict(X)
         if callable(self.combine):
@@ -183,59 +191,67 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         return outputs @ self.combination
 
     def predict_objectives(self, X: Any) -> dict[str, NDArray[np.float32]]:
-        """Output of each head: probabilities of logistic heads, scores of others.
+        """Predict the output of each head.
 
         Parameters
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
+            The columns of ``fit``, with finite values; rows in any order.
 
         Returns
         -------
         dict of str to ndarray of shape (n_rows,), float32
+            Probabilities for logistic heads, scores for others, by the name of the objective.
 
         Raises
         ------
         NotFittedError
+            If the student is not fitted.
         ValueError
-            As ``predict``.
+            If the columns differ from those of ``fit``, or values are missing or infinite.
         """
         check_is_fitted(self)
         return self.by_name(super().predict(X))
 
     def combine_by_formula(self, outputs: NDArray[np.float32], X: Any) -> NDArray[Any]:
-        """What a callable ``combine`` makes of the heads' outputs."""
+        """Apply a callable ``combine`` to the outputs of the heads."""
         assert callable(self.combine)
         return np.asarray(self.combine(self.by_name(outputs), X))
 
     def make_model(self) -> Network:
-        """A network with an output for each objective."""
+        """Make a network with one output per objective.
+
+        Returns
+        -------
+        Network
+        """
         return Network(check_layer_sizes(self.hidden_layer_sizes), len(self.objectives))
 
     def served_model(self) -> tuple[StudentModel, Parameters]:
-        """A network whose one output is the combined score, or all heads for a callable."""
+        """Return a network whose output is the combined score, or all heads for a callable."""
         if callable(self.combine):
             return super().served_model()
         return self.make_model().combine_outputs(self.params_, self.combination)
 
     @property
     def served_formula(self) -> Callable[[NDArray[Any], Any], NDArray[Any]] | None:
-        """A callable ``combine``."""
+        """A callable ``combine``, or None."""
         return self.combine_by_formula if callable(self.combine) else None
 
     def make_objective(self, data: RankingData) -> HeadsObjective:
-        """One objective for each head."""
+        """Build one objective per head."""
         return self.heads_objective(
             data.queries, data.labels, data.teacher_scores, data.sample_weight
         )
 
     def make_validator(self, held_out: RankingData) -> Validate:
-        """Mean over the heads of the NDCG@10 of what each is to fit."""
+        """Measure the mean over heads of NDCG@10, each against its labels or the teacher."""
         rows = Rows(self.scaler_.transform(held_out.X))
         heads = []
         for column, name in enumerate(self.objectives):
             labels = None
             if name != TEACHER:
-                assert held_out.labels is not None  # make_objective has looked
+                assert held_out.labels is not None  # make_objective has checked
                 labels = held_out.labels[:, self.label_names.index(name)]
             head = _Head(self.make_model(), column)
             heads.append(ndcg_on(head, rows, held_out.queries, labels, held_out.teacher_scores))
@@ -243,7 +259,7 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
 
 
 class _Head:
-    """One output of a model as a model."""
+    """A model that returns one output of another."""
 
     def __init__(self, model: TrainableModel, column: int) -> None:
         self.model = model

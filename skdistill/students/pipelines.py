@@ -1,4 +1,4 @@
-"""A student alone or as the last step of a Pipeline, whose head is fitted first."""
+"""Students as the last step of a Pipeline, whose other steps (its head) are fitted first."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ from sklearn.pipeline import Pipeline
 
 
 def last_step(student: Any) -> Any:
-    """The student itself, or the last step of a Pipeline."""
+    """Return the student itself, or the last step of a Pipeline."""
     return student[-1] if isinstance(student, Pipeline) else student
 
 
 def fit_head(student: Any, X: Any, y: Any) -> Any:
-    """Fit the steps before the student in place, and read the table that the student sees.
+    """Fit the steps before the student in place, and return the table that the student sees.
+
+    Parameters
+    ----------
+    student : StudentEstimator or Pipeline
+        Unfitted; the steps before the last are fitted.
+    X : table of shape (n_rows, n_columns)
+        Input of the first step.
+    y : ndarray of shape (n_rows,) or (n_rows, n_label_objectives), or None
+        Labels, for steps that use them.
 
     Returns
     -------
     ndarray or CSR matrix of shape (n_rows, n_features), float32
+        The checked output of the last step before the student.
     """
     if isinstance(student, Pipeline) and len(student) > 1:
         head = student[:-1]
@@ -27,7 +37,7 @@ def fit_head(student: Any, X: Any, y: Any) -> Any:
 
 
 def through_head(student: Any, X: Any) -> Any:
-    """A table as the student sees it, after the fitted steps before it."""
+    """Transform a table by the fitted steps before the student."""
     if isinstance(student, Pipeline) and len(student) > 1:
         return student[:-1].transform(X)
     return X

@@ -1,5 +1,5 @@
-"""Tables in files: Parquet, CSV and Arrow, larger than memory, written whole or not at all.
+"""Tables in files: Parquet, CSV and Arrow files larger than memory, written whole or not at all.
 
-One module per format stands behind ``reading.TableFormat``; ``columns`` says which columns a model
-reads and which are carried into the output.
+Each format has a module that implements ``reading.TableFormat``. ``columns`` determines which
+columns a model reads and which are copied to the output.
 """

@@ -1,4 +1,4 @@
-"""The Arrow (Feather) reader."""
+"""Reader of Arrow (Feather) files."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from skdistill.tables.shard import Shard
 
 
 class Arrow:
-    """Arrow files, one shard each."""
+    """Format of Arrow files; each file is one shard."""
 
     def schema(self, path: Path) -> Any:
-        """Names and types of the columns."""
+        """Return the names and types of the columns."""
         pyarrow = pyarrow_extra()
         with pyarrow.memory_map(str(path)) as source:
             return pyarrow.ipc.open_file(source).schema
 
     def shards(self, path: Path) -> list[Shard]:
-        """The whole file."""
+        """Return the whole file as one shard."""
         return [Shard(path, None, 0)]
 
     def batches(self, shard: Shard, schema: Any) -> Iterator[Any]:
-        """Rows of a file, some at a time."""
+        """Yield the rows of a file in batches."""
         pyarrow = pyarrow_extra()
         with pyarrow.memory_map(str(shard.path)) as source:
             reader = pyarrow.ipc.open_file(source)

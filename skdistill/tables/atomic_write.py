@@ -10,14 +10,20 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside ``path``, synced and renamed to it when the block ends well.
+    """Write a file under a temporary name, then rename it when the block ends without an error.
 
-    However a process dies, there is the old file or the new one, never half of one; what a killed
-    one leaves behind ends in ``.part`` and is overwritten by the next.
+    Even if the process dies, ``path`` is either the old file or the new one, never a part of it. A
+    killed process leaves a file that ends in ``.part``, which the next process overwrites.
 
     Parameters
     ----------
     path : str or path
+        File to write.
+
+    Yields
+    ------
+    Path
+        Temporary file in the same folder.
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".part")
@@ -30,7 +36,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         raise
-    # The rename is safe only once the folder that holds the name is on disk; Windows has no such.
+    # The rename is safe once the folder is synced, too. Windows cannot sync folders.
     with suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)
         try:

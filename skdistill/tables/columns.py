@@ -1,4 +1,4 @@
-"""Which columns of files a model reads, and which go on into the output."""
+"""Determines which columns of files a model reads and which are copied to the output."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from skdistill.tables.reading import format_of, schema_of
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Columns that all files of a run have.
+    """Columns that all files of a run must have.
 
     Parameters
     ----------
     features : list of str
+        Columns that the model reads.
     carried : pyarrow.Schema
-        The columns that go on into the output.
+        Columns that are copied to the output.
     csv_types : pyarrow.Schema
-        All of both, and what they are read as where the file does not say.
+        All these columns, with the types as which CSV files are read.
     wants_numbers : bool
-        Whether features must be numbers. Then those of CSV files are read as text, so that what is
-        no number is found by row, not by file.
+        Whether features must be numbers. If so, those of CSV files are read as text, so that an
+        error can name the row of a cell that is not a number.
     """
 
     features: list[str]
@@ -45,26 +46,33 @@ class TableColumns:
         added: Sequence[str],
         wants_numbers: bool,
     ) -> TableColumns:
-        """By the first file; the others are held against it.
+        """Determine the columns from the first file and check all files against it.
 
         Parameters
         ----------
         files : list of Path
+            Files of the run.
         features : list of str, or None
-            None: all columns but ``ids`` in their order, of which there must be ``n_features``.
+            Columns that the model reads. None takes all columns except ``ids``, in their order.
         n_features : int
+            Number of columns that the model takes.
         ids : sequence of str
-            Columns that are carried.
+            Columns that are copied to the output.
         carries_rest : bool
-            Whether all other columns that are no features are carried too.
+            Whether all other columns that are not features are copied too.
         added : sequence of str
-            Names that the output adds, which no carried column may have.
+            Names of columns that the output adds. Copied columns must have other names.
         wants_numbers : bool
+            Whether features must be numbers.
+
+        Returns
+        -------
+        TableColumns
 
         Raises
         ------
         TableError
-            For columns that are missing, hold no numbers, or are of another type in a later file.
+            If a column is missing, is not numeric, or has another type than in the first file.
         """
         pyarrow = pyarrow_extra()
         schema = schema_of(files[0])
@@ -75,13 +83,15 @@ class TableColumns:
                 raise TableError(
                     f"{files[0]}: the model was fitted without column names and takes "
                     f"{n_features} columns; there are {len(features)} besides {ids}. Name the "
-                    "others by id_columns."
+                    "columns that are not features in id_columns."
                 )
         if carries_rest:
             ids += [name for name in schema.names if name not in features and name not in ids]
         for name in added:
             if name in ids:
-                raise TableError(f"{files[0]}: has a column {name!r}, which the output adds.")
+                raise TableError(
+                    f"{files[0]}: has a column {name!r}, but the output adds one of that name."
+                )
         check_there(files[0], schema.names, [*features, *ids])
         as_text = pyarrow.string()
         types = {n: as_text if wants_numbers else schema.field(n).type for n in features}
@@ -97,16 +107,16 @@ class TableColumns:
         return columns
 
     def check(self, file: Path) -> None:
-        """See that a file fits, as far as its schema tells.
+        """Check the schema of a file.
 
         Raises
         ------
         TableError
-            When it does not.
+            If a column is missing or has another type than in the first file.
         """
         schema = schema_of(file)
         check_there(file, schema.names, self.csv_types.names)
-        # What a CSV file holds is known once it is read.
+        # The types of a CSV file are only found when it is read.
         if isinstance(format_of(file), Csv):
             return
         for name in self.features if self.wants_numbers else ():
@@ -122,27 +132,28 @@ class TableColumns:
                 )
 
     def plan(self) -> dict[str, Any]:
-        """What two runs must have in common to share a folder."""
+        """Return the properties that must agree between runs with the same output folder."""
         carried = {field.name: str(field.type) for field in self.carried}
         return {"features": self.features, "carried": carried}
 
     def carry(self, record: Any) -> list[Any]:
-        """The carried columns of a batch, of the first file's types."""
+        """Return the columns of a batch to copy, cast to the first file's types."""
         return [record.column(field.name).cast(field.type) for field in self.carried]
 
 
 def is_number(type_: Any) -> bool:
-    """Whether a type casts to float32."""
+    """Whether a type can be cast to float32."""
     types = pyarrow_extra().types
     return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_))
 
 
 def check_there(file: Path | str, present: Sequence[str], names: Sequence[str]) -> None:
-    """Refuse a table that lacks a column.
+    """Check that a table has all these columns.
 
     Raises
     ------
     TableError
+        If a column is missing.
     """
     missing = [name for name in names if name not in present]
     if missing:
@@ -150,6 +161,7 @@ def check_there(file: Path | str, present: Sequence[str], names: Sequence[str]) 
 
 
 def _same(left: Any, right: Any) -> bool:
+    """Whether two types are equal; strings of either size are."""
     types = pyarrow_extra().types
     texts = [types.is_string(one) or types.is_large_string(one) for one in (left, right)]
     return all(texts) or bool(left == right)
@@ -158,15 +170,19 @@ def _same(left: Any, right: Any) -> bool:
 def training_columns(
     files: list[Path], targets: Sequence[str], features: Sequence[str] | None, ignore: Sequence[str]
 ) -> TableColumns:
-    """Columns to train on: features, and targets such as query ids and labels.
+    """Determine the columns for training.
 
     Parameters
     ----------
     files : list of Path
+        Files of the run.
     targets : sequence of str
+        Columns such as query ids and labels.
     features : sequence of str or None
-        None: all columns of numbers that are neither targets nor ignored.
+        Columns that the model reads. None takes all numeric columns except ``targets`` and
+        ``ignore``.
     ignore : sequence of str
+        Columns that are not features.
 
     Returns
     -------
@@ -175,7 +191,7 @@ def training_columns(
     Raises
     ------
     TableError
-        As :meth:`TableColumns.match`.
+        If a column is missing or has another type than in the first file.
     """
     if features is None:
         others = {*targets, *ignore}
@@ -193,5 +209,5 @@ def training_columns(
 
 
 def column_of(frame: Any, name: str | None) -> Any:
-    """Values of a frame's column as an array; None if it has no name."""
+    """Return a column of a frame as an array, or None if ``name`` is None."""
     return None if name is None else frame[name].to_numpy()

@@ -1,4 +1,4 @@
-"""The CSV reader."""
+"""Reader of CSV files."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from skdistill.tables.shard import Shard
 
 
 class Csv:
-    """CSV files, packed or not, one shard each."""
+    """Format of CSV files, compressed or not; each file is one shard."""
 
     def schema(self, path: Path) -> Any:
-        """Names of the columns, and the types that their first rows suggest."""
+        """Return the names of the columns and the types that the first rows suggest."""
         from pyarrow import csv
 
         with csv.open_csv(path) as reader:
             return reader.schema
 
     def shards(self, path: Path) -> list[Shard]:
-        """The whole file."""
+        """Return the whole file as one shard."""
         return [Shard(path, None, 0)]
 
     def batches(self, shard: Shard, schema: Any) -> Iterator[Any]:
-        """Rows of a file, some at a time, its columns read as the types of ``schema``."""
+        """Yield the rows of a file in batches, with the columns and types of ``schema``."""
         from pyarrow import csv
 
         options = csv.ConvertOptions(

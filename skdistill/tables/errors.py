@@ -1,4 +1,4 @@
-"""What can be wrong with tables in files."""
+"""Errors of tables in files."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from skdistill.public_names import set_module
 
 @set_module("skdistill.serving")
 class TableError(ValueError):
-    """A table that cannot be read or scored; the message names the file and the place."""
+    """Raised if a table cannot be read or scored; the message names the file and the place."""
 
 
 @set_module("skdistill.serving")
 class OutputError(TableError):
-    """Output that cannot be written: no room, no permission, or something in the way."""
+    """Raised if output cannot be written: no space, no permission, or a file that is in the way."""
 
 
 def pyarrow_extra() -> Any:
-    """The library that reads tables.
+    """Import pyarrow, which reads tables.
 
     Raises
     ------
     ImportError
-        If it is not installed; the message names the extra.
+        If it is not installed. The message names the extra.
     """
     return import_extra("pyarrow", "serving", "A table in a file")

@@ -1,4 +1,4 @@
-"""The Parquet reader."""
+"""Reader of Parquet files."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.shard import BATCH_ROWS, Shard
 
-# Files are cut between row groups into shards of about so many rows: what a killed run has to do
-# again.
+# Files are cut between row groups into shards of at least so many rows. A killed run has to repeat
+# the shards that it had not finished.
 SHARD_ROWS = 1 << 20
-# Bytes of each column that are read ahead. Without it pyarrow holds a whole row group.
+# Bytes of each column that are read ahead. Without a limit, pyarrow holds a whole row group.
 READ_AHEAD = 1 << 18
 
 
 class Parquet:
-    """Parquet files, several shards each."""
+    """Format of Parquet files; a file can have several shards."""
 
     def schema(self, path: Path) -> Any:
-        """Names and types of the columns."""
+        """Return the names and types of the columns."""
         with _opened(path) as file:
             return file.schema_arrow
 
     def shards(self, path: Path) -> list[Shard]:
-        """A file cut between row groups."""
+        """Cut a file between row groups into shards."""
         with _opened(path) as file:
             group_rows = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
         shards: list[Shard] = []
@@ -40,7 +40,7 @@ class Parquet:
         return shards or [Shard(path, (), 0)]
 
     def batches(self, shard: Shard, schema: Any) -> Iterator[Any]:
-        """Rows of a shard, some at a time."""
+        """Yield the rows of a shard in batches."""
         with _opened(shard.path) as file:
             groups = list(shard.row_groups or ())
             for batch in file.iter_batches(BATCH_ROWS, groups, columns=schema.names):
@@ -48,6 +48,7 @@ class Parquet:
 
 
 def _opened(path: Path) -> Any:
+    """Open a file; raise a TableError if that fails."""
     pyarrow = pyarrow_extra()
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""Tables in files of any format: finding them, cutting them into shards, reading their rows."""
+"""Finds tables in files of any format, cuts them into shards and reads their rows."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 class TableFormat(Protocol):
-    """How tables of one format are read."""
+    """A file format of tables."""
 
     def schema(self, path: Path) -> Any:
-        """Names and types of a file's columns, a ``pyarrow.Schema``."""
+        """Return the names and types of a file's columns as a ``pyarrow.Schema``."""
 
     def shards(self, path: Path) -> list[Shard]:
-        """A file cut into shards."""
+        """Cut a file into shards."""
 
     def batches(self, shard: Shard, schema: Any) -> Iterator[Any]:
-        """Rows of a shard, some at a time: record batches with the columns of ``schema``."""
+        """Yield the rows of a shard as record batches with the columns of ``schema``."""
 
 
-# Every format by the ending of its files.
+# Formats by the endings of their files.
 FORMATS: dict[str, TableFormat] = {
     ".parquet": Parquet(),
     ".pq": Parquet(),
@@ -41,33 +41,34 @@ FORMATS: dict[str, TableFormat] = {
     ".feather": Arrow(),
     ".ipc": Arrow(),
 }
-# CSV files that pyarrow unpacks while it reads them.
+# Endings of compressed CSV files, which pyarrow decompresses while reading.
 PACKED = (".gz", ".bz2", ".zst", ".lz4")
 
 
 def format_of(path: Path) -> TableFormat | None:
-    """Format of a file by its ending; None for an unknown ending."""
+    """Return the format of a file by its ending, or None if the ending is unknown."""
     if path.suffix in PACKED and path.stem.endswith(".csv"):
         return FORMATS[".csv"]
     return FORMATS.get(path.suffix)
 
 
 def find_files(inputs: Paths) -> list[Path]:
-    """Files that paths, folders and globs stand for.
+    """List the files that paths, folders and globs match.
 
     Parameters
     ----------
     inputs : path, or sequence of paths
+        Files, folders and globs.
 
     Returns
     -------
     list of Path
-        In sorted order within each input.
+        Sorted within each input.
 
     Raises
     ------
     TableError
-        If there is no table, or a file has an unknown ending.
+        If an input matches no table, or a file has an unknown ending.
     """
     given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     found: list[Path] = []
@@ -78,18 +79,22 @@ def find_files(inputs: Paths) -> list[Path]:
             matches = sorted(map(Path, glob.glob(str(pattern), recursive=True)))
         files = [file for match in matches for file in _files_in(match)]
         if not files:
-            raise TableError(f"{pattern}: there is no table; known endings are {sorted(FORMATS)}.")
+            raise TableError(
+                f"{pattern}: there is no table; expected files with one of the endings "
+                f"{sorted(FORMATS)}."
+            )
         for file in files:
             if format_of(file) is None:
                 raise TableError(
-                    f"{file}: the ending tells the format and must be one of {sorted(FORMATS)}."
+                    f"{file}: the ending determines the format and must be one of "
+                    f"{sorted(FORMATS)}."
                 )
         found += files
     return found
 
 
 def shards_of(path: Path) -> list[Shard]:
-    """A file cut into shards.
+    """Cut a file into shards.
 
     Raises
     ------
@@ -100,7 +105,7 @@ def shards_of(path: Path) -> list[Shard]:
 
 
 def schema_of(path: Path) -> Any:
-    """Names and types of a file's columns; of a CSV file, those of its first rows.
+    """Return the names and types of a file's columns; the types of a CSV file are inferred.
 
     Returns
     -------
@@ -119,22 +124,23 @@ def schema_of(path: Path) -> Any:
 
 
 def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
-    """Read a shard, at most ``BATCH_ROWS`` rows at a time.
+    """Yield the rows of a shard in batches of at most ``BATCH_ROWS`` rows.
 
-    A thread reads the next batch while the caller works on one.
+    A thread reads the next batch while the caller processes the current one.
 
     Parameters
     ----------
     shard : Shard
+        Rows to read.
     schema : pyarrow.Schema
-        The columns, and the types that those of a CSV file are read as. Other formats have types
-        of their own.
+        Columns to read. CSV files are also read as its types; other formats have types.
 
     Yields
     ------
-    int
-        Row of the file that a batch starts with.
-    pyarrow.RecordBatch
+    first_row : int
+        Row of the file with which the batch starts.
+    batch : pyarrow.RecordBatch
+        The rows.
 
     Raises
     ------
@@ -150,13 +156,14 @@ def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
 
 
 def _format(path: Path) -> TableFormat:
+    """Return the format of a file that ``find_files`` has accepted."""
     found = format_of(path)
-    assert found is not None  # find_files has looked
+    assert found is not None
     return found
 
 
 def _files_in(path: Path) -> list[Path]:
-    """The tables in a folder; a file is itself."""
+    """List the tables in a folder; for a file, the file itself."""
     if not path.is_dir():
         return [path]
     inside = (file for file in sorted(path.rglob("*")) if format_of(file) and file.is_file())
@@ -164,11 +171,12 @@ def _files_in(path: Path) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    """What Spark, Dask and pyarrow ignore in a folder."""
+    """Whether Spark, Dask and pyarrow ignore this path in a folder."""
     return any(part.startswith(("_", ".")) for part in path.parts)
 
 
 def _batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
+    """Yield batches as ``read_batches`` does, in the caller's thread."""
     pyarrow = pyarrow_extra()
     first_row = shard.first_row
     try:

@@ -1,11 +1,11 @@
-"""A part of a file that is read and scored as one."""
+"""Shards: parts of a file that are read and scored as a unit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-# Rows of a batch at most.
+# Largest number of rows in a batch.
 BATCH_ROWS = 1 << 14
 
 
@@ -16,10 +16,11 @@ class Shard:
     Parameters
     ----------
     path : Path
+        The file.
     row_groups : tuple of int, or None
-        Of a Parquet file; None: the whole file.
+        Row groups of a Parquet file. None means the whole file.
     first_row : int
-        Row of the file that the shard starts with.
+        Row of the file with which the shard starts.
     """
 
     path: Path

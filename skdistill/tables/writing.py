@@ -1,4 +1,4 @@
-"""Writing tables as Parquet or CSV."""
+"""Writer of Parquet and CSV files."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import Any
 
 from skdistill.tables.errors import pyarrow_extra
 
-# Rows of an output file's row group at least.
+# Least number of rows in a row group, except for the last.
 GROUP_ROWS = 1 << 17
 
 
 def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> None:
-    """Write a table as Parquet or CSV, by the ending of ``path`` without ``.part``.
+    """Write a table as Parquet or CSV.
 
     Parameters
     ----------
     path : Path
+        File to write. The ending determines the format; ``.part`` after it is ignored.
     batches : iterator of pyarrow.RecordBatch
+        The rows.
     schema : pyarrow.Schema
+        Columns of the batches.
     """
     from pyarrow import csv, parquet
 

@@ -1,4 +1,4 @@
-"""Teachers: fitting any estimator with queries, asking it for scores, and ensembles of several."""
+"""Teachers: fit any estimator with queries, get scores from it, and build ensembles."""
 
 from skdistill.public_names import publish
 from skdistill.teachers.asking import score_rows
@@ -15,8 +15,8 @@ __all__ = [
     "score_rows",
 ]
 
-# Type of every teacher that recipes can name and files can hold, by its short name. The types are
-# given as text, so that no library is imported before it is needed. Enter a teacher of your own by
+# Every teacher that recipes can name and files can hold, by its short name. The types are text, so
+# that no library is imported before it is needed. Enter another teacher with
 # ``TEACHERS["MyTeacher"] = "my_module.MyTeacher"``.
 TEACHERS: dict[str, str] = {
     "LGBMRanker": "lightgbm.sklearn.LGBMRanker",

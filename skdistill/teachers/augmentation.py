@@ -1,8 +1,9 @@
-"""Synthetic rows for students of tree teachers, drawn from where the trees can tell rows apart.
+"""Synthetic rows for students of tree teachers.
 
 A tree ensemble is constant between neighbouring thresholds of a feature. The midpoints between
-them, and the feature's least and largest value, therefore stand for everything that the teacher can
-say; rows that combine them at random show a student the teacher's answers where no data lies.
+them, with the feature's least and largest value, therefore cover everything that the teacher can
+distinguish. Rows that combine these values at random show a student the teacher's scores where
+there are no training rows.
 
 References
 ----------
@@ -25,23 +26,24 @@ from skdistill.inputs.columns import column_names, take_columns, take_rows
 
 
 def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]:
-    """Thresholds of each feature in all trees of a fitted teacher, ascending, each once.
+    """Collect the distinct thresholds of each feature over all trees of a teacher.
 
     Parameters
     ----------
     teacher : fitted LightGBM, XGBoost or HistGradientBoosting estimator, or a Booster
-        Alone or frozen.
+        The teacher, alone or frozen.
     n_features : int
+        Number of columns that the teacher was fitted on.
 
     Returns
     -------
-    list of n_features arrays
-        Empty for features that no numeric split looks at.
+    list of n_features arrays, float64
+        Ascending thresholds of each feature; empty for a feature without a numeric split.
 
     Raises
     ------
     TypeError
-        For a teacher of another kind: there are no thresholds to read.
+        If the teacher is of another kind.
     """
     if isinstance(teacher, FrozenEstimator):
         teacher = teacher.estimator
@@ -55,8 +57,8 @@ def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]
         splits = histogram_splits
     else:
         raise TypeError(
-            "augment reads the thresholds of a LightGBM, XGBoost or HistGradientBoosting teacher; "
-            f"{type(teacher).__name__} has none to read. Set augment=0."
+            "augment needs a LightGBM, XGBoost or HistGradientBoosting teacher, whose thresholds "
+            f"it reads, got {type(teacher).__name__}. Set augment=0, or use another teacher."
         )
     found: list[set[float]] = [set() for _ in range(n_features)]
     for feature, threshold in splits:
@@ -65,6 +67,7 @@ def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]
 
 
 def _of_lightgbm(booster: Any) -> Iterator[tuple[int, float]]:
+    """Yield the feature and the threshold of each numeric split of a LightGBM Booster."""
     pending = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
     while pending:
         node = pending.pop()
@@ -75,6 +78,7 @@ def _of_lightgbm(booster: Any) -> Iterator[tuple[int, float]]:
 
 
 def _of_xgboost(booster: Any) -> Iterator[tuple[int, float]]:
+    """Yield the feature and the threshold of each numeric split of an XGBoost Booster."""
     names = booster.feature_names
     position = {name: place for place, name in enumerate(names)} if names else None
     pending = [json.loads(tree) for tree in booster.get_dump(dump_format="json")]
@@ -95,34 +99,44 @@ def draw_rows(
     n_rows: int,
     rng: np.random.Generator,
 ) -> Any:
-    """Synthetic rows of the same kind of table as X.
+    """Draw synthetic rows. Each column is drawn independently of the others.
 
     Parameters
     ----------
     X : data frame or array of shape (n_seen, n_features)
-        Columns without thresholds are drawn from its rows, each by itself.
-    thresholds : list of arrays
-        Of the columns at ``positions``.
+        Training rows. Values of columns without thresholds are drawn from them.
+    thresholds : list of ndarray
+        Thresholds of the columns at ``positions``, ascending.
     positions : list of int
         Columns of X that the teacher sees, in its order.
     n_rows : int
-    rng : Generator
+        Number of rows to draw.
+    rng : numpy.random.Generator
+        Source of the draws.
+
+    Returns
+    -------
+    data frame or array of shape (n_rows, n_features)
+        A table of the same kind as X.
 
     Raises
     ------
     TypeError
-        For a sparse table.
+        If X is sparse.
     """
     if sparse.issparse(X):
-        raise TypeError("augment draws dense rows: X must be an array or a data frame, got CSR.")
+        raise TypeError(
+            "augment needs X to be an array or a data frame, got a sparse matrix. Set augment=0, "
+            "or pass dense columns."
+        )
     by_column = dict(zip(positions, thresholds, strict=True))
     names = column_names(X)
     drawn: list[NDArray[Any]] = []
     for position in range(X.shape[1]):
         seen = np.asarray(take_columns(X, [position]))[:, 0]
-        own = by_column.get(position, np.empty(0))
-        if len(own):
-            middles = (own[1:] + own[:-1]) / 2
+        splits = by_column.get(position, np.empty(0))
+        if len(splits):
+            middles = (splits[1:] + splits[:-1]) / 2
             values = np.r_[np.nanmin(seen), middles, np.nanmax(seen)]
         else:
             values = seen
@@ -130,7 +144,7 @@ def draw_rows(
         drawn.append(column.astype(seen.dtype) if seen.dtype.kind == "f" else column)
     if names is None:
         return np.column_stack(drawn)
-    # A row of X as pattern keeps the kind of table and, where values allow, its column types.
+    # Rows of X as a pattern preserve the kind of table and, if the values allow, the column types.
     pattern = take_rows(X, np.zeros(n_rows, dtype=np.int64))
     if hasattr(pattern, "with_columns"):  # polars
         import polars

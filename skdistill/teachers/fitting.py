@@ -1,7 +1,7 @@
-"""Fitting a teacher: the only place that knows how each library is told the queries.
+"""Fit a teacher; only this module depends on how each library takes the queries.
 
-LightGBM wants ``group`` sizes, XGBoost ``qid``, CatBoost ``group_id``. What an estimator takes is
-read off the signature of its ``fit``.
+LightGBM takes ``group`` sizes, XGBoost ``qid`` and CatBoost ``group_id``. The signature of ``fit``
+decides which of them is passed.
 """
 
 from __future__ import annotations
@@ -18,29 +18,35 @@ from skdistill.inputs.ranking_data import RankingData
 
 
 def check_teacher(teacher: Any) -> None:
-    """Refuse what can't score.
+    """Check that a teacher can score.
+
+    Parameters
+    ----------
+    teacher : object
+        What the user passed as the teacher.
 
     Raises
     ------
     TypeError
+        If it has no method that scores, or is a class instead of an instance.
     """
     if isinstance(teacher, type) or not any(
         hasattr(teacher, method) for method in ("predict", "predict_proba", "decision_function")
     ):
         shown = teacher.__name__ + " (a class)" if isinstance(teacher, type) else repr(teacher)
         raise TypeError(
-            "teacher must be an estimator with predict, predict_proba or decision_function, "
-            f"got {shown}."
+            "teacher must be an estimator instance with predict, predict_proba or "
+            f"decision_function, got {shown}."
         )
 
 
 def is_prefit(teacher: Any) -> bool:
-    """Whether a teacher is used as it is: frozen, or without a ``fit``, like a Booster."""
+    """Check whether a teacher is used as it is: it is frozen, or has no ``fit``, like a Booster."""
     return isinstance(teacher, FrozenEstimator) or not hasattr(teacher, "fit")
 
 
 def clone_or_deepcopy(estimator: Any) -> Any:
-    """An unfitted copy; what ``clone`` refuses, such as CatBoost with lists, is deep-copied."""
+    """Clone an estimator, or deep-copy it if ``clone`` refuses it, such as CatBoost with lists."""
     try:
         return clone(estimator)
     except RuntimeError:
@@ -48,12 +54,12 @@ def clone_or_deepcopy(estimator: Any) -> Any:
 
 
 def labelled_rows(teacher: Any, data: RankingData) -> RankingData:
-    """The rows that a teacher can be fitted on.
+    """Select the rows that a teacher can be fitted on.
 
     Raises
     ------
     TypeError
-        If the teacher has no way to score.
+        If the teacher cannot score.
     ValueError
         If no row has a label.
     """
@@ -61,31 +67,32 @@ def labelled_rows(teacher: Any, data: RankingData) -> RankingData:
     if not data.is_labelled.any():
         raise ValueError(
             f"y is NaN in all {data.n_rows} rows, so there is nothing to fit the teacher "
-            f"{type(teacher).__name__} on. Pass labels, a FrozenEstimator, or teacher_scores."
+            f"{type(teacher).__name__} on. Pass labels, a fitted teacher in a FrozenEstimator, or "
+            "teacher_scores."
         )
     return data.subset(data.is_labelled)
 
 
 def fit_on_labelled(teacher: Any, data: RankingData) -> Any:
-    """A clone fitted on the labelled rows, or the teacher itself if it is fitted already.
+    """Fit a clone on the labelled rows, or return the teacher itself if it is prefit.
 
     Raises
     ------
     TypeError
-        If the teacher has no way to score.
+        If the teacher cannot score.
     ValueError
-        If it needs labels and there are none.
+        If it has to be fitted and no row has a label.
     """
     check_teacher(teacher)
     return teacher if is_prefit(teacher) else fit_teacher(teacher, labelled_rows(teacher, data))
 
 
 def fit_teacher(teacher: Any, data: RankingData) -> Any:
-    """A clone of the teacher, fitted on all rows and told their queries in its own way."""
+    """Fit a clone of the teacher on all rows, and pass it their queries in the form it takes."""
     X, y = data.X, data.labels
     fresh = clone_or_deepcopy(teacher)
     if isinstance(fresh, Pipeline):
-        # Fitted step by step: a Pipeline passes metadata on only where routing is enabled.
+        # Step by step, because a Pipeline passes metadata on only if routing is enabled.
         name, last = fresh.steps[-1]
         head = fresh[:-1]
         if len(head):
@@ -97,6 +104,7 @@ def fit_teacher(teacher: Any, data: RankingData) -> Any:
 
 
 def _fit_arguments(estimator: Any, data: RankingData) -> dict[str, Any]:
+    """Build the arguments of ``fit`` that describe queries and row weights."""
     queries, weight = data.queries, data.sample_weight
     arguments: dict[str, Any] = {}
     if has_fit_parameter(estimator, "qid"):
@@ -106,7 +114,7 @@ def _fit_arguments(estimator: Any, data: RankingData) -> dict[str, Any]:
     elif has_fit_parameter(estimator, "group"):
         arguments["group"] = queries.sizes
     if weight is not None and has_fit_parameter(estimator, "sample_weight"):
-        # XGBoost's rankers want one weight per query where the others want one per row.
+        # XGBoost's rankers take one weight per query, all others one per row.
         per_query = type(estimator).__module__.startswith("xgboost") and "qid" in arguments
         arguments["sample_weight"] = queries.mean(weight) if per_query else weight
     return arguments

@@ -1,4 +1,4 @@
-"""An ensemble of MLP rankers that differ by their draws of queries, widths and losses."""
+"""An ensemble of MLP rankers that differ in their training queries, widths and losses."""
 
 from __future__ import annotations
 
@@ -18,32 +18,42 @@ from skdistill.teachers.ensemble import Ensemble
 
 
 class MLPEnsembleRanker(Ensemble):
-    """MLP rankers trained on labels, each on queries, widths and a loss of its own.
+    """An ensemble of MLP rankers trained on labels.
+
+    Members differ in their bootstrap samples of queries, their initial parameters and, if lists are
+    given, their layer sizes and losses.
 
     Parameters
     ----------
     n_estimators : int, default=5
+        Number of members.
     hidden_layer_sizes : tuple of int or list of tuples, default=(64, 32)
-        A list is gone through in turn.
+        Hidden layers of the members. Members take the entries of a list in turn.
     loss : str, Loss or list of these, default="listwise"
-        A list is gone through in turn.
+        Loss of the members. Members take the entries of a list in turn.
     bootstrap : bool, default=True
-        Each member sees as many queries as there are, drawn with replacement.
+        Train each member on a sample of the queries, drawn with replacement and as large as their
+        number.
     averaging : {"score", "rank"}, default="score"
-        What is averaged where the queries are told: standardised scores, or shares of the rank.
+        Average standardised scores, or rank fractions. Ranks require ``predict`` to get ``qid``.
     mlp_parameters : dict, optional
-        Of every :class:`MLPRanker`: ``{"max_iter": 50, "weight_decay": 1.0}``.
+        Parameters of every :class:`MLPRanker`, such as ``{"max_iter": 50, "weight_decay": 1.0}``.
     n_jobs : int, optional
-        Members fitted at once, by joblib.
+        Number of members that joblib fits in parallel.
     random_state : int, RandomState or None, default=None
+        Pass an int for an ensemble that is bitwise reproducible for a given machine and thread
+        count.
 
     Attributes
     ----------
     estimators_ : list of MLPRanker
-    deviations_ : ndarray of shape (n_estimators,)
-        Mean deviation of each member's scores within a training query.
+        The fitted members.
+    deviations_ : ndarray of shape (n_estimators,), float64
+        Mean standard deviation of each member's scores within a training query.
     n_features_in_ : int
+        Number of columns of X.
     feature_names_in_ : ndarray of str
+        Names of the columns; only for tables that have names.
 
     Examples
     --------
@@ -51,8 +61,9 @@ class MLPEnsembleRanker(Ensemble):
     >>> from skdistill.teachers import MLPEnsembleRanker
     >>> data = make_ranking(random_state=0)
     >>> teacher = MLPEnsembleRanker(3, mlp_parameters={"max_iter": 5}, random_state=0)
-    >>> teacher.fit(data.X, data.y, qid=data.qid).predict(data.X).shape == data.y.shape
-    True
+    >>> teacher = teacher.fit(data.X, data.y, qid=data.qid)
+    >>> teacher.predict(data.X[:3]).shape
+    (3,)
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -99,14 +110,23 @@ class MLPEnsembleRanker(Ensemble):
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
+            Finite numbers; rows in any order.
         y : array-like of shape (n_rows,)
-            Relevance, NaN where unknown.
+            Relevance, NaN for unlabelled rows.
         qid : array-like of shape (n_rows,), optional
+            Query of each row. Without it, all rows are one query.
         sample_weight : array-like of shape (n_rows,), optional
+            Row weights; each multiplies its row's term of the loss.
 
         Returns
         -------
         self
+            The fitted ensemble.
+
+        Raises
+        ------
+        ValueError
+            If parameters are invalid, the arguments do not match, or no row has a label.
         """
         data = self._read(X, y, qid, sample_weight)
         losses = list(self.loss) if isinstance(self.loss, list) else [self.loss]
@@ -115,12 +135,16 @@ class MLPEnsembleRanker(Ensemble):
         shapes = self.hidden_layer_sizes
         shapes = shapes if shapes and isinstance(shapes, list) else [shapes]
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators)
-        own = self.mlp_parameters or {}
+        parameters = self.mlp_parameters or {}
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_member)(
                 MLPRanker(
                     tuple(shapes[member % len(shapes)]),
-                    **{"loss": losses[member % len(losses)], "random_state": int(seed), **own},
+                    **{
+                        "loss": losses[member % len(losses)],
+                        "random_state": int(seed),
+                        **parameters,
+                    },
                 ),
                 data,
                 int(seed) if self.bootstrap else None,
@@ -132,6 +156,7 @@ class MLPEnsembleRanker(Ensemble):
 
 
 def _fit_member(member: MLPRanker, data: RankingData, bootstrap_seed: int | None) -> MLPRanker:
+    """Fit one member, on a bootstrap sample of the queries if there is a seed for it."""
     if bootstrap_seed is not None:
         n_queries = data.queries.n_queries
         drawn = np.random.default_rng(bootstrap_seed).integers(n_queries, size=n_queries)

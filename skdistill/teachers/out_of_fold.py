@@ -1,4 +1,4 @@
-"""Scores of a teacher that is fitted here: in-fold, or out-of-fold by query."""
+"""Fit a teacher and score the training rows with it, in-fold or out-of-fold by query."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from skdistill.teachers.fitting import fit_on_labelled, fit_teacher, is_prefit, 
 
 @dataclass(frozen=True)
 class TeacherScores:
-    """What a teacher says of the rows of a table.
+    """A teacher's scores of the rows of a table.
 
     Attributes
     ----------
-    scores : ndarray of shape (n_rows,), float64
+    scores : ndarray of shape (n_rows,), float64, or None
+        One score per row; higher is better. None if nothing has scored the rows.
     teacher : estimator or None
-        Fitted on all labelled rows; None if it is not needed.
+        The teacher, fitted on all labelled rows. None if no teacher was fitted on all of them.
     """
 
-    scores: NDArray[np.float64]
+    scores: NDArray[np.float64] | None
     teacher: Any
 
 
@@ -41,35 +42,39 @@ def fit_and_score(
     keep_teacher: bool = True,
     random_state: int | None = None,
 ) -> TeacherScores:
-    """Fit a clone of the teacher, unless it is fitted already, and score every row.
+    """Fit a clone of the teacher, unless it is prefit, and score every row.
 
     Parameters
     ----------
     teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
+        The teacher. A ``FrozenEstimator`` or ``Booster`` is used as it is.
     X : table of shape (n_rows, n_features)
-        Sorted by query.
-    y : ndarray of shape (n_rows,) or None
-        NaN where unknown: such rows are scored, and the teacher does not learn from them.
+        The teacher's columns, sorted by query.
+    y : ndarray of shape (n_rows,), float64, or None
+        Relevance. Rows with NaN are scored, but the teacher is not fitted on them.
     queries : Queries
+        Segments of the rows.
     sample_weight : ndarray of shape (n_rows,), optional
-        Passed to teachers whose ``fit`` takes it.
+        Row weights, passed to the teacher if its ``fit`` takes them.
     cv : int, splitter or iterable of splits, optional
-        Score the labelled rows out of fold; an int makes that many shuffled folds by query.
+        Score the labelled rows out-of-fold. An int makes this number of shuffled folds by query.
     keep_teacher : bool, default=True
         With ``cv``, also fit a teacher on all labelled rows.
     random_state : int, optional
-        Of the shuffled folds.
+        Seed of the shuffled folds.
 
     Returns
     -------
     TeacherScores
+        The scores, and the fitted teacher.
 
     Raises
     ------
     TypeError
-        If the teacher has no way to score.
+        If the teacher cannot score.
     ValueError
-        If it needs labels and there are none, and if its scores are not finite.
+        If the teacher has to be fitted and no row has a label, if ``cv`` is invalid or given for a
+        prefit teacher, or if a score is not finite.
     """
     data = RankingData(X, queries, labels=y, sample_weight=sample_weight)
     if cv is None:
@@ -78,7 +83,7 @@ def fit_and_score(
     if is_prefit(teacher):
         raise ValueError(
             f"teacher_cv={cv!r} fits the teacher once per fold, but {type(teacher).__name__} is "
-            "fitted already. Leave teacher_cv=None."
+            "already fitted and used as it is. Set teacher_cv=None, or pass an unfitted teacher."
         )
     labelled = labelled_rows(teacher, data)
     scores = np.full(data.n_rows, np.nan)
@@ -96,23 +101,37 @@ def fit_and_score(
 def out_of_fold_scores(
     teacher: Any, data: RankingData, cv: Any, random_state: int | None
 ) -> NDArray[np.float64]:
-    """Score of each row by a teacher that has not seen its query.
+    """Score each row by a teacher that was not fitted on its query.
 
-    NaN for rows that no fold tests.
+    Parameters
+    ----------
+    teacher : estimator or Pipeline
+        Cloned and fitted once per fold.
+    data : RankingData
+        Labelled rows.
+    cv : int, splitter or iterable of splits
+        An int makes this number of shuffled folds by query.
+    random_state : int or None
+        Seed of the shuffled folds.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN for rows that are in no test fold.
 
     Raises
     ------
     ValueError
-        If there are more folds than queries.
+        If there are fewer than two folds, or more folds than queries.
     """
-    assert data.labels is not None  # the caller has kept the labelled rows
+    assert data.labels is not None  # the caller passes labelled rows only
     queries = data.queries
     splitter = cv
     if isinstance(cv, int | np.integer):
         if not 2 <= cv <= queries.n_queries:
             raise ValueError(
-                f"teacher_cv={cv} splits the labelled queries into folds. It needs at least 2 "
-                f"folds and at least as many queries; there are {queries.n_queries}."
+                f"teacher_cv={cv} must be between 2 and the number of labelled queries, because "
+                f"folds hold whole queries; there are {queries.n_queries} labelled queries."
             )
         splitter = GroupKFold(cv, shuffle=True, random_state=random_state)
     scores = np.full(data.n_rows, np.nan)
@@ -125,6 +144,7 @@ def out_of_fold_scores(
 
 
 def _mask(rows: NDArray[np.int64], n_rows: int) -> NDArray[np.bool_]:
+    """Turn row numbers into a boolean mask."""
     mask = np.zeros(n_rows, dtype=bool)
     mask[rows] = True
     return mask

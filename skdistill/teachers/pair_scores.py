@@ -1,8 +1,8 @@
-"""What the teacher says of any pair of a query and an item of the catalogue.
+"""A teacher's scores of pairs of a query and an item of the catalogue.
 
-A ``PairScores`` is asked by row numbers of the query table and the catalogue; behind it stands a
-matrix, the best scores of each query, or a function of two aligned tables, such as a teacher behind
-its pair features.
+A ``PairScores`` takes row numbers of the query table and of the catalogue. Its scores come from a
+matrix, from the best scores of each query, or from a function of two aligned tables, such as a
+teacher applied to pair features.
 """
 
 from __future__ import annotations
@@ -19,20 +19,38 @@ from scipy import sparse
 from skdistill.inputs.columns import take_rows
 from skdistill.teachers.asking import BLOCK, check_scores, score_rows
 
-# Pairs of a grid that are asked for at once.
+# Pairs of a grid that are scored at once.
 GRID_PAIRS = 1 << 20
 
 
 class PairScores(Protocol):
-    """Teacher scores of pairs."""
+    """A function from pairs to teacher scores."""
 
     def __call__(self, query: NDArray[Any], item: NDArray[Any]) -> NDArray[np.float32]:
-        """Scores of aligned rows, shape (n_pairs,)."""
+        """Score pairs.
+
+        Parameters
+        ----------
+        query : ndarray of shape (n_pairs,), int
+            Row of the query table for each pair.
+        item : ndarray of shape (n_pairs,), int
+            Row of the catalogue for each pair.
+
+        Returns
+        -------
+        ndarray of shape (n_pairs,), float32
+        """
 
 
 @dataclass(frozen=True)
 class DenseScores:
-    """A matrix of shape (n_queries, n_items)."""
+    """Scores from a matrix.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_queries, n_items)
+        Score of every pair.
+    """
 
     matrix: NDArray[Any]
 
@@ -42,12 +60,21 @@ class DenseScores:
 
 @dataclass(frozen=True)
 class BestScores:
-    """A CSR matrix that holds each query's best items; all others count as its least stored."""
+    """Scores from a CSR matrix that holds only the best items of each query.
+
+    All other items have the lowest stored score of the query, or 0 if none is stored.
+
+    Parameters
+    ----------
+    matrix : CSR array of shape (n_queries, n_items)
+        Scores of the best items.
+    """
 
     matrix: Any
 
     @cached_property
     def _least(self) -> NDArray[np.float64]:
+        """Lowest stored score of each query."""
         counts = np.diff(self.matrix.indptr)
         least = np.zeros(len(counts))
         some = counts > 0
@@ -56,7 +83,7 @@ class BestScores:
 
     @cached_property
     def _above_least(self) -> Any:
-        # One more than the distance: a stored item must differ from an absent one, which reads 0.
+        # Plus 1, because a stored item must differ from an absent one, which reads as 0.
         data = self.matrix.data - np.repeat(self._least, np.diff(self.matrix.indptr)) + 1
         return sparse.csr_array((data, self.matrix.indices, self.matrix.indptr), self.matrix.shape)
 
@@ -67,15 +94,18 @@ class BestScores:
 
 @dataclass(frozen=True)
 class FunctionScores:
-    """A function of two aligned tables, asked in blocks of bounded memory.
+    """Scores from a function of two aligned tables, called for blocks of bounded memory.
 
     Parameters
     ----------
     function : callable
-        ``function(queries, items)`` -> one score a row.
-    queries, items : table
+        ``function(queries, items)`` returns one score per row.
+    queries : table of shape (n_queries, n_query_columns)
+        The query table.
+    items : table of shape (n_items, n_item_columns)
+        The catalogue.
     name : str
-        Who scores, for messages.
+        What scores, as the subject of error messages.
     """
 
     function: Callable[[Any, Any], Any]
@@ -101,7 +131,7 @@ class FunctionScores:
 def teacher_scores_of(
     teacher: Any, pair_features: Callable[[Any, Any], Any], queries: Any, items: Any
 ) -> FunctionScores:
-    """A fitted teacher behind the function that builds its rows."""
+    """Build pair scores from a fitted teacher and the function that builds its input rows."""
 
     def function(query_rows: Any, item_rows: Any) -> NDArray[np.float64]:
         return score_rows(teacher, pair_features(query_rows, item_rows))
@@ -112,12 +142,25 @@ def teacher_scores_of(
 def check_pair_scores(
     scores: Any, n_queries: int, n_items: int, queries: Any, items: Any
 ) -> PairScores:
-    """What the user passed as ``teacher_scores`` of a catalogue: a matrix or a function.
+    """Check the ``teacher_scores`` of a catalogue, a matrix or a function.
+
+    Parameters
+    ----------
+    scores : ndarray or sparse matrix of shape (n_queries, n_items), or callable
+        What the user passed. A sparse matrix holds only the best items of each query.
+    n_queries, n_items : int
+        Expected shape of a matrix.
+    queries, items : table
+        The query table and the catalogue, for a callable.
+
+    Returns
+    -------
+    PairScores
 
     Raises
     ------
     ValueError
-        For another shape, and for scores that are not finite.
+        If a matrix has another shape, or a score is NaN or infinite.
     """
     if callable(scores):
         return FunctionScores(scores, queries, items, "teacher_scores")
@@ -125,26 +168,32 @@ def check_pair_scores(
     matrix = sparse.csr_array(scores) if is_sparse else np.asarray(scores)
     if matrix.shape != (n_queries, n_items):
         raise ValueError(
-            "teacher_scores of a catalogue must have a row for each query, in the order of the "
-            f"sorted query ids, and a column for each item: expected shape ({n_queries}, "
-            f"{n_items}), got {matrix.shape}."
+            "teacher_scores of a catalogue must have one row per query, in the order of the sorted "
+            f"query ids, and one column per item: expected shape ({n_queries}, {n_items}), got "
+            f"{matrix.shape}."
         )
     values = matrix.data if is_sparse else matrix
     if not np.isfinite(values).all():
-        raise ValueError("teacher_scores must be finite; NaN or infinity found in the matrix.")
+        raise ValueError(
+            "teacher_scores must be finite, but the matrix contains NaN or infinity. Replace them, "
+            "or pass a sparse matrix with the scores of the best items only."
+        )
     return BestScores(matrix) if is_sparse else DenseScores(matrix)
 
 
 def score_grid(
     scores: PairScores, query: NDArray[np.int64], item: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Scores of every query with every item, asked for in blocks of bounded memory.
+    """Score every query with every item, in blocks of bounded memory.
 
     Parameters
     ----------
     scores : PairScores
+        The scores of pairs.
     query : ndarray of shape (n_queries,), int64
+        Rows of the query table.
     item : ndarray of shape (n_items,), int64
+        Rows of the catalogue.
 
     Returns
     -------

@@ -19,34 +19,55 @@ from skdistill.training.early_stopping import hold_out
 
 
 class RankEnsemble(Ensemble, BaseComposition):
-    """Named teachers of any kind, averaged.
+    """A weighted average of named teachers of any kind.
 
     Parameters
     ----------
     estimators : list of (str, estimator)
-        Rankers, classifiers or regressors as :class:`DistilledRanker` takes them as teacher; frozen
-        ones are used as they are.
-    weights : array-like of shape (n_estimators,), "learn", "agreement" or None, default=None
-        None: equal. "learn": non-negative, by the listwise loss on held-out queries. "agreement":
-        in each query by how far a member's scores correlate with each of the others', so that one
-        that has lost its way there counts little.
+        Name and estimator of each member: rankers, classifiers or regressors, as
+        :class:`DistilledRanker` takes them as teacher. Frozen ones are used as they are.
+    weights : array-like of shape (n_estimators,), {"learn", "agreement"} or None, default=None
+        Weights of the members; equal by default. With "learn", non-negative weights are fitted by
+        the listwise loss on held-out queries. With "agreement", a member's weight in each query is
+        the sum of the correlations of its scores with those of the other members. A member that
+        disagrees with all others there has almost no weight.
     averaging : {"score", "rank"}, default="score"
-        What is averaged: scores standardised within the query, or shares of the rank.
+        Average scores that are standardised within the query, or rank fractions. Ranks and weights
+        by "agreement" require ``predict`` to get ``qid``.
     validation_fraction : float, default=0.2
-        Of the queries, held out by "learn"; afterwards the members are fitted on all.
+        Fraction of the queries that "learn" holds out. Afterwards, members are fitted on all rows.
     random_state : int, RandomState or None, default=None
-        Of the held-out queries; members have their own.
+        Pass an int to hold out the same queries in every fit. It is not passed to the members.
 
     Attributes
     ----------
-    estimators_ : list of estimators
-    named_estimators_ : dict
-    weights_ : ndarray of shape (n_estimators,)
-        They sum to 1; equal for "agreement".
-    deviations_ : ndarray of shape (n_estimators,)
-        Mean deviation of each member's scores within a training query.
+    estimators_ : list of estimator
+        The fitted members.
+    named_estimators_ : dict of str to estimator
+        The fitted members by name.
+    weights_ : ndarray of shape (n_estimators,), float64
+        Weights that sum to 1; equal for "agreement".
+    deviations_ : ndarray of shape (n_estimators,), float64
+        Mean standard deviation of each member's scores within a training query.
     n_features_in_ : int
+        Number of columns of X.
     feature_names_in_ : ndarray of str
+        Names of the columns; only for tables that have names.
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import HistGradientBoostingRegressor
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.students import LinearRanker
+    >>> from skdistill.teachers import RankEnsemble
+    >>> data = make_ranking(n_queries=50, random_state=0)
+    >>> members = [
+    ...     ("trees", HistGradientBoostingRegressor(max_iter=20)),
+    ...     ("linear", LinearRanker(random_state=0)),
+    ... ]
+    >>> teacher = RankEnsemble(members).fit(data.X, data.y, qid=data.qid)
+    >>> teacher.weights_.tolist()
+    [0.5, 0.5]
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -73,11 +94,34 @@ class RankEnsemble(Ensemble, BaseComposition):
         self.random_state = random_state
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters, those of the named estimators too: ``lightgbm__num_leaves``."""
+        """Get the parameters of the ensemble and of its members.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Include the members by name, and their parameters, such as ``lightgbm__num_leaves`` for
+            a member named "lightgbm".
+
+        Returns
+        -------
+        dict
+            Values by parameter name.
+        """
         return self._get_params("estimators", deep=deep)
 
     def set_params(self, **params: Any) -> RankEnsemble:
-        """Set them, by the names of ``get_params``."""
+        """Set parameters of the ensemble and of its members.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by the names that ``get_params`` returns.
+
+        Returns
+        -------
+        self
+            The ensemble.
+        """
         self._set_params("estimators", **params)
         return self
 
@@ -89,25 +133,38 @@ class RankEnsemble(Ensemble, BaseComposition):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> RankEnsemble:
-        """Fit every member that is to be fitted, and the weights.
+        """Fit the members that are not prefit, and the weights.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
+            A table that every member can take; rows in any order.
         y : array-like of shape (n_rows,)
-            Relevance, NaN where unknown.
+            Relevance, NaN for unlabelled rows.
         qid : array-like of shape (n_rows,), optional
+            Query of each row. Without it, all rows are one query.
         sample_weight : array-like of shape (n_rows,), optional
-            For the members that take it.
+            Row weights, passed to members whose ``fit`` takes them.
 
         Returns
         -------
         self
+            The fitted ensemble.
+
+        Raises
+        ------
+        TypeError
+            If a member cannot score.
+        ValueError
+            If parameters are invalid, the arguments do not match, or members have to be fitted and
+            no row has a label.
         """
         data = self._read(X, y, qid, sample_weight)
         names = [name for name, _ in self.estimators]
         if not names:
-            raise ValueError("estimators must name at least one teacher, got an empty list.")
+            raise ValueError(
+                "estimators must hold at least one pair (name, teacher), got an empty list."
+            )
         self._validate_names(names)
         members = [member for _, member in self.estimators]
         self.weights_ = self._fit_weights(members, data)
@@ -117,6 +174,7 @@ class RankEnsemble(Ensemble, BaseComposition):
         return self
 
     def _fit_weights(self, members: list[Any], data: RankingData) -> NDArray[np.float64]:
+        """Check or learn the weights of the members, which sum to 1."""
         equal = np.full(len(members), 1 / len(members))
         if self.weights is None or (isinstance(self.weights, str) and self.weights == "agreement"):
             return equal
@@ -124,14 +182,14 @@ class RankEnsemble(Ensemble, BaseComposition):
             given = np.asarray(self.weights, dtype=np.float64)
             if given.shape != equal.shape or not (given >= 0).all() or not given.any():
                 raise ValueError(
-                    f"weights must be {len(members)} numbers of at least 0, not all 0; got "
-                    f"{self.weights!r}."
+                    f"weights must be {len(members)} numbers of at least 0, one per estimator and "
+                    f"not all 0, got {self.weights!r}."
                 )
             return given / given.sum()
         return self._learn_weights(members, data)
 
     def _learn_weights(self, members: list[Any], data: RankingData) -> NDArray[np.float64]:
-        """Non-negative weights, by the listwise loss on held-out queries; equal if all are 0."""
+        """Learn weights by the listwise loss on held-out queries; equal ones if all become 0."""
         train, evaluation = hold_out(
             data.queries.n_queries,
             self.validation_fraction,
@@ -141,7 +199,7 @@ class RankEnsemble(Ensemble, BaseComposition):
         fitted = [fit_on_labelled(member, data.take_queries(train)) for member in members]
         held_out = data.take_queries(evaluation)
         scores = scores_of(fitted, held_out.X)
-        # No squash and no scale: the columns are members' scores, and their coefficients weights.
+        # Without scaling the columns, the coefficients are weights of the members' scores.
         linear = LinearRanker(squash=False, standardize=False, max_iter=100, random_state=0)
         linear.fit(
             self._on_one_scale(scores, held_out.queries),
@@ -155,19 +213,20 @@ class RankEnsemble(Ensemble, BaseComposition):
     def _without_queries(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.averaging == "rank" or (isinstance(self.weights, str) and self.weights != "learn"):
             raise ValueError(
-                f"averaging={self.averaging!r} with weights={self.weights!r} looks at whole "
-                "queries: predict needs qid."
+                f"averaging={self.averaging!r} with weights={self.weights!r} compares the rows of "
+                "each query, so predict needs qid. Pass qid=."
             )
         return (scores / self.deviations_) @ self.weights_
 
     def _combine(self, scores: NDArray[np.float64], queries: Queries) -> NDArray[np.float64]:
         if not (isinstance(self.weights, str) and self.weights == "agreement"):
             return scores @ self.weights_
-        standard = np.column_stack([standardize_by_query(own, queries) for own in scores.T])
-        agreement = np.full((queries.n_queries, scores.shape[1]), 1e-6)  # where nobody agrees
+        standard = np.column_stack([standardize_by_query(column, queries) for column in scores.T])
+        agreement = np.full((queries.n_queries, scores.shape[1]), 1e-6)  # if no members agree
         for one, other in combinations(range(scores.shape[1]), 2):
             correlation = queries.mean(standard[:, one] * standard[:, other])
-            # Opposition to one that is lost must not count against a member.
+            # A negative correlation must not lower the weight of a member, because the other one
+            # may be wrong.
             agreement[:, [one, other]] += np.maximum(correlation, 0)[:, None]
         agreement /= agreement.sum(axis=1, keepdims=True)
         return np.einsum("ij,ij->i", scores, agreement[queries.segment])

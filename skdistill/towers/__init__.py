@@ -1,4 +1,4 @@
-"""The two-tower retrievers, and all that trains them."""
+"""The two-tower retrievers and everything that trains them."""
 
 from skdistill.public_names import publish
 from skdistill.towers.multi_objective import MultiObjectiveRetriever
@@ -15,7 +15,7 @@ __all__ = [
     "TwoTowerRetriever",
 ]
 
-# Every retriever by its name: what files may hold, and what is exported to ONNX.
+# Retrievers by name: trusted in model files, and exported to ONNX.
 RETRIEVERS: dict[str, type] = {
     "TwoTowerRetriever": TwoTowerRetriever,
     "MultiObjectiveRetriever": MultiObjectiveRetriever,

@@ -1,7 +1,7 @@
-"""Steps over a catalogue: each loss of a step sees one block of pairs.
+"""Training batches over a catalogue: each loss of a step sees one block of pairs.
 
-The soft loss sees the teacher's scores of the lists of the batch's queries. The hard loss sees the
-logged labels of its queries, with the items of the batch's other queries as negatives.
+The soft loss compares the batch's queries with the teacher on their lists. The hard loss compares
+them with their logged labels, with the items of the batch's other queries as negatives.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from skdistill.training.objective import GradientBalance
 
 
 class LossSource(Protocol):
-    """What gives each step one loss: ``TeacherLists`` or ``InBatchNegatives``."""
+    """Provides one loss per step: ``TeacherLists`` or ``InBatchNegatives``."""
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
-        """Prepare for an epoch. The parameters are not changed."""
+        """Prepare for an epoch, without changing the parameters."""
 
     def block_loss(self, chosen: Array) -> BlockLoss | None:
-        """The loss for a step's queries; None if there is nothing to learn."""
+        """Loss for a step's queries; None if they have nothing to learn from."""
 
 
 @dataclass
 class CatalogueBatches:
-    """Every query once per epoch.
+    """Visit every query once per epoch.
 
     Parameters
     ----------
@@ -42,15 +42,17 @@ class CatalogueBatches:
     item_rows : Rows
         The catalogue, then items of the log that are not in it.
     n_catalogue : int
+        Number of items in the catalogue.
     batch_size : int
-        Queries per step.
+        Number of queries per step.
     train_queries : ndarray of int64
-        Queries that are trained on.
+        Queries to train on.
     sources : tuple of LossSource
+        Provide the losses whose sum is minimised.
     n_embeddings : int
-        Embeddings per query; those of a query stand together.
+        Number of embeddings per query; those of one query are adjacent.
     balance : GradientBalance, optional
-        Of the sources.
+        Keeps the gradients of the sources in proportion.
     """
 
     query_rows: Rows
@@ -103,14 +105,14 @@ class CatalogueBatches:
         return Pairs(queries, rows, blocks)
 
     def _embedding(self, loss: BlockLoss, n_queries: int) -> Array | None:
-        """Which embeddings a loss's scores are of; None: all."""
+        """Indices of the query embeddings that a loss scores; None for all."""
         if self.n_embeddings == 1:
             return loss.query
         query = np.arange(n_queries) if loss.query is None else loss.query
         return query * self.n_embeddings + loss.embedding
 
     def _evaluate(self, losses: dict[int, BlockLoss], scores: Array) -> tuple[float, Array]:
-        """Value of all losses, and their gradients in place of the scores."""
+        """Total loss; the gradients overwrite the scores."""
         ends = np.cumsum([loss.queries.n_rows for loss in losses.values()])
         pieces = np.split(scores, ends[:-1])
         values = [

@@ -1,4 +1,4 @@
-"""The loss of one block of pairs of a step: a grid of queries and items, or a list of pairs."""
+"""Loss on one block of pairs in a step: a grid of queries and items, or a list of pairs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from skdistill.inputs.pairs import PairGrid, PairList
 from skdistill.inputs.queries import Queries
 from skdistill.protocols import Array, Loss
 
-# Targets of so many pairs are made at once, in float64.
+# Number of pairs whose targets are computed at once, to bound the memory for float64 values.
 TARGET_PAIRS = 1 << 22
-# A loss is evaluated on so many pairs at once: they stay in cache.
+# Number of pairs that a loss is evaluated on at once, so that they stay in cache.
 CACHED_PAIRS = 1 << 17
 
 
@@ -25,20 +25,23 @@ class BlockLoss:
     Parameters
     ----------
     is_grid : bool
-        Every query of ``query`` with every item of ``item``; otherwise pair by pair.
+        If True, the block pairs every query of ``query`` with every item of ``item``; otherwise
+        both are aligned.
     query : ndarray of int64, or None
-        Rows of the batch; None: all of them.
+        Rows of the batch's queries; None for all of them.
     item : ndarray of int64, or None
-        Rows of the item table; None: the whole catalogue.
+        Rows of the item table; None for the whole catalogue.
     queries : Queries
         Lists that the pairs form.
     loss : Loss
     weight : float
         Factor of the loss.
     target : ndarray of shape (n_pairs, ...)
+        Target of the loss.
     shift : ndarray or None
-        Added to the scores: one number per item of a grid, otherwise one per pair.
+        Added to the scores: one value per item in a grid, otherwise one per pair.
     row_weight : ndarray of shape (n_pairs,) or None
+        Factor of each pair's term.
     embedding : int
         Which of a query's embeddings is scored.
     """
@@ -55,9 +58,10 @@ class BlockLoss:
     embedding: int = 0
 
     def value_and_gradient(self, scores: Array) -> float:
-        """Value at the scores. The gradient overwrites the scores: a grid of them is large.
+        """Evaluate the loss; the gradient overwrites the scores, because a grid of them is large.
 
-        The loss passes over its lists several times, so a few lists are evaluated at a time.
+        The loss passes over its lists several times, so it gets few enough lists at once to stay in
+        cache.
         """
         total = 0.0
         for lists, rows in chunks_of(self.queries, CACHED_PAIRS):
@@ -74,17 +78,17 @@ class BlockLoss:
         return total
 
     def block(self, query: Array | None, place: Array | None) -> PairGrid | PairList:
-        """Its pairs, given where its queries' embeddings and its items stand in the step."""
+        """Pairs of the block, given the positions of its embeddings and items in the step."""
         return PairGrid(query, place) if self.is_grid else PairList(query, place)
 
 
 def logq_correction(
     loss: Loss, log_importance: Array, queries: Queries
 ) -> tuple[Array | None, Array | None]:
-    """How a loss takes sampled rows: what is added to their scores, or their weights.
+    """Correct a loss for the sampling of its rows, by shifted scores or by row weights.
 
-    In a softmax, a row of importance w gets log w added to its logit. In other losses its term is
-    weighted by w, with mean 1 over a list.
+    In a softmax, a row of importance w gets log w added to its logit. In other losses, its term is
+    multiplied by w, scaled to mean 1 over each list.
 
     Parameters
     ----------
@@ -95,8 +99,10 @@ def logq_correction(
 
     Returns
     -------
-    shift, row_weight : ndarray of shape (n_rows,), float32, or None
-        One of the two.
+    shift : ndarray of shape (n_rows,), float32, or None
+        To add to the scores; None unless the loss is a softmax.
+    row_weight : ndarray of shape (n_rows,), float32, or None
+        To multiply the terms by; None if the loss is a softmax.
     """
     scale = loss.logit_scale
     if scale is not None:
@@ -106,7 +112,7 @@ def logq_correction(
 
 
 def soft_targets(loss: Loss, scores: Array, queries: Queries, shift: Array | None = None) -> Array:
-    """The loss's targets of many lists, float32, made in float64 for some lists at a time."""
+    """Targets of the loss, float32, computed in float64 for a few lists at a time."""
     target: Array | None = None
     for lists, rows in chunks_of(queries, TARGET_PAIRS):
         values = scores[rows].astype(np.float64)
@@ -121,7 +127,7 @@ def soft_targets(loss: Loss, scores: Array, queries: Queries, shift: Array | Non
 
 
 def chunks_of(queries: Queries, n_rows: int) -> Iterator[tuple[Queries, slice]]:
-    """Lists that have about so many rows together, and where their rows stand."""
+    """Split lists into chunks of about ``n_rows`` rows; yield the lists and their rows."""
     per_chunk = max(n_rows * queries.n_queries // queries.n_rows, 1)
     for start in range(0, queries.n_queries, per_chunk):
         offsets = queries.offsets[start : start + per_chunk + 1]

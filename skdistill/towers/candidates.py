@@ -1,4 +1,4 @@
-"""Candidates out of a large catalogue: which are drawn, and how many others each stands for."""
+"""Candidate items of each query, drawn from a large catalogue, and the importance of each draw."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from skdistill.index import ExactIndex
 from skdistill.inputs.queries import Queries, positions_within
 from skdistill.protocols import Array
 
-# Up to so many items every one of them is looked at when candidates are drawn; of more, so many.
+# Number of items that candidates are drawn from; a larger catalogue is sampled first.
 POOL = 1 << 14
 
 
 @dataclass
 class CandidateLists:
-    """Labelled candidates of every query: lists that grow, each item in a list once.
+    """Scored candidates of every query, as lists that grow; no list holds an item twice.
 
     Parameters
     ----------
     item : ndarray of shape (n_queries, capacity), int32
+        Items of each list, -1 in empty places.
     score : ndarray of shape (n_queries, capacity), float32
-        The teacher's.
+        The teacher's scores.
     importance : ndarray of shape (n_queries, capacity), float32
-        Inverse of the probability with which the item came into the list.
+        Inverse of the probability that the item was drawn.
     count : ndarray of shape (n_queries,), int64
-        Places that are filled, the first ones.
+        Length of each list; its items fill the first places.
     """
 
     item: NDArray[np.int32]
@@ -39,6 +40,7 @@ class CandidateLists:
 
     @classmethod
     def empty(cls, n_queries: int, capacity: int) -> CandidateLists:
+        """Empty lists with room for ``capacity`` items each."""
         shape = (n_queries, capacity)
         return cls(
             np.full(shape, -1, dtype=np.int32),
@@ -54,7 +56,7 @@ class CandidateLists:
         score: Array,
         importance: Array | float,
     ) -> None:
-        """Add pairs, sorted by query, that are not in the lists; what finds no place is dropped."""
+        """Append pairs, sorted by query and not in the lists yet; drop those beyond capacity."""
         sizes = np.unique(query, return_counts=True)[1]
         place = positions_within(sizes) + self.count[query]
         fits = place < self.item.shape[1]
@@ -65,7 +67,7 @@ class CandidateLists:
         np.maximum.at(self.count, cell[0], cell[1] + 1)
 
     def flat(self) -> tuple[Queries, NDArray[np.int32], Array, Array]:
-        """All lists one after the other: segments, items, scores, what each item stands for."""
+        """Concatenate all lists; return their segments, items, scores and importances."""
         filled = self.item >= 0
         return (
             Queries.from_sizes(self.count),
@@ -76,14 +78,14 @@ class CandidateLists:
 
 
 def draw_pool(n_items: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Items that are looked at: all, or of a large catalogue a uniform sample."""
+    """Items to draw candidates from: all, or a uniform sample of a large catalogue; sorted."""
     if n_items <= POOL:
         return np.arange(n_items)
     return np.sort(rng.choice(n_items, size=POOL, replace=False, shuffle=False))
 
 
 def scored_in_pool(lists: CandidateLists, queries: slice, pool: NDArray[np.int64]) -> Any:
-    """Which items of the pool are in the queries' lists: CSR of shape (n_queries, len(pool))."""
+    """Mark the pool's items that are in the queries' lists: CSR of shape (n_queries, n_pool)."""
     items = lists.item[queries]
     place = np.minimum(np.searchsorted(pool, items), len(pool) - 1)
     row, column = np.nonzero(pool[place] == items)
@@ -95,7 +97,7 @@ def scored_in_pool(lists: CandidateLists, queries: slice, pool: NDArray[np.int64
 def pick_uniformly(
     scored: Any, n: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and column of n columns of each row that are not scored yet, without replacement."""
+    """Draw up to n unscored columns per row without replacement; return rows and columns."""
     keys = rng.random(scored.shape, dtype=np.float32)
     row, column = scored.nonzero()
     keys[row, column] = 2.0
@@ -109,13 +111,13 @@ def pick_uniformly(
 def pick_highest(
     left: Array, right: Array, scored: Any, n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and column of the n largest products of each row that are not scored yet."""
+    """Find the n largest products per row among unscored columns; return rows and columns."""
     column, _ = ExactIndex(right).search(left, min(n, len(right)), exclude=scored)
     row, place = np.nonzero(column >= 0)
     return row, column[row, place]
 
 
 def first_of_each(queries: Queries, order: Array, n: int) -> NDArray[np.int64]:
-    """At most n rows of each query, those that come first in an order (a key a row)."""
+    """Positions of the n rows per query with the smallest keys (``order`` has a key per row)."""
     ranked = queries.sort_descending(-order)
     return np.sort(ranked[queries.position < n])

@@ -1,4 +1,4 @@
-"""The estimator around two towers: fitting it, whatever the objective and the supervision."""
+"""Fit two towers, whatever the objective and the supervision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skdistill.callbacks import EpochCallbacks
 from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import as_table, row_codes, take_rows, without_query_column
 from skdistill.inputs.encoding import encode, make_transformer
-from skdistill.inputs.queries import check_qid
+from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.scaling import ColumnScaler
@@ -41,7 +41,7 @@ from skdistill.towers.training import TowerTraining
 from skdistill.training.early_stopping import hold_out
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 
-# Queries whose scores of the whole catalogue are compared at once.
+# Number of queries whose scores of the whole catalogue are in memory at once.
 RECALL_QUERIES = 256
 DEPRECATED = "deprecated"
 
@@ -50,9 +50,9 @@ Supervision = LogSupervision | CatalogueSupervision
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TowerEstimator(FittedTowers):
-    """Fit, and everything around it; a subclass says which objective.
+    """Base of the retrievers: ``fit`` and the parameters they share.
 
-    The fields are the parameters that all retrievers share.
+    A subclass defines the objective.
     """
 
     teacher: Any = field(default=None, kw_only=False)
@@ -108,22 +108,22 @@ class TowerEstimator(FittedTowers):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        # "auto" imputes; another transformer says for itself what it wants.
+        # "auto" imputes; other transformers check their input themselves.
         transformers = self.query_transformer, self.item_transformer
         tags.input_tags.allow_nan = all(isinstance(t, str) for t in transformers)
         return tags
 
     def make_pair_objective(self) -> PairObjective:
-        """What the towers are to learn of pairs."""
+        """Make the objective that the towers learn on pairs."""
         raise NotImplementedError(f"{type(self).__name__} has no objective.")
 
     def read_log_labels(self, y: Any, n_rows: int, asks_teacher: bool) -> tuple[Any, Any]:
-        """Labels that a teacher learns, and the labels of several objectives or None."""
+        """Labels for the teacher, and the labels of all objectives if there are several."""
         return (None if y is None else self.read_labels(y, n_rows)), None
 
     @property
     def wants_teacher(self) -> bool:
-        """Whether the objective looks at the teacher's scores at all."""
+        """Whether the objective uses the teacher's scores."""
         return True
 
     @with_callbacks
@@ -137,26 +137,29 @@ class TowerEstimator(FittedTowers):
         sample_weight: ArrayLike | None = None,
         teacher_scores: Any = None,
     ) -> TowerEstimator:
-        """Fit the teacher, let it score the lists, train the towers, index the catalogue.
+        """Fit the teacher, score lists with it, train the towers and index the catalogue.
 
         Parameters
         ----------
         X : data frame, array or CSR matrix of shape (n_rows, n_features)
-            The log, one row per pair: query, item and pair columns. Rows in any order.
+            The log, one row per pair, with query, item and pair columns. The rows may be in any
+            order.
         y : array-like of shape (n_rows,) or (n_rows, n_label_objectives), optional
-            Relevance, NaN where unknown; a column per objective of y if there are several.
+            Relevance, 0 or more, or NaN for unlabelled rows. If several objectives learn from
+            labels, one column per objective.
         qid : array-like of shape (n_rows,), optional
-            Query of each row. The query columns must be the same in all rows of a query.
+            Query of each row. The query columns must not differ between the rows of a query.
         items : table of shape (n_items, n_item_columns), optional
             The catalogue, with the columns of ``item_columns``.
         sample_weight : array-like of shape (n_rows,), optional
-            Weights of the labels' terms; a query of the catalogue counts with the mean weight of
-            its rows.
+            Weight of each row. With a catalogue, a query's weight in the teacher's loss is the mean
+            weight of its rows.
         teacher_scores : array-like of shape (n_rows,), matrix, CSR matrix or callable, optional
-            Known scores of the rows. With a catalogue: a matrix of shape (n_queries, n_items) with
-            a row for each sorted query id; a CSR matrix of the best items of each query, where all
-            others count as its least stored one; or ``teacher_scores(queries, items)`` of two
-            aligned tables.
+            Scores of the rows, used instead of asking a teacher. With a catalogue, one of: a matrix
+            of shape (n_queries, n_items), its rows in the order of the sorted query ids; a CSR
+            matrix of that shape with each query's best items, where all other items count as its
+            lowest stored score; a callable ``teacher_scores(queries, items)`` that takes two
+            aligned tables and returns one score per row.
 
         Returns
         -------
@@ -165,8 +168,14 @@ class TowerEstimator(FittedTowers):
         Raises
         ------
         ValueError
-            For invalid parameters, tables that do not match, query columns that differ within a
-            query, and training that diverges.
+            If a parameter or a table is invalid, if the query columns differ within a query, if
+            there is nothing to learn from, or if training diverges.
+
+        Warns
+        -----
+        TeacherWarning
+            If ``teacher_check`` finds the teacher worse than popularity or than towers trained on
+            labels.
         """
         self.check_parameters()
         supervision = self._read(X, y, qid, items, sample_weight, teacher_scores)
@@ -205,13 +214,15 @@ class TowerEstimator(FittedTowers):
     def teacher_recall(
         self, X: Any, *, qid: ArrayLike | None = None, k: int = 10, m: int = 50
     ) -> float:
-        """Mean fraction of the teacher's top k in the towers' top m, over the queries of a log.
+        """Measure the fraction of the teacher's top k in the towers' top m, averaged over queries.
 
-        Both rank the catalogue if the towers were fitted with one, else each query's rows in X.
+        Both rank the catalogue if the towers were fitted with one, otherwise each query's rows in
+        X.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
+            A log with the columns of ``fit``. With a catalogue, only its queries matter.
         qid : array-like of shape (n_rows,), optional
             Query of each row.
         k, m : int, default=10, 50
@@ -225,13 +236,14 @@ class TowerEstimator(FittedTowers):
         Raises
         ------
         NotFittedError
+            If the retriever is not fitted.
         ValueError
-            If no teacher was kept.
+            If no teacher was kept, or the columns differ from those of ``fit``.
         """
         check_is_fitted(self)
         if self.teacher_ is None:
             raise ValueError(
-                "teacher_recall asks the teacher, and none was kept: fit with teacher= and "
+                "teacher_recall needs the fitted teacher, and none was kept: fit with teacher= and "
                 "keep_teacher=True."
             )
         X = as_table(X)
@@ -256,11 +268,12 @@ class TowerEstimator(FittedTowers):
         return float(np.concatenate(fractions).mean())
 
     def check_parameters(self) -> None:
-        """Check all parameters, before anything expensive runs.
+        """Check all parameters before anything expensive runs.
 
         Raises
         ------
         ValueError
+            If a parameter is invalid.
         """
         self._validate_params()
         if self.draw_correction != DEPRECATED:
@@ -273,13 +286,13 @@ class TowerEstimator(FittedTowers):
         self.make_pair_objective()
 
     def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
-        """Queries of a table: as given, or a column, or else rows of equal query columns."""
+        """Queries of a table: ``qid``, or ``query_column``, or rows with equal query columns."""
         if self.query_column is not None or qid is not None:
             return super().resolve_qid(X, qid)
         return row_codes(self.pair_columns_.queries(as_table(X)))[0]
 
     def fitted_attributes(self, training: Training) -> dict[str, Any]:
-        """Fitted attributes after a training, or in the middle of one."""
+        """Fitted attributes during or after training."""
         params = {name: array.copy() for name, array in training.params.items()}
         return {
             "params_": params,
@@ -292,14 +305,14 @@ class TowerEstimator(FittedTowers):
     def _read(
         self, X: Any, y: Any, qid: Any, items: Any, sample_weight: Any, teacher_scores: Any
     ) -> Supervision:
-        """Check everything, sort the log by query, take it apart into queries and items."""
+        """Check the input, sort the log by query, and split it into queries and items."""
         X = as_table(X)
         validate_data(self, X, reset=True, skip_check_array=True)
         n_rows = X.shape[0]
         if y is None and teacher_scores is None and self.teacher is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None, and "
-                "there is neither a teacher nor teacher_scores."
+                "there is neither a teacher nor teacher_scores to learn from."
             )
         asks_teacher = self.wants_teacher and self.teacher is not None and teacher_scores is None
         labels, objective_labels = self.read_log_labels(y, n_rows, asks_teacher)
@@ -329,7 +342,7 @@ class TowerEstimator(FittedTowers):
         return CatalogueSupervision(*log, teacher_scores=scores)
 
     def _teach(self, supervision: Supervision) -> Supervision:
-        """The supervision with the teacher's scores, if a teacher is to be asked."""
+        """Add the teacher's scores to the supervision, unless it has scores or needs none."""
         self.teacher_ = None
         if supervision.has_teacher_scores or self.teacher is None or not self.wants_teacher:
             return supervision
@@ -356,13 +369,13 @@ class TowerEstimator(FittedTowers):
         )
 
     def _features(self, supervision: Supervision) -> PairFeatures | None:
-        """What makes the teacher's rows of a query and an item; None: the log's rows are taken."""
+        """Function that builds the teacher's rows; None if the teacher reads the log as it is."""
         if self.pair_features is None and isinstance(supervision, CatalogueSupervision):
             return self.pair_columns_.side_by_side
         return self.pair_features
 
     def _prepare(self, supervision: Supervision) -> TowerTraining:
-        """Fit the transformers and scalers of both sides."""
+        """Fit the transformers and scalers of both towers."""
         rows = []
         pairs = supervision.pairs
         for name, table in (("query", pairs.queries), ("item", pairs.items)):
@@ -385,7 +398,7 @@ class TowerEstimator(FittedTowers):
         )
 
     def _publish(self, training: Training, supervision: Supervision) -> None:
-        """Take over what a training ended with, and index the catalogue."""
+        """Set the fitted attributes and index the catalogue."""
         for name, value in self.fitted_attributes(training).items():
             setattr(self, name, value)
         if not self.keep_teacher:

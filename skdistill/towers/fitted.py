@@ -1,4 +1,4 @@
-"""Fitted towers at work: embeddings, scores of pairs, an index, retrieval."""
+"""What fitted towers do: embed, score pairs, index a catalogue, retrieve."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ from skdistill.models.scoring import Scorer
 from skdistill.models.two_tower import TwoTower, side
 from skdistill.towers.pair_table import PairColumns
 
-# Attributes of 0.1.0 by other names.
+# Attributes that were renamed after release 0.1.0.
 FORMER_ATTRIBUTES = {"_columns": "pair_columns_", "draw_correction": "logq_correction"}
 
 
 class FittedTowers(RankingEstimator):
-    """What a retriever does once it is fitted; fitting is the subclass's.
+    """Base of the retrievers: everything after ``fit``, which subclasses add.
 
     Attributes
     ----------
     params_ : dict of ndarray
+        Parameters of both towers.
     query_transformer_, item_transformer_ : transformer
+        The fitted transformers.
     query_scaler_, item_scaler_ : ColumnScaler
+        Softsign, shift and scale of each encoded column.
     index_ : ExactIndex or another index
+        What ``retrieve`` searches.
     """
 
     embedding_dim: int
@@ -44,16 +48,24 @@ class FittedTowers(RankingEstimator):
     _scorers: dict[str, Scorer]
 
     def predict(self, X: Any) -> NDArray[np.float32]:
-        """Dot products of pairs, higher is better; in the order of the rows.
+        """Score pairs by the dot product of their embeddings; higher is better.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
-            The columns of ``fit``; only those of queries and items are read.
+            Pairs, with the columns of ``fit``. Only the query and item columns are read.
 
         Returns
         -------
         ndarray of shape (n_rows,), float32
+            One score per row.
+
+        Raises
+        ------
+        NotFittedError
+            If the retriever is not fitted.
+        ValueError
+            If the columns differ from those of ``fit``.
         """
         check_is_fitted(self)
         X = as_table(X)
@@ -63,51 +75,77 @@ class FittedTowers(RankingEstimator):
         return np.einsum("ij,ij->i", left, right)
 
     def transform_queries(self, queries: Any) -> NDArray[np.float32]:
-        """Embeddings of queries.
+        """Embed queries.
 
         Parameters
         ----------
         queries : table of shape (n_queries, n_query_columns)
-            A data frame may have further columns.
+            The query columns of ``fit``. A data frame may have further columns.
 
         Returns
         -------
         ndarray of shape (n_queries, embedding_dim), float32
+
+        Raises
+        ------
+        NotFittedError
+            If the retriever is not fitted.
+        ValueError
+            If a column is missing.
         """
         return self._embed(queries, "query")
 
     def transform_items(self, items: Any) -> NDArray[np.float32]:
-        """Embeddings of items.
+        """Embed items.
 
         Parameters
         ----------
         items : table of shape (n_items, n_item_columns)
-            A data frame may have further columns.
+            The item columns of ``fit``. A data frame may have further columns.
 
         Returns
         -------
         ndarray of shape (n_items, embedding_dim), float32
+
+        Raises
+        ------
+        NotFittedError
+            If the retriever is not fitted.
+        ValueError
+            If a column is missing.
         """
         return self._embed(items, "item")
 
     def index(
         self, items: Any, ids: ArrayLike | None = None, *, engine: str = "exact", **options: Any
     ) -> FittedTowers:
-        """Embed items and make them what ``retrieve`` searches.
+        """Embed items and index them for ``retrieve``; replaces an earlier index.
 
         Parameters
         ----------
         items : table of shape (n_items, n_item_columns)
+            The items to search, with the item columns of ``fit``.
         ids : array-like of shape (n_items,), optional
-            What to return for each item, of any type; its position by default.
+            Distinct ids of any type that ``retrieve`` returns; positions by default.
         engine : {"exact", "faiss", "usearch", "hnswlib"}, default="exact"
-            The others are approximate and come with the extras ``ann`` and ``hnswlib``.
+            Library that searches. All but "exact" are approximate and need the extra ``ann`` or
+            ``hnswlib``.
         **options
-            Of the engine, see :mod:`skdistill.index.approximate`.
+            Options of the engine; see its class, such as :class:`skdistill.index.FaissIndex`.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        NotFittedError
+            If the retriever is not fitted.
+        ValueError
+            If a column is missing, the ids are not distinct or do not match the items, or the
+            engine is unknown.
+        ImportError
+            If the engine's library is not installed.
         """
         self.index_ = make_index(engine, self.transform_items(items), ids, **options)
         return self
@@ -121,36 +159,47 @@ class FittedTowers(RankingEstimator):
         mask: ArrayLike | None = None,
         n_jobs: int | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Best items of the index for each query, best first.
+        """Find the best items of the index for each query, best first.
 
         Parameters
         ----------
         queries : table of shape (n_queries, n_query_columns)
-            May have no rows.
+            The query columns of ``fit``. A data frame may have further columns. It may have no
+            rows.
         k : int, default=10
+            Number of items per query.
         exclude : sparse matrix of shape (n_queries, n_items), optional
-            Its non-zero entries are not returned: what a query has seen already.
+            Items with a non-zero entry are not returned, such as those that a query has seen.
         mask : array-like of shape (n_items,), bool, optional
-            Items that may be returned.
+            Items that may be returned; all by default.
         n_jobs : int, optional
-            Threads over blocks of queries.
+            Number of threads over blocks of queries, as in joblib.
 
         Returns
         -------
         ids : ndarray of shape (n_queries, k)
-            -1, or None for ids that are no numbers, where fewer than k items are left.
+            Ids of the items. If fewer than k items are left, the rest is -1, or None if ids are not
+            numbers.
         scores : ndarray of shape (n_queries, k), float32
-            There -inf.
+            Scores of the items; -inf for missing ones.
+
+        Raises
+        ------
+        NotFittedError
+            If the retriever is not fitted.
+        ValueError
+            If there is no index, a column is missing, or ``k``, ``exclude`` or ``mask`` is invalid.
         """
         embeddings = self.transform_queries(queries)
         if not hasattr(self, "index_"):
             raise ValueError(
-                "There is no index to search: call index(items), or fit with items=, the catalogue."
+                "There is no index to search: fit with the catalogue as items=, or call "
+                "index(items)."
             )
         return self.index_.search(embeddings, k, exclude=exclude, mask=mask, n_jobs=n_jobs)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Scorers are the parameters once more, folded: made anew rather than kept in files.
+        # Scorers hold the parameters once more, folded: they are rebuilt rather than stored.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_scorers"}
 
@@ -164,10 +213,16 @@ class FittedTowers(RankingEstimator):
 
     @property
     def served_combination(self) -> NDArray[np.float32] | None:
-        """Weights of a query's embeddings in the score; None: a query has one embedding."""
+        """Weight of each query vector in the score; None if a query has one vector."""
         return None
 
     def make_model(self) -> TwoTower:
+        """Make the two-tower model that the parameters define.
+
+        Returns
+        -------
+        TwoTower
+        """
         return TwoTower(
             self.embedding_dim,
             tuple(self.query_hidden),

@@ -1,4 +1,4 @@
-"""Labels of a step's queries, with the items of the other queries as in-batch negatives."""
+"""The loss on labels, with the items of a step's other queries as in-batch negatives."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ class LabelledPairs:
     queries : Queries
         Segments of the queries that have labels.
     query : ndarray of shape (n_labelled_queries,), int64
-        Row of the query table of each segment.
+        Row of the query table for each segment.
     item : ndarray of shape (n_pairs,), int64
+        Row of the item table for each pair.
     label : ndarray of shape (n_pairs,), float64
     weight : ndarray of shape (n_pairs,), float32, or None
+        Row weights.
     """
 
     queries: Queries
@@ -37,25 +39,30 @@ class LabelledPairs:
 
 @dataclass
 class InBatchNegatives:
-    """The hard loss: labels of a step's queries, each against all items that the step logged.
+    """The hard loss: rank each query's labelled items among all labelled items of the step.
 
-    The more often an item is logged, the more steps it comes into. The logarithm of its frequency
-    corrects for that (Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
-    Recommendations", RecSys 2019).
+    An item that is logged often is a negative in many steps. The logarithm of its frequency
+    corrects for that.
 
     Parameters
     ----------
     log : LabelledPairs
     loss : Loss
     weight : float
+        Factor of the loss.
     n_items : int
-        Rows of the item table.
+        Number of rows of the item table.
     train_queries : ndarray of int64
-        Queries that are trained on.
+        Queries to train on.
     n_queries : int
-        Rows of the query table.
+        Number of rows of the query table.
     embedding : int
         Which of a query's embeddings learns from these labels.
+
+    References
+    ----------
+    Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations",
+    RecSys 2019.
     """
 
     log: LabelledPairs
@@ -70,7 +77,7 @@ class InBatchNegatives:
         """Nothing changes from one epoch to the next."""
 
     def block_loss(self, chosen: Array) -> BlockLoss | None:
-        """The loss on the labels of these queries; None if they have no labels."""
+        """Loss on the labels of these queries; None if they have no labels."""
         segments = self._segment[chosen]
         labelled = np.flatnonzero(segments >= 0)
         if not len(labelled):
@@ -98,8 +105,8 @@ class InBatchNegatives:
             item=items,
             queries=queries,
             loss=self.loss,
-            # In expectation over batches this is a mean over all labelled queries, however many
-            # of them are in this batch.
+            # Makes the loss a mean over all labelled queries in expectation, however many of them
+            # are in this batch.
             weight=self.weight * len(labelled) / len(chosen) * self._queries_per_labelled,
             target=target,
             shift=shift,
@@ -122,11 +129,11 @@ class InBatchNegatives:
 
     @cached_property
     def _targets(self) -> tuple[Array, Array]:
-        """Target of each logged pair, and for each query that of an item it was not logged with.
+        """Target of each logged pair, and target of all other items for each query.
 
-        One irrelevant row is added to each query to find the latter: a loss's target of a row does
-        not depend on how many irrelevant rows there are besides. If a pair was logged twice its
-        better label counts, whatever the order of the log.
+        For the latter, one irrelevant row is added to each query; the target of a row does not
+        depend on the number of irrelevant rows. If a pair was logged twice, its higher label
+        counts, whatever the order of the log.
         """
         log = self.log
         pair = log.queries.segment * np.int64(self.n_items) + log.item

@@ -1,8 +1,8 @@
-"""A start from the teacher's spectrum: embeddings whose products are its scores, as near as can be.
+"""Spectral start: initial embeddings whose dot products approximate the teacher's scores.
 
-The matrix of teacher scores, less each query's mean and each item's, is split by its leading
-singular vectors, and the towers' last layers are fitted to the halves. A few epochs then do what
-many do from random weights.
+The matrix of teacher scores, centred by query and by item, is factorised by its leading singular
+vectors, and the towers' last layers are fitted to the two factors. Training then needs far fewer
+epochs than from random weights.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from skdistill.models.network import Network
 from skdistill.models.two_tower import TwoTower, side
 from skdistill.protocols import Array, Parameters
 
-# An id stands in one row of its table: much shrinkage would halve its embedding.
+# Small, because each id occurs in one row of its table: a ridge of 1 would halve its embedding.
 RIDGE = 0.01
-# An item's mean over a few sampled scores is drawn towards 0 by so many more.
+# Number of zeros added to the sampled scores of an item, to shrink its mean towards 0.
 PRIOR = 5.0
 
 
@@ -33,16 +33,19 @@ def start_from_spectrum(
     scores: Any,
     random_state: int,
 ) -> None:
-    """Change the towers' last layers in place.
+    """Initialise the towers' last layers in place.
 
     Parameters
     ----------
     model : TwoTower
     params : dict of ndarray
+        Parameters of both towers; their last layers are overwritten.
     query_rows, item_rows : Rows
+        Encoded and scaled tables.
     scores : ndarray or CSR matrix of shape (n_queries, n_items)
-        The teacher's; CSR: a uniform sample of them.
+        The teacher's scores; a CSR matrix is a uniform sample of them.
     random_state : int
+        Seed of the randomised decomposition.
     """
     rank = model.embedding_dim - model.item_bias
     if sparse.issparse(scores):
@@ -72,7 +75,7 @@ def start_from_spectrum(
 
 
 def _centre_sample(scores: Any, by_item: bool) -> tuple[Any, Array]:
-    """Stored scores less their means, scaled up to stand for those that are not stored."""
+    """Centre the stored scores, and scale them by their importance; also return item means."""
     n_queries, n_items = scores.shape
     row = np.repeat(np.arange(n_queries), np.diff(scores.indptr))
     counts = np.maximum(np.bincount(row, minlength=n_queries), 1)
@@ -88,11 +91,14 @@ def _centre_sample(scores: Any, by_item: bool) -> tuple[Any, Array]:
 
 
 def _shrink(strength: Array, sample: Any, random_state: int) -> Array:
-    """Singular values of a sampled matrix less what sampling adds to them; 0 for those of noise.
+    """Remove from the singular values of a sampled matrix what sampling adds; noise becomes 0.
 
-    What is noise tells the same matrix with random signs, which keep every entry's size and destroy
-    all structure (Hong, Sheng, Dobriban, "Selecting the Number of Components in PCA via Random
-    Signflips", 2020).
+    The noise level is the largest singular value after random sign flips, which keep the size of
+    every entry and destroy all structure.
+
+    References
+    ----------
+    Hong, Sheng, Dobriban, "Selecting the Number of Components in PCA via Random Signflips", 2020.
     """
     signs = np.random.default_rng(random_state).choice([-1, 1], size=sample.nnz)
     flipped = sparse.csr_array(
@@ -111,7 +117,7 @@ def _fit_last_layer(
     rank: int,
     n_copies: int = 1,
 ) -> None:
-    """Least squares from what reaches the last layer; outputs beyond the rank stay random."""
+    """Fit the last layer to a target by ridge regression; outputs beyond the rank stay random."""
     last = tower.n_layers - 1
     _, (_, activations) = tower.forward(side(prefix, params), rows)
     reaching = activations[-1] if activations else rows.X
@@ -120,7 +126,7 @@ def _fit_last_layer(
     weights, bias = params[f"{prefix}weights_{last}"], params[f"{prefix}bias_{last}"]
     coefficients = np.atleast_2d(ridge.coef_).T
     intercept = np.atleast_1d(ridge.intercept_)
-    # All objectives of a query start from the teacher's.
+    # All objectives start from the teacher's embedding of the query.
     weights.reshape(len(weights), n_copies, -1)[..., :rank] = coefficients[:, None, :rank]
     bias.reshape(n_copies, -1)[:, :rank] = intercept[:rank]
     if target.shape[1] > rank:

@@ -1,4 +1,4 @@
-"""Steps over the lists of a log, each pair scored by every embedding of its query."""
+"""Batches of a log's lists in which every embedding of a query scores its pairs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from skdistill.training.query_batches import QueryBatches
 
 @dataclass(frozen=True)
 class LogBatches:
-    """Batches of a log's lists whose pairs are scored by each of several embeddings.
+    """Score each pair of a log's lists by every embedding of its query.
 
     Parameters
     ----------
     batches : QueryBatches
-        Their inputs are a single ``PairList`` of queries and items, their objective is a
-        ``HeadsObjective``.
+        Batches whose inputs are a single ``PairList`` and whose objective is a ``HeadsObjective``.
     n_embeddings : int
+        Number of embeddings per query.
     """
 
     batches: QueryBatches
@@ -46,7 +46,7 @@ class LogBatches:
 
 
 def by_embedding(inputs: Pairs, number: int, n_embeddings: int) -> Pairs:
-    """The same pairs with one of the embeddings of each query."""
+    """The same pairs, scored by one of the embeddings of each query."""
     (pairs,) = inputs.blocks
     query = np.arange(inputs.query_rows.n_rows) if pairs.query is None else pairs.query
     return replace(inputs, blocks=(PairList(query * n_embeddings + number, pairs.item),))

@@ -1,4 +1,4 @@
-"""Towers of several objectives: a query has a vector for each, an item one for all."""
+"""MultiObjectiveRetriever: one query vector per objective, one item vector for all of them."""
 
 from __future__ import annotations
 
@@ -25,30 +25,32 @@ from skdistill.towers.objectives import SeveralObjectives
 class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
     """Towers that learn clicks, purchases and the teacher's order side by side.
 
-    The query tower gives one vector per objective, the item tower one for all. The combined score,
-    a weighted sum, is the dot product with the summed query vector. One index therefore serves any
-    weights, which may be changed after the fit (``set_params(combine=...)``).
+    The query tower returns one vector per objective, the item tower one vector for all of them. The
+    combined score is a weighted sum over objectives, and so the dot product of the item vector with
+    a weighted sum of query vectors. One index therefore serves any weights, and the weights may be
+    changed after fitting (``set_params(combine=...)``).
 
     Parameters
     ----------
     teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
-        As in :class:`DistilledRanker`.
+        The ranker to distil, as in :class:`DistilledRanker`. Needed for the objective "teacher",
+        unless ``fit`` gets ``teacher_scores``.
     objectives : dict of str to (str or Loss)
-        Loss of each objective. The keys name the columns of y, or the columns of an array in their
-        order; "teacher" stands for the teacher's scores.
+        Loss of each objective. The keys are the column names of a data frame y, or name the columns
+        of an array y in order. The key "teacher" is the objective that learns the teacher's scores.
     query_columns, item_columns : columns as in ColumnTransformer
-        Columns of X that describe the query and the item. The other columns describe pairs; only a
-        teacher without a catalogue sees them.
+        Columns of X that describe the query and the item. The other columns describe pairs; they
+        reach the teacher only if there is no catalogue.
     objective_weights : dict of str to float, optional
-        Weight of each objective; 1 for those that are not named.
+        Weight of each objective in training; 1 for those that are not named.
     balance : {"fixed", "gradient"}, default="fixed"
-        With "gradient" a weight says how much an objective moves the parameters, whatever the scale
-        of its loss.
+        With "gradient", the loss of each objective is rescaled so that its weight sets how much it
+        moves the parameters, whatever the scale of the loss.
     combine : dict of str to float, optional
-        Weight of each objective in the combined score, all equal by default. The log-odds of
-        logistic objectives are combined.
+        Weight of each objective in the combined score; 0 for those that are not named. By default,
+        all weights are 1. Logistic objectives enter with their log-odds.
     teacher_target : str, optional
-        Objective whose labels an unfitted teacher learns.
+        Objective whose labels an unfitted teacher is fitted on.
     embedding_dim : int, default=32
         Length of the embeddings, the item bias included.
     query_hidden, item_hidden : tuple of int, default=()
@@ -56,33 +58,35 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
     query_transformer, item_transformer : transformer or "auto", default="auto"
         Turns the columns into numbers; fitted on the distinct queries and items. With "auto",
         floats are imputed and standardised, and integers, strings, booleans and categories are
-        one-hot encoded. Unknown categories and those seen once share one code. An unknown id has no
-        code at all, so that new queries and items are embedded by their other columns. Arrays and
-        CSR matrices hold numbers.
+        one-hot encoded. Unknown categories and those seen once share one code. An unknown id gets
+        no code, so that new queries and items are embedded by their other columns. All columns of
+        arrays and CSR matrices are taken as numbers.
     pair_features : callable, optional
-        ``pair_features(queries, items)`` of two aligned tables with the query and the item columns
-        returns the teacher's input rows. By default the columns side by side, in the order of X.
+        ``pair_features(queries, items)`` takes two aligned tables, one with the query columns and
+        one with the item columns, and returns the teacher's input rows. By default, these are the
+        columns side by side in the order of X.
     temperature : float, default=1.0
         Divides the teacher's and the towers' scores in losses that have a temperature.
     n_candidates : int, optional
-        Budget of teacher scores per query of the catalogue: logged items, uniform draws, then items
-        that the towers themselves rank highest. Each costs 12 bytes. None: the whole catalogue, at
-        12 bytes per pair in the beginning and 4 bytes later.
+        Number of catalogue items that the teacher scores per query: logged items, uniform draws,
+        then the items that the towers rank highest. Each takes 12 bytes. By default, the teacher
+        scores the whole catalogue, which takes 12 bytes per pair at first and 4 bytes later.
     logq_correction : float, default=0.5
-        How far the probability of the uniform draws is corrected for. With 1, a sampled list gives
-        an unbiased estimate of the whole catalogue's loss, but a draw of importance 100 is noisy;
-        with 0, sampled lists count as they are. Teacher and towers are corrected alike, so that the
-        optimum stays the same.
+        Strength of the correction for the probability of the uniform draws. With 1, a sampled list
+        gives an unbiased estimate of the loss over the whole catalogue, but a draw of importance
+        100 is noisy; with 0, sampled lists are not corrected. Teacher and towers are corrected
+        alike, so that the optimum stays the same.
     similarity : {"dot", "cosine"}, default="dot"
-        With "cosine", embeddings have length 1 and scores are cosines times a learnt scale, which
-        is the inverse of a temperature.
+        With "cosine", embeddings have length 1 and scores are cosines times a learnt scale, the
+        inverse of a temperature.
     item_bias : bool, default=True
-        Use the last dimension for a bias of items; no effect on cosines.
+        Use the last dimension as a bias per item; ignored with "cosine".
     spectral_start : bool, default=True
-        Start from the singular vectors of the teacher's scores of the catalogue.
+        Initialise the towers from the singular vectors of the teacher's scores of the catalogue.
     teacher_check : bool, default=True
-        With a catalogue, a teacher and labels, compare the teacher with popularity and with towers
-        trained on labels. An unfitted teacher is fitted once more for it. See ``teacher_check_``.
+        Given a catalogue, a teacher and labels, compare the teacher with popularity and with towers
+        trained on labels alone, and warn if it is worse. This fits an unfitted teacher once more.
+        See ``teacher_check_``.
     keep_teacher : bool, default=True
         Keep the fitted teacher as ``teacher_``.
     max_iter : int, default=20
@@ -114,7 +118,7 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         Column of X with the query ids, if no ``qid`` is passed. Without either, rows with equal
         query columns are one query.
     random_state : int, RandomState or None, default=None
-        Pass an int to get the same towers for a given machine and thread count.
+        Pass an int to get bitwise the same towers for a given machine and thread count.
     draw_correction : float, deprecated
         Former name of ``logq_correction``.
 
@@ -124,7 +128,7 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
     Attributes
     ----------
     objective_names_ : list of str
-        In the order of the embeddings.
+        Names of the objectives, in the order of the query vectors.
     params_ : dict of ndarray
         Parameters of both towers.
     query_transformer_, item_transformer_ : transformer
@@ -132,15 +136,15 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
     query_scaler_, item_scaler_ : ColumnScaler
         Softsign, shift and scale of each encoded column.
     teacher_ : estimator or None
-        The fitted teacher, if it was needed and is kept.
+        The fitted teacher, if one was needed and ``keep_teacher`` is True.
     teacher_check_ : TeacherCheck or None
-        Recall of held-out positives by teacher, popularity and towers trained on labels.
+        Recall of held-out positives by the teacher, by popularity and by towers trained on labels.
     items_ : table or None
-        The catalogue, kept if the teacher is: ``teacher_recall`` shows it to both.
+        The catalogue, kept along with the teacher for ``teacher_recall``.
     index_ : ExactIndex or another index
-        Of the catalogue, or of what ``index`` was given.
+        Index of the catalogue, or of the items last passed to ``index``.
     pair_columns_ : PairColumns
-        Which columns describe the query and which the item.
+        Columns that describe the query and columns that describe the item.
     loss_curve_ : list of float
         Objective of each epoch.
     validation_scores_ : list of float
@@ -186,17 +190,18 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
     }
 
     def check_parameters(self) -> None:
-        """Check all parameters, before anything expensive runs.
+        """Check all parameters before anything expensive runs.
 
         Raises
         ------
         ValueError
+            If a parameter is invalid, or names an objective that does not exist.
         """
         super().check_parameters()
         self.check_objectives()
 
     def make_pair_objective(self) -> SeveralObjectives:
-        """An embedding for each objective."""
+        """Learn one query vector per objective."""
         return SeveralObjectives(self)
 
     @property
@@ -205,7 +210,7 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         return self.has_teacher_objective
 
     def read_log_labels(self, y: Any, n_rows: int, asks_teacher: bool) -> tuple[Any, Any]:
-        """Labels that a teacher learns, and those of all objectives."""
+        """Labels for the teacher, and the labels of all objectives."""
         if y is None:
             return None, None
         table = self.read_labels(y, n_rows)
@@ -214,12 +219,12 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         return labels, table
 
     def transform_queries(self, queries: Any) -> NDArray[np.float32]:
-        """Embed queries so that dot products are the combined scores.
+        """Embed queries so that their dot products with items are the combined scores.
 
         Parameters
         ----------
         queries : table of shape (n_queries, n_query_columns)
-            A data frame may have further columns.
+            The query columns of ``fit``. A data frame may have further columns.
 
         Returns
         -------
@@ -228,27 +233,31 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         Raises
         ------
         NotFittedError
+            If the retriever is not fitted.
         ValueError
-            If a column is missing.
+            If a column is missing, or ``combine`` names an unknown objective.
         """
         return np.einsum("nhd,h->nd", self._embed_objectives(queries), self.combination)
 
     def predict_objectives(self, X: Any) -> dict[str, NDArray[np.float32]]:
-        """Score pairs by each objective: probabilities of logistic ones, scores of others.
+        """Score pairs by each objective: probabilities for logistic losses, scores for others.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
+            Pairs, with the columns of ``fit``. Only the query and item columns are read.
 
         Returns
         -------
         dict of str to ndarray of shape (n_rows,), float32
+            Scores by name of the objective.
 
         Raises
         ------
         NotFittedError
+            If the retriever is not fitted.
         ValueError
-            For other columns than those of ``fit``.
+            If the columns differ from those of ``fit``.
         """
         check_is_fitted(self)
         X = as_table(X)
@@ -262,15 +271,20 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
 
     @property
     def served_combination(self) -> NDArray[np.float32]:
-        """Weights of a query's embeddings in the score."""
+        """Weight of each query vector in the combined score."""
         return self.combination
 
     def make_model(self) -> TwoTower:
-        """Towers with an embedding of a query for each objective."""
+        """Make a two-tower model with one query vector per objective.
+
+        Returns
+        -------
+        TwoTower
+        """
         return replace(super().make_model(), n_objectives=len(self.objectives))
 
     def _embed_objectives(self, queries: Any) -> NDArray[np.float32]:
-        """Shape (n_queries, n_objectives, embedding_dim)."""
+        """Embed queries by each objective, shape (n_queries, n_objectives, embedding_dim)."""
         embeddings = self._embed(queries, "query")
         return embeddings.reshape(-1, len(self.objective_names_), self.embedding_dim)
 
@@ -278,6 +292,6 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         supervision = super()._teach(supervision)
         if self.wants_teacher and not supervision.has_teacher_scores:
             raise ValueError(
-                'The objective "teacher" needs teacher= or fit(..., teacher_scores=), got neither.'
+                'The objective "teacher" needs a teacher: pass teacher=, or teacher_scores= to fit.'
             )
         return supervision

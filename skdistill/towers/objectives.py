@@ -1,4 +1,4 @@
-"""What towers are to learn of pairs: one objective, mixed by alpha, or several side by side."""
+"""Objectives on pairs: labels and a teacher mixed by alpha, or several objectives side by side."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ class PairTerm:
     ----------
     loss : Loss
     weight : float
+        Factor of the loss.
     labels : ndarray of shape (n_rows,) or None
-        Of the log's rows, NaN where unknown; None: the teacher's scores are the target.
+        Labels of the log's rows, NaN for unlabelled rows; None if the target is the teacher's
+        scores.
     embedding : int
-        Which of a query's embeddings learns from it.
+        Which of a query's embeddings learns from the term.
     is_validated : bool
-        Whether early stopping measures it.
+        Whether early stopping measures the term.
     """
 
     loss: Loss
@@ -42,21 +44,21 @@ class PairTerm:
 
 
 class PairObjective(Protocol):
-    """What towers are to learn."""
+    """What towers learn on pairs."""
 
     @property
     def n_embeddings(self) -> int:
-        """Embeddings per query."""
+        """Number of embeddings per query."""
 
     @property
     def label_loss(self) -> Loss:
-        """Loss by which towers learn from labels alone, to check a teacher by."""
+        """Loss of the towers on labels alone that a teacher is compared with."""
 
     def balance(self) -> GradientBalance | None:
-        """What keeps the terms' gradients in proportion; None with fixed weights."""
+        """Balance of the terms' gradients; None if the weights are fixed."""
 
     def terms(self, supervision: Any) -> tuple[PairTerm, ...]:
-        """Losses over lists of the catalogue.
+        """Loss terms over lists of the catalogue.
 
         Raises
         ------
@@ -67,23 +69,25 @@ class PairObjective(Protocol):
     def over_log(
         self, supervision: Any, rows: NDArray[np.int64], queries: Queries
     ) -> Objective | HeadsObjective:
-        """Objective over some of the log's rows, in the order of the embeddings."""
+        """Objective over some of the log's rows, with one output per embedding."""
 
     def log_batches(self, batches: QueryBatches) -> BatchSource:
-        """Batches of a log's lists, as this objective wants them scored."""
+        """Adapt batches of a log's lists to the number of embeddings."""
 
     def labels_by_embedding(self, supervision: Any) -> list[NDArray[np.float64] | None]:
-        """Labels of the log's rows that each embedding is validated by; None: the teacher."""
+        """Labels that validate each embedding; None for an embedding of the teacher's scores."""
 
 
 @dataclass(frozen=True)
 class MixedObjective:
-    """``(1 - alpha) * hard(y) + alpha * soft(teacher)``.
+    """One embedding that learns ``(1 - alpha) * hard(y) + alpha * soft(teacher)``.
 
     Parameters
     ----------
     soft, hard : Loss
+        Losses on the teacher's scores and on labels.
     alpha : float
+        Weight of the teacher.
     """
 
     soft: Loss
@@ -102,9 +106,11 @@ class MixedObjective:
         alpha = self.alpha if supervision.has_teacher_scores else 0.0
         if alpha < 1 and not supervision.is_labelled.any():
             raise ValueError(
-                f"alpha={self.alpha} gives labels a weight, but no row has a label."
+                f"alpha={self.alpha} gives labels a weight, but no row has a label. Set alpha=1 to "
+                "learn from the teacher alone."
                 if alpha > 0
-                else "No row has a label, and there is no teacher: nothing teaches the towers."
+                else "There is nothing to learn from: no row has a label, and no teacher is used. "
+                "Pass labels, or a teacher with alpha > 0."
             )
         terms = []
         if alpha > 0:
@@ -127,7 +133,8 @@ class MixedObjective:
         )
         if not objective.terms:
             raise ValueError(
-                f"alpha={self.alpha} does not use the teacher, and no row has a label."
+                f"alpha={self.alpha} does not use the teacher, and no row has a label. Pass "
+                "labels, or a teacher with alpha > 0."
             )
         return objective
 
@@ -145,6 +152,7 @@ class SeveralObjectives:
     Parameters
     ----------
     estimator : WithObjectives
+        Defines the objectives, their losses and weights.
     """
 
     estimator: WithObjectives
@@ -162,7 +170,7 @@ class SeveralObjectives:
 
     def terms(self, supervision: Any) -> tuple[PairTerm, ...]:
         estimator = self.estimator
-        # A balance has the weights in its factors.
+        # The factors of a balance include the weights.
         weights = estimator.weights_of_objectives
         if estimator.balance == "gradient":
             weights = np.ones_like(weights)

@@ -1,4 +1,4 @@
-"""A log of (query, item) rows taken apart: each query once, each item once, and who met whom."""
+"""Split a log of (query, item) rows into distinct queries, distinct items, and pairs of them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class PairColumns:
     Parameters
     ----------
     query, item : list of int
-        Positions.
+        Positions of the columns.
     query_names, item_names : list of str, or int
-        Names, or where there are none how many.
+        Names of the columns; their number if the log has no names.
     """
 
     query: list[int]
@@ -39,49 +39,106 @@ class PairColumns:
 
     @classmethod
     def find(cls, X: Any, query_columns: Any, item_columns: Any) -> PairColumns:
-        """Look them up in a table.
+        """Look the columns up in a table.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            The log.
+        query_columns, item_columns : columns as in ColumnTransformer
+            Columns of X that describe the query and the item.
+
+        Returns
+        -------
+        PairColumns
 
         Raises
         ------
         ValueError
-            When a column is not there, a side has none, or both name the same.
+            If a column does not exist, either selection is empty, or both select the same column.
         """
         query = column_positions(X, query_columns, "query_columns")
         item = column_positions(X, item_columns, "item_columns")
         for parameter, positions in (("query_columns", query), ("item_columns", item)):
             if not positions:
                 raise ValueError(
-                    f"{parameter} names no column of X, which has {X.shape[1]} feature(s)."
+                    f"{parameter} selects no column of X, which has {X.shape[1]} feature(s)."
                 )
         names = column_names(X)
         both = sorted(set(query) & set(item))
         if both:
             shown = both if names is None else [names[position] for position in both]
-            raise ValueError(f"query_columns and item_columns both name {shown}.")
+            raise ValueError(
+                f"query_columns and item_columns both select {shown}; a column describes either "
+                "the query or the item."
+            )
         if names is None:
             return cls(query, item, len(query), len(item))
         return cls(query, item, [names[p] for p in query], [names[p] for p in item])
 
     def queries(self, X: Any) -> Any:
-        """The query columns of a log."""
+        """Take the query columns of a log.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            The log.
+
+        Returns
+        -------
+        table of shape (n_rows, n_query_columns)
+        """
         return take_columns(X, self.query)
 
     def items(self, X: Any) -> Any:
-        """The item columns of a log."""
+        """Take the item columns of a log.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            The log.
+
+        Returns
+        -------
+        table of shape (n_rows, n_item_columns)
+        """
         return take_columns(X, self.item)
 
     def side_by_side(self, queries: Any, items: Any) -> Any:
-        """Both tables' columns in the order that they have in the log: default pair features."""
+        """Join queries and items, with columns in the order of the log: default pair features.
+
+        Parameters
+        ----------
+        queries : table of shape (n_rows, n_query_columns)
+            The query of each row.
+        items : table of shape (n_rows, n_item_columns)
+            The item of each row.
+
+        Returns
+        -------
+        table of shape (n_rows, n_query_columns + n_item_columns)
+        """
         order = np.argsort([*self.query, *self.item])
         return take_columns(side_by_side(queries, items), [int(place) for place in order])
 
     def check(self, table: Any, side: str) -> Any:
-        """A table of queries or items with the columns of its side in their order.
+        """Check a table of queries or items, and take its columns in the order of ``fit``.
+
+        Parameters
+        ----------
+        table : table of shape (n_rows, n_columns)
+            Queries or items. Further named columns are left out.
+        side : {"query", "item"}
+            Which of the two it is.
+
+        Returns
+        -------
+        table of shape (n_rows, n_query_columns) or (n_rows, n_item_columns)
 
         Raises
         ------
         ValueError
-            When a column is missing; surplus named ones are left out.
+            If a column is missing.
         """
         expected = self.query_names if side == "query" else self.item_names
         name = {"query": "queries", "item": "items"}[side]
@@ -99,7 +156,9 @@ class PairColumns:
             )
         missing = [column for column in expected if column not in names]
         if missing:
-            raise ValueError(f"{name} lacks the columns {missing}; it has {names}.")
+            raise ValueError(
+                f"{name} lacks the columns {missing}: expected {expected}, as in fit, got {names}."
+            )
         return table if names == expected else table[expected]
 
 
@@ -110,13 +169,13 @@ class PairTable:
     Parameters
     ----------
     queries : table of shape (n_queries, n_query_columns)
-        In the order of the sorted query ids.
+        Distinct queries, in the order of the sorted query ids.
     items : table of shape (n_items, n_item_columns)
         The catalogue, row for row, then items of the log that are not in it.
     n_catalogue : int
-        Rows of the catalogue; without one, all items of the log.
+        Number of rows of the catalogue; without one, number of distinct items of the log.
     query, item : ndarray of shape (n_rows,), int64
-        Rows of the two tables for each row of the log.
+        Row of ``queries`` and of ``items`` for each row of the log.
     """
 
     queries: Any
@@ -127,7 +186,7 @@ class PairTable:
 
     @cached_property
     def catalogue(self) -> Any:
-        """The catalogue's rows alone."""
+        """Items of the catalogue, without those that only occur in the log."""
         if self.n_catalogue == self.items.shape[0]:
             return self.items
         return take_rows(self.items, np.arange(self.n_catalogue))
@@ -140,20 +199,25 @@ class PairTable:
     def split(
         cls, query_columns: Any, item_columns: Any, ids: NDArray[Any], catalogue: Any
     ) -> PairTable:
-        """Take a log apart.
+        """Split a log.
 
         Parameters
         ----------
         query_columns, item_columns : tables of shape (n_rows, ...)
+            The query and the item of each row.
         ids : ndarray of shape (n_rows,)
             Query ids.
         catalogue : table or None
-            With the columns of ``item_columns``.
+            The catalogue, with the columns of ``item_columns``.
+
+        Returns
+        -------
+        PairTable
 
         Raises
         ------
         ValueError
-            When the query columns differ within one query.
+            If the query columns differ within a query.
         """
         (codes,) = row_codes(query_columns)
         names, first, query = np.unique(ids, return_index=True, return_inverse=True)
@@ -176,11 +240,11 @@ class PairTable:
 
 
 def _match(log_items: Any, catalogue: Any) -> tuple[Any, NDArray[np.int64]]:
-    """Items of a log by their rows in the catalogue; those that are not in it are added."""
+    """Find each row's item in the catalogue, to which missing items are appended."""
     catalogue_codes, log_codes = row_codes(catalogue, log_items)
     n_codes = int(max(catalogue_codes.max(), log_codes.max())) + 1
     place = np.full(n_codes, -1, dtype=np.int64)
-    # Of equal rows in the catalogue the first one stands for the item.
+    # If rows of the catalogue are equal, the first one is taken.
     place[catalogue_codes[::-1]] = np.arange(len(catalogue_codes))[::-1]
     item = place[log_codes]
     if (item >= 0).all():

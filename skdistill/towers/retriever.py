@@ -1,4 +1,4 @@
-"""TwoTowerRetriever: the teacher's order over a catalogue, as dot products."""
+"""TwoTowerRetriever: distil a teacher's order of a catalogue into dot products."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from skdistill.towers.objectives import MixedObjective
 class TwoTowerRetriever(TowerEstimator):
     """Two networks map queries and items to vectors whose dot products follow a teacher's scores.
 
-    With a catalogue (``fit(..., items=)``) each query's list is all of it, or ``n_candidates`` of
-    it, and the teacher scores every pair of the list. Without one the lists are the logged rows,
-    which makes a pre-ranking scorer.
+    With a catalogue (``fit(..., items=)``), the towers learn the teacher's scores of every item, or
+    of ``n_candidates`` items per query. Without one, they learn from the logged rows alone, which
+    makes a pre-ranking scorer.
 
     Parameters
     ----------
     teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
-        As in :class:`DistilledRanker`. None if the labels teach, or if ``fit`` gets
-        ``teacher_scores``.
+        The ranker to distil, as in :class:`DistilledRanker`. Not needed if the towers learn from
+        labels alone, or if ``fit`` gets ``teacher_scores``.
     query_columns, item_columns : columns as in ColumnTransformer
-        Columns of X that describe the query and the item. The other columns describe pairs; only a
-        teacher without a catalogue sees them.
+        Columns of X that describe the query and the item. The other columns describe pairs; they
+        reach the teacher only if there is no catalogue.
     embedding_dim : int, default=32
         Length of the embeddings, the item bias included.
     query_hidden, item_hidden : tuple of int, default=()
@@ -38,39 +38,41 @@ class TwoTowerRetriever(TowerEstimator):
     query_transformer, item_transformer : transformer or "auto", default="auto"
         Turns the columns into numbers; fitted on the distinct queries and items. With "auto",
         floats are imputed and standardised, and integers, strings, booleans and categories are
-        one-hot encoded. Unknown categories and those seen once share one code. An unknown id has no
-        code at all, so that new queries and items are embedded by their other columns. Arrays and
-        CSR matrices hold numbers.
+        one-hot encoded. Unknown categories and those seen once share one code. An unknown id gets
+        no code, so that new queries and items are embedded by their other columns. All columns of
+        arrays and CSR matrices are taken as numbers.
     pair_features : callable, optional
-        ``pair_features(queries, items)`` of two aligned tables with the query and the item columns
-        returns the teacher's input rows. By default the columns side by side, in the order of X.
+        ``pair_features(queries, items)`` takes two aligned tables, one with the query columns and
+        one with the item columns, and returns the teacher's input rows. By default, these are the
+        columns side by side in the order of X.
     loss : str or Loss, default="listwise"
         How the towers' scores are compared with the teacher's.
     hard_loss : str or Loss, optional
         How the towers' scores are compared with labels; the same as ``loss`` by default.
     alpha : float, default=1.0
-        Weight of the teacher; labels have the rest. With 0, labels alone teach.
+        Weight of the teacher; labels have the rest. With 0, the towers learn from labels alone.
     temperature : float, default=1.0
         Divides the teacher's and the towers' scores in losses that have a temperature.
     n_candidates : int, optional
-        Budget of teacher scores per query of the catalogue: logged items, uniform draws, then items
-        that the towers themselves rank highest. Each costs 12 bytes. None: the whole catalogue, at
-        12 bytes per pair in the beginning and 4 bytes later.
+        Number of catalogue items that the teacher scores per query: logged items, uniform draws,
+        then the items that the towers rank highest. Each takes 12 bytes. By default, the teacher
+        scores the whole catalogue, which takes 12 bytes per pair at first and 4 bytes later.
     logq_correction : float, default=0.5
-        How far the probability of the uniform draws is corrected for. With 1, a sampled list gives
-        an unbiased estimate of the whole catalogue's loss, but a draw of importance 100 is noisy;
-        with 0, sampled lists count as they are. Teacher and towers are corrected alike, so that the
-        optimum stays the same.
+        Strength of the correction for the probability of the uniform draws. With 1, a sampled list
+        gives an unbiased estimate of the loss over the whole catalogue, but a draw of importance
+        100 is noisy; with 0, sampled lists are not corrected. Teacher and towers are corrected
+        alike, so that the optimum stays the same.
     similarity : {"dot", "cosine"}, default="dot"
-        With "cosine", embeddings have length 1 and scores are cosines times a learnt scale, which
-        is the inverse of a temperature.
+        With "cosine", embeddings have length 1 and scores are cosines times a learnt scale, the
+        inverse of a temperature.
     item_bias : bool, default=True
-        Use the last dimension for a bias of items; no effect on cosines.
+        Use the last dimension as a bias per item; ignored with "cosine".
     spectral_start : bool, default=True
-        Start from the singular vectors of the teacher's scores of the catalogue.
+        Initialise the towers from the singular vectors of the teacher's scores of the catalogue.
     teacher_check : bool, default=True
-        With a catalogue, a teacher and labels, compare the teacher with popularity and with towers
-        trained on labels. An unfitted teacher is fitted once more for it. See ``teacher_check_``.
+        Given a catalogue, a teacher and labels, compare the teacher with popularity and with towers
+        trained on labels alone, and warn if it is worse. This fits an unfitted teacher once more.
+        See ``teacher_check_``.
     keep_teacher : bool, default=True
         Keep the fitted teacher as ``teacher_``.
     max_iter : int, default=20
@@ -102,7 +104,7 @@ class TwoTowerRetriever(TowerEstimator):
         Column of X with the query ids, if no ``qid`` is passed. Without either, rows with equal
         query columns are one query.
     random_state : int, RandomState or None, default=None
-        Pass an int to get the same towers for a given machine and thread count.
+        Pass an int to get bitwise the same towers for a given machine and thread count.
     draw_correction : float, deprecated
         Former name of ``logq_correction``.
 
@@ -118,15 +120,15 @@ class TwoTowerRetriever(TowerEstimator):
     query_scaler_, item_scaler_ : ColumnScaler
         Softsign, shift and scale of each encoded column.
     teacher_ : estimator or None
-        The fitted teacher, if it was needed and is kept.
+        The fitted teacher, if one was needed and ``keep_teacher`` is True.
     teacher_check_ : TeacherCheck or None
-        Recall of held-out positives by teacher, popularity and towers trained on labels.
+        Recall of held-out positives by the teacher, by popularity and by towers trained on labels.
     items_ : table or None
-        The catalogue, kept if the teacher is: ``teacher_recall`` shows it to both.
+        The catalogue, kept along with the teacher for ``teacher_recall``.
     index_ : ExactIndex or another index
-        Of the catalogue, or of what ``index`` was given.
+        Index of the catalogue, or of the items last passed to ``index``.
     pair_columns_ : PairColumns
-        Which columns describe the query and which the item.
+        Columns that describe the query and columns that describe the item.
     loss_curve_ : list of float
         Objective of each epoch.
     validation_scores_ : list of float
@@ -172,12 +174,12 @@ class TwoTowerRetriever(TowerEstimator):
     }
 
     def make_pair_objective(self) -> MixedObjective:
-        """``(1 - alpha) * hard_loss(y) + alpha * loss(teacher)``."""
+        """Mix the losses: ``(1 - alpha) * hard_loss(y) + alpha * loss(teacher)``."""
         soft = get_loss(self.loss, self.temperature)
         hard = get_loss(self.loss if self.hard_loss is None else self.hard_loss)
         return MixedObjective(soft, hard, self.alpha)
 
     @property
     def wants_teacher(self) -> bool:
-        """Whether the teacher has any weight."""
+        """Whether the teacher has a weight above 0."""
         return self.alpha > 0

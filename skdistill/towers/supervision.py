@@ -1,7 +1,7 @@
-"""What teaches towers: a log, and a teacher's scores of its rows or of a whole catalogue.
+"""What towers learn from: a log, and a teacher's scores of its rows or of a whole catalogue.
 
-``LogSupervision`` and ``CatalogueSupervision`` stand behind one protocol, so that nothing else asks
-whether there is a catalogue.
+``LogSupervision`` and ``CatalogueSupervision`` implement one protocol, so that the rest of the code
+need not ask whether there is a catalogue.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ PairFeatures = Callable[[Any, Any], Any]
 
 
 class PairSupervision(Protocol):
-    """What teaches towers. Nothing in it changes parameters."""
+    """What towers learn from. None of its methods change parameters."""
 
     pairs: PairTable
     queries: Queries
 
     @property
     def has_teacher_scores(self) -> bool:
-        """Whether there are scores to learn from."""
+        """Whether there are teacher scores to learn from."""
 
     @property
     def is_labelled(self) -> NDArray[np.bool_]:
         """Which rows of the log have a label."""
 
     def taught_by(self, teacher: Any, features: PairFeatures | None) -> tuple[Self, Any]:
-        """The same with a teacher's scores, and the fitted teacher."""
+        """Add a teacher's scores; also return the fitted teacher."""
 
     def without_teacher(self) -> Self:
-        """The same without a teacher's scores."""
+        """Drop the teacher's scores."""
 
     def make_batches(
         self,
@@ -67,10 +67,10 @@ class PairSupervision(Protocol):
         train_queries: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> tuple[BatchSource, Any]:
-        """Steps over lists, and a sample of the teacher's scores of the catalogue.
+        """Make training batches, and a sample of the teacher's scores of the catalogue.
 
-        The sample, dense or CSR of shape (n_queries, n_items), is for the spectral start. None if
-        there is nothing to start from.
+        The spectral start uses the sample, a dense or CSR matrix of shape (n_queries, n_items). It
+        is None if no teacher scores the catalogue.
         """
 
     def make_early_stopping(
@@ -80,25 +80,27 @@ class PairSupervision(Protocol):
         eval_queries: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> EarlyStopping:
-        """What early stopping measures on held-out queries."""
+        """Make the early stopping that measures the objective on held-out queries."""
 
 
 @dataclass(frozen=True)
 class _Supervision:
-    """What both kinds have in common.
+    """Common part of both kinds of supervision.
 
     Parameters
     ----------
     table : table of shape (n_rows, ...)
         The log without the query column, sorted by query.
     pairs : PairTable
+        The log and the catalogue as distinct queries and items.
     queries : Queries
         Segments of the log; query q of ``pairs`` is segment q.
     labels : ndarray of shape (n_rows,) or None
-        NaN where unknown. Of several objectives, those that a teacher learns.
+        Labels, NaN for unlabelled rows. If there are several objectives, the labels that a teacher
+        is fitted on.
     sample_weight : ndarray of shape (n_rows,) or None
     objective_labels : ndarray of shape (n_rows, n_label_objectives) or None
-        If there are several objectives.
+        Labels of each objective, if there are several.
     """
 
     table: Any
@@ -116,7 +118,7 @@ class _Supervision:
         return ~np.isnan(self.labels)
 
     def labelled_pairs(self, labels: NDArray[np.float64]) -> LabelledPairs:
-        """The rows of the log that have one of these labels."""
+        """Rows of the log with a label among ``labels``."""
         is_labelled = ~np.isnan(labels)
         weight = take_values(self.sample_weight, is_labelled)
         return LabelledPairs(
@@ -142,12 +144,12 @@ class _Supervision:
 
 @dataclass(frozen=True)
 class LogSupervision(_Supervision):
-    """Lists are those of the log: this makes a pre-ranking scorer.
+    """Each query's list is its rows in the log, which makes a pre-ranking scorer.
 
     Parameters
     ----------
     teacher_scores : ndarray of shape (n_rows,) or None
-        Of the log's rows.
+        Scores of the log's rows.
     """
 
     teacher_scores: NDArray[np.float64] | None = None
@@ -157,10 +159,9 @@ class LogSupervision(_Supervision):
         return self.teacher_scores is not None
 
     def taught_by(self, teacher: Any, features: PairFeatures | None) -> tuple[Self, Any]:
-        """The same with a teacher's scores, and the fitted teacher.
+        """Add a teacher's scores; also return the fitted teacher.
 
-        The teacher is fitted on what ``features`` make of a query and an item; by default, on the
-        log's table as it is.
+        The teacher reads the rows that ``features`` builds, by default the log's table as it is.
         """
         rows = self.table if features is None else self._rows_for_teacher(features)
         fitted = self._fit_teacher(teacher, rows)
@@ -170,7 +171,7 @@ class LogSupervision(_Supervision):
         return replace(self, teacher_scores=None)
 
     def columns_of(self, rows: NDArray[np.int64]) -> tuple[Any, Any, Any]:
-        """Labels, teacher scores and weights of some rows, each of them may be None."""
+        """Labels, teacher scores and weights of some rows; each may be None."""
         columns = self.labels, self.teacher_scores, self.sample_weight
         return tuple(take_values(column, rows) for column in columns)  # type: ignore[return-value]
 
@@ -181,7 +182,7 @@ class LogSupervision(_Supervision):
         train_queries: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> tuple[BatchSource, None]:
-        """Steps over the log's own lists."""
+        """Make batches of the log's lists; there is no sample for a spectral start."""
         rows, queries = self.queries.take(train_queries)
         batches = QueryBatches(
             self._pairs_of(training, rows),
@@ -198,7 +199,7 @@ class LogSupervision(_Supervision):
         eval_queries: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> EarlyStopping:
-        """NDCG@10 on held-out queries, mean over the embeddings."""
+        """Measure NDCG@10 on held-out queries, averaged over the embeddings."""
         rows, queries = self.queries.take(eval_queries)
         pairs = self._pairs_of(training, rows)
         scores = take_values(self.teacher_scores, rows)
@@ -222,12 +223,12 @@ class LogSupervision(_Supervision):
 
 @dataclass(frozen=True)
 class CatalogueSupervision(_Supervision):
-    """Lists are the whole catalogue, or candidates drawn from it.
+    """Each query's list is the whole catalogue, or candidates drawn from it.
 
     Parameters
     ----------
     teacher_scores : PairScores or None
-        Of any pair of a query and an item.
+        Scores any pair of a query and an item.
     is_teacher_fitted_here : bool
         Whether the teacher was fitted on these labels.
     """
@@ -240,9 +241,9 @@ class CatalogueSupervision(_Supervision):
         return self.teacher_scores is not None
 
     def taught_by(self, teacher: Any, features: PairFeatures | None) -> tuple[Self, Any]:
-        """The same with a teacher's scores, and the fitted teacher.
+        """Add a teacher's scores; also return the fitted teacher.
 
-        The teacher is fitted on, and asked about, what ``features`` make of a query and an item.
+        The teacher reads the rows that ``features`` builds from queries and items.
         """
         assert features is not None  # a catalogue has pair features
         fitted = self._fit_teacher(teacher, self._rows_for_teacher(features))
@@ -254,7 +255,7 @@ class CatalogueSupervision(_Supervision):
         return replace(self, teacher_scores=None)
 
     def without_labels_of(self, queries: NDArray[np.int64]) -> Self:
-        """The same with the labels of some queries removed."""
+        """Remove the labels of some queries."""
         assert self.labels is not None
         labels = np.where(np.isin(self.pairs.query, queries), np.nan, self.labels)
         return replace(self, labels=labels)
@@ -266,7 +267,7 @@ class CatalogueSupervision(_Supervision):
         train_queries: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> tuple[BatchSource, Any]:
-        """Steps over lists of the catalogue, and a sample of the teacher's scores."""
+        """Make batches of lists of the catalogue, and a sample of the teacher's scores."""
         sample = None
         sources: list[LossSource] = []
         n_queries, n_items = training.query_rows.n_rows, training.item_rows.n_rows
@@ -305,7 +306,11 @@ class CatalogueSupervision(_Supervision):
         eval_queries: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> EarlyStopping:
-        """The teacher's top 10 in the towers' top 50, or NDCG@10 by labels; the mean of several."""
+        """Measure each validated term on held-out queries, and average.
+
+        A term that learns from the teacher is measured by the fraction of the teacher's top 10 in
+        the towers' top 50, a term that learns from labels by NDCG@10.
+        """
         pairs, validators = self.pairs, []
         for term in objective.terms(self):
             if not term.is_validated:
@@ -327,7 +332,7 @@ class CatalogueSupervision(_Supervision):
         n_embeddings: int,
         rng: np.random.Generator,
     ) -> tuple[ScoredLists, Any]:
-        """The teacher's lists, and the scores that a spectral start may use."""
+        """Lists scored by the teacher, and the scores that a spectral start uses."""
         assert self.teacher_scores is not None  # the term learns from them
         n_items, n_queries = self.pairs.n_catalogue, self.pairs.n_queries
         if training.n_candidates is None or training.n_candidates >= n_items:
@@ -350,7 +355,7 @@ class CatalogueSupervision(_Supervision):
         return sampled, sampled.uniform_sample()
 
     def _query_weight(self) -> NDArray[np.float32] | None:
-        """Mean weight of each query's rows, 1 on average over the rows."""
+        """Mean weight of each query's rows, after scaling row weights to a mean of 1."""
         if self.sample_weight is None:
             return None
         weight = self.sample_weight / self.sample_weight.mean()

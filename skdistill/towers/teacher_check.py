@@ -1,4 +1,4 @@
-"""Is the teacher fit to teach a catalogue? It is compared with popularity and with labels alone."""
+"""Check a teacher on a catalogue against popularity and against towers trained on labels alone."""
 
 from __future__ import annotations
 
@@ -18,32 +18,36 @@ from skdistill.towers.objectives import MixedObjective
 from skdistill.towers.supervision import CatalogueSupervision
 from skdistill.towers.training import TowerTraining
 
-# Enough for a standard error of two or three hundredths.
+# Number of held-out queries: enough for a standard error of two or three hundredths.
 CHECK_QUERIES = 200
+# Number of items that are ranked; a larger catalogue is sampled.
 CHECK_ITEMS = 20_000
-# Towers on labels learn from so many queries, for so many epochs.
+# Limits that keep the towers trained on labels cheap.
 LABEL_QUERIES = 5_000
 LABEL_EPOCHS = 10
 RECALL_AT = 50
-# Fewer queries say nothing.
+# With fewer queries, the standard error is too large to conclude anything.
 LEAST_QUERIES = 10
 
 
 @set_module("skdistill")
 class TeacherCheck(NamedTuple):
-    """Mean recall of held-out positives among the first m of the catalogue.
+    """Mean recall of held-out positives in the first m items of the catalogue.
 
     Attributes
     ----------
-    teacher, popularity, label_towers : float
-        Of the teacher; of the items' counts among the other positives; of the same towers trained
-        for a few epochs on the other labels.
+    teacher : float
+        Recall of the teacher.
+    popularity : float
+        Recall of ranking items by their number of positives that are not held out.
+    label_towers : float
+        Recall of the same towers, trained for a few epochs on labels that are not held out.
     m : int
-        50, or a tenth of a smaller catalogue.
+        Length of the ranked lists: 50, or a tenth of a smaller catalogue.
     n_queries : int
-        Held-out queries; of each, half of the positives.
+        Number of queries; half of the positives of each are held out.
     is_fit : bool
-        False where the teacher is behind either by more than the standard error.
+        False if the teacher is behind popularity or the towers by more than the standard error.
     """
 
     teacher: float
@@ -56,7 +60,7 @@ class TeacherCheck(NamedTuple):
 
 @set_module("skdistill")
 class TeacherWarning(UserWarning):
-    """The teacher orders the catalogue worse than something that costs nothing."""
+    """The teacher ranks the catalogue worse than popularity or than towers trained on labels."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,14 @@ class HeldOut:
     Parameters
     ----------
     rows : ndarray of shape (n_rows,), bool
-        Positives that are held out.
+        Rows of the log that are held-out positives.
     others : ndarray of shape (n_rows,), bool
-        Positives that are not.
+        Rows of the log that are other positives.
     queries : ndarray of int64
-        Those of the held-out positives.
+        Queries with held-out positives, ascending.
     items : ndarray of int64
-        The catalogue, or of a large one a sample that holds these positives.
+        Items to rank: the catalogue, or a sample of a large one that includes the held-out
+        positives.
     """
 
     rows: NDArray[np.bool_]
@@ -82,8 +87,8 @@ class HeldOut:
 
     @classmethod
     def draw(cls, supervision: CatalogueSupervision, rng: np.random.Generator) -> HeldOut | None:
-        """Half of the positives of some queries; None if too few queries have two."""
-        assert supervision.labels is not None  # the caller has looked
+        """Hold out half of the positives of some queries; None if too few queries have two."""
+        assert supervision.labels is not None  # checked by the caller
         pairs = supervision.pairs
         positive = (supervision.labels > 0) & (pairs.item < pairs.n_catalogue)
         counts = np.bincount(pairs.query[positive], minlength=pairs.n_queries)
@@ -95,7 +100,7 @@ class HeldOut:
         return cls(rows, positive & ~rows, np.unique(pairs.query[rows]), np.empty(0, np.int64))
 
     def with_items(self, supervision: CatalogueSupervision, rng: np.random.Generator) -> HeldOut:
-        """The same with the items to rank."""
+        """Add the items to rank."""
         pairs = supervision.pairs
         items = np.arange(pairs.n_catalogue)
         if pairs.n_catalogue > CHECK_ITEMS:
@@ -111,29 +116,30 @@ def check_teacher_fitness(
     teach_again: Callable[[CatalogueSupervision], CatalogueSupervision],
     rng: np.random.Generator,
 ) -> TeacherCheck | None:
-    """Compare the teacher with popularity and with towers on labels; warn if it is worse.
+    """Compare the teacher with popularity and with towers trained on labels; warn if it is worse.
 
     Parameters
     ----------
     supervision : CatalogueSupervision
-        If it has no teacher scores or no labels, there is nothing to check.
+        Without teacher scores or labels, there is nothing to check.
     training : TowerTraining
     label_loss : Loss
-        By which towers learn from labels alone.
+        Loss of the towers that are trained on labels.
     teach_again : callable
-        Fits the teacher without the held-out queries if it was fitted on these labels. A prefit
-        teacher may have seen them, and is the better for it.
+        ``teach_again(supervision)`` fits the teacher again. It is called without the labels of the
+        held-out queries if the teacher was fitted on them. A prefit teacher may have seen these
+        labels, which can only help it.
     rng : Generator
 
     Returns
     -------
     TeacherCheck or None
-        None without a teacher, and if too few queries have positives.
+        None if there is nothing to check, or too few queries have positives.
 
     Warns
     -----
     TeacherWarning
-        If the teacher is behind either by more than the standard error.
+        If the teacher is behind popularity or the towers by more than the standard error.
     """
     if not supervision.has_teacher_scores or supervision.labels is None:
         return None
@@ -179,7 +185,7 @@ def _label_towers(
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     """Scores of towers trained for a few epochs on the labels that are not held out."""
-    assert supervision.labels is not None  # the caller has looked
+    assert supervision.labels is not None  # checked by the caller
     labels = np.where(held_out.rows, np.nan, supervision.labels)
     rest = replace(supervision.without_teacher(), labels=labels)
     labelled = np.unique(rest.pairs.query[rest.is_labelled])
@@ -204,7 +210,7 @@ def _recalls(
     grids: tuple[NDArray[np.float32], ...],
     m: int,
 ) -> list[NDArray[np.float64]]:
-    """Recall of the held-out positives by each grid of scores, a number per query."""
+    """Recall of the held-out positives for each grid of scores, one value per query."""
     pairs = supervision.pairs
     place = np.full(pairs.items.shape[0], -1)
     place[held_out.items] = np.arange(len(held_out.items))
@@ -216,14 +222,14 @@ def _recalls(
     wanted[row[answers], place[pairs.item[answers]]] = True
     recalls = []
     for scores in grids:
-        # Positives that were not held out are not answers.
+        # Other positives must not take places in the lists.
         scores[row[others], place[pairs.item[others]]] = -np.inf
         recalls.append(_recall(scores, wanted, m))
     return recalls
 
 
 def _recall(scores: NDArray[np.float32], wanted: NDArray[np.bool_], m: int) -> NDArray[np.float64]:
-    """Share of each row's wanted columns among its m best; of equal scores, as by chance."""
+    """Fraction of each row's wanted columns among its m best; ties count by expectation."""
     bar = np.partition(scores, scores.shape[1] - m, axis=1)[:, [scores.shape[1] - m]]
     above, at_bar = scores > bar, scores == bar
     chance = (m - above.sum(axis=1)) / at_bar.sum(axis=1)
@@ -238,11 +244,11 @@ def _is_behind(teacher: NDArray[np.float64], other: NDArray[np.float64]) -> bool
 
 def _message(check: TeacherCheck) -> str:
     return (
-        f"The teacher finds {check.teacher:.3f} of {check.n_queries} queries' held-out positives "
-        f"among its first {check.m} items of the catalogue; popularity finds "
-        f"{check.popularity:.3f}, towers trained on the labels {check.label_towers:.3f}. The "
-        "towers will copy its order all the same. This happens when a teacher was trained on "
-        "another distribution of negatives than a whole catalogue, such as impressions. Train it "
-        "on items sampled uniformly from the catalogue too, or mix the labels in by alpha < 1; "
-        "the figures are in teacher_check_."
+        f"In its first {check.m} items of the catalogue, the teacher finds {check.teacher:.3f} of "
+        f"the held-out positives of {check.n_queries} queries; popularity finds "
+        f"{check.popularity:.3f}, towers trained on labels alone {check.label_towers:.3f}. The "
+        "towers will learn the teacher's order nevertheless. This happens if the teacher was "
+        "trained on other negatives than the whole catalogue, such as impressions. Add items "
+        "sampled uniformly from the catalogue to its training data, or mix in labels, for example "
+        "by alpha < 1. These figures are in teacher_check_."
     )

@@ -1,4 +1,4 @@
-"""The teacher's lists of a step: the whole catalogue, or candidates drawn from it."""
+"""Lists that the teacher has scored: the whole catalogue, or candidates drawn from it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from skdistill.towers.candidates import (
     scored_in_pool,
 )
 
-# Queries whose candidates are drawn at once.
+# Number of queries whose candidates are drawn at once.
 QUERY_CHUNK = 256
-# A growing list takes in the student's own highest items so many times, in the first half.
+# Number of times that lists grow by the student's highest items, all in the first half of training.
 GROWTHS = 5
 
 
@@ -33,21 +33,23 @@ class ScoredLists(Protocol):
     """Lists of items that the teacher has scored."""
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
-        """Change the lists if it is time to."""
+        """Update the lists if this epoch is due for it."""
 
     def lists(
         self, chosen: Array
     ) -> tuple[Array | None, Queries, Array, Array | None, Array | None]:
-        """Items (None: all), lists, targets, shifts and row weights of these queries."""
+        """Items (None for all), lists, targets, shifts and row weights of these queries."""
 
 
 class WholeCatalogue:
-    """Every item is in every list: the teacher's scores of all pairs, 4 bytes each, stay in memory.
+    """Lists of the whole catalogue; the targets of all pairs, 4 bytes each, stay in memory.
 
     Parameters
     ----------
     scores : ndarray of shape (n_queries, n_items), float32
+        The teacher's scores.
     loss : Loss
+        Turns the scores into targets.
     """
 
     def __init__(self, scores: Array, loss: Loss) -> None:
@@ -58,7 +60,7 @@ class WholeCatalogue:
         """Nothing changes from one epoch to the next."""
 
     def lists(self, chosen: Array) -> tuple[Array | None, Queries, Array, None, None]:
-        """Items (None: all), lists, targets, shifts and row weights of these queries."""
+        """Items (None for all), lists, targets, shifts and row weights of these queries."""
         queries = Queries.even(len(chosen), self.n_items)
         target = self.target.reshape(-1, self.n_items, *self.target.shape[1:])[chosen]
         return None, queries, target.reshape(-1, *self.target.shape[1:]), None, None
@@ -67,26 +69,33 @@ class WholeCatalogue:
 class SampledCatalogue:
     """Lists of at most ``n_candidates`` items per query that the teacher has scored.
 
-    At most a quarter are logged items, and a quarter is drawn uniformly. In the first half of the
-    training the lists then grow by the items that the student ranks highest among those not scored
-    yet. A scored item stays in its list, so that no pair is scored twice and a query costs
-    ``n_candidates`` teacher scores in all: 12 bytes each.
+    At most a quarter are logged items, and a quarter are drawn uniformly. In the first half of
+    training, the lists grow by the unscored items that the student ranks highest. Scored items stay
+    in their lists, so that no pair is scored twice and each query costs ``n_candidates`` teacher
+    scores in all, at 12 bytes each.
 
     Parameters
     ----------
     model : TwoTower
+        The student, which ranks unscored items.
     query_rows, item_rows : Rows
-        The catalogue's items.
+        Queries, and items of the catalogue.
     scores : PairScores
+        The teacher's scores.
     loss : Loss
-    n_candidates, max_iter : int
+        Turns the scores into targets.
+    n_candidates : int
+        Number of teacher scores per query.
     logq_correction : float
-        With 1, lists weigh as the whole catalogue does; less correction is less noisy.
+        Strength of the correction for sampling. With 1, the loss over a list is an unbiased
+        estimate of that over the catalogue; less correction is less noisy.
+    max_iter : int
+        Number of epochs, which sets when the lists grow.
     logged : tuple of (queries, items)
-        Rows of the logged pairs.
+        Query and item rows of the logged pairs.
     rng : Generator
     embeddings : slice
-        Which of the query embeddings learn from the teacher.
+        Query embeddings that learn from the teacher.
     """
 
     def __init__(
@@ -118,7 +127,7 @@ class SampledCatalogue:
         self.growth = -(-(n_candidates - 2 * quarter) // GROWTHS)
 
     def uniform_sample(self) -> Any:
-        """Scores of the uniformly drawn pairs, CSR of shape (n_queries, n_items)."""
+        """Teacher scores of the uniformly drawn pairs, CSR of shape (n_queries, n_items)."""
         drawn = self.candidates.importance > 1
         row, place = np.nonzero(drawn)
         return sparse.csr_array(
@@ -127,7 +136,7 @@ class SampledCatalogue:
         )
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
-        """Let the lists grow where it is time, and make their targets."""
+        """Grow the lists if this epoch is due for it, and compute their targets."""
         grows = epoch > 0 and epoch % self.every == 0 and epoch // self.every <= GROWTHS
         if grows:
             self._grow(self.growth, rng, params)
@@ -152,7 +161,7 @@ class SampledCatalogue:
     def _take_logged(self, query: Array, item: Array, n: int, rng: np.random.Generator) -> None:
         if not len(query):
             return
-        # Each pair once, however often it was logged, then a random n of each query.
+        # Take each pair once, however often it was logged, and a random n per query.
         pair = np.unique(query * np.int64(self.item_rows.n_rows) + item)
         query, item = np.divmod(pair, self.item_rows.n_rows)
         sizes = np.unique(query, return_counts=True)[1]
@@ -161,7 +170,7 @@ class SampledCatalogue:
         self.candidates.append(query, item, self.scores(query, item), 1.0)
 
     def _grow(self, n: int, rng: np.random.Generator, params: Parameters | None) -> None:
-        """Score n more items per query: the student's highest; uniform draws without parameters."""
+        """Score n more items per query: the student's highest, or uniform draws without params."""
         n_items = self.item_rows.n_rows
         pool = draw_pool(n_items, rng)
         right = None
@@ -190,14 +199,16 @@ class SampledCatalogue:
 
 @dataclass
 class TeacherLists:
-    """The soft loss of a step: the teacher's scores of the lists of its queries.
+    """The soft loss: follow the teacher's scores on the lists of a step's queries.
 
     Parameters
     ----------
     scored : ScoredLists
     loss : Loss
     weight : float
+        Factor of the loss.
     query_weight : ndarray of shape (n_queries,), float32, or None
+        Weight of each query.
     embedding : int
         Which of a query's embeddings learns from the teacher.
     """
@@ -209,11 +220,11 @@ class TeacherLists:
     embedding: int = 0
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
-        """Change the lists if it is time to."""
+        """Update the lists if this epoch is due for it."""
         self.scored.begin_epoch(epoch, params, rng)
 
     def block_loss(self, chosen: Array) -> BlockLoss:
-        """The loss over the lists of these queries."""
+        """Loss over the lists of these queries."""
         item, queries, target, shift, row_weight = self.scored.lists(chosen)
         if self.query_weight is not None:
             of_query = queries.spread(self.query_weight[chosen])

@@ -1,4 +1,4 @@
-"""What training towers needs besides their supervision: model, encoded tables, settings."""
+"""Model, encoded tables and settings that training towers needs besides the supervision."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from skdistill.training.loop import BatchSource, Training, TrainingSettings, tra
 
 @dataclass(frozen=True)
 class TowerTraining:
-    """What training needs besides the supervision.
+    """Everything that training needs besides the supervision.
 
     Parameters
     ----------
     model : TwoTower
     query_rows, item_rows : Rows
-        Encoded and scaled.
+        Encoded and scaled tables of distinct queries and items.
     settings : TrainingSettings
     n_candidates : int or None
+        Number of items that the teacher scores per query; None for the whole catalogue.
     logq_correction : float
+        Strength of the correction for sampled items.
     """
 
     model: TwoTower
@@ -36,7 +38,7 @@ class TowerTraining:
     logq_correction: float
 
     def catalogue(self, n_items: int) -> Rows:
-        """The item rows without those that only the log has."""
+        """Rows of the catalogue, without items that only occur in the log."""
         rows = self.item_rows
         return rows if n_items == rows.n_rows else rows.take(np.arange(n_items))
 
@@ -47,7 +49,7 @@ class TowerTraining:
     def run(
         self, params: Parameters, batches: BatchSource, rng: np.random.Generator, **watchers: Any
     ) -> Training:
-        """Train from these parameters; ``watchers`` are those of :func:`train`."""
+        """Train from these parameters; ``watchers`` are passed to :func:`train`."""
         everything = Pairs(self.query_rows, self.item_rows, ())
         optimizer = self.settings.make_optimizer(self.model, params, everything)
         return train(self.model, optimizer, batches, self.settings, rng, **watchers)

@@ -1,4 +1,4 @@
-"""What early stopping measures on a catalogue: held-out queries against all items, or some."""
+"""What early stopping measures on a catalogue: how held-out queries rank its items, or a sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skdistill.teachers.pair_scores import PairScores, score_grid
 from skdistill.towers.in_batch_negatives import LabelledPairs
 from skdistill.training.early_stopping import Validate, ndcg_on, teacher_recall_on
 
-# Early stopping looks at so many items of a larger catalogue.
+# Number of items that are ranked; a larger catalogue is sampled.
 VALIDATION_ITEMS = 20_000
 
 
@@ -27,7 +27,7 @@ def teacher_validator(
     rng: np.random.Generator,
     embedding: int,
 ) -> Validate:
-    """Fraction of the teacher's top 10 in the towers' top 50 of held-out queries."""
+    """Measure the fraction of the teacher's top 10 in the towers' top 50 on held-out queries."""
     items = _some_items(n_catalogue, rng)
     pairs = _grid(model, query_rows.take(eval_queries), item_rows.take(items), embedding)
     return teacher_recall_on(model, pairs, score_grid(teacher_scores, eval_queries, items))
@@ -43,7 +43,7 @@ def label_validator(
     rng: np.random.Generator,
     embedding: int,
 ) -> Validate:
-    """NDCG@10 of the catalogue by the labels of held-out queries."""
+    """Measure NDCG@10 over the catalogue by the labels of held-out queries."""
     items = _some_items(n_catalogue, rng)
     pairs = _grid(model, query_rows.take(eval_queries), item_rows.take(items), embedding)
     labels = np.zeros((query_rows.n_rows, item_rows.n_rows))
@@ -59,7 +59,7 @@ def _some_items(n_catalogue: int, rng: np.random.Generator) -> NDArray[np.int64]
 
 
 def _grid(model: TwoTower, queries: Rows, items: Rows, embedding: int) -> Pairs:
-    """One embedding of each query with every item."""
+    """Pair one embedding of each query with every item."""
     n = model.n_objectives
     embeddings = None if n == 1 else np.arange(queries.n_rows) * n + embedding
     return Pairs(queries, items, (PairGrid(embeddings),))

@@ -1,4 +1,4 @@
-"""Training: what is minimised, in which steps, and when it stops."""
+"""Training: the objective, the batches, the optimizers and early stopping."""
 
 from skdistill.public_names import publish
 from skdistill.training.optimizers import OPTIMIZERS, AdaGrad, Adam, Optimizer

@@ -1,4 +1,4 @@
-"""Early stopping: which queries are held out, what is measured on them, when training stops."""
+"""Early stopping: hold out queries, measure on them, and stop when the score stops improving."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skdistill.metrics.ordering import Ranking
 from skdistill.metrics.retrieval import fraction_of_top
 from skdistill.protocols import Array, Parameters, TrainableModel
 
-# Score of parameters on held-out queries, higher is better.
+# A function that scores parameters on held-out queries; higher is better.
 Validate = Callable[[Parameters], float]
 
 
@@ -26,11 +26,11 @@ class EarlyStopping:
     Parameters
     ----------
     validate : callable
-        Score of the parameters, higher is better.
+        ``validate(params)`` returns the score of the parameters; higher is better.
     n_iter_no_change : int
-        Epochs without improvement after which to stop.
+        Number of epochs without improvement after which to stop.
     tol : float
-        Least gain that counts as an improvement.
+        Least gain in the score that counts as an improvement.
     """
 
     validate: Validate
@@ -41,12 +41,19 @@ class EarlyStopping:
     _epochs_since_best: int = field(init=False, default=0)
 
     def update(self, params: Parameters) -> tuple[float, bool]:
-        """Look at the parameters after an epoch.
+        """Score the parameters after an epoch.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            Current parameters; those of the best epoch are copied.
 
         Returns
         -------
         score : float
+            Validation score.
         should_stop : bool
+            Whether the score has not improved for ``n_iter_no_change`` epochs.
         """
         score = self.validate(params)
         self._epochs_since_best += 1
@@ -56,7 +63,7 @@ class EarlyStopping:
         return score, self._epochs_since_best >= self.n_iter_no_change
 
     def restore_best(self, params: Parameters) -> None:
-        """Overwrite the parameters by those of the best epoch."""
+        """Overwrite the parameters with those of the best epoch."""
         for name, array in (self._best_params or {}).items():
             params[name][...] = array
 
@@ -72,15 +79,18 @@ def hold_out(
     Parameters
     ----------
     n_queries : int
+        Number of queries to draw from.
     fraction : float
-    rng : Generator
-    parameter : str
-        What asked for it, for the message.
+        Fraction of the queries to hold out, at least one and at most all but one.
+    rng : numpy.random.Generator
+        Source of the draw.
+    parameter : str, default="early_stopping=True"
+        The setting that requires held-out queries, for the error message.
 
     Returns
     -------
     train_queries, eval_queries : ndarray of int64
-        Both ascending.
+        Query indices, both ascending.
 
     Raises
     ------
@@ -90,7 +100,7 @@ def hold_out(
     if n_queries < 2:
         raise ValueError(
             f"{parameter} holds out whole queries and needs at least 2, got {n_queries}. Pass "
-            "qid=, or do without it."
+            f"qid=, or leave out {parameter}."
         )
     n_held_out = min(max(round(fraction * n_queries), 1), n_queries - 1)
     shuffled = rng.permutation(n_queries)
@@ -104,12 +114,30 @@ def ndcg_on(
     labels: Array | None,
     teacher_scores: Array | None,
 ) -> Validate:
-    """NDCG@10 of held-out rows: against labels, or if there are none, the teacher.
+    """Measure NDCG@10 on held-out rows, against labels or, without labels, the teacher.
+
+    Parameters
+    ----------
+    model : TrainableModel
+        Model with one output.
+    inputs : Rows
+        Held-out rows, sorted by query.
+    queries : Queries
+        Segments of the held-out rows.
+    labels : ndarray of shape (n_rows,) or None
+        Relevance, NaN for unlabelled rows.
+    teacher_scores : ndarray of shape (n_rows,) or None
+        Used if ``labels`` is None.
+
+    Returns
+    -------
+    callable
+        ``validate(params)``, which returns the mean NDCG@10.
 
     Raises
     ------
     ValueError
-        When there are labels, and none on the held-out rows.
+        If there are labels, but none on the held-out rows.
     """
     kept = None
     if labels is not None:
@@ -118,13 +146,14 @@ def ndcg_on(
             kept = ~np.isnan(relevance)
             if not kept.any():
                 raise ValueError(
-                    "early_stopping drew held-out queries without a single label; raise "
+                    "early_stopping held out queries without a single label. Raise "
                     "validation_fraction."
                 )
             queries, relevance = queries.subset(kept), relevance[kept]
     else:
         assert teacher_scores is not None
-        # The teacher's order as relevance: its scores have no unit, and may be negative.
+        # Relevance comes from the teacher's order, because its scores have no unit and may be
+        # negative.
         rank = queries.rank_descending(teacher_scores)
         relevance = np.maximum(1 - rank / 10, 0.0)
 
@@ -140,14 +169,25 @@ def ndcg_on(
 def teacher_recall_on(
     model: TrainableModel, inputs: Any, teacher_scores: Array, k: int = 10, m: int = 50
 ) -> Validate:
-    """Fraction of the teacher's top k among the student's top m of held-out queries.
+    """Measure the fraction of the teacher's top k items among the student's top m.
 
     Parameters
     ----------
     model : TrainableModel
+        Model with one output.
     inputs : Pairs
-        Held-out queries, each with all columns of ``teacher_scores``.
+        Every held-out query with every item, in the order of ``teacher_scores``.
     teacher_scores : ndarray of shape (n_queries, n_items)
+        Teacher's score of each item for each held-out query.
+    k : int, default=10
+        Number of items that the student should find per query.
+    m : int, default=50
+        Number of items that the student returns per query.
+
+    Returns
+    -------
+    callable
+        ``validate(params)``, which returns the mean fraction over queries.
     """
 
     def validate(params: Parameters) -> float:
@@ -158,5 +198,5 @@ def teacher_recall_on(
 
 
 def mean_of(validators: list[Validate]) -> Validate:
-    """Mean score over several measures."""
+    """Combine several measures into their mean."""
     return lambda params: float(np.mean([validate(params) for validate in validators]))

@@ -1,4 +1,4 @@
-"""The one training loop: steps of an epoch, a learning-rate schedule, early stopping."""
+"""The training loop of all models: steps, a learning-rate schedule, early stopping."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from skdistill.training.optimizers import OPTIMIZERS, Optimizer
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
-    # A short warm-up: the first steps of Adam are large and their direction is noise.
+    # A short warm-up, because Adam's first steps are large and point in noisy directions.
     "cosine": lambda progress: min(progress / 0.02, 1.0) * (1 + np.cos(np.pi * progress)) / 2,
     "linear": lambda progress: 1 - progress,
 }
 
-# What the estimators' parameters of the same names may be.
+# Valid values of the estimators' parameters of the same names.
 SETTINGS_CONSTRAINTS: dict[str, list[Any]] = {
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -45,21 +45,24 @@ class TrainingSettings:
     Parameters
     ----------
     max_iter : int
-        Epochs.
+        Number of epochs.
     batch_size : int
-        Queries per step.
+        Number of queries per step.
     max_batch_rows : int
-        Rows per step at most. A longer query is cut into random lists of at most so many rows,
-        anew in each epoch.
+        Largest number of rows per step. A longer query is cut into random lists of at most this
+        many rows, anew in each epoch.
     optimizer : {"adam", "adagrad"}
+        Name of an optimizer in ``OPTIMIZERS``.
     learning_rate_init : float
+        Learning rate before the schedule.
     learning_rate : {"constant", "cosine", "linear"}
         Schedule over all steps.
     weight_decay : float
+        Decoupled weight decay.
     n_iter_no_change : int
-        Epochs without a better validation score after which training stops.
+        Number of epochs without improvement after which early stopping stops.
     tol : float
-        Least gain in the validation score that counts as better.
+        Least gain in the validation score that counts as an improvement.
     """
 
     max_iter: int
@@ -74,54 +77,72 @@ class TrainingSettings:
 
     @classmethod
     def of(cls, estimator: Any, **changes: Any) -> TrainingSettings:
-        """The estimator's parameters of the same names, some of them changed."""
-        settings = {own.name: getattr(estimator, own.name) for own in fields(cls)}
+        """Read the settings from an estimator's parameters of the same names.
+
+        ``changes`` replace some of them.
+        """
+        settings = {setting.name: getattr(estimator, setting.name) for setting in fields(cls)}
         return cls(**(settings | changes))
 
     def make_optimizer(self, model: TrainableModel, params: Parameters, inputs: Any) -> Optimizer:
-        """An optimizer of these parameters, for batches of these inputs."""
+        """Make an optimizer of these parameters, for batches of these inputs."""
         tables = model.row_parameters(inputs)
         return OPTIMIZERS[self.optimizer](params, tables, self.weight_decay)
 
     def rate(self, progress: float) -> float:
-        """Learning rate after a fraction of all steps."""
+        """Return the learning rate after a fraction of all steps."""
         return self.learning_rate_init * SCHEDULES[self.learning_rate](min(progress, 1.0))
 
 
-# The objective at the scores of a step's inputs, and its gradient with respect to them, which may
-# overwrite the scores.
+# Computes the objective at the scores of a step's inputs, and its gradient with respect to them. It
+# may overwrite the scores.
 Evaluate = Callable[[Array], tuple[float, Array]]
 
 
 class BatchSource(Protocol):
-    """What a model is shown, step by step."""
+    """The batches of a training set, step by step."""
 
     @property
     def n_steps(self) -> int:
-        """Steps per epoch; the number may drift a little from one epoch to the next."""
+        """Number of steps per epoch; it may differ a little from one epoch to the next."""
 
     def epoch(
         self, epoch: int, params: Parameters, rng: np.random.Generator
     ) -> Iterator[tuple[Any, Evaluate]]:
-        """Inputs of each step, and the objective at their scores.
+        """Yield the inputs and the objective of each step of an epoch.
 
-        ``params`` are the parameters being trained, for a source that looks for hard examples. It
-        does not change them.
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, from 0.
+        params : dict of str to ndarray
+            Current parameters, for a source that looks for hard examples. It must not change them.
+        rng : numpy.random.Generator
+            Source of the random order and of random draws.
+
+        Yields
+        ------
+        inputs : Rows or Pairs
+            What the model scores.
+        evaluate : callable
+            ``evaluate(scores)`` returns the objective's value and its gradient. It may overwrite
+            the scores.
         """
 
 
 @dataclass
 class Training:
-    """State of a training, and in the end its result.
+    """State of a training run, and finally its result.
 
     Attributes
     ----------
-    params : dict of ndarray
-        The optimizer's own arrays. In the end they are those of the best epoch with early stopping,
-        of the last epoch without.
+    params : dict of str to ndarray
+        The arrays that the optimizer changes. Finally they are those of the best epoch with early
+        stopping, and of the last epoch without.
     loss_curve : list of float
-        Objective of each epoch, mean over its steps.
+        Mean objective over the steps of each epoch.
     validation_scores : list of float
+        Validation score after each epoch; empty without early stopping.
     """
 
     params: Parameters
@@ -139,28 +160,35 @@ def train(
     early_stopping: EarlyStopping | None = None,
     on_epoch: Callable[[int, Training], bool] | None = None,
 ) -> Training:
-    """Train a model's parameters, which the optimizer owns.
+    """Train a model.
 
     Parameters
     ----------
     model : TrainableModel
+        Computes scores and gradients.
     optimizer : Optimizer
         Its ``params`` are changed in place.
     batches : BatchSource
+        Yields the inputs and the objective of each step.
     settings : TrainingSettings
-    rng : Generator
+        Number of epochs and learning rate.
+    rng : numpy.random.Generator
+        Passed on to ``batches``.
     early_stopping : EarlyStopping, optional
+        Decides when to stop, and restores the best epoch. By default all epochs are run.
     on_epoch : callable, optional
-        Called after each epoch with its number and the state so far; True stops the training.
+        ``on_epoch(epoch, training)`` is called after each epoch with its number, from 0, and the
+        state so far. If it returns True, training stops.
 
     Returns
     -------
     Training
+        The trained parameters and the curves.
 
     Raises
     ------
     ValueError
-        If the objective is no longer finite.
+        If the objective becomes NaN or infinite.
     """
     state = Training(optimizer.params)
     n_steps = settings.max_iter * batches.n_steps
@@ -188,9 +216,10 @@ def train(
 
 
 def _check_finite(loss_curve: list[float], settings: TrainingSettings) -> None:
+    """Raise if the objective of the last epoch is not finite."""
     if not np.isfinite(loss_curve[-1]):
         raise ValueError(
             f"Training diverged: the objective is {loss_curve[-1]} in epoch {len(loss_curve)}. "
-            f"Lower learning_rate_init={settings.learning_rate_init}, or look for columns with "
+            f"Lower learning_rate_init={settings.learning_rate_init}, or check X for columns with "
             "extreme values."
         )

@@ -1,4 +1,4 @@
-"""What a student is trained on: the teacher's scores, true labels, or a mixture of both."""
+"""The training objective: a loss on the teacher's scores, a loss on labels, or a mixture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from skdistill.inputs.columns import take_values
 from skdistill.inputs.queries import Queries
 from skdistill.protocols import Array, Loss
 
+# Weight of the newest length in a moving average.
 SMOOTHING = 0.05
+# Smallest length of a gradient by which another is divided.
 TINY = 1e-12
 
 
@@ -22,13 +24,15 @@ class LossTerm:
     Parameters
     ----------
     loss : Loss
+        The loss that compares scores with ``target``.
     weight : float
         Factor of this term in the objective.
-    target : ndarray of shape (n_rows, ...)
+    target : ndarray of shape (n_rows,) or (n_rows, n_values), float32
+        What the loss made of the teacher's scores or the labels.
     has_target : ndarray of shape (n_rows,), bool, or None
-        Which rows have a target; None: all of them.
+        Rows that have a target; None if all have one.
     query_fraction : float
-        Fraction of the queries with a target in any row.
+        Fraction of the queries in which any row has a target.
     """
 
     loss: Loss
@@ -40,6 +44,27 @@ class LossTerm:
     def value_and_gradient(
         self, scores: Array, rows: Array, queries: Queries, row_weight: Array | None
     ) -> tuple[float, Array]:
+        """Compute the weighted loss of a batch and its gradient.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_batch,)
+            The student's scores.
+        rows : ndarray of shape (n_batch,), int
+            Positions of the batch's rows in ``target``.
+        queries : Queries
+            Segments of the batch.
+        row_weight : ndarray of shape (n_batch,) or None
+            Row weights.
+
+        Returns
+        -------
+        value : float
+            Weighted mean over queries. In expectation over batches, the mean runs over all queries
+            with a target.
+        gradient : ndarray of shape (n_batch,)
+            Derivative of the value with respect to the scores.
+        """
         target = self.target[rows]
         has_target = take_values(self.has_target, rows)
         if has_target is None or has_target.all():
@@ -53,20 +78,22 @@ class LossTerm:
         value, gradient[has_target] = self.loss.value_and_gradient(
             scores[has_target], target[has_target], labelled, take_values(row_weight, has_target)
         )
-        # The loss is a mean over the batch's labelled queries. In expectation over batches the
-        # term has to be the mean over all labelled queries, however many this batch holds.
+        # The loss is a mean over the labelled queries of the batch. Scaling by their number makes
+        # the term, in expectation over batches, the mean over all labelled queries.
         weight = self.weight * labelled.n_queries / queries.n_queries / self.query_fraction
         return weight * value, gradient * scores.dtype.type(weight)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """``(1 - alpha) * hard(y) + alpha * soft(t)``, each a mean over queries.
+    """The sum of loss terms: ``(1 - alpha) * hard(y) + alpha * soft(t)``.
 
     Parameters
     ----------
     terms : tuple of LossTerm
-    sample_weight : ndarray of shape (n_rows,) or None
+        One or two terms, each a mean over queries.
+    sample_weight : ndarray of shape (n_rows,), float32, or None
+        Row weights of mean 1.
     """
 
     terms: tuple[LossTerm, ...]
@@ -85,25 +112,29 @@ class Objective:
         sample_weight: Array | None = None,
         dtype: type = np.float32,
     ) -> Objective:
-        """Build from what is known of the rows.
+        """Build the objective from a teacher's scores, labels, or both.
 
         Parameters
         ----------
         queries : Queries
+            Segments of the rows.
         soft, hard : Loss
+            Losses on the teacher's scores and on labels.
         alpha : float
-            Weight of the soft term; without teacher scores the hard term stands alone.
+            Weight of the soft term. Without teacher scores, the hard term has weight 1.
         labels : ndarray of shape (n_rows,), optional
-            NaN where unknown.
+            Relevance, NaN for unlabelled rows.
         teacher_scores : ndarray of shape (n_rows,), optional
+            The teacher's score of each row.
         sample_weight : ndarray of shape (n_rows,), optional
-            Scaled to mean 1.
+            Row weights, which are scaled to mean 1.
         dtype : type, default=np.float32
-            Of the targets.
+            Dtype of the targets and row weights.
 
         Returns
         -------
         Objective
+            Without terms if no term has both a weight and a target.
         """
         terms = []
         if teacher_scores is None:
@@ -121,20 +152,23 @@ class Objective:
     def value_and_gradient(
         self, scores: Array, rows: Array, queries: Queries
     ) -> tuple[float, Array]:
-        """Value at the scores of some rows, and its gradient.
+        """Compute the objective of a batch and its gradient.
 
         Parameters
         ----------
         scores : ndarray of shape (n_batch,)
-        rows : ndarray of shape (n_batch,)
-            Positions among the rows that the objective was built from.
+            The student's scores.
+        rows : ndarray of shape (n_batch,), int
+            Positions of the batch's rows among those that the objective was built from.
         queries : Queries
             Segments of the batch.
 
         Returns
         -------
         value : float
+            Sum of the terms.
         gradient : ndarray of shape (n_batch,)
+            Derivative of the value with respect to the scores.
         """
         row_weight = take_values(self.sample_weight, rows)
         value, gradient = self.terms[0].value_and_gradient(scores, rows, queries, row_weight)
@@ -147,32 +181,40 @@ class Objective:
 
 @dataclass
 class GradientBalance:
-    """Factors that make the gradients of several terms equally long.
+    """Factors that bring the gradients of several terms to one length.
 
-    Each term's gradient is divided by its moving average length, so that a weight says how much a
-    term moves the model, whatever the scale of its loss (after Chen, Badrinarayanan, Lee,
-    Rabinovich, "GradNorm", ICML 2018, of the gradients with respect to the outputs).
+    Each term's gradient is divided by a moving average of its length. A weight then determines how
+    much the term moves the model, whatever the scale of its loss. Unlike GradNorm, the lengths are
+    those of the gradients with respect to the outputs.
 
     Parameters
     ----------
     weights : ndarray of shape (n_terms,)
+        Weight of each term.
+
+    References
+    ----------
+    Chen, Badrinarayanan, Lee, Rabinovich, "GradNorm: Gradient Normalization for Adaptive Loss
+    Balancing in Deep Multitask Networks", ICML 2018.
     """
 
     weights: Array
     _lengths: dict[int, float] = field(init=False, default_factory=dict)
 
     def factors(self, terms: Sequence[int], gradients: Iterable[Array]) -> Array:
-        """Weight of each term, times the mean length of all terms, over the term's own length.
+        """Compute the factor of each term: its weight, times the mean length, over its length.
 
         Parameters
         ----------
         terms : sequence of int
-            Those that have a gradient in this step.
+            Indices of the terms that have a gradient in this step.
         gradients : iterable of ndarray
+            Their gradients, in the same order.
 
         Returns
         -------
-        ndarray of shape (n_terms,)
+        ndarray of shape (n_present,), float64
+            A factor for each of ``terms``.
         """
         for term, gradient in zip(terms, gradients, strict=True):
             length = float(np.linalg.norm(gradient))
@@ -185,15 +227,16 @@ class GradientBalance:
 
 @dataclass
 class HeadsObjective:
-    """One objective for each output of a model: a weighted sum.
+    """The weighted sum of one objective per output of a model.
 
     Parameters
     ----------
     heads : tuple of Objective
-        In the order of the outputs.
+        Objectives in the order of the outputs.
     weights : ndarray of shape (n_heads,)
+        Weight of each objective.
     balance : GradientBalance, optional
-        Its factors replace the weights.
+        If given, its factors replace the weights.
     """
 
     heads: tuple[Objective, ...]
@@ -203,7 +246,24 @@ class HeadsObjective:
     def value_and_gradient(
         self, scores: Array, rows: Array, queries: Queries
     ) -> tuple[float, Array]:
-        """As :class:`Objective`, of scores of shape (n_batch, n_heads)."""
+        """Compute the objective of a batch and its gradient.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_batch, n_heads)
+            The student's outputs.
+        rows : ndarray of shape (n_batch,), int
+            Positions of the batch's rows among those that the objectives were built from.
+        queries : Queries
+            Segments of the batch.
+
+        Returns
+        -------
+        value : float
+            Weighted sum of the objectives.
+        gradient : ndarray of shape (n_batch, n_heads)
+            Derivative of the value with respect to the outputs.
+        """
         gradient = np.empty_like(scores)
         values = np.empty(len(self.heads))
         for column, head in enumerate(self.heads):
@@ -219,11 +279,12 @@ class HeadsObjective:
 
 
 def _hard_term(loss: Loss, weight: float, labels: Array, queries: Queries, dtype: type) -> LossTerm:
+    """Build the term of a loss on labels, over the labelled rows only."""
     is_labelled = ~np.isnan(labels)
     if is_labelled.all():
         return LossTerm(loss, weight, np.asarray(loss.hard_target(labels, queries), dtype=dtype))
     labelled = queries.subset(is_labelled)
-    own_target: Array = np.asarray(loss.hard_target(labels[is_labelled], labelled), dtype=dtype)
-    target = np.zeros((len(labels), *own_target.shape[1:]), dtype=dtype)
-    target[is_labelled] = own_target
+    of_labelled: Array = np.asarray(loss.hard_target(labels[is_labelled], labelled), dtype=dtype)
+    target = np.zeros((len(labels), *of_labelled.shape[1:]), dtype=dtype)
+    target[is_labelled] = of_labelled
     return LossTerm(loss, weight, target, is_labelled, labelled.n_queries / queries.n_queries)

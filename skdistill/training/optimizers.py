@@ -1,4 +1,4 @@
-"""Adam and AdaGrad over one flat vector; tables of id columns row by row, touched rows only."""
+"""Adam and AdaGrad over one flat vector; in tables of id columns only touched rows change."""
 
 from __future__ import annotations
 
@@ -14,20 +14,31 @@ from skdistill.protocols import Array, Gradients, Parameters
 
 @dataclass
 class Optimizer:
-    """Owns the parameters while a model is trained, and changes them in place.
+    """Base of optimizers, which hold the parameters being trained and change them in place.
 
-    All parameters but ``tables`` are views into one flat vector, so that a step is a handful of
-    array operations however many layers there are.
+    All parameters except ``tables`` are views of one flat vector. A step therefore takes a handful
+    of array operations, whatever the number of layers.
 
     Parameters
     ----------
-    initial : dict of ndarray
-        Copied; the arrays being trained are ``params``.
+    initial : dict of str to ndarray
+        Parameters to start from. They are copied.
     tables : tuple of str, default=()
-        Parameters whose gradients come as ``RowGradient``.
+        Names of the parameters whose gradients are ``RowGradient`` objects.
     weight_decay : float, default=0.0
-        Share of a weight's value that is taken off it per unit of learning rate, biases excepted
-        (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019).
+        Decoupled weight decay: per step, each weight loses this fraction of its value times the
+        learning rate. Biases do not decay.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        The parameters being trained.
+    n_steps : int
+        Number of steps so far.
+
+    References
+    ----------
+    Loshchilov, Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
     """
 
     initial: Parameters
@@ -62,40 +73,51 @@ class Optimizer:
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        settings = {own.name: getattr(self, own.name) for own in fields(self) if own.init}
+        settings = {
+            setting.name: getattr(self, setting.name) for setting in fields(self) if setting.init
+        }
         moments = self._moments, self._table_moments
         return settings | {"initial": self.params, "n_steps": self.n_steps, "moments": moments}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Stored arrays are no views any more: the flat vector and its views are made anew.
+        # Stored arrays are no longer views, so the flat vector and its views are built again.
         moments = state.pop("moments")
         vars(self).update(state, tables=tuple(state["tables"]))
         self.__post_init__()
         self._moments, self._table_moments = moments
 
     def average(self, others: Sequence[Optimizer], weights: Array) -> None:
-        """Become the weighted mean of this optimizer and others of the same model.
+        """Replace parameters and state by the weighted mean with other optimizers.
 
         Parameters
         ----------
         others : sequence of Optimizer
-        weights : ndarray of shape (1 + n_others,)
-            Own weight first; they sum to 1.
+            Optimizers of the same kind and model.
+        weights : ndarray of shape (1 + n_others,), float64
+            Weight of this optimizer, then of the others; they sum to 1.
         """
-        for own, *theirs in zip(self._arrays(), *(one._arrays() for one in others), strict=True):
-            own *= weights[0]
+        for mean, *theirs in zip(self._arrays(), *(one._arrays() for one in others), strict=True):
+            mean *= weights[0]
             for weight, array in zip(weights[1:], theirs, strict=True):
-                own += array * own.dtype.type(weight)
+                mean += array * mean.dtype.type(weight)
         self.n_steps = max(one.n_steps for one in (self, *others))
 
     def _arrays(self) -> list[Array]:
-        """Everything that a step changes."""
+        """Return every array that a step changes."""
         tables = [self.params[name] for name in self.tables]
         moments = [moment for name in self.tables for moment in self._table_moments[name]]
         return [self._flat, *self._moments, *tables, *moments]
 
     def step(self, grads: Gradients, learning_rate: float) -> None:
-        """Move every parameter against its gradient."""
+        """Move every parameter against its gradient.
+
+        Parameters
+        ----------
+        grads : mapping of str to ndarray or RowGradient
+            One gradient per parameter.
+        learning_rate : float
+            Learning rate of this step.
+        """
         self.n_steps += 1
         np.concatenate(
             [self._dense(name, grads[name]) for name in self._flat_names], out=self._gradient
@@ -111,7 +133,7 @@ class Optimizer:
             self._step_rows(name, grads[name], learning_rate)
 
     def _dense(self, name: str, gradient: Array | RowGradient) -> Array:
-        """A gradient as one flat array; a model may leave it to us to spread touched rows."""
+        """Flatten a gradient; the rows that a ``RowGradient`` leaves out are 0."""
         if not isinstance(gradient, RowGradient):
             return np.ravel(gradient)
         full = np.zeros_like(self.params[name])
@@ -119,6 +141,7 @@ class Optimizer:
         return full.ravel()
 
     def _step_rows(self, name: str, gradient: Array | RowGradient, learning_rate: float) -> None:
+        """Move the touched rows of a table against their gradient."""
         assert isinstance(gradient, RowGradient)
         table, rows = self.params[name], gradient.rows
         moments = [_gather(moment, rows) for moment in self._table_moments[name]]
@@ -132,13 +155,28 @@ class Optimizer:
         _scatter(table, rows, np.add(before, change, out=change))
 
     def _direction(self, gradient: Array, moments: list[Array]) -> Array:
-        """Step at learning rate 1, a new array; the moments are updated in place."""
-        raise NotImplementedError("Use Adam or AdaGrad: Optimizer itself has no direction.")
+        """Return the step at learning rate 1 as a new array, and update the moments in place."""
+        raise NotImplementedError("Optimizer is a base class without a step: use Adam or AdaGrad.")
 
 
 @dataclass
 class Adam(Optimizer):
-    """Adam; for tables its lazy form: moments of untouched rows stand still.
+    """Adam; in tables its lazy form, which leaves the moments of untouched rows unchanged.
+
+    Parameters
+    ----------
+    initial : dict of str to ndarray
+        Parameters to start from. They are copied.
+    tables : tuple of str, default=()
+        Names of the parameters whose gradients are ``RowGradient`` objects.
+    weight_decay : float, default=0.0
+        Decoupled weight decay, as in :class:`Optimizer`.
+    beta_1 : float, default=0.9
+        Decay rate of the moving average of the gradient.
+    beta_2 : float, default=0.999
+        Decay rate of the moving average of the squared gradient.
+    epsilon : float, default=1e-8
+        Added to the denominator of a step.
 
     References
     ----------
@@ -167,7 +205,18 @@ class Adam(Optimizer):
 
 @dataclass
 class AdaGrad(Optimizer):
-    """AdaGrad: a rate of its own for every weight, which suits columns of very different frequency.
+    """AdaGrad, whose learning rate per weight suits columns of very different frequency.
+
+    Parameters
+    ----------
+    initial : dict of str to ndarray
+        Parameters to start from. They are copied.
+    tables : tuple of str, default=()
+        Names of the parameters whose gradients are ``RowGradient`` objects.
+    weight_decay : float, default=0.0
+        Decoupled weight decay, as in :class:`Optimizer`.
+    initial_accumulator : float, default=1e-8
+        Added to the sum of squared gradients in the denominator of a step.
 
     References
     ----------
@@ -188,19 +237,19 @@ class AdaGrad(Optimizer):
 
 
 def _as_cells(table: Array) -> Array:
-    """Each row as one opaque cell: it is copied at once, not number by number."""
+    """View each row as one opaque cell, which is copied at once and not number by number."""
     return table.view(f"V{table.itemsize * table[0].size}").reshape(len(table))
 
 
 def _gather(table: Array, rows: Array) -> Array:
-    """table[rows], a new array."""
+    """Return ``table[rows]`` as a new array."""
     if table.ndim != 2:
         return table[rows]
     return np.take(_as_cells(table), rows).view(table.dtype).reshape(len(rows), -1)
 
 
 def _scatter(table: Array, rows: Array, values: Array) -> None:
-    """table[rows] = values."""
+    """Set ``table[rows] = values``."""
     if table.ndim == 2:
         _as_cells(table)[rows] = _as_cells(values)
     else:

@@ -1,4 +1,4 @@
-"""Batches of whole queries out of a table, and synthetic rows of no query among them."""
+"""Batches of whole queries from a table, and batches with synthetic rows added."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ class QueryBatches:
     Parameters
     ----------
     inputs : Rows or Pairs
-        Sorted by query.
+        All rows, sorted by query.
     queries : Queries
+        Segments of the rows.
     objective : Objective or HeadsObjective
-        Over the rows of ``inputs``.
+        Objective over the rows of ``inputs``.
     settings : TrainingSettings
+        Its ``batch_size`` and ``max_batch_rows`` determine the batches.
     """
 
     inputs: Any
@@ -51,18 +53,20 @@ class QueryBatches:
 
 @dataclass(frozen=True)
 class AugmentedBatches:
-    """Another source's steps with synthetic rows among theirs, compared row by row.
+    """The steps of another source, each with synthetic rows added.
+
+    The scores of synthetic rows are compared with their targets by squared error.
 
     Parameters
     ----------
     batches : BatchSource
-        Its inputs are ``Rows``.
+        The other source, whose inputs are ``Rows`` of a dense table.
     synthetic : Rows
-        Each step draws some of them.
-    target : ndarray of shape (n_synthetic,)
-        What the scores of these rows are to be.
+        All synthetic rows; each step draws some of them.
+    target : ndarray of shape (n_synthetic,), float32
+        Target score of each synthetic row.
     fraction : float
-        Fraction of a step's rows that is synthetic, and weight of these rows in the objective.
+        Fraction of a step's rows that is synthetic, and their weight in the objective.
     """
 
     batches: BatchSource
@@ -87,6 +91,7 @@ class AugmentedBatches:
     def _evaluate(
         self, evaluate: Evaluate, n_real: int, target: Array, scores: Array
     ) -> tuple[float, Array]:
+        """Add the squared error of the synthetic rows to the objective of the real ones."""
         value, gradient = evaluate(scores[:n_real])
         residual = scores[n_real:] - target
         fraction = scores.dtype.type(self.fraction)
@@ -99,10 +104,10 @@ class AugmentedBatches:
 def query_batches(
     queries: Queries, settings: TrainingSettings, rng: np.random.Generator
 ) -> Iterator[tuple[Array, Queries]]:
-    """Rows and segments of each step of an epoch: every row once, queries in random order."""
+    """Yield the rows and segments of each step of an epoch: every row once, in random order."""
     shuffled = None
     if queries.sizes.max() > settings.max_batch_rows:
-        # Shuffle the rows inside each query, then cut; short queries are left whole.
+        # Shuffle the rows within each query, then cut the long ones; short queries stay whole.
         shuffled = np.lexsort((rng.random(queries.n_rows), queries.segment))
         queries = cut(queries, settings.max_batch_rows)
     order = rng.permutation(queries.n_queries)
@@ -112,7 +117,7 @@ def query_batches(
 
 
 def cut(queries: Queries, max_rows: int) -> Queries:
-    """Segments of at most ``max_rows`` rows; the pieces of a longer query are about equal."""
+    """Cut queries longer than ``max_rows`` rows into pieces of nearly equal size."""
     pieces = -(-queries.sizes // max_rows)
     whole, extra = queries.sizes // pieces, queries.sizes % pieces
     piece = positions_within(pieces)
@@ -122,7 +127,10 @@ def cut(queries: Queries, max_rows: int) -> Queries:
 def batch_bounds(
     queries: Queries, settings: TrainingSettings, order: Array | None = None
 ) -> list[tuple[int, int]]:
-    """Where each step begins and ends in an order of queries, that of the table by default."""
+    """Find the first and the last query of each step, as (start, stop) in the order of queries.
+
+    By default the order is that of the table.
+    """
     ends = np.cumsum(queries.sizes if order is None else queries.sizes[order])
     bounds, start, rows_before = [], 0, 0
     while start < len(ends):

@@ -1,1 +1,1 @@
-"""Tables in files, scored shard by shard: runs that can be stopped and go on."""
+"""Score tables in files shard by shard, in runs that can be interrupted and resumed."""

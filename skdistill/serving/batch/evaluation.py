@@ -1,4 +1,4 @@
-"""evaluate_table: how well a model ranks tables in files."""
+"""evaluate_table: measure how well a model ranks tables in files."""
 
 from __future__ import annotations
 
@@ -36,33 +36,42 @@ def evaluate_table(
     teacher_column: str | None = None,
     k: int = 10,
 ) -> dict[str, float]:
-    """Score tables in files and hold the scores against labels, and against a teacher's.
+    """Evaluate a model on labelled tables in files, and compare it with a teacher.
 
-    Features are streamed; query, label and scores of all rows are held in memory.
+    Features are streamed; the query, label and scores of every row are held in memory.
 
     Parameters
     ----------
     model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
+        A fitted model.
     inputs : path, or sequence of paths
-        Files, folders and globs.
-    query_column, label_column : str
+        Files, folders or globs of Parquet, CSV or Arrow tables.
+    query_column : str
+        Column of query ids.
+    label_column : str
+        Column of relevance labels, 0 or more. For MRR and average precision, labels above 0 are
+        relevant.
     teacher_column : str, optional
-        Scores of the teacher.
+        Column of teacher scores.
     k : int, default=10
-        Of NDCG and MRR.
+        Cut-off of NDCG and MRR.
 
     Returns
     -------
-    dict
-        ``rows``, ``queries``, ``ndcg@k``, ``mrr@k``, ``average_precision`` (labels above 0 are
-        relevant); with a teacher also ``teacher ndcg@k``, ``ratio`` of both with the ends of its
-        95% interval by bootstrap over queries, ``kendall_tau`` and ``teacher_recall`` (of its top
-        ``k`` within the model's top ``5 k``).
+    dict of str to float
+        ``rows``, ``queries``, ``ndcg@k``, ``mrr@k`` and ``average_precision``. With a teacher, also
+        ``teacher ndcg@k``; ``ratio``, the model's NDCG over the teacher's; ``ratio, low`` and
+        ``ratio, high``, its 95% interval by bootstrap over queries; ``kendall_tau``; and
+        ``teacher_recall``, the fraction of the teacher's top ``k`` in the model's top ``5 * k``.
 
     Raises
     ------
     TableError
-        For input that cannot be read or scored.
+        If a table cannot be read or scored, or its labels are not numbers.
+    NotFittedError
+        If the model is not fitted.
+    ImportError
+        If PyArrow is not installed (extra ``serving``).
     """
     files = find_files(inputs)
     scorer = table_scorer(model)
@@ -86,7 +95,9 @@ def evaluate_table(
     table = {name: np.concatenate(values) for name, values in parts.items()}
     qid, labels, scores = table[query_column], table[label_column], table[SCORE]
     if not np.issubdtype(labels.dtype, np.number):
-        raise TableError(f"{files[0]}: column {label_column!r} holds {labels.dtype}, not numbers.")
+        raise TableError(
+            f"{files[0]}: label column {label_column!r} holds {labels.dtype}, expected numbers."
+        )
     relevant = (labels > 0).astype(np.float64)
     figures = {
         "rows": len(scores),
@@ -97,8 +108,8 @@ def evaluate_table(
     }
     if teacher_column:
         teacher = table[teacher_column]
-        own = ndcg_per_query(labels, scores, qid, k=k)
-        ratio = bootstrap_ratio(own, ndcg_per_query(labels, teacher, qid, k=k))
+        ndcg = ndcg_per_query(labels, scores, qid, k=k)
+        ratio = bootstrap_ratio(ndcg, ndcg_per_query(labels, teacher, qid, k=k))
         figures |= {
             f"teacher ndcg@{k}": ndcg_score(labels, teacher, qid, k=k),
             "ratio": ratio.ratio,

@@ -1,4 +1,4 @@
-"""retrieve_table: the best items of each query in files of any size."""
+"""retrieve_table: find the best items for each query in files of any size."""
 
 from __future__ import annotations
 
@@ -37,47 +37,65 @@ def retrieve_table(
     n_jobs: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
-    """Retrieve the best items for tables of queries, larger than memory, into a folder of files.
+    """Retrieve the best items for tables of queries, which may be larger than memory.
 
-    Shards, folders and resuming are as in :func:`score_table`. The output has ``k`` rows for each
-    query, best first: the carried columns, ``item``, ``rank`` (from 1) and ``score``.
+    A run writes a folder of files, and can be resumed as in :func:`score_table`. The output has
+    ``k`` rows per query, best first: the copied columns, then ``item``, ``rank`` (from 1) and
+    ``score``.
 
     Parameters
     ----------
     model : TwoTowerRetriever or MultiObjectiveRetriever
-        Fitted on tables with column names, with an index.
+        A retriever with an index, fitted on tables with column names.
     queries : path, or sequence of paths
-        Files, folders and globs of tables with the query columns.
+        Files, folders or globs of Parquet, CSV or Arrow tables with the query columns.
     output : path
-        A folder, new or of an earlier run.
+        Output folder: new, or that of an earlier run.
     k : int, default=10
+        Number of items per query; fewer if the index is smaller.
     id_columns : sequence of str, optional
-        Columns that go on into the output; by default all that are no query columns, or all of them
-        where there are no others.
+        Columns to copy to the output. By default, all that are not query columns; if there are
+        none, the query columns.
     output_format : {"parquet", "csv"}, default="parquet"
+        Format of the output files.
     resume : bool, default=True
+        Continue an earlier run with the same model, inputs and options. If False, start again.
     n_jobs : int, optional
+        Number of processes over shards, as in joblib; 1 by default.
     on_progress : callable, optional
+        Called with a :class:`Progress` before the first shard and after each one.
 
     Returns
     -------
     Progress
+        Number of queries and shards when the run ends.
 
     Raises
     ------
     TableError
-        For input that cannot be read and queries that can't be embedded, with file and rows.
-    TypeError, ValueError
-        For a model that retrieves nothing, and options that make no sense.
+        If a table cannot be read, or its queries cannot be embedded. The message names the file and
+        the rows.
+    OutputError
+        If the output cannot be written.
+    TypeError
+        If the model is not a retriever.
+    ValueError
+        If the retriever has no index or no column names, or ``k`` is less than 1.
     ImportError
-        Without the extra ``serving``.
+        If PyArrow is not installed (extra ``serving``).
     """
     if not isinstance(model, FittedTowers):
         raise TypeError(f"retrieve_table takes a retriever, got {type(model).__name__}.")
     if not hasattr(model, "index_"):
-        raise ValueError("The retriever has no index: call index(items) before it is saved.")
+        raise ValueError(
+            "The retriever has no index: fit it with the catalogue as items=, or call "
+            "index(items), before it is saved."
+        )
     if isinstance(model.pair_columns_.query_names, int):
-        raise ValueError("The retriever was fitted without column names; files need them.")
+        raise ValueError(
+            "The retriever was fitted without column names, so the columns of a file cannot be "
+            "matched. Fit it on a data frame."
+        )
     if k < 1:
         raise ValueError(f"k must be 1 or more, got {k}.")
     files = find_files(queries)
@@ -102,14 +120,17 @@ def retrieve_table(
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Queries to items: what every process of a run knows.
+    """Retrieves items for the queries of a shard; sent to every process of a run.
 
     Parameters
     ----------
     model : TwoTowerRetriever
     model_hash : str
+        Identifies the model in the plan of a run.
     columns : TableColumns
+        Query columns and copied columns of the tables.
     k : int
+        Number of items per query.
     """
 
     model: TwoTowerRetriever
@@ -141,7 +162,7 @@ class Retrieval:
             except (TypeError, ValueError) as error:
                 last = first_row + record.num_rows - 1
                 raise TableError(f"{shard.path}: rows {first_row} to {last}: {error}") from error
-            # A catalogue of less than k items leaves places empty.
+            # If the index has fewer than k items, the last places are empty.
             row, place = np.nonzero(np.isfinite(scores))
             carried = pyarrow.RecordBatch.from_arrays(
                 self.columns.carry(record), schema=self.columns.carried

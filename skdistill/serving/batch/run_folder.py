@@ -1,4 +1,4 @@
-"""The folder of a run over tables: its plan, a part for each shard, and which of them are done."""
+"""The output folder of a run: its plan, one part per shard, and marks of finished shards."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ CANDIDATES = "_candidates"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run writes. Readers pass over names that begin with ``_``, and see the parts alone.
+    """The folder that a run writes to.
+
+    Readers of tables ignore names that begin with ``_``, and so see the parts alone.
 
     Parameters
     ----------
     path : Path
     output_format : {"parquet", "csv"}
+        Format of the parts.
     keeps_candidates : bool
-        Whether the shards' parts are candidates, of which the best are kept in the end.
+        Whether shards write candidates, from which the final parts are made at the end.
     """
 
     path: Path
@@ -36,40 +39,51 @@ class RunFolder:
     keeps_candidates: bool
 
     def part(self, number: int) -> Path:
-        """The final output of a shard."""
+        """Path of a shard's final output."""
         return self.path / f"part-{number:05d}.{self.output_format}"
 
     def written(self, number: int) -> Path:
-        """What scoring a shard writes."""
+        """Path of the file that is written while the shard is scored."""
         if not self.keeps_candidates:
             return self.part(number)
         return self.path / CANDIDATES / f"part-{number:05d}.parquet"
 
     def prepare(self, plan: dict[str, Any], resume: bool) -> None:
-        """Make the folder and write the plan, or see that the one there is the same.
+        """Make the folder and write the plan, or check that it holds the same plan.
+
+        Parameters
+        ----------
+        plan : dict
+            Everything that two runs must have in common to use one folder.
+        resume : bool
+            If False, remove the output of an earlier run first.
 
         Raises
         ------
         TableError
-            When the folder holds something else, or cannot be written.
+            If the folder holds other files, or the output of a different run.
+        OutputError
+            If the folder cannot be written.
         """
         plan = plan | {"output_format": self.output_format}
         text = json.dumps(plan, indent=1)
         path = self.path / PLAN
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            known = path.read_text() if path.exists() else None
-            if known is None and any(self.path.iterdir()):
+            earlier = path.read_text() if path.exists() else None
+            if earlier is None and any(self.path.iterdir()):
                 raise TableError(
-                    f"{self.path}: holds files that no run wrote. Choose an empty folder."
+                    f"{self.path}: holds files that were not written by a run. Choose an empty "
+                    "folder."
                 )
-            if known not in (None, text) and resume:
+            if earlier not in (None, text) and resume:
                 raise TableError(
-                    f"{self.path}: holds the output of another run: {_difference(known, plan)} "
-                    "differ. Choose another folder, or start anew (resume=False, --no-resume)."
+                    f"{self.path}: holds the output of another run: {_difference(earlier, plan)} "
+                    "differ. Choose another folder, or replace its output by resume=False "
+                    "(--no-resume)."
                 )
             if not resume:
-                # Marks of what is done go first: a run that dies here believes nothing.
+                # Marks go first: if the run dies here, the next one trusts no part.
                 for pattern in (f"{DONE}/*", f"{CANDIDATES}/*", "part-*"):
                     for old in self.path.glob(pattern):
                         old.unlink()
@@ -78,14 +92,20 @@ class RunFolder:
             (self.path / DONE).mkdir(exist_ok=True)
             if self.keeps_candidates:
                 (self.path / CANDIDATES).mkdir(exist_ok=True)
-            if known != text:
+            if earlier != text:
                 with atomic_write(path) as temporary:
                     temporary.write_text(text)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error}") from error
 
     def write(self, path: Path, batches: Iterator[Any], schema: Any) -> None:
-        """Write a part whole or not at all."""
+        """Write a file completely or not at all.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
         try:
             with atomic_write(path) as temporary:
                 write_batches(temporary, batches, schema)
@@ -93,7 +113,13 @@ class RunFolder:
             raise OutputError(f"{path}: cannot be written: {error}") from error
 
     def finish(self, number: int, n_rows: int, rejects: list[Reject]) -> None:
-        """Mark a shard as done: the last thing that is written of it."""
+        """Mark a shard as done. This must be the last thing written for it.
+
+        Raises
+        ------
+        OutputError
+            If the mark cannot be written.
+        """
         report = {"rows": n_rows, "rejects": [asdict(reject) for reject in rejects]}
         path = self._mark(number)
         try:
@@ -103,18 +129,19 @@ class RunFolder:
             raise OutputError(f"{path}: cannot be written: {error}") from error
 
     def count(self, number: int) -> tuple[int, int] | None:
-        """How many rows and rejects a shard had that is done, else None."""
+        """Number of rows and of rejects of a finished shard; None if it is not finished."""
         if not self._mark(number).exists():
             return None
         report = json.loads(self._mark(number).read_text())
         return report["rows"], len(report["rejects"])
 
     def write_rejects(self, path: Path, n_shards: int) -> None:
-        """All rows that could not be scored, in one CSV file.
+        """Write all rows that could not be scored to one CSV file.
 
         Raises
         ------
         OutputError
+            If it cannot be written.
         """
         try:
             with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
@@ -129,9 +156,9 @@ class RunFolder:
         return self.path / DONE / f"part-{number:05d}.json"
 
 
-def _difference(known: str, plan: dict[str, Any]) -> str:
+def _difference(earlier: str, plan: dict[str, Any]) -> str:
     try:
-        old = json.loads(known)
+        old = json.loads(earlier)
     except ValueError:
-        return "its plan cannot be read; all may"
+        return "its plan cannot be read, so that everything may"
     return ", ".join(sorted(name for name in plan if old.get(name) != plan[name]))

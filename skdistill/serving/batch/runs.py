@@ -1,4 +1,4 @@
-"""A run over tables in files: shard by shard, in several processes, on from where one stopped."""
+"""Run a task over the shards of tables in files, in several processes, and resume runs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from skdistill.tables.shard import Shard
 @set_module("skdistill.serving")
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come.
+    """Progress of a run over tables.
 
     Parameters
     ----------
-    n_rows, n_shards : int
-        Read so far, those of an earlier run included.
+    n_rows : int
+        Number of rows read so far, including those of a resumed run.
+    n_shards : int
+        Number of shards finished so far, including those of a resumed run.
     n_all_shards : int
+        Number of shards of the whole input.
     n_rejected : int
-        Rows that were put aside.
+        Number of rows that could not be scored and were set aside.
     """
 
     n_rows: int
@@ -38,13 +41,14 @@ class Progress:
 
 @dataclass
 class ShardCount:
-    """What became of a shard's rows; counted while its results are read.
+    """Counts the rows of a shard while its results are read.
 
     Parameters
     ----------
     n_rows : int
-        Read from the file.
+        Number of rows read from the file.
     rejects : list of Reject
+        Rows that cannot be scored.
     """
 
     n_rows: int = 0
@@ -52,17 +56,17 @@ class ShardCount:
 
 
 class ShardTask(Protocol):
-    """What is done with each shard; sent to other processes."""
+    """Processes each shard; sent to other processes."""
 
     @property
     def schema(self) -> Any:
-        """Of the output."""
+        """Schema of the output."""
 
     def plan(self) -> dict[str, Any]:
-        """What two runs must have in common to share a folder."""
+        """Everything that two runs must have in common to use one folder."""
 
     def results(self, shard: Shard, count: ShardCount) -> Iterator[Any]:
-        """Record batches of the output."""
+        """Yield record batches of the output, and update the count."""
 
 
 def run(
@@ -74,27 +78,38 @@ def run(
     n_jobs: int | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> Progress:
-    """Do the shards of files that are not done yet.
+    """Process all shards of files that are not finished yet.
 
     Parameters
     ----------
     task : ShardTask
+        Processes each shard.
     files : list of Path
     folder : RunFolder
+        Receives the output.
     resume : bool
+        Whether to continue an earlier run.
     n_jobs : int, optional
+        Number of processes over shards.
     on_progress : callable, optional
-        Called before the first shard and after each.
+        Called with a :class:`Progress` before the first shard and after each one.
+
+    Returns
+    -------
+    Progress
 
     Raises
     ------
     TableError
+        If a table cannot be read or scored, or the folder belongs to another run.
+    OutputError
+        If the output cannot be written.
     """
     shards = [shard for file in files for shard in shards_of(file)]
     folder.prepare(task.plan() | {"inputs": [_described(shard) for shard in shards]}, resume)
-    known = [folder.count(number) for number in range(len(shards))]
-    left = [number for number, count in enumerate(known) if count is None]
-    counts = [count for count in known if count is not None]
+    finished = [folder.count(number) for number in range(len(shards))]
+    left = [number for number, count in enumerate(finished) if count is None]
+    counts = [count for count in finished if count is not None]
 
     def report() -> Progress:
         n_rows, n_rejected = sum(rows for rows, _ in counts), sum(bad for _, bad in counts)
@@ -114,13 +129,13 @@ def run(
 def _do(task: ShardTask, folder: RunFolder, number: int, shard: Shard) -> tuple[int, int]:
     count = ShardCount()
     folder.write(folder.written(number), task.results(shard, count), task.schema)
-    # The mark comes last: only what it stands for is believed.
+    # The mark comes last, because a resumed run trusts every marked part.
     folder.finish(number, count.n_rows, count.rejects)
     return count.n_rows, len(count.rejects)
 
 
 def _described(shard: Shard) -> dict[str, Any]:
-    # JSON knows no tuples: the plan is compared with what is read back.
+    # A list, because JSON has no tuples and the plan is compared with one read from a file.
     groups = None if shard.row_groups is None else list(shard.row_groups)
     status = shard.path.stat()
     return asdict(shard) | {

@@ -1,4 +1,4 @@
-"""score_table: files of any size through a scorer, each shard written whole or not at all."""
+"""score_table: score tables in files of any size, each shard completely or not at all."""
 
 from __future__ import annotations
 
@@ -42,61 +42,71 @@ def score_table(
     n_jobs: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
-    """Score tables in files, larger than memory, into a folder of files.
+    """Score tables in files, which may be larger than memory, into a folder of files.
 
-    A run writes its plan first and then a file for each shard of the input (a CSV or Arrow file, or
-    row groups of a Parquet file, about a million rows). Started again with the same plan it scores
-    the shards that are not there yet; the files are the same to the byte as of a run that was never
-    stopped.
+    A run writes its plan and then one file per shard of the input. A shard is a CSV or Arrow file,
+    or row groups of a Parquet file with about a million rows. The same call after an interruption
+    scores the remaining shards; the files are byte for byte those of an uninterrupted run.
 
     Parameters
     ----------
     model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
-        Fitted. Compiled where its steps can be folded; else its ``predict`` is called.
+        A fitted model. It is compiled if its steps can be folded; otherwise its ``predict`` is
+        called.
     inputs : path, or sequence of paths
-        Files (Parquet, CSV, Arrow), folders and globs. Columns are matched by the names that the
-        model was fitted with; one without names takes all columns in their order, but those that
-        ``query_column`` and ``id_columns`` name.
+        Files, folders or globs of Parquet, CSV or Arrow tables. Columns are matched by the names
+        that the model was fitted with. A model without names takes all columns in order, except
+        those that ``query_column`` and ``id_columns`` name.
     output : path
-        A folder, new or of an earlier run.
+        Output folder: new, or that of an earlier run.
     score_column : str, default="score"
+        Name of the output column with the scores.
     query_column : str, optional
-        Needed for ``top_k``.
+        Column of query ids. Required for ``top_k``.
     id_columns : sequence of str, optional
-        Columns that go on into the output; by default all that are no features.
+        Columns to copy to the output; by default all that are not features.
     top_k : int, optional
-        Only each query's best rows, over all files, in the order of the input; of equal scores the
-        earlier row. Queries and scores of the candidates (``top_k`` a query and shard) are held in
-        memory.
+        Number of rows to keep per query, over all files; all rows by default. Kept rows stay in the
+        order of the input. Of equal scores, the earlier row is kept. The query and score of
+        ``top_k`` rows per query and shard are held in memory.
     output_format : {"parquet", "csv"}, default="parquet"
+        Format of the output files.
     rejects : path, optional
-        A CSV file for rows that can't be scored (file, row, column, value); without it the first
-        one ends the run.
+        CSV file that lists rows that cannot be scored, by file, row, column and value. By default,
+        the first such row ends the run.
     resume : bool, default=True
-        Go on where an earlier run of the same plan stopped. False: start anew.
+        Continue an earlier run with the same model, inputs and options. If False, start again.
     n_jobs : int, optional
-        Processes over shards, as in joblib; 1 by default.
+        Number of processes over shards, as in joblib; 1 by default.
     on_progress : callable, optional
-        Called with a :class:`Progress` before the first shard and after each.
+        Called with a :class:`Progress` before the first shard and after each one.
 
     Returns
     -------
     Progress
+        Number of rows, shards and rejects when the run ends.
 
     Raises
     ------
     TableError
-        For input that cannot be read or scored, and output that cannot be written, with file and
-        row. Shards that were done stay.
+        If a table cannot be read or scored. The message names the file and the row. Finished shards
+        stay in the folder.
+    OutputError
+        If the output cannot be written.
     ValueError
-        For options that don't go together.
+        If ``output_format`` or ``top_k`` is invalid, or ``top_k`` comes without ``query_column``.
+    NotFittedError
+        If the model is not fitted.
     ImportError
-        Without the extra ``serving``.
+        If PyArrow is not installed (extra ``serving``).
     """
     if output_format not in OUTPUT_FORMATS:
         raise ValueError(f"output_format must be one of {OUTPUT_FORMATS}, got {output_format!r}.")
     if top_k is not None and (query_column is None or top_k < 1):
-        raise ValueError(f"top_k={top_k} needs a query_column, and must be 1 or more.")
+        raise ValueError(
+            f"top_k must be 1 or more and needs a query_column, got top_k={top_k} and "
+            f"query_column={query_column!r}."
+        )
     files = find_files(inputs)
     scorer = table_scorer(model)
     columns = TableColumns.match(
@@ -122,18 +132,23 @@ def score_table(
 
 @dataclass(frozen=True)
 class Scoring:
-    """Rows to scores: what every process of a run knows.
+    """Scores the rows of a shard; sent to every process of a run.
 
     Parameters
     ----------
     scorer : TableScorer
     model_hash : str
+        Identifies the model in the plan of a run.
     columns : TableColumns
+        Features and copied columns of the tables.
     score_column : str
+        Name of the output column with the scores.
     query_column : str or None
+        Column of query ids.
     top_k : int or None
+        Number of rows to keep per query.
     keeps_rejects : bool
-        Whether rows that can't be scored are put aside rather than end the run.
+        Whether rows that cannot be scored are set aside rather than end the run.
     """
 
     scorer: TableScorer
@@ -180,7 +195,7 @@ class Scoring:
             yield result
 
     def best(self, table: Any) -> Any:
-        """Numbers of the rows that are among their query's best."""
+        """Positions of the ``top_k`` best rows of each query."""
         query = table.column(self.query_column).to_numpy(zero_copy_only=False)
         scores = table.column(self.score_column).to_numpy()
         rows = best_rows(_sortable(query), scores, self.top_k or len(scores))
@@ -188,7 +203,7 @@ class Scoring:
 
 
 def keep_best(scoring: Scoring, folder: RunFolder, n_shards: int) -> None:
-    """Of the shards' best rows the best of all, into a final part for each shard."""
+    """Write the final part of each shard: its candidates that are among the best of all shards."""
     candidates = [folder.written(number) for number in range(n_shards)]
     if not all(folder.part(number).exists() for number in range(n_shards)):
         _write_best(scoring, folder, candidates)

@@ -1,4 +1,4 @@
-"""From rows of a table to scores: which columns a model reads, and which rows it can't score."""
+"""Score record batches, and find the rows that a model cannot score."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.tables.columns import is_number
 from skdistill.tables.errors import TableError, pyarrow_extra
 
-# Rows that are turned from columns into rows, looked at and scored while they are in cache.
+# Number of rows that are transposed, checked and scored while they are in cache.
 CHUNK = 1024
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 @dataclass(frozen=True)
 class Reject:
-    """A row that can't be scored.
+    """A row that cannot be scored.
 
     Parameters
     ----------
     file : str
+        File of the row.
     row : int
-        Of the file, from 0, a header not counted.
+        Number of the row in the file, from 0, without a header.
     column : str
+        First column with an invalid value.
     value : str
+        The invalid value.
     """
 
     file: str
@@ -40,18 +43,20 @@ class Reject:
 
 
 class TableScorer(Protocol):
-    """Scores of record batches.
+    """Scores record batches.
 
     Attributes
     ----------
     features : list of str or None
-        Columns in the order that the model takes them; None: it was fitted without names.
+        Columns in the order of the model; None if it was fitted without names.
     n_features : int
+        Number of columns.
     allows_missing : bool
+        Whether the model accepts missing values.
     wants_numbers : bool
-        False where columns may hold anything that the model takes.
+        Whether all columns must hold numbers.
     engine : str
-        What makes the scores: the last bits of two engines' differ.
+        Computes the scores. It is part of a run's plan, because engines differ in the last bits.
     """
 
     features: list[str] | None
@@ -63,36 +68,42 @@ class TableScorer(Protocol):
     def scores(
         self, record: Any, file: str, first_row: int
     ) -> tuple[NDArray[np.float32], list[Reject]]:
-        """Scores of a batch's rows, and the rows that have none.
+        """Score the rows of a batch, and list the rows that cannot be scored.
 
         Parameters
         ----------
         record : pyarrow.RecordBatch
             The features, in order.
         file : str
+            File of the batch, for messages.
         first_row : int
             Row of the file that the batch starts with.
 
         Returns
         -------
         scores : ndarray of shape (n_rows,), float32
-            NaN where there is none.
+            Scores, NaN for rejected rows.
         rejects : list of Reject
+            Rows that cannot be scored.
 
         Raises
         ------
         TableError
-            When the model refuses the batch as a whole.
+            If the model rejects the batch as a whole.
         """
 
 
 def table_scorer(model: Any) -> TableScorer:
-    """Compiled where the model's steps can be folded, else by its ``predict``.
+    """Score by a compiled scorer if the model's steps can be folded, otherwise by ``predict``.
 
     Parameters
     ----------
     model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
-        Fitted.
+        A fitted model.
+
+    Returns
+    -------
+    TableScorer
     """
     try:
         scorer = compile_scorer(model)
@@ -102,7 +113,7 @@ def table_scorer(model: Any) -> TableScorer:
 
 
 class CompiledTableScorer:
-    """A compiled scorer over columns of numbers."""
+    """Scores columns of numbers by a compiled scorer."""
 
     wants_numbers = True
 
@@ -136,7 +147,7 @@ class CompiledTableScorer:
 
 
 class PredictingScorer:
-    """A model's own ``predict`` over frames, for steps that no compiled scorer knows."""
+    """Scores frames by the model's ``predict``, for steps that cannot be compiled."""
 
     wants_numbers = False
     engine = "predict"
@@ -178,17 +189,18 @@ class PredictingScorer:
 
 
 def unscored(reject: Reject, allows_missing: bool) -> str:
-    """What to tell of a row that ends a run."""
+    """Message about a row that ends a run."""
     expected = "a finite number or nothing" if allows_missing else "a finite number"
     return (
         f"{reject.file}: row {reject.row}: column {reject.column!r} holds {reject.value}, expected "
-        f"{expected}. Mend such rows, or have them put aside."
+        f"{expected}. Correct or drop such rows; score_table can set them aside (rejects=, "
+        "--rejects)."
     )
 
 
 def unfit(X: NDArray[np.float32], allows_missing: bool) -> NDArray[np.bool_] | None:
-    """Cells that a model can't take, or None where every cell is fine."""
-    # Any NaN or infinity makes the sum one; a sum that overflows is looked at again.
+    """Mark cells that a model cannot take; None if there are none."""
+    # Any NaN or infinity makes the sum one. A finite sum may also overflow, hence the second look.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(X.sum()):
             return None
@@ -197,7 +209,7 @@ def unfit(X: NDArray[np.float32], allows_missing: bool) -> NDArray[np.bool_] | N
 
 
 def _rejects(record: Any, bad: NDArray[np.bool_], file: str, first_row: int) -> list[Reject]:
-    """The rows of a batch that have a bad cell, each with the first."""
+    """Rows of a batch with a bad cell; each reject names the first one."""
     rows = np.flatnonzero(bad.any(axis=1))
     columns = bad[rows].argmax(axis=1)
     return [
@@ -207,12 +219,12 @@ def _rejects(record: Any, bad: NDArray[np.bool_], file: str, first_row: int) -> 
 
 
 def _matrix(record: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Columns of float32, NaN where a value is missing or no number; and where it is no number.
+    """Columns as float32, NaN if missing or not a number; also marks of text that is not a number.
 
-    The columns are overwritten by the thread's next call.
+    The thread's next call overwrites the columns.
     """
     types = pyarrow_extra().types
-    # A column after the other: rows are made of it a chunk at a time, which stays in cache.
+    # One column after the other: the caller transposes them chunk by chunk, in cache.
     (columns,) = _memory.buffers(record.num_columns, (record.num_rows,))
     text = None
     for position, column in enumerate(record.columns):
@@ -229,7 +241,7 @@ _memory = Scratch()
 
 
 def _numbers(record: Any) -> NDArray[np.float32]:
-    """The columns of numbers among others, 0 for the others."""
+    """Columns of numbers as float32; columns of other types become 0."""
     X = np.zeros((record.num_rows, record.num_columns), dtype=np.float32)
     for position, column in enumerate(record.columns):
         if is_number(column.type):
@@ -238,7 +250,7 @@ def _numbers(record: Any) -> NDArray[np.float32]:
 
 
 def _parsed(column: Any) -> tuple[Any, NDArray[np.bool_]]:
-    """Text as numbers, null where it is none; and where it is something else."""
+    """Parse text as numbers, null if it is not a number; also marks of text that is not one."""
     pyarrow = pyarrow_extra()
     from pyarrow import compute
 

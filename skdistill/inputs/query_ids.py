@@ -1,0 +1,79 @@
+"""Query ids as users pass them: checked, and turned into segments of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skdistill.inputs.queries import Queries
+
+
+def check_qid(qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
+    """Check query ids of any type and return them as an array; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If there is not one id per row, or an id is missing (None, NaN, NaT).
+    """
+    if qid is None:
+        return None
+    ids = np.asarray(qid)
+    if ids.ndim == 2 and ids.shape[1] == 1:
+        ids = ids[:, 0]
+    if ids.ndim != 1 or len(ids) != n_rows:
+        raise ValueError(
+            f"qid must hold one query id per row: expected shape ({n_rows},), got {ids.shape}."
+        )
+    # NaN and NaT differ from themselves, in object arrays too; None does not.
+    missing = ids != ids
+    if ids.dtype == object:
+        missing = missing | np.array([value is None for value in ids])
+    if np.any(missing):
+        row = int(np.flatnonzero(missing)[0])
+        raise ValueError(f"qid must name a query in every row: row {row} holds {ids[row]!r}.")
+    return ids
+
+
+def sort_by_query(
+    qid: NDArray[Any] | None, n_rows: int, tie_break: NDArray[Any] | None = None
+) -> tuple[Queries, NDArray[np.int64] | None]:
+    """Sort rows by query, and the rows of a query by ``tie_break`` or the order of the table.
+
+    Without checked ids, all rows are one query.
+
+    Returns
+    -------
+    queries : Queries
+    order : ndarray of shape (n_rows,), int64, or None
+        Row of the table at each place. None if the table is already in order.
+
+    Raises
+    ------
+    ValueError
+        If the ids have several types that cannot be sorted together.
+    """
+    if qid is None:
+        order = None if tie_break is None else np.argsort(tie_break, kind="stable")
+        return Queries.single(n_rows), order
+    codes: NDArray[Any]
+    if qid.dtype.kind in "iufbM":
+        codes = qid
+    else:
+        try:
+            codes = np.unique(qid, return_inverse=True)[1]
+        except TypeError as error:
+            raise ValueError(
+                f"qid must hold ids of one sortable type, got a mixture: {error}."
+            ) from error
+    order = (
+        np.argsort(codes, kind="stable") if tie_break is None else np.lexsort((tie_break, codes))
+    )
+    ordered = codes[order]
+    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    queries = Queries(np.append(first, n_rows).astype(np.int64))
+    if np.array_equal(order, np.arange(n_rows)):
+        return queries, None
+    return queries, order

@@ -1,0 +1,231 @@
+"""The command line, run as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+
+from skdistill import DistilledRanker, TwoTowerRetriever
+from skdistill.datasets import make_ranking, make_retrieval
+from skdistill.metrics import ndcg_score
+from skdistill.serving import load, save
+from skdistill.students import MLPRanker
+
+NAMES = [f"f{number}" for number in range(6)]
+
+
+def run(*arguments, cwd=None):
+    command = [sys.executable, "-m", "skdistill", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Tables of a ranking, a student and its teacher."""
+    folder = tmp_path_factory.mktemp("cli")
+    data = make_ranking(n_queries=120, n_features=6, random_state=0)
+    frame = pd.DataFrame(data.X.astype(np.float32), columns=NAMES)
+    frame.insert(0, "query", data.qid)
+    frame["label"] = data.y
+    teacher = lightgbm.LGBMRanker(n_estimators=20, verbosity=-1, random_state=0)
+    ranker = DistilledRanker(
+        teacher, MLPRanker((16,), max_iter=10, random_state=0), random_state=0
+    ).fit(frame[NAMES], data.y, qid=data.qid)
+    frame["teacher"] = ranker.teacher_.predict(frame[NAMES])
+    ranker.teacher_.booster_.save_model(folder / "teacher.txt")
+    save(ranker, folder / "student.skd")
+    frame.to_parquet(folder / "table.parquet", index=False)
+    frame.to_csv(folder / "table.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def frame(folder):
+    return pd.read_parquet(folder / "table.parquet")
+
+
+def test_score_writes_what_predict_gives(folder, frame, tmp_path):
+    done = run("score", folder / "student.skd", folder / "table.parquet", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert f"1 of 1 shards, {len(frame):,} rows" in done.stderr
+    result = pd.read_parquet(tmp_path / "out" / "part-00000.parquet")
+    assert list(result.columns) == ["query", "label", "teacher", "score"]
+    expected = load(folder / "student.skd").predict(frame[NAMES])
+    np.testing.assert_allclose(result["score"], expected, atol=1e-5)
+
+    done = run(
+        "score", folder / "student.skd", folder / "table.csv", "-o", tmp_path / "best",
+        "--top-k", 2, "--query-column", "query", "--id-column", "teacher", "--format", "csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    best = pd.read_csv(tmp_path / "best" / "part-00000.csv")
+    assert list(best.columns) == ["query", "teacher", "score"]
+    assert (best.groupby("query").size() == 2).all()
+
+
+def test_inspect_describes_a_model_and_evaluate_measures_it(folder, frame):
+    done = run("inspect", folder / "student.skd", "--json")
+    held = json.loads(done.stdout)
+    assert held["student"] == "MLPRanker"
+    assert held["teacher"] == "LGBMRanker"
+    assert held["feature_names"] == NAMES
+    assert held["bytes"] == (folder / "student.skd").stat().st_size
+    assert "MLPRanker" in run("inspect", folder / "student.skd").stdout
+
+    options = ["--query-column", "query", "--label-column", "label", "--teacher-column", "teacher"]
+    done = run("evaluate", folder / "student.skd", folder / "table.csv", *options, "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    scores = load(folder / "student.skd").predict(frame[NAMES])
+    own = ndcg_score(frame["label"], scores, frame["query"], k=10)
+    teacher = ndcg_score(frame["label"], frame["teacher"], frame["query"], k=10)
+    assert figures["rows"] == len(frame)
+    assert figures["ndcg@10"] == pytest.approx(own, abs=1e-4)
+    assert figures["ratio"] == pytest.approx(own / teacher, abs=1e-4)
+    assert figures["ratio, low"] < figures["ratio"] < figures["ratio, high"]
+
+
+def test_retrieve_writes_what_the_retriever_finds(tmp_path):
+    data = make_retrieval(random_state=0)
+    columns = [f"c{number}" for number in range(data.X.shape[1])]
+    query_columns = columns[data.query_columns]
+    item_columns = columns[data.item_columns]
+    X = pd.DataFrame(data.X, columns=columns)
+    items = pd.DataFrame(data.items, columns=item_columns)
+    retriever = TwoTowerRetriever(
+        query_columns=query_columns, item_columns=item_columns, max_iter=2, random_state=0
+    )
+    retriever.fit(X, data.y, qid=data.qid)
+    names = [f"item {number}" for number in range(len(items))]
+    save(retriever.index(items, names), tmp_path / "towers.skd")
+    queries = X[query_columns].drop_duplicates().reset_index(drop=True)
+    queries.assign(asked=np.arange(len(queries))).to_parquet(tmp_path / "queries.parquet")
+    done = run(
+        "retrieve", tmp_path / "towers.skd", tmp_path / "queries.parquet", "-o", tmp_path / "out",
+        "-k", 5,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = pd.read_parquet(tmp_path / "out" / "part-00000.parquet")
+    ids, scores = retriever.retrieve(queries, 5)
+    assert list(found["item"]) == list(ids.ravel())
+    assert list(found["asked"]) == list(np.repeat(np.arange(len(queries)), 5))
+    assert list(found["rank"][:5]) == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose(found["score"], scores.ravel(), atol=1e-5)
+
+
+RECIPE = """
+seed = 1
+[data]
+train = ["table.parquet"]
+test = "table.csv"
+query_column = "query"
+label_column = "label"
+ignore = ["teacher"]
+[student]
+estimator = "MLPRanker"
+hidden_layer_sizes = [8]
+max_iter = 5
+[distillation]
+alpha = 0.7
+"""
+
+
+def test_distill_follows_a_recipe(folder, frame, tmp_path):
+    (folder / "recipe.toml").write_text(RECIPE + "[teacher]\nn_estimators = 10\n")
+    done = run("distill", folder / "recipe.toml", "-o", tmp_path / "a.skd", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    student = load(tmp_path / "a.skd")
+    assert student.hidden_layer_sizes == (8,)
+    assert list(student.feature_names_in_) == NAMES
+    expected = ndcg_score(frame["label"], student.predict(frame[NAMES]), frame["query"], k=10)
+    assert report["student ndcg@10"] == pytest.approx(expected, abs=1e-4)
+    assert 0 < report["teacher ndcg@10"] <= 1
+    # The same file makes the same student.
+    run("distill", folder / "recipe.toml", "-o", tmp_path / "b.skd")
+    again = load(tmp_path / "b.skd")
+    assert (again.predict(frame[NAMES]) == student.predict(frame[NAMES])).all()
+
+
+def test_distill_by_a_booster_or_given_scores_without_labels(folder, frame, tmp_path):
+    bare = RECIPE.replace('label_column = "label"\n', "").replace('["teacher"]', '["label"]')
+    given = bare.replace("[student]", 'teacher_score_column = "teacher"\n[student]')
+    given = given.replace("0.7", "1.0")
+    booster = bare.replace('["label"]', '["label", "teacher"]').replace("0.7", "1.0")
+    (folder / "given.toml").write_text(given)
+    (folder / "booster.toml").write_text(booster + '[teacher]\nbooster = "teacher.txt"\n')
+    for name in ("given", "booster"):
+        done = run("distill", folder / f"{name}.toml", "-o", tmp_path / f"{name}.skd")
+        assert done.returncode == 0, done.stderr
+    given, booster = (load(tmp_path / f"{name}.skd") for name in ("given", "booster"))
+    np.testing.assert_allclose(
+        given.predict(frame[NAMES]), booster.predict(frame[NAMES]), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[data", "not a valid TOML file"),
+        ("[dat]", "unexpected keys at the top level: dat"),
+        ("[data]\ntrain = 'a.csv'", "[data] lacks the key query_column"),
+        ("[data]\ntrain = 'a.csv'\nquery_column = 'q'", "[data] lacks the key label_column"),
+        (RECIPE + "[teacher]\nn_trees = 3", "unexpected keys in [teacher]: n_trees"),
+        (RECIPE.replace("MLPRanker", "Tree"), "must be one of ['LinearRanker'"),
+        (RECIPE.replace("alpha", "alfa"), "unexpected keys in [distillation]: alfa"),
+        (RECIPE + "[teacher]\nbooster = 'none.txt'", "none.txt cannot be read"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_says_why(folder, tmp_path, text, message):
+    (folder / "wrong.toml").write_text(text)
+    done = run("distill", folder / "wrong.toml", "-o", tmp_path / "a.skd")
+    assert done.returncode == 2
+    assert "error:" in done.stderr
+    assert message in done.stderr
+    assert not (tmp_path / "a.skd").exists()
+
+
+def test_exit_codes_say_who_must_act(folder, frame, tmp_path):
+    student, table = folder / "student.skd", folder / "table.parquet"
+    frame.drop(columns="f3").to_parquet(tmp_path / "lacking.parquet")
+    frame.assign(f1=np.nan).to_parquet(tmp_path / "empty.parquet")
+    (tmp_path / "cut.skd").write_bytes(student.read_bytes()[:1000])
+    (tmp_path / "file").write_text("")
+    for code, message, arguments in [
+        (2, "No such option", ["score", student, table, "-o", tmp_path / "out", "--what"]),
+        (2, "needs a query_column", ["score", student, table, "-o", "out", "--top-k", 3]),
+        (2, "takes a retriever", ["retrieve", student, table, "-o", tmp_path / "out"]),
+        (3, "lacks the columns", ["score", student, "lacking.parquet", "-o", tmp_path / "a"]),
+        (3, "row 0: column 'f1'", ["score", student, "empty.parquet", "-o", tmp_path / "b"]),
+        (3, "there is no table", ["score", student, tmp_path / "none.csv", "-o", tmp_path / "c"]),
+        (4, "cut.skd", ["score", tmp_path / "cut.skd", table, "-o", tmp_path / "d"]),
+        (4, "none.skd", ["inspect", tmp_path / "none.skd"]),
+        (5, "cannot be written", ["score", student, table, "-o", tmp_path / "file"]),
+    ]:  # fmt: skip
+        done = run(*arguments, cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_rows_that_cannot_be_scored_are_set_aside(folder, frame, tmp_path):
+    frame.assign(f1=frame["f1"].where(frame.index != 7)).to_csv(tmp_path / "a.csv", index=False)
+    done = run(
+        "score", folder / "student.skd", tmp_path / "a.csv", "-o", tmp_path / "out", "--rejects",
+        tmp_path / "rejects.csv",
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "1 rows cannot be scored" in done.stderr
+    assert list(pd.read_csv(tmp_path / "rejects.csv")["row"]) == [7]
+
+
+def test_without_the_extra_the_command_names_it(monkeypatch):
+    from skdistill.cli import main
+
+    monkeypatch.setitem(sys.modules, "typer", None)
+    with pytest.raises(SystemExit, match=r"skdistill\[serving\]"):
+        main()

@@ -1,0 +1,156 @@
+"""The exact index against brute force, with ties, masks and exclusions."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skdistill.index import ExactIndex
+from skdistill.index import exact as index_module
+
+
+def brute_force(queries, items, k, exclude=None, mask=None):
+    ids = np.full((len(queries), k), -1)
+    scores = np.full((len(queries), k), -np.inf)
+    for q, query in enumerate(queries):
+        allowed = np.ones(len(items), bool) if mask is None else mask.copy()
+        if exclude is not None:
+            allowed &= exclude[q] == 0
+        value = items @ query
+        best = sorted(np.flatnonzero(allowed), key=lambda i: (-value[i], i))[:k]
+        ids[q, : len(best)], scores[q, : len(best)] = best, value[best]
+    return ids, scores
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 60),
+    st.integers(0, 9),
+    st.integers(1, 30),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_exact_index_finds_what_brute_force_finds(
+    seed, n_items, n_queries, k, with_exclude, with_mask
+):
+    """Small integers: scores without rounding, ties and duplicates in plenty."""
+    rng = np.random.default_rng(seed)
+    items = rng.integers(-2, 3, (n_items, 3)).astype(np.float32)
+    queries = rng.integers(-2, 3, (n_queries, 3)).astype(np.float32)
+    exclude = rng.random((n_queries, n_items)) < 0.4 if with_exclude else None
+    mask = rng.random(n_items) < 0.5 if with_mask else None
+    blocks = index_module.QUERY_BLOCK, index_module.ITEM_BLOCK
+    index_module.QUERY_BLOCK, index_module.ITEM_BLOCK = 3, 7
+    try:
+        ids, scores = ExactIndex(items).search(
+            queries,
+            k,
+            exclude=None if exclude is None else sparse.csr_array(exclude),
+            mask=mask,
+            n_jobs=2 if seed % 2 else None,
+        )
+    finally:
+        index_module.QUERY_BLOCK, index_module.ITEM_BLOCK = blocks
+    expected_ids, expected_scores = brute_force(queries, items, k, exclude, mask)
+    assert_array_equal(ids, expected_ids)
+    assert_allclose(scores, expected_scores)
+
+
+def test_many_items_over_several_blocks():
+    rng = np.random.default_rng(0)
+    items, queries = rng.standard_normal((20_000, 16)), rng.standard_normal((300, 16))
+    ids, scores = ExactIndex(items).search(queries, 50)
+    full = queries.astype(np.float32) @ items.astype(np.float32).T
+    assert_allclose(scores, -np.sort(-full, axis=1)[:, :50], rtol=1e-5)
+    assert_allclose(np.take_along_axis(full, ids, axis=1), scores, rtol=1e-5)
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_ids_of_any_type_are_returned_and_short_lists_are_padded():
+    index = ExactIndex(np.eye(2), ids=["x", "y"])
+    ids, scores = index.search(np.eye(2), 3)
+    assert ids.tolist() == [["x", "y", None], ["y", "x", None]]
+    assert (scores[:, 2] == -np.inf).all()
+    ids, _ = ExactIndex(np.eye(2), ids=[70, 80]).search(np.eye(2), 3)
+    assert ids.tolist() == [[70, 80, -1], [80, 70, -1]]
+    nothing = sparse.csr_array(np.ones((2, 2)))
+    ids, _ = index.search(np.eye(2), 1, exclude=nothing)
+    assert ids.tolist() == [[None], [None]]
+    ids, scores = ExactIndex(np.eye(2)).search(np.empty((0, 2)), 4)
+    assert ids.shape == scores.shape == (0, 4)
+
+
+def test_a_memory_map_is_not_copied(tmp_path):
+    path = tmp_path / "items.npy"
+    np.save(path, np.eye(5, dtype=np.float32))
+    items = np.load(path, mmap_mode="r")
+    index = ExactIndex(items)
+    assert np.shares_memory(index.embeddings, items)
+    assert index.search(np.eye(5), 1)[0].ravel().tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"k": 0}, "k must be an integer of at least 1, got 0"),
+        ({"queries": np.ones((2, 3))}, "queries have 3 dimensions, but the index has 2"),
+        ({"queries": np.full((2, 2), np.nan)}, "contains NaN"),
+        ({"mask": np.ones(3, bool)}, r"mask must be bool of shape \(2,\)"),
+        ({"exclude": sparse.csr_array((1, 2))}, r"sparse matrix of shape \(2, 2\), got \(1, 2\)"),
+    ],
+)
+def test_bad_input_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ExactIndex(np.eye(2)).search(**{"queries": np.eye(2), "k": 1, **arguments})
+    with pytest.raises(ValueError, match=r"expected shape \(2,\), got \(3,\)"):
+        ExactIndex(np.eye(2), ids=[1, 2, 3])
+
+
+def test_added_removed_and_reordered_items_are_found_as_in_a_new_index():
+    """Each gives a new index that finds what an index of those items finds; the old one stays."""
+    rng = np.random.default_rng(5)
+    items = rng.standard_normal((40, 6)).astype(np.float32)
+    queries = rng.standard_normal((7, 6)).astype(np.float32)
+    names = np.array([f"item {i}" for i in range(40)])
+    index = ExactIndex(items[:30], names[:30])
+    before = index.search(queries, 5)
+    added = index.add(items[30:], names[30:])
+    assert_array_equal(added.search(queries, 5)[0], ExactIndex(items, names).search(queries, 5)[0])
+    removed = added.remove(names[::2])
+    kept = ExactIndex(items[1::2], names[1::2])
+    assert_array_equal(removed.search(queries, 5)[0], kept.search(queries, 5)[0])
+    order = rng.permutation(40)
+    shuffled = ExactIndex(items[order], names[order])
+    assert_array_equal(shuffled.search(queries, 5)[0], added.search(queries, 5)[0])
+    assert_array_equal(index.search(queries, 5)[0], before[0])
+    # Without ids items are their positions, and the others move up.
+    plain = ExactIndex(items).remove([0, 39])
+    assert_array_equal(plain.search(queries, 3)[0], ExactIndex(items[1:39]).search(queries, 3)[0])
+    with pytest.raises(KeyError, match="no items"):
+        removed.remove(["item 0"])
+    with pytest.raises(ValueError, match="at least one item"):
+        removed.remove(names[1::2])
+    with pytest.raises(ValueError, match="this one has ids"):
+        index.add(items[30:])
+    with pytest.raises(ValueError, match="2 dimensions, but the index has 6"):
+        index.add(np.zeros((1, 2)), ["new"])
+    with pytest.raises(ValueError, match="'item 3' names several"):
+        index.add(items[:1], ["item 3"])
+
+
+def test_equal_items_are_both_returned_and_in_order():
+    items = np.array([[1.0, 0], [2, 0], [1, 0], [2, 0]])
+    ids, scores = ExactIndex(items).search([[1.0, 0]], 4)
+    assert ids.tolist() == [[1, 3, 0, 2]]
+    assert scores.tolist() == [[2, 2, 1, 1]]
+
+
+def test_a_single_query_over_several_blocks_is_exact():
+    rng = np.random.default_rng(6)
+    items = rng.standard_normal((300_000, 4)).astype(np.float32)
+    query = rng.standard_normal((1, 4)).astype(np.float32)
+    ids, _ = ExactIndex(items).search(query, 20)
+    assert_array_equal(ids[0], np.argsort(-(items @ query[0]), kind="stable")[:20])

@@ -1,0 +1,63 @@
+"""Rows as models read them: the same products for dense and CSR tables, and gradients by row."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skdistill.inputs.rows import RowGradient, Rows, distinct
+
+
+def csr(n_rows, n_columns, density=0.05, seed=0):
+    rng = np.random.default_rng(seed)
+    return sparse.random_array((n_rows, n_columns), density=density, format="csr", rng=rng)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array], ids=["dense", "csr"])
+def test_products_of_taken_rows_are_those_of_the_dense_table(make):
+    """Rows with as many entries each, rows with none, and their squares."""
+    rng = np.random.default_rng(0)
+    ids = np.zeros((6, 5))
+    ids[np.arange(6), rng.integers(0, 5, 6)] = rng.standard_normal(6)
+    ragged = rng.standard_normal((6, 5)) * (rng.random((6, 5)) < 0.5)
+    ragged[2] = 0
+    chosen = np.array([5, 2, 2, 0])
+    weights, slope = rng.standard_normal((5, 3)), rng.standard_normal((4, 3))
+    for table in (ids, ragged):
+        taken = Rows(make(table)).take(chosen)
+        assert (taken.n_rows, taken.n_features) == (4, 5)
+        assert_allclose(taken.dot(weights), table[chosen] @ weights)
+        assert_allclose(taken.dot(weights[:, 0]), table[chosen] @ weights[:, 0])
+        assert_allclose(taken.gradient(slope), table[chosen].T @ slope)
+        assert_allclose(taken.gradient(slope[:, 0]), table[chosen].T @ slope[:, 0])
+        assert_allclose(taken.squared.dot(weights), table[chosen] ** 2 @ weights)
+        assert_allclose(taken.take(np.array([3, 1])).dot(weights), table[[0, 2]] @ weights)
+
+
+@pytest.mark.parametrize("n_columns", [1023, 1024])
+def test_from_1024_columns_on_a_csr_gradient_holds_touched_rows_alone(n_columns):
+    X = csr(20, n_columns)
+    slope = np.random.default_rng(1).standard_normal((20, 3))
+    batch = np.arange(3, 9)
+    for rows in (Rows(X[batch]), Rows(X).take(batch), Rows(X).take(np.arange(12)).take(batch)):
+        expected = X[batch].toarray().T @ slope[batch]
+        gradient = rows.gradient(slope[batch])
+        assert rows.is_wide == isinstance(gradient, RowGradient) == (n_columns >= 1024)
+        if rows.is_wide:
+            assert_array_equal(gradient.rows, np.unique(X[batch].indices))
+            gradient, touched = np.zeros_like(expected), gradient
+            gradient[touched.rows] = touched.values
+        assert_allclose(gradient, expected, atol=1e-15)
+
+
+def test_a_dense_table_is_never_wide():
+    X = np.random.default_rng(0).standard_normal((4, 1100))
+    assert not Rows(X).is_wide
+    assert_allclose(Rows(X).gradient(np.ones(4)), X.sum(axis=0))
+
+
+def test_distinct_numbers_are_those_of_unique():
+    numbers = np.random.default_rng(0).integers(0, 50, 40)
+    found, place = distinct(numbers, 60)
+    assert_array_equal(found, np.unique(numbers))
+    assert_array_equal(found[place], numbers)

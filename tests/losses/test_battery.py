@@ -1,0 +1,135 @@
+"""One battery for all losses: gradients, ragged lists, ties, weights, extremes, order of rows."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skdistill.inputs.queries import Queries
+from skdistill.losses import LOSSES, get_loss
+from tests.numeric import central_differences, example_targets
+
+TEMPERATURES = [0.7, 1.0, 2.5]
+
+
+def target_of(loss, kind, values, queries):
+    return (
+        loss.soft_target(values, queries) if kind == "soft" else loss.hard_target(values, queries)
+    )
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_agrees_with_differences(name, kind, weighted, temperature):
+    rng = np.random.default_rng(0)
+    loss = get_loss(name, temperature)
+    queries, values = example_targets(name, kind, rng)
+    target = target_of(loss, kind, values, queries)
+    # Evenly spaced: the rank-dependent weights of lambda and top_k are constant between crossings.
+    scores = (rng.permutation(queries.n_rows) - queries.n_rows / 2) * 0.1
+    weight = rng.uniform(0.2, 3, queries.n_rows) if weighted else None
+    value, gradient = loss.value_and_gradient(scores, target, queries, weight)
+    numeric = central_differences(
+        lambda s: loss.value_and_gradient(s, target, queries, weight)[0], scores, 1e-4
+    )
+    assert np.isfinite(value)
+    assert value >= 0
+    assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", [n for n in LOSSES if n not in ("pointwise", "logistic", "top_k")])
+def test_gradient_of_a_query_sums_to_zero_and_one_row_teaches_nothing(name, kind):
+    rng = np.random.default_rng(1)
+    loss = get_loss(name)
+    queries, values = example_targets(name, kind, rng)
+    _, gradient = loss.value_and_gradient(
+        rng.standard_normal(queries.n_rows), target_of(loss, kind, values, queries), queries
+    )
+    assert_allclose(queries.sum(gradient), 0, atol=1e-12)
+    assert_allclose(gradient[queries.spread(queries.sizes) == 1], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_value_is_the_mean_over_queries(name, kind):
+    """Ragged queries together give what each gives alone: no row leaks into another query."""
+    rng = np.random.default_rng(2)
+    loss = get_loss(name)
+    queries, values = example_targets(name, kind, rng)
+    target = target_of(loss, kind, values, queries)
+    scores = rng.standard_normal(queries.n_rows)
+    value, gradient = loss.value_and_gradient(scores, target, queries)
+    alone = []
+    for query in range(queries.n_queries):
+        rows = slice(*queries.offsets[query : query + 2])
+        part = Queries.single(queries.sizes[query])
+        v, g = loss.value_and_gradient(scores[rows], target[rows], part)
+        alone.append(v)
+        assert_allclose(gradient[rows], g / queries.n_queries, atol=1e-12)
+    assert_allclose(value, np.mean(alone))
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_constant_weight_of_a_query_multiplies_its_loss(name, kind):
+    rng = np.random.default_rng(3)
+    loss = get_loss(name)
+    queries, values = example_targets(name, kind, rng, [12])
+    target = target_of(loss, kind, values, queries)
+    scores = rng.standard_normal(12)
+    value, gradient = loss.value_and_gradient(scores, target, queries)
+    weighted = loss.value_and_gradient(scores, target, queries, np.full(12, 3.0))
+    assert_allclose(weighted[0], 3 * value)
+    assert_allclose(weighted[1], 3 * gradient, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_scores_and_ties_stay_finite(name, kind, dtype):
+    rng = np.random.default_rng(4)
+    loss = get_loss(name)
+    queries, values = example_targets(name, kind, rng)
+    for target_values in (values, np.zeros_like(values)):
+        target = target_of(loss, kind, target_values, queries).astype(dtype)
+        for scores in (
+            np.zeros(queries.n_rows),
+            1e4 * rng.standard_normal(queries.n_rows),
+            np.where(np.arange(queries.n_rows) % 2, 1e4, -1e4),
+        ):
+            value, gradient = loss.value_and_gradient(scores.astype(dtype), target, queries)
+            assert np.isfinite(value)
+            assert np.isfinite(gradient).all()
+            assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_all_tied_targets_teach_no_order(name):
+    loss = get_loss(name)
+    queries = Queries.from_sizes([4, 6])
+    for kind in ("soft", "hard"):
+        target = target_of(loss, kind, np.zeros(10), queries)
+        _, gradient = loss.value_and_gradient(np.zeros(10), target, queries)
+        if name in ("plackett_luce", "top_k", "logistic") and kind == "soft":
+            continue  # these read an order, or a level, out of any scores
+        if name == "logistic":
+            assert_allclose(gradient, 0.5 / np.repeat([4, 6], [4, 6]) / 2)
+        else:
+            assert_allclose(gradient, 0, atol=1e-12)
+
+
+def test_an_unknown_loss_and_an_object_that_is_not_one_are_refused():
+    with pytest.raises(ValueError, match=r"one of \['lambda'.*got 'mse'"):
+        get_loss("mse")
+    with pytest.raises(ValueError, match="lacks"):
+        get_loss(object())
+
+
+def test_errors_say_what_was_expected():
+    queries = Queries.single(2)
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], but run from -3 to 4.2"):
+        get_loss("logistic").soft_target(np.array([-3, 4.2]), queries)
+    with pytest.raises(ValueError, match="smallest label is -1"):
+        get_loss("listwise").hard_target(np.array([-1.0, 2]), queries)

@@ -1,0 +1,156 @@
+"""Each loss on a short list, computed by hand."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import softmax
+
+from skdistill.inputs.queries import Queries
+from skdistill.losses import LOSSES, PlackettLuce, get_loss, has_temperature
+
+
+def test_listwise_by_hand():
+    t, s, temperature = np.array([1.0, 0.0, -2.0]), np.array([0.3, 0.4, 0.1]), 2.0
+    p, q = softmax(t / temperature), softmax(s / temperature)
+    loss = get_loss("listwise", temperature)
+    queries = Queries.single(3)
+    value, gradient = loss.value_and_gradient(s, loss.soft_target(t, queries), queries)
+    assert_allclose(value, temperature**2 * np.sum(p * np.log(p / q)))
+    assert_allclose(gradient, temperature * (q - p))
+
+
+def test_listwise_hard_target_is_the_share_of_the_gain():
+    queries = Queries.from_sizes([3, 2])
+    target = get_loss("listwise").hard_target(np.array([2.0, 1.0, 0.0, 0.0, 0.0]), queries)
+    assert_allclose(target, [3 / 4, 1 / 4, 0, 0, 0])
+    huge = get_loss("listwise").hard_target(np.array([5000.0, 4999.0, 0, 1, 0]), queries)
+    assert_allclose(huge, [2 / 3, 1 / 3, 0, 1, 0])
+
+
+def test_pairwise_by_hand():
+    """Differences are divided by the temperature; the pair that the teacher ties is left out."""
+    scores, teacher = [0.0, 1.0, 0.5], [3.0, 1.0, 1.0]
+    for temperature in (1.0, 2.0):
+        preference = 1 / (1 + np.exp(-(3.0 - 1.0) / temperature))
+        terms = [binary_cross_entropy(d / temperature, preference) for d in (0 - 1.0, 0 - 0.5)]
+        loss = get_loss("pairwise", temperature)
+        assert_allclose(value_of(loss, scores, teacher), sum(terms) / 2)
+        # A pair's weight is the geometric mean of its rows' weights.
+        weighted = value_of(loss, scores, teacher, weight=[4.0, 1.0, 9.0])
+        assert_allclose(weighted, (np.sqrt(4 * 1) * terms[0] + np.sqrt(4 * 9) * terms[1]) / 2)
+
+
+def test_pairwise_labels_prefer_with_certainty():
+    terms = [binary_cross_entropy(d, 1.0) for d in (0 - 1.0, 0 - 0.5)]
+    found = value_of(get_loss("pairwise"), [0.0, 1.0, 0.5], [3.0, 1.0, 1.0], "hard")
+    assert_allclose(found, sum(terms) / 2, rtol=1e-6)
+
+
+def test_margin_by_hand():
+    scores, teacher = np.array([0.0, 1.0, 0.5]), np.array([30.0, 10.0, 20.0])
+    t = teacher / np.sqrt(200 / 3)  # the standard deviation of 10, 20, 30
+    # The pairs in the teacher's order: rows 0 and 2, 0 and 1, 2 and 1.
+    terms = [((scores[i] - scores[j]) - (t[i] - t[j])) ** 2 for i, j in ((0, 2), (0, 1), (2, 1))]
+    for kind in ("soft", "hard"):
+        assert_allclose(value_of(get_loss("margin"), scores, teacher, kind), sum(terms) / 3)
+
+
+def test_lambda_by_hand():
+    scores, labels = [0.0, 1.0, 0.5], [1.0, 0.0, 0.0]
+    # The student ranks them 2, 0, 1; the ideal DCG is 1.
+    swap_1 = abs(1 / np.log2(4) - 1 / np.log2(2))
+    swap_2 = abs(1 / np.log2(4) - 1 / np.log2(3))
+    expected = swap_1 * np.log1p(np.exp(1.0)) + swap_2 * np.log1p(np.exp(0.5))
+    assert_allclose(value_of(get_loss("lambda"), scores, labels, "hard"), expected, rtol=1e-6)
+
+
+def test_lambda_gains_of_a_teacher_fall_by_rank():
+    """With k = 2 the gains are 1, 1 / 2 and 0; the student ranks the rows upside down."""
+    scores, teacher = [0.0, 1.0, 2.0], [9.0, 5.0, 4.0]
+    discount = 1 / np.log2([4, 3, 2])  # of the student's places 2, 1 and 0
+    ideal = 1 / np.log2(2) + (1 / 2) / np.log2(3)
+    expected = 0
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        gain = {(0, 1): 1 - 1 / 2, (0, 2): 1 - 0, (1, 2): 1 / 2 - 0}[i, j]
+        change = gain * abs(discount[i] - discount[j]) / ideal
+        preference = 1 / (1 + np.exp(-(teacher[i] - teacher[j])))
+        expected += change * binary_cross_entropy(scores[i] - scores[j], preference)
+    assert_allclose(value_of(LOSSES["lambda"](k=2), scores, teacher), expected)
+
+
+def test_plackett_luce_by_hand():
+    s = np.array([0.2, -0.3, 0.9])
+    first = s[1] - np.log(np.exp(s).sum())
+    second = s[2] - np.log(np.exp(s[[2, 0]]).sum())
+    assert_allclose(value_of(PlackettLuce(k=2), s, [1.0, 3.0, 2.0]), -(first + second) / 2)
+
+
+def test_top_k_by_hand():
+    """One positive, ranked first by the teacher and last by the student, and two negatives."""
+    scores = [-1.0, 1.0, 0.5]
+    negatives = (binary_cross_entropy(1.0, 0) + binary_cross_entropy(0.5, 0)) / 2
+    expected = binary_cross_entropy(-1.0, 1) + negatives
+    assert_allclose(value_of(LOSSES["top_k"](k=1), scores, [3.0, 2.0, 1.0]), expected)
+    # Two positives: the first is misplaced by two places, the second not at all.
+    weights = [np.exp(-0 / 10) * (1 + np.tanh(0.1 * 2)), np.exp(-1 / 10) * 1]
+    positives = weights[0] * binary_cross_entropy(-1.0, 1) + weights[1] * binary_cross_entropy(1, 1)
+    expected = positives / sum(weights) + binary_cross_entropy(0.5, 0)
+    assert_allclose(value_of(LOSSES["top_k"](k=2), scores, [3.0, 2.0, 1.0]), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if has_temperature(LOSSES[name])])
+def test_a_temperature_divides_the_scores_of_both(name):
+    """At T = 2, scores that are twice as large have the same loss, but for a constant factor."""
+    rng = np.random.default_rng(0)
+    scores, teacher, others = rng.standard_normal((3, 6))
+    warm, cold = get_loss(name, 2.0), get_loss(name, 1.0)
+    factors = [
+        value_of(warm, 2 * scores, 2 * teacher) / value_of(cold, scores, teacher),
+        value_of(warm, 2 * others, 2 * teacher) / value_of(cold, others, teacher),
+    ]
+    assert factors[0] == pytest.approx(factors[1])
+    assert value_of(warm, scores, teacher) != pytest.approx(value_of(cold, scores, teacher))
+
+
+def test_top_k_weighs_what_the_student_misplaces():
+    loss = get_loss("top_k")
+    queries = Queries.single(20)
+    target = loss.soft_target(np.arange(20.0), queries)
+    scores = np.arange(20.0)
+    scores[19] = -1
+    _, gradient = loss.value_and_gradient(np.zeros(20) + 1e-9 * scores, target, queries)
+    assert gradient[19] < gradient[18] < 0 < gradient[0]
+
+
+def value_of(loss, scores, values, kind="soft", weight=None):
+    """Value of a loss on one list."""
+    queries = Queries.single(len(scores))
+    make = loss.soft_target if kind == "soft" else loss.hard_target
+    target = make(np.asarray(values, dtype=float), queries)
+    weight = None if weight is None else np.asarray(weight, dtype=float)
+    return loss.value_and_gradient(np.asarray(scores, dtype=float), target, queries, weight)[0]
+
+
+def binary_cross_entropy(logit, probability):
+    sigma = 1 / (1 + np.exp(-logit))
+    return -probability * np.log(sigma) - (1 - probability) * np.log(1 - sigma)
+
+
+def test_pointwise_by_hand():
+    scores, teacher, weight = [1.0, 0.0, 2.0], [10.0, 20.0, 60.0], [1.0, 4.0, 0.5]
+    standard = (np.array(teacher) - 30) / np.sqrt((20**2 + 10**2 + 30**2) / 3)
+    squares = (np.array(scores) - standard) ** 2
+    for kind in ("soft", "hard"):
+        assert_allclose(value_of(get_loss("pointwise"), scores, teacher, kind), squares.sum() / 3)
+        weighted = value_of(get_loss("pointwise"), scores, teacher, kind, weight)
+        assert_allclose(weighted, (1 * squares[0] + 4 * squares[1] + 0.5 * squares[2]) / 3)
+
+
+def test_logistic_by_hand():
+    terms = [binary_cross_entropy(1.0, 0.3), binary_cross_entropy(-2.0, 0.9)]
+    for kind in ("soft", "hard"):
+        assert_allclose(
+            value_of(get_loss("logistic"), [1.0, -2.0], [0.3, 0.9], kind), sum(terms) / 2
+        )
+        weighted = value_of(get_loss("logistic"), [1.0, -2.0], [0.3, 0.9], kind, [4.0, 0.5])
+        assert_allclose(weighted, (4 * terms[0] + 0.5 * terms[1]) / 2)

@@ -1,0 +1,135 @@
+"""Metrics of binary relevance against brute force, and what all metrics have in common."""
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from sklearn.exceptions import UndefinedMetricWarning
+
+from skdistill import metrics
+from tests.numeric import by_query, ragged, worst_order
+
+
+@given(ragged(), st.sampled_from([1, 3, 20]))
+def test_binary_metrics_by_brute_force(data, k):
+    reciprocal, precision, recall = [], [], []
+    for y, score in by_query(*data):
+        relevant = (y > 0)[worst_order(y, score)]
+        if not relevant.any():
+            continue
+        first = np.flatnonzero(relevant)[0]
+        reciprocal.append(1 / (1 + first) if first < k else 0)
+        places = np.flatnonzero(relevant)
+        precision.append(np.mean([(i + 1) / (p + 1) for i, p in enumerate(places)]))
+        recall.append(relevant[:k].sum() / relevant.sum())
+    assume(reciprocal)
+    assert_allclose(metrics.mrr_score(*data, k=k), np.mean(reciprocal))
+    assert_allclose(metrics.average_precision_score(*data), np.mean(precision))
+    assert_allclose(metrics.recall_at_k(*data, k=k), np.mean(recall))
+
+
+@given(ragged())
+def test_shuffling_rows_changes_nothing(data):
+    y, score, qid = data
+    order = np.random.default_rng(0).permutation(len(y))
+    for metric in (
+        metrics.ndcg_score,
+        metrics.mrr_score,
+        metrics.average_precision_score,
+        metrics.grouped_auc,
+        metrics.kendall_tau,
+    ):
+        kwargs = {"empty": "zero"}
+        assert_allclose(
+            metric(y, score, qid, **kwargs),
+            metric(y[order], score[order], qid[order], **kwargs),
+            atol=1e-12,
+        )
+
+
+def test_ties_and_queries_without_a_relevant_row_count_as_told():
+    y, flat, qid = [0, 0, 1, 0, 0], np.zeros(5), [1, 1, 1, 2, 2]
+    assert metrics.mrr_score(y, flat, qid) == pytest.approx(1 / 3)
+    assert metrics.mrr_score(y, flat, qid, ties="optimistic") == 1
+    assert metrics.mrr_score(y, flat, qid, ties="order") == pytest.approx(1 / 3)
+    assert metrics.mrr_score(y, flat, qid, ties="reverse") == 1
+    assert metrics.mrr_score(y, flat, qid, empty="one") == pytest.approx((1 / 3 + 1) / 2)
+    assert metrics.mrr_score(y, flat, qid, empty="zero") == pytest.approx(1 / 6)
+    weighted = metrics.mrr_score(y, flat, qid, empty="one", sample_weight=[3, 3, 3, 1, 1])
+    assert weighted == pytest.approx((3 / 3 + 1) / 4)
+
+
+def test_nothing_relevant_is_no_silent_nan():
+    with pytest.warns(UndefinedMetricWarning, match="No query has a row of positive relevance"):
+        assert metrics.ndcg_score([0, 0], [1, 2], [1, 1]) == 0
+    with pytest.warns(UndefinedMetricWarning):
+        assert metrics.grouped_auc([1, 1], [1, 2], None) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1, -2], [0, 1], [0, 0]), "relevance of 0 or more: y_true holds -2"),
+        (([1, 2, 3], [0, 1], [0, 0]), "got 3 and 2"),
+        (([1, 2], [0, 1], [0, 0, 1]), r"expected shape \(2,\), got \(3,\)"),
+        (([1, 2], [0, np.nan], [0, 0]), "y_score must be finite: row 1 holds nan"),
+        (([1, 2], [0, 1], ["a", None]), "row 1 holds None"),
+        (([1, 2], [0, 1], [0.0, np.nan]), "row 1 holds .*nan"),
+        (([], [], []), "at least one row"),
+    ],
+)
+def test_bad_input_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.ndcg_score(*arguments)
+
+
+def test_unknown_choices_are_refused():
+    with pytest.raises(ValueError, match="gain must be one of"):
+        metrics.ndcg_score([1], [1], None, gain="cubic")
+    with pytest.raises(ValueError, match="k must be an integer of at least 1"):
+        metrics.ndcg_score([1], [1], None, k=0)
+    with pytest.raises(ValueError, match="convention must be one of"):
+        metrics.ndcg_score([1], [1], None, convention="yahoo")
+    with pytest.raises(TypeError):
+        metrics.ndcg_score([1, 0], [1, 2])  # the queries are never silently one
+
+
+METRICS = {
+    "ndcg_score": {"k": 10},
+    "mrr_score": {},
+    "average_precision_score": {},
+    "recall_at_k": {"k": 5},
+    "grouped_auc": {},
+    "teacher_recall": {"k": 3, "m": 5},
+}
+
+
+def count_calls(function):
+    """Number of calls, of Python's and of built-in functions, that a function makes."""
+    n_calls = 0
+
+    def count(frame, event, argument):
+        nonlocal n_calls
+        n_calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return n_calls
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_no_metric_loops_over_queries_or_rows(name):
+    """A thousand times as many queries take as many calls: all the work is done by NumPy."""
+    metric, rng = getattr(metrics, name), np.random.default_rng(0)
+    calls = []
+    for n_queries in (50, 50_000):
+        qid = np.repeat(np.arange(n_queries), 10)
+        y, score = rng.integers(0, 3, len(qid)), rng.standard_normal(len(qid))
+        calls.append(count_calls(lambda: metric(y, score, qid, **METRICS[name])))  # noqa: B023
+    assert 10 < calls[0] == calls[1]

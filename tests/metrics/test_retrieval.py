@@ -1,0 +1,99 @@
+"""Retrieval metrics against trec_eval's and against the definitions."""
+
+import numpy as np
+import pytest
+import pytrec_eval
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.exceptions import UndefinedMetricWarning
+
+from skdistill.metrics import (
+    catalogue_coverage,
+    hit_rate,
+    mean_popularity,
+    retrieval_curve,
+    retrieval_mrr,
+    retrieval_ndcg,
+    retrieval_recall,
+)
+from skdistill.metrics.retrieval import fraction_of_top
+
+
+@pytest.fixture(scope="module")
+def results():
+    rng = np.random.default_rng(0)
+    relevant = sparse.random_array((40, 100), density=0.05, rng=rng, format="csr")
+    relevant.data[:] = 1
+    retrieved = np.array([rng.permutation(100)[:30] for _ in range(40)])
+    return relevant, retrieved
+
+
+@pytest.mark.parametrize("k", [5, 20])
+def test_the_metrics_agree_with_trec_eval(results, k):
+    relevant, retrieved = results
+    rows = relevant.tocoo()
+    qrel = {}
+    for q, i in zip(rows.row, rows.col, strict=True):
+        qrel.setdefault(str(q), {})[str(i)] = 1
+    run = {
+        str(q): {str(i): float(-rank) for rank, i in enumerate(row)}
+        for q, row in enumerate(retrieved)
+    }
+    measures = {f"recall.{k}", f"ndcg_cut.{k}", f"success.{k}", "recip_rank"}
+    found = pytrec_eval.RelevanceEvaluator(qrel, measures).evaluate(run).values()
+
+    def mean(name):
+        return np.mean([values[name] for values in found])
+
+    assert retrieval_recall(relevant, retrieved, k=k) == pytest.approx(mean(f"recall_{k}"))
+    assert retrieval_ndcg(relevant, retrieved, k=k) == pytest.approx(mean(f"ndcg_cut_{k}"))
+    assert hit_rate(relevant, retrieved, k=k) == pytest.approx(mean(f"success_{k}"))
+    assert retrieval_mrr(relevant, retrieved, k=30) == pytest.approx(mean("recip_rank"))
+
+
+def test_places_without_an_item_are_no_hits(results):
+    relevant, retrieved = results
+    short = retrieved.copy()
+    short[:, 10:] = -1
+    assert retrieval_recall(relevant, short, k=30) == retrieval_recall(relevant, retrieved, k=10)
+
+
+def test_a_curve_says_how_many_items_are_needed(results):
+    _, retrieved = results
+    wanted = np.array([row[[0, 4, 29]] for row in retrieved])
+    curve = retrieval_curve(wanted, retrieved)
+    assert_allclose(curve.recall[[0, 3, 4, 28, 29]], [1 / 3, 1 / 3, 2 / 3, 2 / 3, 1])
+    assert curve.items_needed(0.5) == 5
+    missing = np.column_stack([wanted, np.full(40, -1)])
+    assert_allclose(retrieval_curve(missing, retrieved).recall, curve.recall)
+    with pytest.raises(ValueError, match="not reached: 10 items have"):
+        retrieval_curve(wanted, retrieved[:, :10]).items_needed(0.9)
+
+
+def test_coverage_and_popularity_by_hand():
+    retrieved = np.array([[0, 1, -1], [1, 2, 0]])
+    assert catalogue_coverage(retrieved, 6) == 0.5
+    assert mean_popularity(retrieved, [9, 7, 5, 0, 0]) == pytest.approx(
+        (1 + 0.75 + 0.75 + 0.5 + 1) / 5
+    )
+    assert mean_popularity(retrieved, [1, 1, 1]) == 0.5
+
+
+def test_bad_input_is_refused(results):
+    relevant, retrieved = results
+    with pytest.raises(ValueError, match="sparse"):
+        retrieval_recall(relevant.toarray(), retrieved, k=3)
+    with pytest.raises(ValueError, match="retrieved must hold positions"):
+        retrieval_recall(relevant, retrieved[:3], k=3)
+    with pytest.raises(ValueError, match="names item 100"):
+        retrieval_recall(relevant, retrieved + 1 * (retrieved == 99), k=30)
+    with pytest.warns(UndefinedMetricWarning):
+        assert hit_rate(sparse.csr_array((40, 100)), retrieved, k=3) == 0
+
+
+def test_fraction_of_top_is_pessimistic_about_ties():
+    teacher = np.array([[3.0, 2, 1, 0]])
+    assert fraction_of_top(teacher, np.zeros((1, 4)), 2, 2)[0] == 0
+    assert fraction_of_top(teacher, np.array([[1.0, 1, 1, 0]]), 2, 2)[0] == 0.5
+    assert fraction_of_top(teacher, np.array([[0.0, 3, 2, 1]]), 2, 3)[0] == 0.5
+    assert fraction_of_top(teacher, teacher, 2, 2)[0] == 1

@@ -1,0 +1,119 @@
+"""Synthetic rows between the thresholds of trees, and students that learn from them."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from lightgbm import LGBMRanker, LGBMRegressor
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBRegressor
+
+from skdistill import DistilledRanker
+from skdistill.students import LinearRanker, MLPRanker
+from skdistill.teachers.augmentation import draw_rows, split_thresholds
+
+TREES = {
+    "lightgbm": LGBMRegressor(n_estimators=5, num_leaves=6, min_child_samples=2, verbose=-1),
+    "xgboost": XGBRegressor(n_estimators=5, max_depth=3),
+    "histogram": HistGradientBoostingRegressor(max_iter=20, max_leaf_nodes=6, min_samples_leaf=2),
+}
+
+
+@pytest.fixture(scope="module")
+def steps():
+    """A target with steps at -1 and 0.5 of the first column; the last column means nothing."""
+    X = np.random.default_rng(0).uniform(-2, 2, (400, 3))
+    return X, 1.0 * (X[:, 0] > -1) + 2 * (X[:, 0] > 0.5) + X[:, 1]
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_thresholds_are_where_the_teacher_changes(name, steps):
+    """Brute force: between two neighbouring thresholds of a feature no prediction changes."""
+    X, y = steps
+    teacher = TREES[name].fit(X, y)
+    thresholds = split_thresholds(teacher, 3)
+    assert_array_equal(thresholds[0], split_thresholds(FrozenEstimator(teacher), 3)[0])
+    assert np.abs(thresholds[0] + 1).min() < 0.05
+    assert np.abs(thresholds[0] - 0.5).min() < 0.05
+    own = thresholds[0]
+    edges = np.r_[-3, own, 3]
+    rows = np.tile(X[0], (len(edges) - 1, 1))
+    margin = 1e-4
+    rows[:, 0] = edges[:-1] + margin
+    start = teacher.predict(rows)
+    rows[:, 0] = edges[1:] - margin
+    wide = np.diff(edges) > 3 * margin
+    assert_allclose(teacher.predict(rows)[wide], start[wide], rtol=1e-6)
+    assert len(np.unique(start.round(6))) > 2
+
+
+def test_rows_are_drawn_from_midpoints_and_ends():
+    X = np.array([[0.0, 5, 1], [10, 7, 1], [4, 9, 2]])
+    thresholds = [np.array([2.0, 6.0]), np.empty(0)]
+    for table in (X, pd.DataFrame(X, columns=["a", "b", "c"]), pl.DataFrame(X, schema=list("abc"))):
+        rows = draw_rows(table, thresholds, [0, 2], 500, np.random.default_rng(0))
+        assert type(rows) is type(table)
+        values = np.asarray(rows)
+        assert set(values[:, 0]) == {0.0, 4.0, 10.0}
+        assert set(values[:, 1]) == {5.0, 7.0, 9.0}
+        assert set(values[:, 2]) == {1.0, 2.0}
+        # Independently: every pair of values occurs.
+        assert len(np.unique(values[:, :2], axis=0)) == 9
+
+
+def test_a_student_of_few_rows_learns_more_from_synthetic_ones():
+    """A teacher that knows a step function, a student that is shown thirty rows of it."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (2000, 6))
+    teacher = FrozenEstimator(
+        LGBMRegressor(n_estimators=60, num_leaves=8, verbose=-1).fit(X, X[:, 0] + np.abs(X[:, 1]))
+    )
+    few, unseen = X[:30], rng.uniform(-2, 2, (2000, 6))
+    correlations = {}
+    for share in (0.0, 0.9):
+        ranker = DistilledRanker(
+            teacher,
+            MLPRanker((32,), max_iter=100),
+            loss="pointwise",
+            augment=share,
+            random_state=0,
+        ).fit(few, qid=np.repeat(np.arange(10), 3))
+        correlations[share] = np.corrcoef(ranker.predict(unseen), teacher.predict(unseen))[0, 1]
+    assert correlations[0.9] > correlations[0.0] + 0.02
+
+
+def test_synthetic_rows_go_through_columns_pipelines_and_frames(table):
+    frame = pd.DataFrame(table.X, columns=[f"c{j}" for j in range(8)])
+    ranker = DistilledRanker(
+        LGBMRanker(n_estimators=5, min_child_samples=5, verbose=-1),
+        make_pipeline(StandardScaler(), LinearRanker(max_iter=3)),
+        augment=0.3,
+        teacher_columns=["c7", "c0", "c1"],
+        student_columns=["c1", "c2"],
+        keep_teacher=False,
+        teacher_cv=2,
+        random_state=0,
+    ).fit(frame, table.y, qid=table.qid)
+    assert ranker.teacher_ is None
+    assert ranker.predict(frame).std() > 0
+
+
+def test_teachers_without_thresholds_and_sparse_tables_are_refused(table):
+    def fit(teacher, X=table.X, augment=0.2, **arguments):
+        ranker = DistilledRanker(teacher, LinearRanker(max_iter=1), augment=augment)
+        return ranker.fit(X, table.y, qid=table.qid, **arguments)
+
+    with pytest.raises(TypeError, match="thresholds it reads, got Ridge"):
+        fit(Ridge())
+    with pytest.raises(ValueError, match="'augment' parameter of DistilledRanker must be"):
+        fit(TREES["lightgbm"], augment=1.0)
+    with pytest.raises(ValueError, match="but teacher_scores were passed"):
+        fit(None, teacher_scores=table.y)
+    with pytest.raises(TypeError, match="augment needs X .* got a sparse matrix"):
+        fit(TREES["xgboost"], X=sparse.csr_array(table.X))

@@ -1,0 +1,110 @@
+"""Objectives: what several heads, unknown labels and weights make of the losses."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import Rows
+from skdistill.losses import LOSSES, get_loss
+from skdistill.models import Network
+from skdistill.training.objective import GradientBalance, HeadsObjective, Objective
+from tests.numeric import central_differences, example_targets, numeric_gradients, random_parameters
+
+
+def heads_of(rng, queries, dtype=np.float64):
+    labels = rng.integers(0, 2, queries.n_rows).astype(float)
+    labels[1] = np.nan
+    weight = rng.uniform(0.5, 2, queries.n_rows)
+    return tuple(
+        Objective.mix(
+            queries, soft=loss, hard=loss, alpha=alpha, sample_weight=weight, dtype=dtype, **known
+        )
+        for loss, alpha, known in (
+            (get_loss("logistic"), 0.0, {"labels": labels}),
+            (get_loss("lambda"), 0.0, {"labels": 1 + rng.integers(0, 3, queries.n_rows) * 1.0}),
+            (get_loss("listwise"), 1.0, {"teacher_scores": rng.standard_normal(queries.n_rows)}),
+        )
+    )
+
+
+@pytest.mark.parametrize("hidden", [(), (6, 4)])
+def test_the_gradient_of_several_heads_agrees_with_differences(hidden):
+    rng = np.random.default_rng(0)
+    queries = Queries.from_sizes([4, 1, 6])
+    heads = heads_of(rng, queries)
+    # Only what is a gradient of its value: the weights of lambda move with the scores.
+    objective = HeadsObjective((heads[0], heads[2]), np.array([0.7, 1.6]))
+    model = Network(hidden, 2)
+    inputs = Rows(rng.standard_normal((11, 5)))
+    params = random_parameters(model, 5, rng)
+    rows = np.arange(11)
+
+    def value(moved):
+        return objective.value_and_gradient(model.forward(moved, inputs)[0], rows, queries)[0]
+
+    scores, cache = model.forward(params, inputs)
+    _, slope = objective.value_and_gradient(scores, rows, queries)
+    grads = model.backward(params, cache, slope)
+    for name, numeric in numeric_gradients(value, params).items():
+        assert_allclose(grads[name], numeric, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_each_head_gets_its_own_gradient(balanced):
+    """Fixed: times its weight. Balanced: heads of weight 1 move the scores equally far."""
+    rng = np.random.default_rng(1)
+    queries = Queries.from_sizes([4, 1, 6])
+    heads = heads_of(rng, queries)
+    weights = np.array([1.0, 2.0, 1.0])
+    scores = rng.standard_normal((11, 3))
+    balance = GradientBalance(weights) if balanced else None
+    _, gradient = HeadsObjective(heads, weights, balance).value_and_gradient(
+        scores, np.arange(11), queries
+    )
+    alone = [
+        head.value_and_gradient(scores[:, i].copy(), np.arange(11), queries)[1]
+        for i, head in enumerate(heads)
+    ]
+    lengths = np.array([np.linalg.norm(g) for g in alone])
+    for i, own in enumerate(alone):
+        factor = lengths.mean() / lengths[i] if balanced else 1.0
+        assert_allclose(gradient[:, i], weights[i] * factor * own, rtol=1e-10)
+    if balanced:
+        found = np.linalg.norm(gradient, axis=0)
+        assert_allclose(found / weights, found[0])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_unknown_labels_are_skipped(name):
+    """Rows with NaN labels: same as if the hard loss saw the labelled rows alone."""
+    rng = np.random.default_rng(5)
+    queries, y = example_targets(name, "hard", rng)
+    _, teacher = example_targets(name, "soft", rng)
+    y[rng.random(len(y)) < 0.4] = np.nan
+    y[queries.offsets[2] : queries.offsets[3]] = np.nan
+    loss = get_loss(name)
+    scores = (rng.permutation(len(y)) - len(y) / 2) * 0.1
+    rows = np.arange(len(y))
+    objective = Objective.mix(
+        queries, soft=loss, hard=loss, alpha=0.3, labels=y, teacher_scores=teacher, dtype=np.float64
+    )
+    value, gradient = objective.value_and_gradient(scores, rows, queries)
+    soft = loss.value_and_gradient(scores, loss.soft_target(teacher, queries), queries)
+    known = ~np.isnan(y)
+    labelled = queries.subset(known)
+    hard = loss.value_and_gradient(scores[known], loss.hard_target(y[known], labelled), labelled)
+    assert_allclose(value, 0.3 * soft[0] + 0.7 * hard[0])
+    expected = 0.3 * soft[1]
+    expected[known] += 0.7 * hard[1]
+    assert_allclose(gradient, expected, atol=1e-12)
+    numeric = central_differences(
+        lambda s: objective.value_and_gradient(s, rows, queries)[0], scores, 1e-4
+    )
+    assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-8)
+    # Over all batches of one query the mean is the whole: no batch counts its labels twice.
+    parts = []
+    for query in range(queries.n_queries):
+        own, single = queries.take(np.array([query]))
+        parts.append(objective.value_and_gradient(scores[own], own, single)[0])
+    assert_allclose(np.mean(parts), value)
