@@ -230,8 +230,8 @@ def timed(read):
 def profile(folder):
     """Score the table in a folder and print where the time goes."""
     student = load(folder / "student.skd")
-    readers = FORMATS
-    readers[".parquet"], reading = timed(readers[".parquet"])
+    parquet = FORMATS[".parquet"]
+    parquet.batches, reading = timed(parquet.batches)
     profiler = cProfile.Profile()
     start = time.perf_counter()
     profiler.enable()

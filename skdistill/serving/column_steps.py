@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Affine:
 
     scale: Floats
     offset: Floats
-    fills_missing: bool = False
+    fills_missing: ClassVar[bool] = False
 
     def n_outputs(self, n_inputs: int) -> int:
         return n_inputs
@@ -73,7 +73,7 @@ class Pick:
     """
 
     columns: NDArray[np.int64]
-    fills_missing: bool = False
+    fills_missing: ClassVar[bool] = False
 
     def n_outputs(self, n_inputs: int) -> int:
         return len(self.columns)
@@ -99,7 +99,7 @@ class Impute:
 
     fill: Floats
     indicated: NDArray[np.int64]
-    fills_missing: bool = True
+    fills_missing: ClassVar[bool] = True
 
     def n_outputs(self, n_inputs: int) -> int:
         return n_inputs + len(self.indicated)

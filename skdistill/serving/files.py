@@ -279,7 +279,8 @@ def _check_array(data: bytes, name: str, path: Any) -> None:
     file = io.BytesIO(data)
     try:
         major = np.lib.format.read_magic(file)[0]
-        read = np.lib.format.read_array_header_1_0 if major == 1 else _read_header_2
+        form = np.lib.format
+        read = form.read_array_header_1_0 if major == 1 else form.read_array_header_2_0
         shape, _, dtype = read(file)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {name} is not an array: {error}.") from error
@@ -291,10 +292,6 @@ def _check_array(data: bytes, name: str, path: Any) -> None:
             f"{path} is refused: {name} declares {expected} bytes, but has "
             f"{len(data) - file.tell()}."
         )
-
-
-def _read_header_2(file: Any) -> Any:
-    return np.lib.format.read_array_header_2_0(file)
 
 
 def _check_sparse(data: bytes, name: str, path: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.callback import with_callbacks
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from skdistill._sklearn_compat import Interval, StrOptions
 from skdistill.callbacks import EpochCallbacks
@@ -23,10 +23,7 @@ from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.scaling import ColumnScaler
-from skdistill.metrics.agreement import teacher_recall
-from skdistill.metrics.retrieval import fraction_of_top
-from skdistill.teachers.asking import score_rows
-from skdistill.teachers.pair_scores import check_pair_scores, score_grid, teacher_scores_of
+from skdistill.teachers.pair_scores import check_pair_scores
 from skdistill.towers.fitted import FittedTowers
 from skdistill.towers.initialization import start_from_spectrum
 from skdistill.towers.objectives import PairObjective
@@ -41,8 +38,6 @@ from skdistill.towers.training import TowerTraining
 from skdistill.training.early_stopping import hold_out
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 
-# Number of queries whose scores of the whole catalogue are in memory at once.
-RECALL_QUERIES = 256
 DEPRECATED = "deprecated"
 
 Supervision = LogSupervision | CatalogueSupervision
@@ -181,91 +176,15 @@ class TowerEstimator(FittedTowers):
         supervision = self._read(X, y, qid, items, sample_weight, teacher_scores)
         rng = self.generator()
         supervision = self._teach(supervision)
-        objective = self.make_pair_objective()
         training = self._prepare(supervision)
-        self.teacher_check_ = self._check_teacher(supervision, training, objective, rng)
-        params = training.initialize(rng)
-        train_queries, early_stopping = np.arange(supervision.pairs.n_queries), None
-        if self.early_stopping:
-            train_queries, eval_queries = hold_out(
-                len(train_queries), self.validation_fraction, rng
-            )
-        batches, sample = supervision.make_batches(training, objective, train_queries, rng)
-        if self.spectral_start and sample is not None:
-            catalogue = training.catalogue(supervision.pairs.n_catalogue)
-            start_from_spectrum(
-                *(training.model, params, training.query_rows, catalogue, sample),
-                int(rng.integers(2**31 - 1)),
-            )
-        del sample  # as large as queries times items
-        if self.early_stopping:
-            early_stopping = supervision.make_early_stopping(training, objective, eval_queries, rng)
+        self.teacher_check_ = self._check_teacher(supervision, training, rng)
         metadata = None if qid is None else {"qid": np.asarray(qid)}
-        callbacks = EpochCallbacks(
-            self, self.fitted_attributes, {"X": X, "y": y, "metadata": metadata}
-        )
-        result = training.run(
-            params, batches, rng, early_stopping=early_stopping, on_epoch=callbacks.on_epoch
-        )
+        seen = {"X": X, "y": y, "metadata": metadata}
+        callbacks = EpochCallbacks(self, self.fitted_attributes, seen)
+        result = self._train(supervision, training, rng, callbacks)
         self._publish(result, supervision)
         callbacks.end(result)
         return self
-
-    def teacher_recall(
-        self, X: Any, *, qid: ArrayLike | None = None, k: int = 10, m: int = 50
-    ) -> float:
-        """Measure the fraction of the teacher's top k in the towers' top m, averaged over queries.
-
-        Both rank the catalogue if the towers were fitted with one, otherwise each query's rows in
-        X.
-
-        Parameters
-        ----------
-        X : table of shape (n_rows, n_features)
-            A log with the columns of ``fit``. With a catalogue, only its queries matter.
-        qid : array-like of shape (n_rows,), optional
-            Query of each row.
-        k, m : int, default=10, 50
-            Lengths of the teacher's and the towers' lists.
-
-        Returns
-        -------
-        float
-            Between 0 and 1.
-
-        Raises
-        ------
-        NotFittedError
-            If the retriever is not fitted.
-        ValueError
-            If no teacher was kept, or the columns differ from those of ``fit``.
-        """
-        check_is_fitted(self)
-        if self.teacher_ is None:
-            raise ValueError(
-                "teacher_recall needs the fitted teacher, and none was kept: fit with teacher= and "
-                "keep_teacher=True."
-            )
-        X = as_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        ids = self.resolve_qid(X, qid)
-        if self.items_ is None:
-            rows = without_query_column(X, self.query_column)
-            if self.pair_features is not None:
-                rows = self.pair_features(
-                    self.pair_columns_.queries(X), self.pair_columns_.items(X)
-                )
-            return teacher_recall(score_rows(self.teacher_, rows), self.predict(X), ids, k=k, m=m)
-        queries = take_rows(self.pair_columns_.queries(X), np.unique(ids, return_index=True)[1])
-        features = self.pair_features or self.pair_columns_.side_by_side
-        scores = teacher_scores_of(self.teacher_, features, queries, self.items_)
-        left, right = self.transform_queries(queries), self.transform_items(self.items_)
-        fractions = []
-        for start in range(0, len(left), RECALL_QUERIES):
-            block = np.arange(start, min(start + RECALL_QUERIES, len(left)))
-            by_teacher = score_grid(scores, block, np.arange(len(right)))
-            fractions.append(fraction_of_top(by_teacher, left[block] @ right.T, k, m))
-        return float(np.concatenate(fractions).mean())
 
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
@@ -355,7 +274,6 @@ class TowerEstimator(FittedTowers):
         self,
         supervision: Supervision,
         training: TowerTraining,
-        objective: PairObjective,
         rng: np.random.Generator,
     ) -> TeacherCheck | None:
         if not self.teacher_check or not isinstance(supervision, CatalogueSupervision):
@@ -364,9 +282,7 @@ class TowerEstimator(FittedTowers):
         def teach_again(rest: CatalogueSupervision) -> CatalogueSupervision:
             return rest.taught_by(self.teacher, self._features(rest))[0]
 
-        return check_teacher_fitness(
-            supervision, training, objective.label_loss, teach_again, rng.spawn(1)[0]
-        )
+        return check_teacher_fitness(supervision, training, teach_again, rng.spawn(1)[0])
 
     def _features(self, supervision: Supervision) -> PairFeatures | None:
         """Function that builds the teacher's rows; None if the teacher reads the log as it is."""
@@ -392,9 +308,38 @@ class TowerEstimator(FittedTowers):
             model=self.make_model(),
             query_rows=rows[0],
             item_rows=rows[1],
+            objective=self.make_pair_objective(),
             settings=TrainingSettings.of(self),
             n_candidates=self.n_candidates,
             logq_correction=correction,
+        )
+
+    def _train(
+        self,
+        supervision: Supervision,
+        training: TowerTraining,
+        rng: np.random.Generator,
+        callbacks: EpochCallbacks,
+    ) -> Training:
+        """Initialize the towers, hold queries out, train."""
+        params = training.initialize(rng)
+        train_queries, early_stopping = np.arange(supervision.pairs.n_queries), None
+        if self.early_stopping:
+            train_queries, eval_queries = hold_out(
+                len(train_queries), self.validation_fraction, rng
+            )
+        batches, sample = supervision.make_batches(training, train_queries, rng)
+        if self.spectral_start and sample is not None:
+            catalogue = training.catalogue(supervision.pairs.n_catalogue)
+            start_from_spectrum(
+                *(training.model, params, training.query_rows, catalogue, sample),
+                int(rng.integers(2**31 - 1)),
+            )
+        del sample  # as large as queries times items
+        if self.early_stopping:
+            early_stopping = supervision.make_early_stopping(training, eval_queries, rng)
+        return training.run(
+            params, batches, rng, early_stopping=early_stopping, on_epoch=callbacks.on_epoch
         )
 
     def _publish(self, training: Training, supervision: Supervision) -> None:

@@ -10,14 +10,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.base import RankingEstimator
 from skdistill.index import make_index
-from skdistill.inputs.columns import as_table
+from skdistill.inputs.columns import as_table, take_rows, without_query_column
 from skdistill.inputs.encoding import encode
 from skdistill.inputs.scaling import ColumnScaler
+from skdistill.metrics.agreement import teacher_recall
+from skdistill.metrics.retrieval import fraction_of_top
 from skdistill.models.scoring import Scorer
 from skdistill.models.two_tower import TwoTower, side
+from skdistill.teachers.asking import score_rows
+from skdistill.teachers.pair_scores import score_grid, teacher_scores_of
 from skdistill.towers.pair_table import PairColumns
 
 # Attributes that were renamed after release 0.1.0.
+# Queries whose scores of the whole catalogue are compared at once.
+RECALL_QUERIES = 256
 FORMER_ATTRIBUTES = {"_columns": "pair_columns_", "draw_correction": "logq_correction"}
 
 
@@ -45,6 +51,9 @@ class FittedTowers(RankingEstimator):
     query_scaler_: ColumnScaler
     item_scaler_: ColumnScaler
     pair_columns_: PairColumns
+    pair_features: Any
+    teacher_: Any
+    items_: Any
     _scorers: dict[str, Scorer]
 
     def predict(self, X: Any) -> NDArray[np.float32]:
@@ -197,6 +206,62 @@ class FittedTowers(RankingEstimator):
                 "index(items)."
             )
         return self.index_.search(embeddings, k, exclude=exclude, mask=mask, n_jobs=n_jobs)
+
+    def teacher_recall(
+        self, X: Any, *, qid: ArrayLike | None = None, k: int = 10, m: int = 50
+    ) -> float:
+        """Measure the fraction of the teacher's top k in the towers' top m, averaged over queries.
+
+        Both rank the catalogue if the towers were fitted with one, otherwise each query's rows in
+        X.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            A log with the columns of ``fit``. With a catalogue, only its queries matter.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row.
+        k, m : int, default=10, 50
+            Lengths of the teacher's and the towers' lists.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the retriever is not fitted.
+        ValueError
+            If no teacher was kept, or the columns differ from those of ``fit``.
+        """
+        check_is_fitted(self)
+        if self.teacher_ is None:
+            raise ValueError(
+                "teacher_recall needs the fitted teacher, and none was kept: fit with teacher= and "
+                "keep_teacher=True."
+            )
+        X = as_table(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        ids = self.resolve_qid(X, qid)
+        if self.items_ is None:
+            rows = without_query_column(X, self.query_column)
+            if self.pair_features is not None:
+                rows = self.pair_features(
+                    self.pair_columns_.queries(X), self.pair_columns_.items(X)
+                )
+            return teacher_recall(score_rows(self.teacher_, rows), self.predict(X), ids, k=k, m=m)
+        queries = take_rows(self.pair_columns_.queries(X), np.unique(ids, return_index=True)[1])
+        features = self.pair_features or self.pair_columns_.side_by_side
+        scores = teacher_scores_of(self.teacher_, features, queries, self.items_)
+        left, right = self.transform_queries(queries), self.transform_items(self.items_)
+        fractions = []
+        for start in range(0, len(left), RECALL_QUERIES):
+            block = np.arange(start, min(start + RECALL_QUERIES, len(left)))
+            by_teacher = score_grid(scores, block, np.arange(len(right)))
+            fractions.append(fraction_of_top(by_teacher, left[block] @ right.T, k, m))
+        return float(np.concatenate(fractions).mean())
 
     def __getstate__(self) -> dict[str, Any]:
         # Scorers hold the parameters once more, folded: they are rebuilt rather than stored.

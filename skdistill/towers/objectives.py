@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,7 @@ class MixedObjective:
     soft: Loss
     hard: Loss
     alpha: float
-    n_embeddings: int = 1
+    n_embeddings: ClassVar[int] = 1
 
     @property
     def label_loss(self) -> Loss:

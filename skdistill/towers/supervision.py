@@ -23,7 +23,7 @@ from skdistill.teachers.pair_scores import PairScores, score_grid, teacher_score
 from skdistill.towers.batches import CatalogueBatches, LossSource
 from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
 from skdistill.towers.log_batches import by_embedding
-from skdistill.towers.objectives import PairObjective, PairTerm
+from skdistill.towers.objectives import PairTerm
 from skdistill.towers.pair_table import PairTable
 from skdistill.towers.teacher_lists import (
     SampledCatalogue,
@@ -32,7 +32,7 @@ from skdistill.towers.teacher_lists import (
     WholeCatalogue,
 )
 from skdistill.towers.training import TowerTraining
-from skdistill.towers.validation import label_validator, teacher_validator
+from skdistill.towers.validation import choose_items, label_validator, teacher_validator
 from skdistill.training.early_stopping import EarlyStopping, Validate, mean_of, ndcg_on
 from skdistill.training.loop import BatchSource
 from skdistill.training.query_batches import QueryBatches
@@ -61,11 +61,7 @@ class PairSupervision(Protocol):
         """Drop the teacher's scores."""
 
     def make_batches(
-        self,
-        training: TowerTraining,
-        objective: PairObjective,
-        train_queries: NDArray[np.int64],
-        rng: np.random.Generator,
+        self, training: TowerTraining, train_queries: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[BatchSource, Any]:
         """Make training batches, and a sample of the teacher's scores of the catalogue.
 
@@ -74,11 +70,7 @@ class PairSupervision(Protocol):
         """
 
     def make_early_stopping(
-        self,
-        training: TowerTraining,
-        objective: PairObjective,
-        eval_queries: NDArray[np.int64],
-        rng: np.random.Generator,
+        self, training: TowerTraining, eval_queries: NDArray[np.int64], rng: np.random.Generator
     ) -> EarlyStopping:
         """Make the early stopping that measures the objective on held-out queries."""
 
@@ -109,6 +101,16 @@ class _Supervision:
     labels: NDArray[np.float64] | None
     sample_weight: NDArray[np.float64] | None
     objective_labels: NDArray[np.float64] | None = None
+    teacher_scores: Any = None
+
+    @property
+    def has_teacher_scores(self) -> bool:
+        """Whether there are teacher scores to learn from."""
+        return self.teacher_scores is not None
+
+    def without_teacher(self) -> Self:
+        """Drop the teacher's scores."""
+        return replace(self, teacher_scores=None)
 
     @property
     def is_labelled(self) -> NDArray[np.bool_]:
@@ -154,10 +156,6 @@ class LogSupervision(_Supervision):
 
     teacher_scores: NDArray[np.float64] | None = None
 
-    @property
-    def has_teacher_scores(self) -> bool:
-        return self.teacher_scores is not None
-
     def taught_by(self, teacher: Any, features: PairFeatures | None) -> tuple[Self, Any]:
         """Add a teacher's scores; also return the fitted teacher.
 
@@ -167,43 +165,32 @@ class LogSupervision(_Supervision):
         fitted = self._fit_teacher(teacher, rows)
         return replace(self, teacher_scores=score_rows(fitted, rows)), fitted
 
-    def without_teacher(self) -> Self:
-        return replace(self, teacher_scores=None)
-
     def columns_of(self, rows: NDArray[np.int64]) -> tuple[Any, Any, Any]:
         """Labels, teacher scores and weights of some rows; each may be None."""
         columns = self.labels, self.teacher_scores, self.sample_weight
         return tuple(take_values(column, rows) for column in columns)  # type: ignore[return-value]
 
     def make_batches(
-        self,
-        training: TowerTraining,
-        objective: PairObjective,
-        train_queries: NDArray[np.int64],
-        rng: np.random.Generator,
+        self, training: TowerTraining, train_queries: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[BatchSource, None]:
         """Make batches of the log's lists; there is no sample for a spectral start."""
         rows, queries = self.queries.take(train_queries)
         batches = QueryBatches(
             self._pairs_of(training, rows),
             queries,
-            objective.over_log(self, rows, queries),
+            training.objective.over_log(self, rows, queries),
             training.settings,
         )
-        return objective.log_batches(batches), None
+        return training.objective.log_batches(batches), None
 
     def make_early_stopping(
-        self,
-        training: TowerTraining,
-        objective: PairObjective,
-        eval_queries: NDArray[np.int64],
-        rng: np.random.Generator,
+        self, training: TowerTraining, eval_queries: NDArray[np.int64], rng: np.random.Generator
     ) -> EarlyStopping:
         """Measure NDCG@10 on held-out queries, averaged over the embeddings."""
         rows, queries = self.queries.take(eval_queries)
         pairs = self._pairs_of(training, rows)
         scores = take_values(self.teacher_scores, rows)
-        n = objective.n_embeddings
+        n = training.objective.n_embeddings
         validators = [
             ndcg_on(
                 training.model,
@@ -212,7 +199,7 @@ class LogSupervision(_Supervision):
                 take_values(labels, rows),
                 scores,
             )
-            for number, labels in enumerate(objective.labels_by_embedding(self))
+            for number, labels in enumerate(training.objective.labels_by_embedding(self))
         ]
         return self._early_stopping(training, validators)
 
@@ -236,10 +223,6 @@ class CatalogueSupervision(_Supervision):
     teacher_scores: PairScores | None = None
     is_teacher_fitted_here: bool = False
 
-    @property
-    def has_teacher_scores(self) -> bool:
-        return self.teacher_scores is not None
-
     def taught_by(self, teacher: Any, features: PairFeatures | None) -> tuple[Self, Any]:
         """Add a teacher's scores; also return the fitted teacher.
 
@@ -251,9 +234,6 @@ class CatalogueSupervision(_Supervision):
         taught = replace(self, teacher_scores=scores, is_teacher_fitted_here=not is_prefit(teacher))
         return taught, fitted
 
-    def without_teacher(self) -> Self:
-        return replace(self, teacher_scores=None)
-
     def without_labels_of(self, queries: NDArray[np.int64]) -> Self:
         """Remove the labels of some queries."""
         assert self.labels is not None
@@ -261,19 +241,15 @@ class CatalogueSupervision(_Supervision):
         return replace(self, labels=labels)
 
     def make_batches(
-        self,
-        training: TowerTraining,
-        objective: PairObjective,
-        train_queries: NDArray[np.int64],
-        rng: np.random.Generator,
+        self, training: TowerTraining, train_queries: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[BatchSource, Any]:
         """Make batches of lists of the catalogue, and a sample of the teacher's scores."""
         sample = None
         sources: list[LossSource] = []
         n_queries, n_items = training.query_rows.n_rows, training.item_rows.n_rows
-        for term in objective.terms(self):
+        for term in training.objective.terms(self):
             if term.labels is None:
-                scored, sample = self._scored_lists(training, term, objective.n_embeddings, rng)
+                scored, sample = self._scored_lists(training, term, rng)
                 sources.append(
                     TeacherLists(
                         scored, term.loss, term.weight, self._query_weight(), term.embedding
@@ -294,43 +270,35 @@ class CatalogueSupervision(_Supervision):
             training.settings.batch_size,
             train_queries,
             tuple(sources),
-            n_embeddings=objective.n_embeddings,
-            balance=objective.balance(),
+            n_embeddings=training.objective.n_embeddings,
+            balance=training.objective.balance(),
         )
         return batches, sample
 
     def make_early_stopping(
-        self,
-        training: TowerTraining,
-        objective: PairObjective,
-        eval_queries: NDArray[np.int64],
-        rng: np.random.Generator,
+        self, training: TowerTraining, eval_queries: NDArray[np.int64], rng: np.random.Generator
     ) -> EarlyStopping:
         """Measure each validated term on held-out queries, and average.
 
         A term that learns from the teacher is measured by the fraction of the teacher's top 10 in
         the towers' top 50, a term that learns from labels by NDCG@10.
         """
-        pairs, validators = self.pairs, []
-        for term in objective.terms(self):
+        items = choose_items(self.pairs.n_catalogue, rng)
+        validators = []
+        for term in training.objective.terms(self):
+            held_out = eval_queries, items, term.embedding
             if not term.is_validated:
                 continue
-            grid = training.model, training.query_rows, training.item_rows, pairs.n_catalogue
-            held_out = eval_queries, rng, term.embedding
             if term.labels is None:
                 assert self.teacher_scores is not None  # the term learns from them
-                validators.append(teacher_validator(*grid, self.teacher_scores, *held_out))
+                validators.append(teacher_validator(training, self.teacher_scores, *held_out))
             else:
                 log = self.labelled_pairs(term.labels)
-                validators.append(label_validator(*grid, log, *held_out))
+                validators.append(label_validator(training, log, *held_out))
         return self._early_stopping(training, validators)
 
     def _scored_lists(
-        self,
-        training: TowerTraining,
-        term: PairTerm,
-        n_embeddings: int,
-        rng: np.random.Generator,
+        self, training: TowerTraining, term: PairTerm, rng: np.random.Generator
     ) -> tuple[ScoredLists, Any]:
         """Lists scored by the teacher, and the scores that a spectral start uses."""
         assert self.teacher_scores is not None  # the term learns from them
@@ -350,7 +318,7 @@ class CatalogueSupervision(_Supervision):
             training.settings.max_iter,
             (self.pairs.query[in_catalogue], self.pairs.item[in_catalogue]),
             rng,
-            slice(term.embedding, None, n_embeddings),
+            slice(term.embedding, None, training.objective.n_embeddings),
         )
         return sampled, sampled.uniform_sample()
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.pairs import PairGrid, Pairs
-from skdistill.protocols import Loss
 from skdistill.public_names import set_module
 from skdistill.teachers.pair_scores import score_grid
 from skdistill.towers.objectives import MixedObjective
@@ -112,7 +111,6 @@ class HeldOut:
 def check_teacher_fitness(
     supervision: CatalogueSupervision,
     training: TowerTraining,
-    label_loss: Loss,
     teach_again: Callable[[CatalogueSupervision], CatalogueSupervision],
     rng: np.random.Generator,
 ) -> TeacherCheck | None:
@@ -123,8 +121,6 @@ def check_teacher_fitness(
     supervision : CatalogueSupervision
         Without teacher scores or labels, there is nothing to check.
     training : TowerTraining
-    label_loss : Loss
-        Loss of the towers that are trained on labels.
     teach_again : callable
         ``teach_again(supervision)`` fits the teacher again. It is called without the labels of the
         held-out queries if the teacher was fitted on them. A prefit teacher may have seen these
@@ -154,7 +150,7 @@ def check_teacher_fitness(
     held_out = held_out.with_items(supervision, rng)
     m = max(min(RECALL_AT, len(held_out.items) // 10), 1)
     by_teacher = score_grid(teacher_scores, held_out.queries, held_out.items)
-    by_labels = _label_towers(supervision, training, label_loss, held_out, rng)
+    by_labels = _label_towers(supervision, training, held_out, rng)
     n_items = supervision.pairs.items.shape[0]
     popularity = np.bincount(supervision.pairs.item[held_out.others], minlength=n_items)
     by_popularity = np.tile(
@@ -180,7 +176,6 @@ def check_teacher_fitness(
 def _label_towers(
     supervision: CatalogueSupervision,
     training: TowerTraining,
-    label_loss: Loss,
     held_out: HeldOut,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
@@ -194,10 +189,11 @@ def _label_towers(
         labelled = np.union1d(sample, np.intersect1d(held_out.queries, labelled))
     settings = replace(training.settings, max_iter=LABEL_EPOCHS)
     model = replace(training.model, n_objectives=1)
-    towers = replace(training, model=model, settings=settings)
-    params = towers.initialize(rng)
+    label_loss = training.objective.label_loss
     objective = MixedObjective(label_loss, label_loss, alpha=0.0)
-    batches, _ = rest.make_batches(towers, objective, labelled, rng)
+    towers = replace(training, model=model, objective=objective, settings=settings)
+    params = towers.initialize(rng)
+    batches, _ = rest.make_batches(towers, labelled, rng)
     trained = towers.run(params, batches, rng)
     queries, items = held_out.queries, held_out.items
     pairs = Pairs(towers.query_rows.take(queries), towers.item_rows.take(items), (PairGrid(),))

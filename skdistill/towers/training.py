@@ -11,6 +11,7 @@ from skdistill.inputs.pairs import Pairs
 from skdistill.inputs.rows import Rows
 from skdistill.models.two_tower import TwoTower
 from skdistill.protocols import Parameters
+from skdistill.towers.objectives import PairObjective
 from skdistill.training.loop import BatchSource, Training, TrainingSettings, train
 
 
@@ -23,6 +24,7 @@ class TowerTraining:
     model : TwoTower
     query_rows, item_rows : Rows
         Encoded and scaled tables of distinct queries and items.
+    objective : PairObjective
     settings : TrainingSettings
     n_candidates : int or None
         Number of items that the teacher scores per query; None for the whole catalogue.
@@ -33,6 +35,7 @@ class TowerTraining:
     model: TwoTower
     query_rows: Rows
     item_rows: Rows
+    objective: PairObjective
     settings: TrainingSettings
     n_candidates: int | None
     logq_correction: float

@@ -7,59 +7,60 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.pairs import PairGrid, Pairs
 from skdistill.inputs.queries import Queries
-from skdistill.inputs.rows import Rows
-from skdistill.models.two_tower import TwoTower
 from skdistill.teachers.pair_scores import PairScores, score_grid
 from skdistill.towers.in_batch_negatives import LabelledPairs
+from skdistill.towers.training import TowerTraining
 from skdistill.training.early_stopping import Validate, ndcg_on, teacher_recall_on
 
 # Number of items that are ranked; a larger catalogue is sampled.
 VALIDATION_ITEMS = 20_000
 
 
-def teacher_validator(
-    model: TwoTower,
-    query_rows: Rows,
-    item_rows: Rows,
-    n_catalogue: int,
-    teacher_scores: PairScores,
-    eval_queries: NDArray[np.int64],
-    rng: np.random.Generator,
-    embedding: int,
-) -> Validate:
-    """Measure the fraction of the teacher's top 10 in the towers' top 50 on held-out queries."""
-    items = _some_items(n_catalogue, rng)
-    pairs = _grid(model, query_rows.take(eval_queries), item_rows.take(items), embedding)
-    return teacher_recall_on(model, pairs, score_grid(teacher_scores, eval_queries, items))
-
-
-def label_validator(
-    model: TwoTower,
-    query_rows: Rows,
-    item_rows: Rows,
-    n_catalogue: int,
-    log: LabelledPairs,
-    eval_queries: NDArray[np.int64],
-    rng: np.random.Generator,
-    embedding: int,
-) -> Validate:
-    """Measure NDCG@10 over the catalogue by the labels of held-out queries."""
-    items = _some_items(n_catalogue, rng)
-    pairs = _grid(model, query_rows.take(eval_queries), item_rows.take(items), embedding)
-    labels = np.zeros((query_rows.n_rows, item_rows.n_rows))
-    labels[np.repeat(log.query, log.queries.sizes), log.item] = log.label
-    lists = Queries.even(len(eval_queries), len(items))
-    return ndcg_on(model, pairs, lists, labels[eval_queries][:, items].ravel(), None)
-
-
-def _some_items(n_catalogue: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def choose_items(n_catalogue: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Choose the items that held-out queries rank."""
     if n_catalogue <= VALIDATION_ITEMS:
         return np.arange(n_catalogue)
     return np.sort(rng.choice(n_catalogue, VALIDATION_ITEMS, replace=False))
 
 
-def _grid(model: TwoTower, queries: Rows, items: Rows, embedding: int) -> Pairs:
+def teacher_validator(
+    training: TowerTraining,
+    teacher_scores: PairScores,
+    queries: NDArray[np.int64],
+    items: NDArray[np.int64],
+    embedding: int,
+) -> Validate:
+    """Measure the fraction of the teacher's top 10 in the towers' top 50 on held-out queries."""
+    pairs = _grid(training, queries, items, embedding)
+    return teacher_recall_on(training.model, pairs, score_grid(teacher_scores, queries, items))
+
+
+def label_validator(
+    training: TowerTraining,
+    log: LabelledPairs,
+    queries: NDArray[np.int64],
+    items: NDArray[np.int64],
+    embedding: int,
+) -> Validate:
+    """Measure NDCG@10 over the catalogue by the labels of held-out queries."""
+    row = np.full(training.query_rows.n_rows, -1)
+    row[queries] = np.arange(len(queries))
+    column = np.full(training.item_rows.n_rows, -1)
+    column[items] = np.arange(len(items))
+    row, column = row[np.repeat(log.query, log.queries.sizes)], column[log.item]
+    in_grid = (row >= 0) & (column >= 0)
+    labels = np.zeros((len(queries), len(items)))
+    labels[row[in_grid], column[in_grid]] = log.label[in_grid]
+    pairs = _grid(training, queries, items, embedding)
+    lists = Queries.even(len(queries), len(items))
+    return ndcg_on(training.model, pairs, lists, labels.ravel(), None)
+
+
+def _grid(
+    training: TowerTraining, queries: NDArray[np.int64], items: NDArray[np.int64], embedding: int
+) -> Pairs:
     """Pair one embedding of each query with every item."""
-    n = model.n_objectives
-    embeddings = None if n == 1 else np.arange(queries.n_rows) * n + embedding
-    return Pairs(queries, items, (PairGrid(embeddings),))
+    n = training.model.n_objectives
+    embeddings = None if n == 1 else np.arange(len(queries)) * n + embedding
+    rows = training.query_rows.take(queries), training.item_rows.take(items)
+    return Pairs(*rows, (PairGrid(embeddings),))

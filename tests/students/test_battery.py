@@ -132,6 +132,9 @@ def test_training_on_ids_makes_no_dense_table_and_steps_over_touched_rows(studen
     X = sparse.csr_array(
         (ones, (np.repeat(np.arange(n_rows), 2), column)), shape=(n_rows, n_columns)
     )
+    for matrix in (sparse.csr_array, sparse.csr_matrix):
+        for method in ("toarray", "todense"):
+            monkeypatch.setattr(matrix, method, lambda *arguments: pytest.fail("a dense table"))
     touched = []
     kind = OPTIMIZERS[student.optimizer]
     step = kind.step

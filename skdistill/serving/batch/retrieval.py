@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,24 +99,30 @@ def retrieve_table(
         )
     if k < 1:
         raise ValueError(f"k must be 1 or more, got {k}.")
+    folder = RunFolder(Path(output), output_format, keeps_candidates=False)
     files = find_files(queries)
-    columns = TableColumns.match(
+    columns = _match(files, list(model.pair_columns_.query_names), id_columns)
+    task = Retrieval(model, joblib.hash(model), columns, k)
+    return run(task, files, folder, resume=resume, n_jobs=n_jobs, on_progress=on_progress)
+
+
+def _match(
+    files: list[Path], features: list[str], id_columns: Sequence[str] | None
+) -> TableColumns:
+    """Match the query columns, and the columns that are carried into the output."""
+    match = partial(
+        TableColumns.match,
         files,
-        features=list(model.pair_columns_.query_names),
-        n_features=len(model.pair_columns_.query_names),
-        ids=list(id_columns or []),
-        carries_rest=id_columns is None,
+        features=features,
+        n_features=len(features),
         added=ADDED,
         wants_numbers=False,
     )
-    if not columns.carried.names and id_columns is None:
-        return retrieve_table(
-            model, files, output, k=k, id_columns=columns.features, output_format=output_format,
-            resume=resume, n_jobs=n_jobs, on_progress=on_progress,
-        )  # fmt: skip
-    folder = RunFolder(Path(output), output_format, keeps_candidates=False)
-    task = Retrieval(model, joblib.hash(model), columns, k)
-    return run(task, files, folder, resume=resume, n_jobs=n_jobs, on_progress=on_progress)
+    columns = match(ids=list(id_columns or []), carries_rest=id_columns is None)
+    if columns.carried.names or id_columns is not None:
+        return columns
+    # If there are no columns besides those of the queries, they identify the rows of the output.
+    return match(ids=features, carries_rest=False)
 
 
 @dataclass(frozen=True)

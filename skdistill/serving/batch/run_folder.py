@@ -17,6 +17,7 @@ from skdistill.tables.writing import write_batches
 PLAN = "_plan.json"
 DONE = "_done"
 CANDIDATES = "_candidates"
+OUTPUT_FORMATS = ("parquet", "csv")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class RunFolder:
     path: Path
     output_format: str
     keeps_candidates: bool
+
+    def __post_init__(self) -> None:
+        if self.output_format not in OUTPUT_FORMATS:
+            raise ValueError(
+                f"output_format must be one of {OUTPUT_FORMATS}, got {self.output_format!r}."
+            )
 
     def part(self, number: int) -> Path:
         """Path of a shard's final output."""

@@ -23,8 +23,6 @@ from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.reading import Paths, find_files, read_batches
 from skdistill.tables.shard import Shard
 
-OUTPUT_FORMATS = ("parquet", "csv")
-
 
 @set_module("skdistill.serving")
 def score_table(
@@ -100,13 +98,12 @@ def score_table(
     ImportError
         If PyArrow is not installed (extra ``serving``).
     """
-    if output_format not in OUTPUT_FORMATS:
-        raise ValueError(f"output_format must be one of {OUTPUT_FORMATS}, got {output_format!r}.")
     if top_k is not None and (query_column is None or top_k < 1):
         raise ValueError(
             f"top_k must be 1 or more and needs a query_column, got top_k={top_k} and "
             f"query_column={query_column!r}."
         )
+    folder = RunFolder(Path(output), output_format, top_k is not None)
     files = find_files(inputs)
     scorer = table_scorer(model)
     columns = TableColumns.match(
@@ -121,7 +118,6 @@ def score_table(
     scoring = Scoring(
         scorer, joblib.hash(model), columns, score_column, query_column, top_k, rejects is not None
     )
-    folder = RunFolder(Path(output), output_format, top_k is not None)
     progress = run(scoring, files, folder, resume=resume, n_jobs=n_jobs, on_progress=on_progress)
     if top_k is not None:
         keep_best(scoring, folder, progress.n_shards)

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from skdistill.models.scoring import Scratch
+from skdistill.serving.column_steps import is_nothing
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.tables.columns import is_number
 from skdistill.tables.errors import TableError, pyarrow_extra
@@ -155,8 +156,7 @@ class PredictingScorer:
     def __init__(self, model: Any) -> None:
         first = model
         if isinstance(model, Pipeline):
-            steps = (part for _, part in model.steps)
-            first = next(part for part in steps if part not in (None, "passthrough"))
+            first = next(part for _, part in model.steps if not is_nothing(part))
         self.model = model
         self.n_features = first.n_features_in_
         self.allows_missing = bool(get_tags(first).input_tags.allow_nan)
