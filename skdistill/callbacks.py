@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from sklearn.callback import FitCallback
 
 from skdistill._sklearn_compat import fit_context, has_callbacks, with_single_callback
+
+
+def data_for_callbacks(X: Any, y: Any, qid: Any) -> dict[str, Any]:
+    """Gather what a fit shows to its callbacks."""
+    return {"X": X, "y": y, "metadata": None if qid is None else {"qid": np.asarray(qid)}}
 
 
 class EpochCallbacks:
@@ -19,7 +25,7 @@ class EpochCallbacks:
         Estimator whose ``fit`` is running, for at most ``max_iter`` epochs.
     attributes_after : callable
         Takes a state of the training and returns the fitted attributes.
-    seen : dict
+    callback_data : dict
         Arguments for callbacks: ``X``, ``y`` and ``metadata``, or functions that make them.
     """
 
@@ -27,13 +33,13 @@ class EpochCallbacks:
         self,
         estimator: Any,
         attributes_after: Callable[[Any], dict[str, Any]],
-        seen: dict[str, Any],
+        callback_data: dict[str, Any],
     ) -> None:
         self.estimator = estimator
         self.attributes_after = attributes_after
-        self.seen = seen
+        self.callback_data = callback_data
         self.context = fit_context(estimator, estimator.max_iter)
-        self.context.call_on_fit_task_begin(estimator=estimator, **seen)
+        self.context.call_on_fit_task_begin(estimator=estimator, **callback_data)
 
     @property
     def on_epoch(self) -> Callable[[int, Any], bool] | None:
@@ -43,7 +49,7 @@ class EpochCallbacks:
     def _end_epoch(self, epoch: int, state: Any) -> bool:
         """Call the callbacks after an epoch; True stops the training."""
         task = self.context.subcontext(task_name=f"epoch {epoch + 1}")
-        task.call_on_fit_task_begin(estimator=self.estimator, **self.seen)
+        task.call_on_fit_task_begin(estimator=self.estimator, **self.callback_data)
         return self._end_task(task, state)
 
     def end(self, state: Any) -> None:
@@ -55,7 +61,7 @@ class EpochCallbacks:
         return task.call_on_fit_task_end(
             estimator=self.estimator,
             reconstruction_attributes=lambda: self.attributes_after(state),
-            **self.seen,
+            **self.callback_data,
         )
 
 
@@ -68,14 +74,14 @@ class ForwardedCallback(FitCallback):
         Estimator on which the user set the callback.
     callback : FitCallback
         Callback that sees each epoch as a state of the ranker.
-    seen : dict
+    callback_data : dict
         Arguments for the callback, as in :class:`EpochCallbacks`.
     """
 
-    def __init__(self, ranker: Any, callback: Any, seen: dict[str, Any]) -> None:
+    def __init__(self, ranker: Any, callback: Any, callback_data: dict[str, Any]) -> None:
         self.ranker = ranker
         self.callback = callback
-        self.seen = seen
+        self.callback_data = callback_data
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Do nothing: the ranker's fit sets the callback up."""
@@ -92,5 +98,5 @@ class ForwardedCallback(FitCallback):
         """Call the ranker's callback with a ranker that has the student in its current state."""
         state = None if fitted_estimator is None else {"student_": fitted_estimator}
         return with_single_callback(context, self.callback).call_on_fit_task_end(
-            estimator=self.ranker, reconstruction_attributes=state, **self.seen
+            estimator=self.ranker, reconstruction_attributes=state, **self.callback_data
         )

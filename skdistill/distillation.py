@@ -1,4 +1,4 @@
-"""The steps of ``DistilledRanker.fit``: read -> teach -> train -> calibrate.
+"""The steps of ``DistilledRanker.fit``: prepare -> teach -> train -> calibrate.
 
 Each step is a function of the estimator, whose parameters it reads, and of frozen dataclasses.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,8 @@ from skdistill.callbacks import ForwardedCallback
 from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import (
     as_table,
-    column_positions,
-    take_columns,
+    optional_positions,
+    select_columns,
     take_values,
     without_query_column,
 )
@@ -53,9 +53,25 @@ SINGLE_OBJECTIVE_PARAMETERS = (
 CALIBRATION_FRACTION = 0.1
 
 
+class Seeds(NamedTuple):
+    """A seed for each random step, so that a change to one step leaves the others alone."""
+
+    student: int
+    teacher: int
+    folds: int
+    synthetic: int
+    calibration: int
+
+    @classmethod
+    def draw(cls, random_state: Any) -> Seeds:
+        """Draw the seeds from a random state."""
+        seeds = check_random_state(random_state).randint(2**31 - 1, size=len(cls._fields))
+        return cls(*map(int, seeds))
+
+
 @dataclass(frozen=True)
-class Distillation:
-    """The checked input of a fit; only the student's head is fitted yet.
+class DistillationProblem:
+    """The checked input of a fit; so far, only the Pipeline steps before the student are fitted.
 
     Parameters
     ----------
@@ -78,7 +94,7 @@ class Distillation:
         Labelled rows that the calibrator is fitted on.
     teacher_columns, student_columns : list of int, or None
         Positions of the columns that teacher and student see; None if they see all.
-    seeds : ndarray of int64
+    seeds : Seeds
         One seed per random step, so that the steps are independent of each other.
     """
 
@@ -92,12 +108,12 @@ class Distillation:
     calibration_data: RankingData | None
     teacher_columns: list[int] | None
     student_columns: list[int] | None
-    seeds: NDArray[np.int64]
+    seeds: Seeds
 
 
-def read(
+def prepare(
     ranker: Any, X: Any, y: Any, qid: Any, sample_weight: Any, teacher_scores: Any
-) -> Distillation:
+) -> DistillationProblem:
     """Check everything, sort the table once, and fit the head of the student's Pipeline."""
     ranker.check_parameters()
     X = as_table(X)
@@ -111,8 +127,8 @@ def read(
             "FrozenEstimator, or teacher_scores."
         )
     ids = ranker.check_ids(X, qid, n_rows)
-    seeds = check_random_state(ranker.random_state).randint(2**31 - 1, size=5)
-    student = _make_student(ranker, seeds[0])
+    seeds = Seeds.draw(ranker.random_state)
+    student = _make_student(ranker, seeds.student)
     last = last_step(student)
     labels = None if y is None else last.read_labels(y, n_rows)
     weight = check_sample_weight(sample_weight, n_rows)
@@ -122,8 +138,8 @@ def read(
     if asks_teacher:
         _check_teacher(ranker, labels)
     table = without_query_column(X, ranker.query_column)
-    teacher_columns = positions(table, ranker.teacher_columns, "teacher_columns")
-    student_columns = positions(table, ranker.student_columns, "student_columns")
+    teacher_columns = optional_positions(table, ranker.teacher_columns, "teacher_columns")
+    student_columns = optional_positions(table, ranker.student_columns, "student_columns")
     data = RankingData.sort(ids, table, labels, teacher_scores, weight)
     teacher_labels = data.labels
     if isinstance(last, WithObjectives) and data.labels is not None:
@@ -131,12 +147,12 @@ def read(
             data.labels, last.label_names, ranker.teacher_target, asks_teacher and not prefit
         )
     student_rows, student_data, calibration_data = _split_for_calibration(
-        ranker.calibrate, data, int(seeds[4])
+        ranker.calibrate, data, seeds.calibration
     )
-    seen_table = select(student_data.X, student_columns)
+    seen_table = select_columns(student_data.X, student_columns)
     student_data = student_data.with_table(fit_head(student, seen_table, student_data.labels))
     last.check_labels(student_data)
-    return Distillation(
+    return DistillationProblem(
         data=data,
         has_queries=ids is not None,
         asks_teacher=asks_teacher,
@@ -151,84 +167,84 @@ def read(
     )
 
 
-def teach(ranker: Any, task: Distillation, context: Any, seen: dict[str, Any]) -> TeacherScores:
+def teach(
+    ranker: Any, problem: DistillationProblem, context: Any, callback_data: dict[str, Any]
+) -> TeacherScores:
     """Fit the teacher unless it is prefit, and score all rows with it."""
-    if not task.asks_teacher:
-        return TeacherScores(task.data.teacher_scores, None)
+    if not problem.asks_teacher:
+        return TeacherScores(problem.data.teacher_scores, None)
     step = context.subcontext(task_name="fit-teacher")
-    step.call_on_fit_task_begin(estimator=ranker, **seen)
+    step.call_on_fit_task_begin(estimator=ranker, **callback_data)
     teacher = ranker.teacher
     if ranker.random_state is not None:
-        teacher = _seeded(teacher, task.seeds[1])
+        teacher = _seeded(teacher, problem.seeds.teacher)
     taught = check_memory(ranker.memory).cache(_fit_and_score)(
         teacher,
-        select(task.data.X, task.teacher_columns),
-        task.teacher_labels,
-        task.data.queries.offsets,
-        sample_weight=task.data.sample_weight,
+        select_columns(problem.data.X, problem.teacher_columns),
+        problem.teacher_labels,
+        problem.data.queries.offsets,
+        sample_weight=problem.data.sample_weight,
         cv=ranker.teacher_cv,
         keep_teacher=ranker.keep_teacher or ranker.augment > 0,
-        random_state=None if ranker.teacher_cv is None else int(task.seeds[2]),
+        random_state=None if ranker.teacher_cv is None else problem.seeds.folds,
     )
-    step.call_on_fit_task_end(estimator=ranker, **seen)
+    step.call_on_fit_task_end(estimator=ranker, **callback_data)
     return taught
 
 
 def train_student(
-    ranker: Any, task: Distillation, taught: TeacherScores, context: Any, seen: dict[str, Any]
+    ranker: Any,
+    problem: DistillationProblem,
+    taught: TeacherScores,
+    context: Any,
+    callback_data: dict[str, Any],
 ) -> Any:
     """Train the student, or the last step of its Pipeline, on the teacher and the labels."""
     step = context.subcontext(task_name="fit-student")
-    last = last_step(task.student)
+    last = last_step(problem.student)
     students_callbacks = callbacks_of(last)
     forwarded = [
-        ForwardedCallback(ranker, callback, seen)
+        ForwardedCallback(ranker, callback, callback_data)
         for callback in callbacks_of(ranker)
-        # Callbacks of the other kind reach sub-estimators without being forwarded.
+        # An AutoPropagatedCallback reaches the student by itself.
         if not isinstance(callback, AutoPropagatedCallback)
     ]
-    synthetic = _synthesize(ranker.augment, task, taught.teacher) if ranker.augment else None
+    synthetic = _synthesize(ranker.augment, problem, taught.teacher) if ranker.augment else None
     scores = taught.scores
     if scores is not None and ranker.sampling_rate < 1:
         scores = undo_sampling(scores, ranker.sampling_rate)
     data = replace(
-        task.student_data,
-        teacher_scores=take_values(scores, task.student_rows),
-        sample_weight=_weight_among_all(task.student_data, ranker.sampling_rate),
+        problem.student_data,
+        teacher_scores=take_values(scores, problem.student_rows),
+        sample_weight=_undo_sampling_in_weights(problem.student_data, ranker.sampling_rate),
     )
     last.set_callbacks(*students_callbacks, *forwarded)
-    with step.propagate_callback_context(last):
-        step.call_on_fit_task_begin(estimator=ranker, **seen)
-        last.fit_ranking_data(data, synthetic)
-    last.set_callbacks(*students_callbacks)
-    last.fitted_with_qid_ = task.has_queries
-    step.call_on_fit_task_end(estimator=ranker, **seen)
-    return task.student
+    try:
+        with step.propagate_callback_context(last):
+            step.call_on_fit_task_begin(estimator=ranker, **callback_data)
+            last.fit_ranking_data(data, synthetic)
+    finally:
+        last.set_callbacks(*students_callbacks)
+    last.fitted_with_qid_ = problem.has_queries
+    step.call_on_fit_task_end(estimator=ranker, **callback_data)
+    return problem.student
 
 
-def calibrate(ranker: Any, task: Distillation) -> Any:
+def calibrate(ranker: Any, problem: DistillationProblem, student: Any) -> Any:
     """Fit a map from the student's scores to probabilities; return None without ``calibrate``."""
-    data = task.calibration_data
+    data = problem.calibration_data
     if data is None:
         return None
     assert data.labels is not None  # only labelled rows were held out
-    scores = ranker.student_.predict(select(data.X, task.student_columns))
-    weight = _weight_among_all(data, ranker.sampling_rate)
+    scores = student.predict(select_columns(data.X, problem.student_columns))
+    weight = _undo_sampling_in_weights(data, ranker.sampling_rate)
     return fit_calibrator(ranker.calibrate, scores, data.labels, weight)
 
 
-def positions(table: Any, columns: Any, parameter: str) -> list[int] | None:
-    """Find the positions of the columns that a parameter names; None stays None."""
-    return None if columns is None else column_positions(table, columns, parameter)
-
-
-def select(table: Any, columns: list[int] | None) -> Any:
-    """Select columns of a table by position; None selects all."""
-    return table if columns is None else take_columns(table, columns)
-
-
-def _weight_among_all(data: RankingData, sampling_rate: float) -> NDArray[np.float64] | None:
-    """Compute row weights that make up for negatives left out of the table."""
+def _undo_sampling_in_weights(
+    data: RankingData, sampling_rate: float
+) -> NDArray[np.float64] | None:
+    """Compute row weights that compensate for negatives dropped when the table was sampled."""
     weight = data.sample_weight
     if sampling_rate == 1 or data.labels is None:
         return weight
@@ -290,7 +306,7 @@ def _split_for_calibration(
     return queries.take(train_queries)[0], data.take_queries(train_queries), held_out
 
 
-def _synthesize(fraction: float, task: Distillation, teacher: Any) -> SyntheticRows:
+def _synthesize(fraction: float, problem: DistillationProblem, teacher: Any) -> SyntheticRows:
     """Draw as many synthetic rows as two epochs use, and score them with the teacher."""
     if teacher is None:
         raise ValueError(
@@ -298,16 +314,16 @@ def _synthesize(fraction: float, task: Distillation, teacher: Any) -> SyntheticR
             "passed or alpha is 0. Set augment=0, or pass teacher= without teacher_scores and with "
             "alpha above 0."
         )
-    table = task.data.X
-    columns = task.teacher_columns
+    table = problem.data.X
+    columns = problem.teacher_columns
     if columns is None:
         columns = list(range(table.shape[1]))
     thresholds = split_thresholds(teacher, len(columns))
     n_rows = round(2 * fraction / (1 - fraction) * table.shape[0]) + 1
-    rng = np.random.default_rng(int(task.seeds[3]))
+    rng = np.random.default_rng(problem.seeds.synthetic)
     rows = draw_rows(table, thresholds, columns, n_rows, rng)
-    scores = score_rows(teacher, select(rows, task.teacher_columns))
-    seen_table = through_head(task.student, select(rows, task.student_columns))
+    scores = score_rows(teacher, select_columns(rows, problem.teacher_columns))
+    seen_table = through_head(problem.student, select_columns(rows, problem.student_columns))
     return SyntheticRows(seen_table, scores, fraction)
 
 

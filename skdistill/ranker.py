@@ -17,8 +17,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdistill._sklearn_compat import Interval, StrOptions, fit_context
 from skdistill.base import RankingEstimator
 from skdistill.calibration import CALIBRATORS, calibrated
-from skdistill.distillation import calibrate, positions, read, select, teach, train_student
-from skdistill.inputs.columns import as_table, without_query_column
+from skdistill.callbacks import data_for_callbacks
+from skdistill.distillation import calibrate, prepare, teach, train_student
+from skdistill.inputs.columns import (
+    as_table,
+    optional_positions,
+    select_columns,
+    without_query_column,
+)
 from skdistill.losses import LOSS_CONSTRAINTS
 from skdistill.multi_objective import WithObjectives, mean_ndcg
 from skdistill.protocols import Loss
@@ -58,7 +64,7 @@ class DistilledRanker(RankingEstimator):
     alpha : float, default=0.5
         Weight of the loss on the teacher's scores. The loss on labels has the weight ``1 - alpha``.
         With 0, the student learns from labels alone and no teacher is fitted.
-        ``examples/plot_which_loss.py`` shows why these are the defaults.
+        ``examples/plot_which_loss.py`` motivates the defaults of ``loss`` and ``alpha``.
     temperature : float, default=1.0
         Divides the teacher's and the student's scores in losses that have a temperature. It does
         not apply to labels.
@@ -215,18 +221,21 @@ class DistilledRanker(RankingEstimator):
         TypeError
             If the teacher cannot score, or the student is not one of :mod:`skdistill.students`.
         """
-        task = read(self, X, y, qid, sample_weight, teacher_scores)
-        self.fitted_with_qid_, self.student_positions_ = task.has_queries, task.student_columns
-        seen = {"X": X, "y": y, "metadata": None if qid is None else {"qid": np.asarray(qid)}}
-        context = fit_context(self, 1 + task.asks_teacher)
-        context.call_on_fit_task_begin(estimator=self, **seen)
-        taught = teach(self, task, context, seen)
+        problem = prepare(self, X, y, qid, sample_weight, teacher_scores)
+        self.fitted_with_qid_ = problem.has_queries
+        self.student_positions_ = problem.student_columns
+        callback_data = data_for_callbacks(X, y, qid)
+        context = fit_context(self, 1 + problem.asks_teacher)
+        context.call_on_fit_task_begin(estimator=self, **callback_data)
+        taught = teach(self, problem, context, callback_data)
         self.teacher_ = taught.teacher if self.keep_teacher else None
-        self.student_ = train_student(self, task, taught, context, seen)
-        self.calibrator_ = calibrate(self, task)
+        self.student_ = train_student(self, problem, taught, context, callback_data)
+        self.calibrator_ = calibrate(self, problem, self.student_)
         last = last_step(self.student_)
         self.loss_curve_, self.n_iter_ = last.loss_curve_, last.n_iter_
-        context.call_on_fit_task_end(estimator=self, reconstruction_attributes=dict, **seen)
+        context.call_on_fit_task_end(
+            estimator=self, reconstruction_attributes=dict, **callback_data
+        )
         return self
 
     def predict(self, X: Any) -> NDArray[np.float32]:
@@ -347,4 +356,6 @@ class DistilledRanker(RankingEstimator):
         X = as_table(X)
         validate_data(self, X, reset=False, skip_check_array=True)
         table = without_query_column(X, self.query_column)
-        return select(table, positions(table, self.student_columns, "student_columns"))
+        return select_columns(
+            table, optional_positions(table, self.student_columns, "student_columns")
+        )

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
-from skdistill.distillation import read
+from skdistill.distillation import prepare
 from skdistill.inputs import ranking_data
 from skdistill.students import LinearRanker, MLPRanker, MultiObjectiveRanker
 
@@ -95,14 +95,14 @@ def test_a_table_is_sorted_once(table, monkeypatch):
     assert len(calls) == 1
 
 
-def test_reading_leaves_the_student_that_was_passed_alone(table):
+def test_preparing_leaves_the_student_that_was_passed_alone(table):
     student = make_pipeline(StandardScaler(), LinearRanker())
     ranker = DistilledRanker(Expensive(), student)
-    task = read(ranker, table.X, table.y, table.qid, None, None)
-    assert task.asks_teacher
-    assert hasattr(task.student[0], "mean_")
+    problem = prepare(ranker, table.X, table.y, table.qid, None, None)
+    assert problem.asks_teacher
+    assert hasattr(problem.student[0], "mean_")
     assert not hasattr(student[0], "mean_")
-    assert task.student_data.X.dtype == np.float32
+    assert problem.student_data.X.dtype == np.float32
 
 
 @pytest.fixture(scope="module")

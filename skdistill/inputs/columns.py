@@ -45,6 +45,16 @@ def column_positions(X: Any, columns: Any, parameter: str) -> list[int]:
         ) from error
 
 
+def optional_positions(table: Any, columns: Any, parameter: str) -> list[int] | None:
+    """Find the positions of the columns that a parameter names; None stays None."""
+    return None if columns is None else column_positions(table, columns, parameter)
+
+
+def select_columns(table: Any, columns: list[int] | None) -> Any:
+    """Select columns of a table by position; None selects all."""
+    return table if columns is None else take_columns(table, columns)
+
+
 def as_table(X: Any) -> Any:
     """Return a data frame as it is, and anything else as an array or CSR matrix.
 

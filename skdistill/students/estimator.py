@@ -129,7 +129,7 @@ class StudentEstimator(FittedStudent):
         """
         data = self._read(X, y, qid, sample_weight, teacher_scores, reset=True)
 
-        def seen(watched: RankingData) -> dict[str, Any]:
+        def callback_data(watched: RankingData) -> dict[str, Any]:
             rows = watched.rows_of_table
             return {
                 "X": lambda: take_rows(X, rows),
@@ -137,7 +137,7 @@ class StudentEstimator(FittedStudent):
                 "metadata": lambda: None if qid is None else {"qid": np.asarray(qid)[rows]},
             }
 
-        return self._train(data, None, seen)
+        return self._train(data, None, callback_data)
 
     @with_callbacks
     def fit_ranking_data(
@@ -159,11 +159,11 @@ class StudentEstimator(FittedStudent):
         """
         self._check_supervision(data.labels, data.teacher_scores, data.n_rows)
 
-        def seen(watched: RankingData) -> dict[str, Any]:
+        def callback_data(watched: RankingData) -> dict[str, Any]:
             metadata = {"qid": watched.queries.segment}
             return {"X": watched.X, "y": watched.labels, "metadata": metadata}
 
-        return self._train(data, synthetic, seen)
+        return self._train(data, synthetic, callback_data)
 
     def partial_fit(
         self,
@@ -276,7 +276,7 @@ class StudentEstimator(FittedStudent):
                 "nothing to learn from. Pass labels or teacher_scores."
             )
 
-    def _train(self, data: RankingData, synthetic: SyntheticRows | None, seen: Any) -> Any:
+    def _train(self, data: RankingData, synthetic: SyntheticRows | None, callback_data: Any) -> Any:
         """Initialise the parameters, hold out queries, train, and publish the result."""
         if not data.is_labelled.any():
             data = replace(data, labels=None)
@@ -293,7 +293,7 @@ class StudentEstimator(FittedStudent):
             early_stopping = EarlyStopping(validate, self.n_iter_no_change, self.tol)
         inputs = Rows(self.scaler_.transform(data.X))
         callbacks = EpochCallbacks(
-            self, self.fitted_attributes, seen(data if held_out is None else held_out)
+            self, self.fitted_attributes, callback_data(data if held_out is None else held_out)
         )
         settings = TrainingSettings.of(self)
         model = self.make_model()

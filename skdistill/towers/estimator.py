@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,9 +15,15 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
 from skdistill._sklearn_compat import Interval, StrOptions
-from skdistill.callbacks import EpochCallbacks
+from skdistill.callbacks import EpochCallbacks, data_for_callbacks
 from skdistill.inputs.checks import check_finite, check_sample_weight
-from skdistill.inputs.columns import as_table, row_codes, take_rows, without_query_column
+from skdistill.inputs.columns import (
+    as_table,
+    row_codes,
+    take_rows,
+    take_values,
+    without_query_column,
+)
 from skdistill.inputs.encoding import encode, make_transformer
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
@@ -28,19 +34,18 @@ from skdistill.towers.fitted import FittedTowers
 from skdistill.towers.initialization import start_from_spectrum
 from skdistill.towers.objectives import PairObjective
 from skdistill.towers.pair_table import PairColumns, PairTable
+from skdistill.towers.setup import TowerSetup
 from skdistill.towers.supervision import (
     CatalogueSupervision,
     LogSupervision,
     PairFeatures,
+    PairSupervision,
 )
 from skdistill.towers.teacher_check import TeacherCheck, check_teacher_fitness
-from skdistill.towers.training import TowerTraining
 from skdistill.training.early_stopping import hold_out
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 
 DEPRECATED = "deprecated"
-
-Supervision = LogSupervision | CatalogueSupervision
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -176,12 +181,10 @@ class TowerEstimator(FittedTowers):
         supervision = self._read(X, y, qid, items, sample_weight, teacher_scores)
         rng = self.generator()
         supervision = self._teach(supervision)
-        training = self._prepare(supervision)
-        self.teacher_check_ = self._check_teacher(supervision, training, rng)
-        metadata = None if qid is None else {"qid": np.asarray(qid)}
-        seen = {"X": X, "y": y, "metadata": metadata}
-        callbacks = EpochCallbacks(self, self.fitted_attributes, seen)
-        result = self._train(supervision, training, rng, callbacks)
+        setup = self._prepare(supervision)
+        self.teacher_check_ = self._check_teacher(supervision, setup, rng)
+        callbacks = EpochCallbacks(self, self.fitted_attributes, data_for_callbacks(X, y, qid))
+        result = self._train(supervision, setup, rng, callbacks)
         self._publish(result, supervision)
         callbacks.end(result)
         return self
@@ -223,7 +226,7 @@ class TowerEstimator(FittedTowers):
 
     def _read(
         self, X: Any, y: Any, qid: Any, items: Any, sample_weight: Any, teacher_scores: Any
-    ) -> Supervision:
+    ) -> PairSupervision:
         """Check the input, sort the log by query, and split it into queries and items."""
         X = as_table(X)
         validate_data(self, X, reset=True, skip_check_array=True)
@@ -241,57 +244,55 @@ class TowerEstimator(FittedTowers):
         ids = check_qid(self.resolve_qid(X, qid), n_rows)
         table = without_query_column(X, self.query_column)
         data = RankingData.sort(ids, table, labels, sample_weight=weight)
-        X = take_rows(X, data.order)
+        in_order = take_rows(X, data.order)
         if items is not None:
             items = columns.check(as_table(items), "item")
-        pairs = PairTable.split(columns.queries(X), columns.items(X), data.queries.segment, items)
-        if objective_labels is not None and data.order is not None:
-            objective_labels = objective_labels[data.order]
-        log = (data.X, pairs, data.queries, data.labels, data.sample_weight, objective_labels)
+        pairs = PairTable.split(
+            *(columns.queries(in_order), columns.items(in_order)), data.queries.segment, items
+        )
+        objective_labels = take_values(objective_labels, data.order)
         scores = teacher_scores if self.wants_teacher else None
         if items is None:
             if scores is not None:
-                scores = check_finite("teacher_scores", scores, n_rows)
-                scores = scores if data.order is None else scores[data.order]
-            return LogSupervision(*log, teacher_scores=scores)
+                scores = take_values(check_finite("teacher_scores", scores, n_rows), data.order)
+            return LogSupervision(replace(data, teacher_scores=scores), pairs, objective_labels)
         if scores is not None:
             scores = check_pair_scores(
                 scores, pairs.n_queries, pairs.n_catalogue, pairs.queries, pairs.items
             )
-        return CatalogueSupervision(*log, teacher_scores=scores)
+        return CatalogueSupervision(data, pairs, objective_labels, pair_scores=scores)
 
-    def _teach(self, supervision: Supervision) -> Supervision:
+    def _teach(self, supervision: PairSupervision) -> PairSupervision:
         """Add the teacher's scores to the supervision, unless it has scores or needs none."""
         self.teacher_ = None
         if supervision.has_teacher_scores or self.teacher is None or not self.wants_teacher:
             return supervision
-        supervision, self.teacher_ = supervision.taught_by(
-            self.teacher, self._features(supervision)
-        )
+        make_rows = self._teacher_rows(supervision)
+        supervision, self.teacher_ = supervision.taught_by(self.teacher, make_rows)
         return supervision
 
     def _check_teacher(
         self,
-        supervision: Supervision,
-        training: TowerTraining,
+        supervision: PairSupervision,
+        setup: TowerSetup,
         rng: np.random.Generator,
     ) -> TeacherCheck | None:
         if not self.teacher_check or not isinstance(supervision, CatalogueSupervision):
             return None
 
         def teach_again(rest: CatalogueSupervision) -> CatalogueSupervision:
-            return rest.taught_by(self.teacher, self._features(rest))[0]
+            return rest.taught_by(self.teacher, self._teacher_rows(rest))[0]
 
-        return check_teacher_fitness(supervision, training, teach_again, rng.spawn(1)[0])
+        return check_teacher_fitness(supervision, setup, teach_again, rng.spawn(1)[0])
 
-    def _features(self, supervision: Supervision) -> PairFeatures | None:
+    def _teacher_rows(self, supervision: PairSupervision) -> PairFeatures | None:
         """Function that builds the teacher's rows; None if the teacher reads the log as it is."""
-        if self.pair_features is None and isinstance(supervision, CatalogueSupervision):
+        if self.pair_features is None and supervision.catalogue is not None:
             return self.pair_columns_.side_by_side
         return self.pair_features
 
-    def _prepare(self, supervision: Supervision) -> TowerTraining:
-        """Fit the transformers and scalers of both towers."""
+    def _prepare(self, supervision: PairSupervision) -> TowerSetup:
+        """Encode both tables, and gather what training needs besides the supervision."""
         rows = []
         pairs = supervision.pairs
         for name, table in (("query", pairs.queries), ("item", pairs.items)):
@@ -304,7 +305,7 @@ class TowerEstimator(FittedTowers):
         correction = self.logq_correction
         if self.draw_correction != DEPRECATED:
             correction = float(self.draw_correction)
-        return TowerTraining(
+        return TowerSetup(
             model=self.make_model(),
             query_rows=rows[0],
             item_rows=rows[1],
@@ -316,39 +317,37 @@ class TowerEstimator(FittedTowers):
 
     def _train(
         self,
-        supervision: Supervision,
-        training: TowerTraining,
+        supervision: PairSupervision,
+        setup: TowerSetup,
         rng: np.random.Generator,
         callbacks: EpochCallbacks,
     ) -> Training:
-        """Initialize the towers, hold queries out, train."""
-        params = training.initialize(rng)
+        """Initialise the towers, hold queries out, train."""
+        params = setup.initialize(rng)
         train_queries, early_stopping = np.arange(supervision.pairs.n_queries), None
         if self.early_stopping:
             train_queries, eval_queries = hold_out(
                 len(train_queries), self.validation_fraction, rng
             )
-        batches, sample = supervision.make_batches(training, train_queries, rng)
+        batches, sample = supervision.make_batches(setup, train_queries, rng)
         if self.spectral_start and sample is not None:
-            catalogue = training.catalogue(supervision.pairs.n_catalogue)
-            start_from_spectrum(
-                *(training.model, params, training.query_rows, catalogue, sample),
-                int(rng.integers(2**31 - 1)),
-            )
+            catalogue = setup.catalogue(supervision.pairs.n_catalogue)
+            seed = int(rng.integers(2**31 - 1))
+            start_from_spectrum(setup.model, params, setup.query_rows, catalogue, sample, seed)
         del sample  # as large as queries times items
         if self.early_stopping:
-            early_stopping = supervision.make_early_stopping(training, eval_queries, rng)
-        return training.run(
+            early_stopping = supervision.make_early_stopping(setup, eval_queries, rng)
+        return setup.run(
             params, batches, rng, early_stopping=early_stopping, on_epoch=callbacks.on_epoch
         )
 
-    def _publish(self, training: Training, supervision: Supervision) -> None:
+    def _publish(self, training: Training, supervision: PairSupervision) -> None:
         """Set the fitted attributes and index the catalogue."""
         for name, value in self.fitted_attributes(training).items():
             setattr(self, name, value)
         if not self.keep_teacher:
             self.teacher_ = None
         self.items_ = None
-        if isinstance(supervision, CatalogueSupervision):
-            self.index(supervision.pairs.catalogue)
-            self.items_ = None if self.teacher_ is None else supervision.pairs.catalogue
+        if supervision.catalogue is not None:
+            self.index(supervision.catalogue)
+            self.items_ = None if self.teacher_ is None else supervision.catalogue

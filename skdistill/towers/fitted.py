@@ -21,9 +21,9 @@ from skdistill.teachers.asking import score_rows
 from skdistill.teachers.pair_scores import score_grid, teacher_scores_of
 from skdistill.towers.pair_table import PairColumns
 
-# Attributes that were renamed after release 0.1.0.
 # Queries whose scores of the whole catalogue are compared at once.
 RECALL_QUERIES = 256
+# Attributes that were renamed after release 0.1.0.
 FORMER_ATTRIBUTES = {"_columns": "pair_columns_", "draw_correction": "logq_correction"}
 
 

@@ -131,9 +131,9 @@ class InBatchNegatives:
     def _targets(self) -> tuple[Array, Array]:
         """Target of each logged pair, and target of all other items for each query.
 
-        For the latter, one irrelevant row is added to each query; the target of a row does not
-        depend on the number of irrelevant rows. If a pair was logged twice, its higher label
-        counts, whatever the order of the log.
+        For the latter, one irrelevant row is added to each query: under ranking losses the target
+        of a row does not depend on the number of irrelevant rows. If a pair was logged twice, its
+        higher label counts, whatever the order of the log.
         """
         log = self.log
         pair = log.queries.segment * np.int64(self.n_items) + log.item

@@ -16,8 +16,9 @@ from skdistill.multi_objective import OBJECTIVES_CONSTRAINTS, WithObjectives, la
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
 from skdistill.teachers.fitting import is_prefit
-from skdistill.towers.estimator import Supervision, TowerEstimator
+from skdistill.towers.estimator import TowerEstimator
 from skdistill.towers.objectives import SeveralObjectives
+from skdistill.towers.supervision import PairSupervision
 
 
 @set_module("skdistill")
@@ -288,7 +289,7 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         embeddings = self._embed(queries, "query")
         return embeddings.reshape(-1, len(self.objective_names_), self.embedding_dim)
 
-    def _teach(self, supervision: Supervision) -> Supervision:
+    def _teach(self, supervision: PairSupervision) -> PairSupervision:
         supervision = super()._teach(supervision)
         if self.wants_teacher and not supervision.has_teacher_scores:
             raise ValueError(

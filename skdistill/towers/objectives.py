@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.inputs.columns import take_values
 from skdistill.inputs.queries import Queries
 from skdistill.losses import get_loss
 from skdistill.multi_objective import TEACHER, WithObjectives
 from skdistill.protocols import Loss
-from skdistill.towers.log_batches import LogBatches
+from skdistill.towers.multi_embedding_batches import MultiEmbeddingBatches
 from skdistill.training.loop import BatchSource
 from skdistill.training.objective import GradientBalance, HeadsObjective, Objective
 from skdistill.training.query_batches import QueryBatches
@@ -52,12 +53,12 @@ class PairObjective(Protocol):
 
     @property
     def label_loss(self) -> Loss:
-        """Loss of the towers on labels alone that a teacher is compared with."""
+        """Loss of the label-only towers that the teacher check uses as a baseline."""
 
     def balance(self) -> GradientBalance | None:
         """Balance of the terms' gradients; None if the weights are fixed."""
 
-    def terms(self, supervision: Any) -> tuple[PairTerm, ...]:
+    def catalogue_terms(self, supervision: Any) -> tuple[PairTerm, ...]:
         """Loss terms over lists of the catalogue.
 
         Raises
@@ -66,16 +67,16 @@ class PairObjective(Protocol):
             If a term has nothing to learn from.
         """
 
-    def over_log(
+    def log_objective(
         self, supervision: Any, rows: NDArray[np.int64], queries: Queries
     ) -> Objective | HeadsObjective:
         """Objective over some of the log's rows, with one output per embedding."""
 
-    def log_batches(self, batches: QueryBatches) -> BatchSource:
+    def adapt_batches(self, batches: QueryBatches) -> BatchSource:
         """Adapt batches of a log's lists to the number of embeddings."""
 
     def labels_by_embedding(self, supervision: Any) -> list[NDArray[np.float64] | None]:
-        """Labels that validate each embedding; None for an embedding of the teacher's scores."""
+        """Labels that validate each embedding; None if it learns from the teacher."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ class MixedObjective:
     def balance(self) -> None:
         return None
 
-    def terms(self, supervision: Any) -> tuple[PairTerm, ...]:
+    def catalogue_terms(self, supervision: Any) -> tuple[PairTerm, ...]:
         alpha = self.alpha if supervision.has_teacher_scores else 0.0
-        if alpha < 1 and not supervision.is_labelled.any():
+        if alpha < 1 and not supervision.data.is_labelled.any():
             raise ValueError(
                 f"alpha={self.alpha} gives labels a weight, but no row has a label. Set alpha=1 to "
                 "learn from the teacher alone."
@@ -116,20 +117,24 @@ class MixedObjective:
         if alpha > 0:
             terms.append(PairTerm(self.soft, alpha, None))
         if alpha < 1:
-            labels = supervision.labels
+            # Early stopping goes by the teacher if it is the target of a term.
+            labels = supervision.data.labels
             terms.append(PairTerm(self.hard, 1 - alpha, labels, is_validated=alpha == 0))
         return tuple(terms)
 
-    def over_log(self, supervision: Any, rows: NDArray[np.int64], queries: Queries) -> Objective:
-        labels, scores, weight = supervision.columns_of(rows)
+    def log_objective(
+        self, supervision: Any, rows: NDArray[np.int64], queries: Queries
+    ) -> Objective:
+        data = supervision.data
+        labels = take_values(data.labels, rows)
         objective = Objective.mix(
             queries,
             soft=self.soft,
             hard=self.hard,
             alpha=self.alpha,
             labels=None if labels is None or np.isnan(labels).all() else labels,
-            teacher_scores=scores,
-            sample_weight=weight,
+            teacher_scores=take_values(data.teacher_scores, rows),
+            sample_weight=take_values(data.sample_weight, rows),
         )
         if not objective.terms:
             raise ValueError(
@@ -138,11 +143,11 @@ class MixedObjective:
             )
         return objective
 
-    def log_batches(self, batches: QueryBatches) -> BatchSource:
+    def adapt_batches(self, batches: QueryBatches) -> BatchSource:
         return batches
 
     def labels_by_embedding(self, supervision: Any) -> list[NDArray[np.float64] | None]:
-        return [supervision.labels]
+        return [supervision.data.labels]
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ class SeveralObjectives:
     def balance(self) -> GradientBalance | None:
         return self.estimator.gradient_balance()
 
-    def terms(self, supervision: Any) -> tuple[PairTerm, ...]:
+    def catalogue_terms(self, supervision: Any) -> tuple[PairTerm, ...]:
         estimator = self.estimator
         # The factors of a balance include the weights.
         weights = estimator.weights_of_objectives
@@ -185,17 +190,17 @@ class SeveralObjectives:
             for number, name in enumerate(estimator.objectives)
         )
 
-    def over_log(
+    def log_objective(
         self, supervision: Any, rows: NDArray[np.int64], queries: Queries
     ) -> HeadsObjective:
-        _, scores, weight = supervision.columns_of(rows)
-        labels = supervision.objective_labels
+        data = supervision.data
+        columns = supervision.objective_labels, data.teacher_scores, data.sample_weight
         return self.estimator.heads_objective(
-            queries, None if labels is None else labels[rows], scores, weight
+            queries, *(take_values(column, rows) for column in columns)
         )
 
-    def log_batches(self, batches: QueryBatches) -> BatchSource:
-        return LogBatches(batches, self.n_embeddings)
+    def adapt_batches(self, batches: QueryBatches) -> BatchSource:
+        return MultiEmbeddingBatches(batches, self.n_embeddings)
 
     def labels_by_embedding(self, supervision: Any) -> list[NDArray[np.float64] | None]:
         estimator = self.estimator

@@ -14,8 +14,8 @@ from skdistill.inputs.pairs import PairGrid, Pairs
 from skdistill.public_names import set_module
 from skdistill.teachers.pair_scores import score_grid
 from skdistill.towers.objectives import MixedObjective
+from skdistill.towers.setup import TowerSetup
 from skdistill.towers.supervision import CatalogueSupervision
-from skdistill.towers.training import TowerTraining
 
 # Number of held-out queries: enough for a standard error of two or three hundredths.
 CHECK_QUERIES = 200
@@ -87,9 +87,9 @@ class HeldOut:
     @classmethod
     def draw(cls, supervision: CatalogueSupervision, rng: np.random.Generator) -> HeldOut | None:
         """Hold out half of the positives of some queries; None if too few queries have two."""
-        assert supervision.labels is not None  # checked by the caller
+        assert supervision.data.labels is not None  # checked by the caller
         pairs = supervision.pairs
-        positive = (supervision.labels > 0) & (pairs.item < pairs.n_catalogue)
+        positive = (supervision.data.labels > 0) & (pairs.item < pairs.n_catalogue)
         counts = np.bincount(pairs.query[positive], minlength=pairs.n_queries)
         queries = np.flatnonzero(counts >= 2)
         if len(queries) < LEAST_QUERIES:
@@ -110,7 +110,7 @@ class HeldOut:
 
 def check_teacher_fitness(
     supervision: CatalogueSupervision,
-    training: TowerTraining,
+    setup: TowerSetup,
     teach_again: Callable[[CatalogueSupervision], CatalogueSupervision],
     rng: np.random.Generator,
 ) -> TeacherCheck | None:
@@ -120,7 +120,7 @@ def check_teacher_fitness(
     ----------
     supervision : CatalogueSupervision
         Without teacher scores or labels, there is nothing to check.
-    training : TowerTraining
+    setup : TowerSetup
     teach_again : callable
         ``teach_again(supervision)`` fits the teacher again. It is called without the labels of the
         held-out queries if the teacher was fitted on them. A prefit teacher may have seen these
@@ -137,20 +137,21 @@ def check_teacher_fitness(
     TeacherWarning
         If the teacher is behind popularity or the towers by more than the standard error.
     """
-    if not supervision.has_teacher_scores or supervision.labels is None:
+    if not supervision.has_teacher_scores or supervision.data.labels is None:
         return None
     held_out = HeldOut.draw(supervision, rng)
     if held_out is None:
         return None
-    teacher_scores = supervision.teacher_scores
+    teacher_scores = supervision.pair_scores
     if supervision.is_teacher_fitted_here:
-        without = supervision.without_labels_of(held_out.queries)
-        teacher_scores = teach_again(without).teacher_scores
+        is_asked = np.isin(supervision.pairs.query, held_out.queries)
+        without = supervision.with_labels(np.where(is_asked, np.nan, supervision.data.labels))
+        teacher_scores = teach_again(without).pair_scores
     assert teacher_scores is not None  # a refitted teacher scores pairs
     held_out = held_out.with_items(supervision, rng)
     m = max(min(RECALL_AT, len(held_out.items) // 10), 1)
     by_teacher = score_grid(teacher_scores, held_out.queries, held_out.items)
-    by_labels = _label_towers(supervision, training, held_out, rng)
+    by_labels = _label_towers(supervision, setup, held_out, rng)
     n_items = supervision.pairs.items.shape[0]
     popularity = np.bincount(supervision.pairs.item[held_out.others], minlength=n_items)
     by_popularity = np.tile(
@@ -175,23 +176,23 @@ def check_teacher_fitness(
 
 def _label_towers(
     supervision: CatalogueSupervision,
-    training: TowerTraining,
+    setup: TowerSetup,
     held_out: HeldOut,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     """Scores of towers trained for a few epochs on the labels that are not held out."""
-    assert supervision.labels is not None  # checked by the caller
-    labels = np.where(held_out.rows, np.nan, supervision.labels)
-    rest = replace(supervision.without_teacher(), labels=labels)
-    labelled = np.unique(rest.pairs.query[rest.is_labelled])
+    assert supervision.data.labels is not None  # checked by the caller
+    labels = np.where(held_out.rows, np.nan, supervision.data.labels)
+    rest = supervision.without_teacher().with_labels(labels)
+    labelled = np.unique(rest.pairs.query[rest.data.is_labelled])
     if len(labelled) > LABEL_QUERIES:
         sample = rng.choice(labelled, LABEL_QUERIES, replace=False)
         labelled = np.union1d(sample, np.intersect1d(held_out.queries, labelled))
-    settings = replace(training.settings, max_iter=LABEL_EPOCHS)
-    model = replace(training.model, n_objectives=1)
-    label_loss = training.objective.label_loss
+    settings = replace(setup.settings, max_iter=LABEL_EPOCHS)
+    model = replace(setup.model, n_objectives=1)
+    label_loss = setup.objective.label_loss
     objective = MixedObjective(label_loss, label_loss, alpha=0.0)
-    towers = replace(training, model=model, objective=objective, settings=settings)
+    towers = replace(setup, model=model, objective=objective, settings=settings)
     params = towers.initialize(rng)
     batches, _ = rest.make_batches(towers, labelled, rng)
     trained = towers.run(params, batches, rng)

@@ -9,7 +9,7 @@ from skdistill.inputs.pairs import PairGrid, Pairs
 from skdistill.inputs.queries import Queries
 from skdistill.teachers.pair_scores import PairScores, score_grid
 from skdistill.towers.in_batch_negatives import LabelledPairs
-from skdistill.towers.training import TowerTraining
+from skdistill.towers.setup import TowerSetup
 from skdistill.training.early_stopping import Validate, ndcg_on, teacher_recall_on
 
 # Number of items that are ranked; a larger catalogue is sampled.
@@ -24,43 +24,43 @@ def choose_items(n_catalogue: int, rng: np.random.Generator) -> NDArray[np.int64
 
 
 def teacher_validator(
-    training: TowerTraining,
+    setup: TowerSetup,
     teacher_scores: PairScores,
     queries: NDArray[np.int64],
     items: NDArray[np.int64],
     embedding: int,
 ) -> Validate:
     """Measure the fraction of the teacher's top 10 in the towers' top 50 on held-out queries."""
-    pairs = _grid(training, queries, items, embedding)
-    return teacher_recall_on(training.model, pairs, score_grid(teacher_scores, queries, items))
+    pairs = _grid(setup, queries, items, embedding)
+    return teacher_recall_on(setup.model, pairs, score_grid(teacher_scores, queries, items))
 
 
 def label_validator(
-    training: TowerTraining,
+    setup: TowerSetup,
     log: LabelledPairs,
     queries: NDArray[np.int64],
     items: NDArray[np.int64],
     embedding: int,
 ) -> Validate:
     """Measure NDCG@10 over the catalogue by the labels of held-out queries."""
-    row = np.full(training.query_rows.n_rows, -1)
+    row = np.full(setup.query_rows.n_rows, -1)
     row[queries] = np.arange(len(queries))
-    column = np.full(training.item_rows.n_rows, -1)
+    column = np.full(setup.item_rows.n_rows, -1)
     column[items] = np.arange(len(items))
     row, column = row[np.repeat(log.query, log.queries.sizes)], column[log.item]
     in_grid = (row >= 0) & (column >= 0)
     labels = np.zeros((len(queries), len(items)))
     labels[row[in_grid], column[in_grid]] = log.label[in_grid]
-    pairs = _grid(training, queries, items, embedding)
+    pairs = _grid(setup, queries, items, embedding)
     lists = Queries.even(len(queries), len(items))
-    return ndcg_on(training.model, pairs, lists, labels.ravel(), None)
+    return ndcg_on(setup.model, pairs, lists, labels.ravel(), None)
 
 
 def _grid(
-    training: TowerTraining, queries: NDArray[np.int64], items: NDArray[np.int64], embedding: int
+    setup: TowerSetup, queries: NDArray[np.int64], items: NDArray[np.int64], embedding: int
 ) -> Pairs:
     """Pair one embedding of each query with every item."""
-    n = training.model.n_objectives
+    n = setup.model.n_objectives
     embeddings = None if n == 1 else np.arange(len(queries)) * n + embedding
-    rows = training.query_rows.take(queries), training.item_rows.take(items)
+    rows = setup.query_rows.take(queries), setup.item_rows.take(items)
     return Pairs(*rows, (PairGrid(embeddings),))

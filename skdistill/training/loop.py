@@ -13,13 +13,7 @@ from skdistill._sklearn_compat import Interval, StrOptions
 from skdistill.protocols import Array, Parameters, TrainableModel
 from skdistill.training.early_stopping import EarlyStopping
 from skdistill.training.optimizers import OPTIMIZERS, Optimizer
-
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
-    # A short warm-up, because Adam's first steps are large and point in noisy directions.
-    "cosine": lambda progress: min(progress / 0.02, 1.0) * (1 + np.cos(np.pi * progress)) / 2,
-    "linear": lambda progress: 1 - progress,
-}
+from skdistill.training.schedules import SCHEDULES
 
 # Valid values of the estimators' parameters of the same names.
 SETTINGS_CONSTRAINTS: dict[str, list[Any]] = {

@@ -1,4 +1,7 @@
-"""The training objective: a loss on the teacher's scores, a loss on labels, or a mixture."""
+"""The training objective: a soft loss on a teacher's scores, a hard loss on labels, or both.
+
+Estimators call them ``loss`` and ``hard_loss``; ``alpha`` is the weight of the soft one.
+"""
 
 from __future__ import annotations
 

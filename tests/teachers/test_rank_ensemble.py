@@ -3,7 +3,7 @@
 import joblib
 import numpy as np
 import pytest
-from lightgbm import LGBMClassifier, LGBMRanker
+from lightgbm import LGBMClassifier, LGBMRanker, LGBMRegressor
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, RegressorMixin, clone
@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skdistill import DistilledRanker
 from skdistill.inputs.queries import Queries
+from skdistill.inputs.ranking_data import RankingData
 from skdistill.metrics import kendall_tau
 from skdistill.students import LinearRanker, MLPRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble
@@ -186,3 +187,20 @@ def test_ensembles_that_make_no_sense_are_refused(table):
         MLPEnsembleRanker(1, loss="best").fit(table.X, table.y, qid=table.qid)
     with pytest.raises(ValueError, match="not unique"):
         RankEnsemble([("a", Ridge()), ("a", Ridge())]).fit(table.X, table.y, qid=table.qid)
+
+
+def test_members_get_queries_and_weights(table):
+    weight = np.random.default_rng(0).uniform(0.1, 10, len(table.y))
+    settings = {"n_estimators": 5, "min_child_samples": 5, "verbose": -1}
+    ensemble = RankEnsemble(
+        [("ranker", LGBMRanker(**settings)), ("regressor", LGBMRegressor(**settings))]
+    ).fit(table.X, table.y, qid=table.qid, sample_weight=weight)
+    data = RankingData.sort(table.qid, table.X, table.y, sample_weight=weight)
+    by_hand = [
+        LGBMRanker(**settings).fit(
+            data.X, data.labels, group=data.queries.sizes, sample_weight=data.sample_weight
+        ),
+        LGBMRegressor(**settings).fit(data.X, data.labels, sample_weight=data.sample_weight),
+    ]
+    for own, expected in zip(ensemble.estimators_, by_hand, strict=True):
+        assert_array_equal(own.predict(table.X), expected.predict(table.X))

@@ -15,7 +15,7 @@ from skdistill.inputs.rows import Rows
 from skdistill.losses import get_loss
 from skdistill.metrics.retrieval import fraction_of_top
 from skdistill.models.two_tower import TwoTower
-from skdistill.towers.log_batches import LogBatches
+from skdistill.towers.multi_embedding_batches import MultiEmbeddingBatches
 from skdistill.training.loop import TrainingSettings
 from skdistill.training.objective import GradientBalance, HeadsObjective, Objective
 from skdistill.training.query_batches import QueryBatches
@@ -176,7 +176,7 @@ def lists_of_two_objectives(rng, balanced):
     balance = GradientBalance(WEIGHTS) if balanced else None
     objective = HeadsObjective(heads, WEIGHTS, balance)
     table = QueryBatches(Pairs(*tables, (pairs,)), queries, objective, SETTINGS)
-    ((inputs, evaluate),) = LogBatches(table, 2).epoch(0, {}, np.random.default_rng(1))
+    ((inputs, evaluate),) = MultiEmbeddingBatches(table, 2).epoch(0, {}, np.random.default_rng(1))
     return inputs, evaluate
 
 

@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skdistill import RankingGroupKFold, TwoTowerRetriever
 from skdistill.datasets import make_retrieval
+from skdistill.inputs.ranking_data import RankingData
 from skdistill.metrics import (
     ndcg_scorer,
     retrieval_curve,
@@ -514,3 +515,17 @@ def test_a_progress_bar_shows_the_towers(dense, capsys):
     retriever = towers(dense, max_iter=2).set_callbacks(ProgressBar())
     retriever.fit(dense.X, dense.y, qid=dense.qid, items=dense.items)
     assert "TwoTowerRetriever" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("with_catalogue", [True, False])
+def test_the_teacher_gets_the_pairs_with_their_queries_and_weights(dense, with_catalogue):
+    weight = np.random.default_rng(0).uniform(0.1, 10, len(dense.y))
+    settings = {"n_estimators": 5, "min_child_samples": 5, "verbose": -1}
+    retriever = towers(dense, teacher=LGBMRanker(**settings), max_iter=1)
+    items = dense.items if with_catalogue else None
+    retriever.fit(dense.X, dense.y, qid=dense.qid, items=items, sample_weight=weight)
+    data = RankingData.sort(dense.qid, dense.X, dense.y, sample_weight=weight)
+    by_hand = LGBMRanker(**settings).fit(
+        data.X, data.labels, group=data.queries.sizes, sample_weight=data.sample_weight
+    )
+    assert_array_equal(retriever.teacher_.predict(dense.X), by_hand.predict(dense.X))

@@ -95,9 +95,14 @@ def test_labels_are_what_is_validated_where_there_are_any():
 
 
 def test_without_labels_the_teachers_order_is_validated():
+    """A row's relevance is 1 at the teacher's first rank, and a tenth less at each further one."""
     queries = Queries.from_sizes([3, 3])
     assert by_column(queries, None, np.array([9.0, 5, -7, -3, 0, 40])) == pytest.approx(1)
-    assert by_column(queries, None, np.array([9.0, 5, -7, 40, 0, -3])) < 0.97
+    gains = 2 ** np.array([1, 0.9, 0.8]) - 1
+    discounts = 1 / np.log2([2, 3, 4])
+    upside_down = gains[::-1] @ discounts / (gains @ discounts)
+    found = by_column(queries, None, np.array([9.0, 5, -7, 40, 0, -3]))
+    assert found == pytest.approx((1 + upside_down) / 2)
 
 
 def test_teacher_recall_and_the_mean_of_several_measures():

@@ -108,3 +108,57 @@ def test_unknown_labels_are_skipped(name):
         own, single = queries.take(np.array([query]))
         parts.append(objective.value_and_gradient(scores[own], own, single)[0])
     assert_allclose(np.mean(parts), value)
+
+
+def test_the_balance_follows_a_moving_average_of_the_lengths():
+    """A twentieth of the way from the former average to the new length."""
+    balance = GradientBalance(np.array([1.0, 3.0]))
+    first = balance.factors([0, 1], [np.array([3.0, 4.0]), np.array([10.0])])
+    mean = (5 + 10) / 2
+    assert_allclose(first, [1 * mean / 5, 3 * mean / 10])
+    second = balance.factors([1], [np.array([30.0])])
+    length = 10 + 0.05 * (30 - 10)
+    assert_allclose(second, [3 * ((5 + length) / 2) / length])
+
+
+def value_with(sample_weight):
+    """An objective of five rows, of which the third has no label."""
+    queries = Queries.from_sizes([2, 3])
+    objective = Objective.mix(
+        queries,
+        soft=get_loss("listwise"),
+        hard=get_loss("pointwise"),
+        alpha=0.25,
+        labels=np.array([0.0, 1, np.nan, 2, 0]),
+        teacher_scores=np.arange(5.0),
+        sample_weight=sample_weight,
+        dtype=np.float64,
+    )
+    return objective.value_and_gradient(np.cos(np.arange(5)), np.arange(5), queries)[0]
+
+
+def test_row_weights_are_scaled_to_mean_1():
+    weight = np.array([1.0, 2, 0, 4, 5])
+    assert value_with(np.full(5, 7.0)) == pytest.approx(value_with(None))
+    assert value_with(10 * weight) == pytest.approx(value_with(weight))
+    assert value_with(weight) != pytest.approx(value_with(None))
+    assert value_with(np.zeros(5)) == 0
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_alpha_is_the_weight_of_the_teacher(alpha):
+    queries = Queries.from_sizes([2, 3])
+    loss, labels, teacher = get_loss("listwise"), np.array([0.0, 1, 3, 2, 0]), np.arange(5.0)
+    known = {"labels": labels, "teacher_scores": teacher}
+    objective = Objective.mix(queries, soft=loss, hard=loss, alpha=alpha, dtype=np.float64, **known)
+    scores, rows = np.cos(np.arange(5)), np.arange(5)
+    soft = loss.value_and_gradient(scores, loss.soft_target(teacher, queries), queries)[0]
+    hard = loss.value_and_gradient(scores, loss.hard_target(labels, queries), queries)[0]
+    found = objective.value_and_gradient(scores, rows, queries)[0]
+    assert found == pytest.approx(alpha * soft + (1 - alpha) * hard)
+    assert len(objective.terms) == (alpha > 0) + (alpha < 1)
+    # Without a teacher, labels have all the weight.
+    alone = Objective.mix(
+        queries, soft=loss, hard=loss, alpha=alpha, labels=labels, dtype=np.float64
+    )
+    assert alone.value_and_gradient(scores, rows, queries)[0] == pytest.approx(hard)

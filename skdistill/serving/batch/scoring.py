@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.public_names import set_module
+from skdistill.serving.batch.best_rows import best_rows
 from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.serving.batch.runs import Progress, ShardCount, run
 from skdistill.serving.batch.table_scorer import TableScorer, table_scorer, unscored
-from skdistill.serving.batch.top_k import best_rows
 from skdistill.tables.columns import TableColumns
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.reading import Paths, find_files, read_batches

@@ -16,7 +16,7 @@ from skdistill.training.loop import BatchSource, Training, TrainingSettings, tra
 
 
 @dataclass(frozen=True)
-class TowerTraining:
+class TowerSetup:
     """Everything that training needs besides the supervision.
 
     Parameters

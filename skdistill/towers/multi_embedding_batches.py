@@ -16,7 +16,7 @@ from skdistill.training.query_batches import QueryBatches
 
 
 @dataclass(frozen=True)
-class LogBatches:
+class MultiEmbeddingBatches:
     """Score each pair of a log's lists by every embedding of its query.
 
     Parameters
