@@ -23,6 +23,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import skdistill
 from skdistill import DistilledRanker, TwoTowerRetriever
 from skdistill.datasets import make_ranking, make_retrieval
 from skdistill.losses import LOSSES, Listwise
@@ -40,13 +41,31 @@ from skdistill.towers import RETRIEVERS
 from skdistill.training import OPTIMIZERS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+RETRIEVER_SETTINGS = {
+    "TwoTowerRetriever": {"pair_features": lambda queries, items: np.hstack([queries, items])},
+    "MultiObjectiveRetriever": {"objectives": {"click": "listwise", "teacher": "listwise"}},
+}
 
 
 @pytest.fixture(scope="module")
 def data():
+    return small_ranking()
+
+
+def small_ranking():
     data = make_ranking(n_queries=60, n_features=5, random_state=0)
     data.click = (data.y > 0).astype(float)
     return data
+
+
+def retriever(name, **parameters):
+    """Towers of the registry over a small catalogue, and the data that they were fitted on."""
+    data = make_retrieval(n_queries=60, n_items=40, random_state=0)
+    columns = {"query_columns": data.query_columns, "item_columns": data.item_columns}
+    settings = {"max_iter": 1, "random_state": 0, **RETRIEVER_SETTINGS.get(name, {})}
+    towers = RETRIEVERS[name](**columns, **settings, **parameters)
+    towers.fit(data.X, data.y, qid=data.qid, items=data.items, teacher_scores=data.utility)
+    return towers, data
 
 
 def models(data):
@@ -104,14 +123,42 @@ def test_saved_models_predict_the_same(data, tmp_path, keep_teacher):
 
 @pytest.mark.parametrize("name", RETRIEVERS)
 def test_towers_come_back_with_their_index(tmp_path, name):
-    data = make_retrieval(n_queries=60, n_items=40, random_state=0)
-    columns = {"query_columns": data.query_columns, "item_columns": data.item_columns}
-    towers = RETRIEVERS[name](max_iter=1, **columns, **RETRIEVER_SETTINGS.get(name, {}))
-    towers.fit(data.X, data.y, qid=data.qid, items=data.items, teacher_scores=data.utility)
+    towers, data = retriever(name)
     save(towers, tmp_path / "towers")
     again = load(tmp_path / "towers")
     assert_array_equal(again.retrieve(data.queries, 5), towers.retrieve(data.queries, 5))
     assert_array_equal(again.predict(data.X), towers.predict(data.X))
+
+
+# Kinds of golden files, and the models of which a release writes them.
+GOLDEN_KINDS = {
+    **{name: name for name in ("linear", "fm", "mlp", "heads", "pipeline", "ranker", "ensemble")},
+    "retriever": "TwoTowerRetriever",
+    "objectives": "MultiObjectiveRetriever",
+}
+
+
+def golden_rows(model):
+    return np.linspace(-1, 1, 4 * model.n_features_in_, dtype=np.float32).reshape(4, -1)
+
+
+def write_golden_files(folder):
+    """What a release adds to ``tests/golden``: each file, and its scores of four rows."""
+    fitted = models(small_ranking())
+    for kind, name in GOLDEN_KINDS.items():
+        model = fitted[name] if name in fitted else retriever(name)[0]
+        path = folder / f"{kind}-{skdistill.__version__}.skd"
+        save(model, path)
+        scores = model.predict(golden_rows(model)).tolist()
+        path.with_suffix(".json").write_text(json.dumps(scores))
+
+
+def agrees_with_golden_scores(path):
+    is_joblib = path.suffix == ".joblib"
+    model = joblib.load(path) if is_joblib else load(path)
+    name = path.name if is_joblib else path.stem
+    expected = json.loads((path.parent / f"{name}.json").read_text())
+    return np.allclose(model.predict(golden_rows(model)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_every_student_of_the_registry_comes_back(data):
@@ -319,12 +366,6 @@ def test_a_sparse_matrix_in_a_file_is_looked_into(tmp_path):
         files._check_sparse(buffer.getvalue()[:-30], "matrix.npz", tmp_path)
 
 
-RETRIEVER_SETTINGS = {
-    "TwoTowerRetriever": {"pair_features": lambda queries, items: np.hstack([queries, items])},
-    "MultiObjectiveRetriever": {"objectives": {"click": "listwise", "teacher": "listwise"}},
-}
-
-
 def test_a_write_that_fails_leaves_the_old_file(saved, data, monkeypatch):
     before = saved.read_bytes()
 
@@ -345,12 +386,7 @@ def test_a_write_that_fails_leaves_the_old_file(saved, data, monkeypatch):
 )
 def test_files_of_every_release_load(path):
     """A release adds its files by ``python -m tests.serving.test_files``, and keeps the others."""
-    is_joblib = path.suffix == ".joblib"
-    model = joblib.load(path) if is_joblib else load(path)
-    X = np.linspace(-1, 1, 4 * model.n_features_in_, dtype=np.float32).reshape(4, -1)
-    name = path.name if is_joblib else path.stem
-    expected = json.loads((GOLDEN / f"{name}.json").read_text())
-    assert np.allclose(model.predict(X), expected, rtol=1e-4, atol=1e-5)
+    assert agrees_with_golden_scores(path)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -367,19 +403,6 @@ def test_joblib_files_go_on_where_they_were(data, tmp_path, optimizer, form, mon
     for student in (again, model):
         student.partial_fit(X, data.y, qid=data.qid)
     assert_array_equal(again.predict(X), model.predict(X))
-
-
-if __name__ == "__main__":
-    import skdistill
-
-    data = make_ranking(n_queries=60, n_features=5, random_state=0)
-    data.click = (data.y > 0).astype(float)
-    X = np.linspace(-1, 1, 20, dtype=np.float32).reshape(4, 5)
-    for name in ("linear", "fm", "mlp", "pipeline"):
-        model = models(data)[name]
-        path = GOLDEN / f"{name}-{skdistill.__version__}.skd"
-        save(model, path)
-        path.with_suffix(".json").write_text(json.dumps(model.predict(X).tolist()))
 
 
 def test_a_file_that_is_cut_short_is_refused(saved):
@@ -450,3 +473,20 @@ def predict_without_lightgbm(path):
         f"print(load({str(path)!r}).predict(np.ones((1, 5), np.float32))[0])"
     )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_there_are_files_of_every_kind_of_model():
+    """Without any, the test above would be skipped."""
+    kinds = {path.name.partition("-")[0] for path in GOLDEN.glob("*-0.1.0.skd")}
+    assert kinds == set(GOLDEN_KINDS)
+
+
+def test_a_release_writes_files_that_load(tmp_path):
+    write_golden_files(tmp_path)
+    written = list(tmp_path.glob("*.skd"))
+    assert len(written) == len(GOLDEN_KINDS)
+    assert all(agrees_with_golden_scores(path) for path in written)
+
+
+if __name__ == "__main__":
+    write_golden_files(GOLDEN)
