@@ -24,11 +24,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from skdistill import TwoTowerRetriever
+from skdistill import TeacherWarning, TwoTowerRetriever
 from skdistill.datasets import load_movielens
 from skdistill.datasets.ranking_table import PairFeatures, split_by_time
 from skdistill.metrics import retrieval_curve, retrieval_recall
-from skdistill.towers.teacher_check import TeacherWarning
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -264,8 +263,8 @@ def main():
         }
     ).T
     text = (
-        f"Two towers, 32 dimensions, mean over {arguments.seeds} seeds: share of the teacher's top "
-        f"{TOP} among the items returned, recall@50 of the test period\n\n"
+        f"Two towers, 32 dimensions, mean over {arguments.seeds} seeds: fraction of the teacher's "
+        f"top {TOP} among the items returned, recall@50 of the test period\n\n"
         + summary.to_string(float_format="{:.4f}".format, na_rep="")
     )
     print("\n" + text)

@@ -48,8 +48,6 @@ def public_things():
 
 
 THINGS = public_things()
-
-
 # Methods that other rooms of the package call and that users need not know.
 INTERNAL = {
     "add_products_to_graph",

@@ -18,8 +18,6 @@ OPTIONS = {
     "usearch": {"exact": True},
     "hnswlib": {"ef": 400, "ef_construction": 400},
 }
-
-
 # The extra "dev" installs the others: without them, tests fail instead of being skipped.
 OPTIONAL = {"hnswlib"}
 

@@ -9,6 +9,10 @@ from skdistill.losses import LOSSES, get_loss
 from tests.numeric import central_differences, example_targets
 
 TEMPERATURES = [0.7, 1.0, 2.5]
+# Losses that also fix the level of the scores; the others compare rows with each other alone.
+WITH_LEVEL = {"pointwise", "logistic", "top_k"}
+# Losses that read an order or a level out of any teacher scores, even if all are the same.
+READS_TIES = {"plackett_luce", "top_k", "logistic"}
 
 
 def target_of(loss, kind, values, queries):
@@ -39,7 +43,7 @@ def test_the_gradient_agrees_with_differences(name, kind, weighted, temperature)
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard"])
-@pytest.mark.parametrize("name", [n for n in LOSSES if n not in ("pointwise", "logistic", "top_k")])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in WITH_LEVEL])
 def test_gradient_of_a_query_sums_to_zero_and_one_row_teaches_nothing(name, kind):
     rng = np.random.default_rng(1)
     loss = get_loss(name)
@@ -47,8 +51,25 @@ def test_gradient_of_a_query_sums_to_zero_and_one_row_teaches_nothing(name, kind
     _, gradient = loss.value_and_gradient(
         rng.standard_normal(queries.n_rows), target_of(loss, kind, values, queries), queries
     )
+    assert np.abs(gradient).max() > 0.01
     assert_allclose(queries.sum(gradient), 0, atol=1e-12)
     assert_allclose(gradient[queries.spread(queries.sizes) == 1], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_tied_targets_teach_no_order(name, kind):
+    loss, sizes = get_loss(name), [4, 16]
+    queries = Queries.from_sizes(sizes)
+    target = target_of(loss, kind, np.zeros(4 + 16), queries)
+    _, gradient = loss.value_and_gradient(np.zeros(4 + 16), target, queries)
+    if name == "logistic":
+        # Probability 0 of each row, against a sigmoid of 1 / 2; a mean over rows, then queries.
+        assert_allclose(gradient, 1 / 2 / np.repeat(sizes, sizes) / 2)
+    elif name in READS_TIES and kind == "soft":
+        assert np.abs(gradient).max() > 0.01
+    else:
+        assert_allclose(gradient, 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard"])
@@ -105,21 +126,6 @@ def test_extreme_scores_and_ties_stay_finite(name, kind, dtype):
             assert gradient.dtype == dtype
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_all_tied_targets_teach_no_order(name):
-    loss = get_loss(name)
-    queries = Queries.from_sizes([4, 6])
-    for kind in ("soft", "hard"):
-        target = target_of(loss, kind, np.zeros(10), queries)
-        _, gradient = loss.value_and_gradient(np.zeros(10), target, queries)
-        if name in ("plackett_luce", "top_k", "logistic") and kind == "soft":
-            continue  # these read an order, or a level, out of any scores
-        if name == "logistic":
-            assert_allclose(gradient, 0.5 / np.repeat([4, 6], [4, 6]) / 2)
-        else:
-            assert_allclose(gradient, 0, atol=1e-12)
-
-
 def test_an_unknown_loss_and_an_object_that_is_not_one_are_refused():
     with pytest.raises(ValueError, match=r"one of \['lambda'.*got 'mse'"):
         get_loss("mse")
@@ -133,3 +139,18 @@ def test_errors_say_what_was_expected():
         get_loss("logistic").soft_target(np.array([-3, 4.2]), queries)
     with pytest.raises(ValueError, match="smallest label is -1"):
         get_loss("listwise").hard_target(np.array([-1.0, 2]), queries)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", [name for name in LOSSES if not get_loss(name).is_log_odds])
+def test_large_teacher_scores_and_labels_stay_finite(name, kind):
+    rng = np.random.default_rng(6)
+    loss = get_loss(name)
+    queries, values = example_targets(name, kind, rng)
+    target = target_of(loss, kind, 1e4 * values, queries).astype(np.float32)
+    scores = rng.standard_normal(queries.n_rows).astype(np.float32)
+    value, gradient = loss.value_and_gradient(scores, target, queries)
+    assert np.isfinite(target).all()
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0

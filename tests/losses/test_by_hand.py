@@ -154,3 +154,58 @@ def test_logistic_by_hand():
         )
         weighted = value_of(get_loss("logistic"), [1.0, -2.0], [0.3, 0.9], kind, [4.0, 0.5])
         assert_allclose(weighted, (4 * terms[0] + 0.5 * terms[1]) / 2)
+
+
+@pytest.mark.parametrize("n_irrelevant", [2, 40])
+def test_listwise_labels_by_hand(n_irrelevant):
+    """Few relevant rows of many are picked out, which changes nothing."""
+    labels = np.r_[2.0, 1.0, np.zeros(n_irrelevant)]
+    scores = np.r_[0.5, -1.0, np.linspace(-1, 1, n_irrelevant)]
+    p, q = np.array([3 / 4, 1 / 4]), softmax(scores)[:2]
+    found = value_of(get_loss("listwise"), scores, labels, "hard")
+    assert_allclose(found, np.sum(p * np.log(p / q)))
+    weight = np.r_[2.0, 5.0, np.full(n_irrelevant, 9.0)]
+    weighted = value_of(get_loss("listwise"), scores, labels, "hard", weight)
+    assert_allclose(weighted, np.sum([2, 5] * p * np.log(p / q)))
+
+
+def test_pairs_are_formed_from_the_first_k_rows_of_the_target():
+    """With k = 1, row 0 with rows 2 and 1, but not row 2 with row 1."""
+    scores, teacher = np.array([0.0, 1.0, 0.5]), np.array([30.0, 10.0, 20.0])
+    t = teacher / np.sqrt(200 / 3)
+    errors = [((scores[0] - scores[j]) - (t[0] - t[j])) ** 2 for j in (2, 1)]
+    assert_allclose(value_of(LOSSES["margin"](k=1), scores, teacher), sum(errors) / 2)
+    terms = [
+        binary_cross_entropy(scores[0] - scores[j], 1 / (1 + np.exp(-(teacher[0] - teacher[j]))))
+        for j in (2, 1)
+    ]
+    assert_allclose(value_of(LOSSES["pairwise"](k=1), scores, teacher), sum(terms) / 2)
+
+
+@pytest.mark.parametrize("name", ["pointwise", "margin"])
+def test_the_unit_of_a_teacher_does_not_matter(name):
+    scores, teacher = np.array([0.0, 1.0, 0.5]), np.array([30.0, 10.0, 20.0])
+    loss = get_loss(name)
+    assert_allclose(value_of(loss, scores, teacher / 1000), value_of(loss, scores, teacher))
+
+
+def test_top_k_takes_relevant_rows_alone_as_positives():
+    """With k = 2, the second label is 0; with k = 1, the second relevant row is a negative."""
+    scores = [1.0, -1.0, 0.5]
+
+    def negatives(*rows):
+        return sum(binary_cross_entropy(scores[row], 0) for row in rows) / len(rows)
+
+    expected = binary_cross_entropy(1.0, 1) + negatives(1, 2)
+    assert_allclose(value_of(LOSSES["top_k"](k=2), scores, [3.0, 0.0, 0.0], "hard"), expected)
+    assert_allclose(value_of(LOSSES["top_k"](k=1), scores, [3.0, 0.0, 2.0], "hard"), expected)
+    # Nothing but positives, or nothing but negatives, has no order.
+    assert value_of(LOSSES["top_k"](k=3), scores, [3.0, 1.0, 2.0], "hard") == 0
+    assert value_of(LOSSES["top_k"](k=3), scores, [0.0, 0.0, 0.0], "hard") == 0
+
+
+def test_probabilities_lie_between_0_and_1():
+    assert value_of(get_loss("logistic"), [0.0, 0.0], [0.0, 1.0]) == pytest.approx(np.log(2))
+    for wrong in ([-0.1, 0.5], [0.5, 1.1]):
+        with pytest.raises(ValueError, match="probabilities"):
+            value_of(get_loss("logistic"), [0.0, 0.0], wrong)

@@ -282,8 +282,6 @@ OBJECTIVES = {
     "objectives": {"click": "listwise", "teacher": "listwise"},
     "combine": {"click": 0.5, "teacher": 2.0},
 }
-
-
 # Parameters of retrievers that cannot do without; others are tested with their defaults.
 REQUIRED = {"MultiObjectiveRetriever": OBJECTIVES}
 

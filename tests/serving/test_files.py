@@ -59,12 +59,16 @@ def small_ranking():
 
 
 def retriever(name, **parameters):
-    """Towers of the registry over a small catalogue, and the data that they were fitted on."""
+    """Towers of the registry over a small catalogue, and the data that they were fitted on.
+
+    The utility of the data teaches them, unless there is a teacher among their parameters.
+    """
     data = make_retrieval(n_queries=60, n_items=40, random_state=0)
     columns = {"query_columns": data.query_columns, "item_columns": data.item_columns}
     settings = {"max_iter": 1, "random_state": 0, **RETRIEVER_SETTINGS.get(name, {})}
     towers = RETRIEVERS[name](**columns, **settings, **parameters)
-    towers.fit(data.X, data.y, qid=data.qid, items=data.items, teacher_scores=data.utility)
+    scores = {} if "teacher" in parameters else {"teacher_scores": data.utility}
+    towers.fit(data.X, data.y, qid=data.qid, items=data.items, **scores)
     return towers, data
 
 
@@ -127,6 +131,21 @@ def test_towers_come_back_with_their_index(tmp_path, name):
     save(towers, tmp_path / "towers")
     again = load(tmp_path / "towers")
     assert_array_equal(again.retrieve(data.queries, 5), towers.retrieve(data.queries, 5))
+    assert_array_equal(again.predict(data.X), towers.predict(data.X))
+
+
+@pytest.mark.parametrize("name", RETRIEVERS)
+@pytest.mark.filterwarnings("ignore::skdistill.TeacherWarning")
+def test_the_teacher_of_towers_stays_behind(tmp_path, name):
+    teacher = LGBMRanker(n_estimators=2, verbose=-1)
+    towers, data = retriever(name, teacher=teacher)
+    save(towers, tmp_path / "towers")
+    again = load(tmp_path / "towers")
+    assert again.teacher is None
+    assert again.teacher_ is None
+    assert again.items_ is None
+    assert towers.teacher is teacher
+    assert towers.teacher_ is not None
     assert_array_equal(again.predict(data.X), towers.predict(data.X))
 
 

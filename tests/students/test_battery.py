@@ -14,12 +14,7 @@ from sklearn.exceptions import NotFittedError
 from skdistill.datasets import make_ranking
 from skdistill.inputs.rows import RowGradient
 from skdistill.losses import LOSSES, Listwise, get_loss
-from skdistill.students import (
-    STUDENTS,
-    BaseStudent,
-    LinearRanker,
-    MLPRanker,
-)
+from skdistill.students import STUDENTS, BaseStudent, LinearRanker, MLPRanker
 from skdistill.training import OPTIMIZERS
 
 # A student that is not named here is tested with its defaults.
@@ -38,11 +33,7 @@ EXAMPLES = {name: kind(**SETTINGS.get(name, {}), random_state=0) for name, kind 
 SINGLE = {name: one for name, one in EXAMPLES.items() if isinstance(one, BaseStudent)}
 
 each_student = pytest.mark.parametrize("student", EXAMPLES.values(), ids=EXAMPLES)
-
-
 each_single_student = pytest.mark.parametrize("student", SINGLE.values(), ids=SINGLE)
-
-
 # A truth that a student can express, and the NDCG that it then reaches on unseen queries.
 TRUTHS = {
     "LinearRanker": ("linear", 0.97),
@@ -391,22 +382,3 @@ def test_unlabelled_rows_are_left_out_of_the_score(table):
     y = np.where(known, table.y, np.nan)
     expected = student.score(table.X[known], table.y[known], qid=table.qid[known])
     assert student.score(table.X, y, qid=table.qid) == pytest.approx(expected)
-
-
-SETTINGS = {
-    "LinearRanker": {"max_iter": 30},
-    "FactorizationMachineRanker": {"n_factors": 8, "max_iter": 40},
-    "MLPRanker": {"hidden_layer_sizes": (24,), "max_iter": 30},
-    "MultiObjectiveRanker": {
-        "objectives": {"label": "listwise"},
-        "hidden_layer_sizes": (24,),
-        "max_iter": 30,
-    },
-}
-
-
-EXAMPLES = {name: kind(**SETTINGS.get(name, {}), random_state=0) for name, kind in STUDENTS.items()}
-
-
-# Students with one objective: those with loss, hard_loss and alpha.
-SINGLE = {name: one for name, one in EXAMPLES.items() if isinstance(one, BaseStudent)}

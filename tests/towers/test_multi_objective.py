@@ -23,8 +23,6 @@ from tests.numeric import numeric_gradients, random_parameters
 
 # Of the two objectives.
 WEIGHTS = np.array([0.7, 1.6])
-# Of two objectives.
-WEIGHTS = np.array([0.7, 1.6])
 SETTINGS = TrainingSettings(1, 4, 100, "adam", 0.01, "constant", 0.0, 5, 1e-4)
 
 

@@ -475,8 +475,6 @@ def test_queries_behind_a_pipeline_that_moves_columns(dense):
 
 
 EARLY = {"early_stopping": True, "max_iter": 60, "tol": 0.0, "learning_rate": "constant"}
-
-
 STOPPED_BY = {
     "the teacher": {"spectral_start": False},
     "labels": {"alpha": 0.0},
