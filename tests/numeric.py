@@ -7,6 +7,7 @@ from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import RowGradient
 from skdistill.losses import get_loss
 from skdistill.students import STUDENTS, BaseStudent
+from skdistill.training.loop import TrainingSettings
 
 
 def central_differences(function, x, step=1e-3):
@@ -101,3 +102,19 @@ def spread_rows(gradient, parameter):
     full = np.zeros_like(parameter)
     full[gradient.rows] = gradient.values
     return full
+
+
+def training_settings(**changes):
+    """Settings of a short training, some of them changed."""
+    defaults = {
+        "max_iter": 1,
+        "batch_size": 3,
+        "max_batch_rows": 10,
+        "optimizer": "adam",
+        "learning_rate_init": 0.5,
+        "learning_rate": "constant",
+        "weight_decay": 0.0,
+        "n_iter_no_change": 5,
+        "tol": 0.0,
+    }
+    return TrainingSettings(**{**defaults, **changes})

@@ -9,6 +9,20 @@ from skdistill.inputs.queries import Queries
 from skdistill.losses import LOSSES, PlackettLuce, get_loss, has_temperature
 
 
+def value_of(loss, scores, values, kind="soft", weight=None):
+    """Value of a loss on one list."""
+    queries = Queries.single(len(scores))
+    make = loss.soft_target if kind == "soft" else loss.hard_target
+    target = make(np.asarray(values, dtype=float), queries)
+    weight = None if weight is None else np.asarray(weight, dtype=float)
+    return loss.value_and_gradient(np.asarray(scores, dtype=float), target, queries, weight)[0]
+
+
+def binary_cross_entropy(logit, probability):
+    sigma = 1 / (1 + np.exp(-logit))
+    return -probability * np.log(sigma) - (1 - probability) * np.log(1 - sigma)
+
+
 def test_listwise_by_hand():
     t, s, temperature = np.array([1.0, 0.0, -2.0]), np.array([0.3, 0.4, 0.1]), 2.0
     p, q = softmax(t / temperature), softmax(s / temperature)
@@ -120,20 +134,6 @@ def test_top_k_weighs_what_the_student_misplaces():
     scores[19] = -1
     _, gradient = loss.value_and_gradient(np.zeros(20) + 1e-9 * scores, target, queries)
     assert gradient[19] < gradient[18] < 0 < gradient[0]
-
-
-def value_of(loss, scores, values, kind="soft", weight=None):
-    """Value of a loss on one list."""
-    queries = Queries.single(len(scores))
-    make = loss.soft_target if kind == "soft" else loss.hard_target
-    target = make(np.asarray(values, dtype=float), queries)
-    weight = None if weight is None else np.asarray(weight, dtype=float)
-    return loss.value_and_gradient(np.asarray(scores, dtype=float), target, queries, weight)[0]
-
-
-def binary_cross_entropy(logit, probability):
-    sigma = 1 / (1 + np.exp(-logit))
-    return -probability * np.log(sigma) - (1 - probability) * np.log(1 - sigma)
 
 
 def test_pointwise_by_hand():

@@ -8,7 +8,7 @@ from scipy import sparse
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models import MLP, Network
-from skdistill.models.scoring import Scorer
+from skdistill.models.scoring import NotFiniteError, Scorer
 from tests.numeric import random_parameters, small_models
 
 MODELS = small_models()
@@ -48,3 +48,18 @@ def test_short_requests_score_a_row_the_same_in_any_company():
     together = scorer(X)
     assert np.array_equal(together[::-1], scorer(X[::-1]))
     assert np.array_equal(together, np.concatenate([scorer(X[i : i + 1]) for i in range(32)]))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("n_rows", [3, 1000])
+def test_values_that_are_not_finite_are_refused_where_asked(n_rows):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_rows, 4)).astype(np.float32)
+    model = MLP((3,))
+    scorer = Scorer.fold(model, model.initialize(4, rng), ColumnScaler.fit(X, True, True))
+    assert_allclose(scorer(X, ensure_finite=True), scorer(X))
+    for value in (np.nan, np.inf):
+        X[-1, 2] = value
+        with pytest.raises(NotFiniteError):
+            scorer(X, ensure_finite=True)
+        assert np.isfinite(scorer(X)[:-1]).all()

@@ -159,3 +159,15 @@ def test_pairs_that_share_nothing_have_the_same_gradient():
             full[rows] = slope
             expected = model.backward(params, model.forward(params, everything)[1], full)[name]
             assert_allclose(gradient, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("dimension", [4, 64])
+def test_fresh_towers_score_with_standard_deviation_1(dimension):
+    """Over standard normal columns, and with ReLU layers between."""
+    rng = np.random.default_rng(0)
+    rows = Rows(rng.standard_normal((400, 30))), Rows(rng.standard_normal((400, 50)))
+    for hidden in ((), (200,)):
+        model = TwoTower(dimension, hidden, hidden, item_bias=False)
+        params = model.initialize((30, 50), rng)
+        scores = model.forward(params, Pairs(*rows, (PairGrid(),)))[0]
+        assert scores.std() == pytest.approx(1, rel=0.25)

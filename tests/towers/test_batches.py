@@ -11,6 +11,7 @@ from skdistill.losses import get_loss
 from skdistill.models import TwoTower
 from skdistill.teachers.pair_scores import DenseScores
 from skdistill.towers.batches import CatalogueBatches
+from skdistill.towers.block_loss import BlockLoss, logq_correction
 from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
 from skdistill.towers.teacher_lists import SampledCatalogue, TeacherLists, WholeCatalogue
 
@@ -43,6 +44,30 @@ def steps_of(batches, problem):
 
 def logged_lists(log, loss, share):
     return InBatchNegatives(log, loss, share, N_ITEMS, np.arange(N_QUERIES), N_QUERIES)
+
+
+def sampled_lists(problem, n_candidates=8, seed=0, logged=()):
+    """Candidates of a catalogue of nine items, some of which each query has in the log."""
+    model, query_rows, item_rows, _, scores, _ = problem
+    query = np.repeat(np.arange(N_QUERIES), len(logged))
+    item = np.tile(np.array(logged, dtype=np.int64), N_QUERIES)
+    loss = get_loss("listwise")
+    return SampledCatalogue(
+        *(model, query_rows, item_rows, DenseScores(scores), loss, n_candidates, 0.5, 10),
+        *((query, item), np.random.default_rng(seed), slice(None)),
+    )
+
+
+def grown(problem, **options):
+    """Lists after ten epochs."""
+    sampled = sampled_lists(problem, **options)
+    for epoch in range(10):
+        before = sampled.candidates.count.copy()
+        sampled.begin_epoch(epoch, problem[3], np.random.default_rng(epoch))
+        has_grown = sampled.candidates.count > before
+        # The lists grow in the first half of the training alone.
+        assert not (has_grown.any() and (epoch == 0 or epoch > 5))
+    return sampled.candidates
 
 
 def test_whole_catalogue_and_labels_in_one_step_by_hand(problem):
@@ -129,3 +154,95 @@ def test_lists_grow_by_the_students_highest(problem):
     filled = stored.item >= 0
     row = np.nonzero(filled)[0]
     assert_array_equal(stored.score[filled], scores[row, stored.item[filled]])
+
+
+@pytest.mark.parametrize(
+    ("n_candidates", "logged", "count"),
+    [(4, (), 4), (7, (), 7), (8, (3, 5), 8), (8, (), 8 - 1)],
+)
+def test_a_query_costs_no_more_teacher_scores_than_candidates(problem, n_candidates, logged, count):
+    """Half of the list grows in five steps of equal size; what is not in the log is not made up."""
+    lists = grown(problem, n_candidates=n_candidates, logged=logged)
+    scores = problem[4]
+    assert_array_equal(lists.count, count)
+    for query in range(N_QUERIES):
+        items = lists.item[query, :count]
+        assert len(np.unique(items)) == count
+        assert set(logged) <= set(items)
+        assert_array_equal(lists.score[query, :count], scores[query, items])
+
+
+def test_lists_do_not_depend_on_the_chunks_of_queries(problem, monkeypatch):
+    whole = grown(problem)
+    monkeypatch.setattr("skdistill.towers.teacher_lists.QUERY_CHUNK", 4)
+    chunked = grown(problem)
+    assert_array_equal(chunked.item, whole.item)
+    assert_array_equal(chunked.score, whole.score)
+    assert_array_equal(chunked.importance, whole.importance)
+
+
+def test_lists_of_a_large_catalogue_grow_out_of_a_pool(problem, monkeypatch):
+    monkeypatch.setattr("skdistill.towers.candidates.POOL", 4)
+    sampled, scores = sampled_lists(problem), problem[4]
+    first = sampled.candidates.count.copy()
+    sampled.begin_epoch(1, problem[3], np.random.default_rng(0))
+    lists = sampled.candidates
+    for query in range(N_QUERIES):
+        items = lists.item[query, : lists.count[query]]
+        assert len(np.unique(items)) == len(items)
+        assert_array_equal(lists.score[query, : len(items)], scores[query, items])
+        # A pool of four stands for nine items.
+        assert_allclose(lists.importance[query, first[query] : len(items)], N_ITEMS / 4)
+
+
+@pytest.mark.parametrize("is_grid", [True, False])
+def test_a_block_loss_shifts_scores_and_weighs_rows(is_grid):
+    """By hand: the loss of the shifted scores; its gradient overwrites the scores."""
+    rng = np.random.default_rng(0)
+    queries, loss = Queries.even(3, 4), get_loss("listwise")
+    scores, weight = rng.standard_normal(12), rng.uniform(0.5, 2, 12)
+    target = loss.soft_target(rng.standard_normal(12), queries)
+    shift = rng.standard_normal(4 if is_grid else 12)
+    block = BlockLoss(
+        is_grid=is_grid,
+        query=None,
+        item=None,
+        queries=queries,
+        loss=loss,
+        weight=0.3,
+        target=target,
+        shift=shift,
+        row_weight=weight,
+    )
+    shifted = scores + (np.tile(shift, 3) if is_grid else shift)
+    value, gradient = loss.value_and_gradient(shifted, target, queries, weight)
+    found = block.value_and_gradient(scores)
+    assert found == pytest.approx(0.3 * value)
+    assert_allclose(scores, 0.3 * gradient)
+
+
+def test_a_block_loss_is_the_same_in_chunks(monkeypatch):
+    rng = np.random.default_rng(0)
+    queries, loss = Queries.from_sizes([3, 4, 1, 4]), get_loss("pairwise")
+    target = loss.soft_target(rng.standard_normal(12), queries)
+    shift, weight = rng.standard_normal(12), rng.uniform(0.5, 2, 12)
+    given = rng.standard_normal(12)
+    found = []
+    for pairs in (1000, 5):
+        monkeypatch.setattr("skdistill.towers.block_loss.CACHED_PAIRS", pairs)
+        scores = given.copy()
+        block = BlockLoss(False, None, None, queries, loss, 1.0, target, shift, weight)
+        found.append((block.value_and_gradient(scores), scores))
+    assert found[1][0] == pytest.approx(found[0][0])
+    assert_allclose(found[1][1], found[0][1])
+
+
+def test_importance_shifts_a_softmax_and_weighs_other_losses():
+    queries = Queries.from_sizes([2, 2])
+    importance = np.log([1.0, 3, 5, 15])
+    shift, weight = logq_correction(get_loss("listwise", 2.0), importance, queries)
+    assert_allclose(shift, 2 * importance, rtol=1e-6)
+    assert weight is None
+    shift, weight = logq_correction(get_loss("pairwise"), importance, queries)
+    assert shift is None
+    assert_allclose(weight, [1 / 2, 3 / 2, 5 / 10, 15 / 10])  # of mean 1 in each list

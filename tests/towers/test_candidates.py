@@ -1,11 +1,13 @@
 """Lists of candidates: what is known is not drawn again, and capacities hold."""
 
 import numpy as np
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
+from skdistill.inputs.queries import Queries
 from skdistill.towers.candidates import (
     CandidateLists,
     draw_pool,
+    first_of_each,
     pick_highest,
     pick_uniformly,
     scored_in_pool,
@@ -48,3 +50,29 @@ def test_a_large_pool_is_a_sample(monkeypatch):
     monkeypatch.setattr("skdistill.towers.candidates.POOL", 10)
     pool = draw_pool(1000, np.random.default_rng(0))
     assert len(np.unique(pool)) == 10
+    assert (np.diff(pool) > 0).all()
+    assert_array_equal(draw_pool(10, np.random.default_rng(0)), np.arange(10))
+
+
+def test_known_items_are_marked_where_the_pool_has_them():
+    lists = CandidateLists.empty(3, 4)
+    lists.append(np.array([0, 0, 0, 2]), np.array([3, 7, 0, 9]), np.zeros(4), 1.0)
+    known = scored_in_pool(lists, slice(0, 3), np.array([0, 4, 7]))
+    assert_array_equal(known.toarray(), [[1, 0, 1], [0, 0, 0], [0, 0, 0]])
+    assert_array_equal(scored_in_pool(lists, slice(2, 3), np.array([4, 9])).toarray(), [[0, 1]])
+
+
+def test_uniform_draws_are_uniform():
+    lists = CandidateLists.empty(1, 1)
+    lists.append(np.array([0]), np.array([2]), np.zeros(1), 1.0)
+    known = scored_in_pool(lists, slice(0, 1), np.arange(5))
+    rng = np.random.default_rng(0)
+    draws = [pick_uniformly(known, 2, rng)[1] for _ in range(4000)]
+    frequency = np.bincount(np.concatenate(draws), minlength=5) / 4000
+    assert_allclose(frequency, [2 / 4, 2 / 4, 0, 2 / 4, 2 / 4], atol=0.03)
+
+
+def test_the_rows_of_the_smallest_keys_come_first():
+    queries = Queries.from_sizes([3, 1, 4])
+    keys = np.array([0.5, 0.1, 0.9, 0.3, 8, 6, 7, 5])
+    assert_array_equal(first_of_each(queries, keys, 2), [0, 1, 3, 5, 7])

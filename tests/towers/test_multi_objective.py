@@ -16,14 +16,12 @@ from skdistill.losses import get_loss
 from skdistill.metrics.retrieval import fraction_of_top
 from skdistill.models.two_tower import TwoTower
 from skdistill.towers.multi_embedding_batches import MultiEmbeddingBatches
-from skdistill.training.loop import TrainingSettings
 from skdistill.training.objective import GradientBalance, HeadsObjective, Objective
 from skdistill.training.query_batches import QueryBatches
-from tests.numeric import numeric_gradients, random_parameters
+from tests.numeric import numeric_gradients, random_parameters, training_settings
 
 # Of the two objectives.
 WEIGHTS = np.array([0.7, 1.6])
-SETTINGS = TrainingSettings(1, 4, 100, "adam", 0.01, "constant", 0.0, 5, 1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +37,32 @@ def log():
     ).reshape(len(data.queries), -1)
     columns = {"query_columns": data.query_columns, "item_columns": data.item_columns}
     return data, np.column_stack([click, buy]), truth, {**columns, "random_state": 0}
+
+
+def lists_of_two_objectives(rng, balanced):
+    """Ragged lists of pairs, soft and hard, as one batch of a log."""
+    tables = Rows(rng.standard_normal((3, 5))), Rows(rng.standard_normal((6, 4)))
+    queries = Queries.from_sizes([3, 1, 4])
+    pairs = PairList(queries.segment, np.array([0, 3, 5, 1, 2, 3, 4, 0]))
+    listwise, logistic = get_loss("listwise"), get_loss("logistic")
+    scores, labels = rng.standard_normal(8), np.array([1, 0, 0, 1, np.nan, 0, 1, 0.0])
+    soft = {"alpha": 1.0, "teacher_scores": scores}
+    hard = {"alpha": 0.0, "labels": labels}
+    heads = tuple(
+        Objective.mix(queries, soft=loss, hard=loss, dtype=np.float64, **known)
+        for loss, known in ((listwise, soft), (logistic, hard))
+    )
+    balance = GradientBalance(WEIGHTS) if balanced else None
+    objective = HeadsObjective(heads, WEIGHTS, balance)
+    table = QueryBatches(
+        Pairs(*tables, (pairs,)), queries, objective, training_settings(max_batch_rows=100)
+    )
+    ((inputs, evaluate),) = MultiEmbeddingBatches(table, 2).epoch(0, {}, np.random.default_rng(1))
+    return inputs, evaluate
+
+
+def two_objectives(cosine):
+    return TwoTower(4, (3,), (), item_bias=not cosine, cosine=cosine, n_objectives=2)
 
 
 @pytest.mark.parametrize("cosine", [False, True])
@@ -156,27 +180,3 @@ def test_the_teacher_learns_the_objective_it_is_told(log):
         clone(towers).set_params(teacher=None).fit(data.X, y, qid=data.qid)
     labels = clone(towers).set_params(objectives={"click": "listwise"}, teacher_target=None)
     assert labels.fit(data.X, y[:, 0], qid=data.qid).teacher_ is None
-
-
-def lists_of_two_objectives(rng, balanced):
-    """Ragged lists of pairs, soft and hard, as one batch of a log."""
-    tables = Rows(rng.standard_normal((3, 5))), Rows(rng.standard_normal((6, 4)))
-    queries = Queries.from_sizes([3, 1, 4])
-    pairs = PairList(queries.segment, np.array([0, 3, 5, 1, 2, 3, 4, 0]))
-    listwise, logistic = get_loss("listwise"), get_loss("logistic")
-    scores, labels = rng.standard_normal(8), np.array([1, 0, 0, 1, np.nan, 0, 1, 0.0])
-    soft = {"alpha": 1.0, "teacher_scores": scores}
-    hard = {"alpha": 0.0, "labels": labels}
-    heads = tuple(
-        Objective.mix(queries, soft=loss, hard=loss, dtype=np.float64, **known)
-        for loss, known in ((listwise, soft), (logistic, hard))
-    )
-    balance = GradientBalance(WEIGHTS) if balanced else None
-    objective = HeadsObjective(heads, WEIGHTS, balance)
-    table = QueryBatches(Pairs(*tables, (pairs,)), queries, objective, SETTINGS)
-    ((inputs, evaluate),) = MultiEmbeddingBatches(table, 2).epoch(0, {}, np.random.default_rng(1))
-    return inputs, evaluate
-
-
-def two_objectives(cosine):
-    return TwoTower(4, (3,), (), item_bias=not cosine, cosine=cosine, n_objectives=2)

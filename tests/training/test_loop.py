@@ -10,19 +10,8 @@ from sklearn.base import clone
 from skdistill.students import MLPRanker
 from skdistill.training import OPTIMIZERS
 from skdistill.training.early_stopping import EarlyStopping
-from skdistill.training.loop import SCHEDULES, TrainingSettings, train
-
-SETTINGS = {
-    "max_iter": 4,
-    "batch_size": 3,
-    "max_batch_rows": 10,
-    "optimizer": "adam",
-    "learning_rate_init": 0.5,
-    "learning_rate": "constant",
-    "weight_decay": 0.0,
-    "n_iter_no_change": 5,
-    "tol": 0.0,
-}
+from skdistill.training.loop import SCHEDULES, train
+from tests.numeric import training_settings
 
 
 class Identity:
@@ -67,7 +56,7 @@ class Falling:
 
 def run(batches=None, early_stopping=None, on_epoch=None, **changes):
     optimizer = Descent({"weights": np.array([10.0])})
-    settings = TrainingSettings(**{**SETTINGS, **changes})
+    settings = training_settings(**{"max_iter": 4, **changes})
     training = train(
         Identity(),
         optimizer,
@@ -98,7 +87,7 @@ RATES = {
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_rates_of_a_schedule(schedule):
-    settings = TrainingSettings(**{**SETTINGS, "learning_rate": schedule})
+    settings = training_settings(learning_rate=schedule)
     for progress, fraction in RATES[schedule].items():
         assert settings.rate(progress) == pytest.approx(0.5 * fraction, abs=1e-15)
 
@@ -107,7 +96,7 @@ def test_rates_of_a_schedule(schedule):
 def test_training_takes_its_rates_from_the_schedule(schedule):
     """Four epochs of two steps: each step has the rate of its middle."""
     training, optimizer = run(learning_rate=schedule)
-    settings = TrainingSettings(**{**SETTINGS, "learning_rate": schedule})
+    settings = training_settings(learning_rate=schedule)
     expected = [settings.rate((step + 0.5) / (4 * 2)) for step in range(8)]
     assert optimizer.rates == expected
     assert_allclose(training.params["weights"], 10 - 3 * np.sum(expected))

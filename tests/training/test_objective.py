@@ -28,6 +28,22 @@ def heads_of(rng, queries, dtype=np.float64):
     )
 
 
+def value_with(sample_weight):
+    """An objective of five rows, of which the third has no label."""
+    queries = Queries.from_sizes([2, 3])
+    objective = Objective.mix(
+        queries,
+        soft=get_loss("listwise"),
+        hard=get_loss("pointwise"),
+        alpha=0.25,
+        labels=np.array([0.0, 1, np.nan, 2, 0]),
+        teacher_scores=np.arange(5.0),
+        sample_weight=sample_weight,
+        dtype=np.float64,
+    )
+    return objective.value_and_gradient(np.cos(np.arange(5)), np.arange(5), queries)[0]
+
+
 @pytest.mark.parametrize("hidden", [(), (6, 4)])
 def test_the_gradient_of_several_heads_agrees_with_differences(hidden):
     rng = np.random.default_rng(0)
@@ -119,22 +135,6 @@ def test_the_balance_follows_a_moving_average_of_the_lengths():
     second = balance.factors([1], [np.array([30.0])])
     length = 10 + 0.05 * (30 - 10)
     assert_allclose(second, [3 * ((5 + length) / 2) / length])
-
-
-def value_with(sample_weight):
-    """An objective of five rows, of which the third has no label."""
-    queries = Queries.from_sizes([2, 3])
-    objective = Objective.mix(
-        queries,
-        soft=get_loss("listwise"),
-        hard=get_loss("pointwise"),
-        alpha=0.25,
-        labels=np.array([0.0, 1, np.nan, 2, 0]),
-        teacher_scores=np.arange(5.0),
-        sample_weight=sample_weight,
-        dtype=np.float64,
-    )
-    return objective.value_and_gradient(np.cos(np.arange(5)), np.arange(5), queries)[0]
 
 
 def test_row_weights_are_scaled_to_mean_1():

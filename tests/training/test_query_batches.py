@@ -8,30 +8,25 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import Rows
-from skdistill.training.loop import TrainingSettings
 from skdistill.training.query_batches import (
     AugmentedBatches,
     batch_bounds,
     cut,
     query_batches,
 )
+from tests.numeric import training_settings
 
-sizes_of_queries = st.lists(st.integers(1, 9), min_size=1, max_size=20)
 
+class OneStep:
+    """A source of one step of these rows, whose objective is the sum of their scores."""
 
-def settings(**changes):
-    defaults = {
-        "max_iter": 1,
-        "batch_size": 3,
-        "max_batch_rows": 10,
-        "optimizer": "adam",
-        "learning_rate_init": 1e-3,
-        "learning_rate": "constant",
-        "weight_decay": 0.0,
-        "n_iter_no_change": 5,
-        "tol": 0.0,
-    }
-    return TrainingSettings(**{**defaults, **changes})
+    n_steps = 1
+
+    def __init__(self, X):
+        self.X = X
+
+    def epoch(self, epoch, params, rng):
+        yield Rows(self.X), lambda scores: (float(scores.sum()), np.ones_like(scores))
 
 
 @given(st.lists(st.integers(1, 35), min_size=1, max_size=30), st.integers(0, 1000))
@@ -39,7 +34,7 @@ def test_an_epoch_sees_every_row_once_in_whole_queries(sizes, seed):
     queries = Queries.from_sizes(sizes)
     seen = []
     pieces = 0
-    for rows, batch in query_batches(queries, settings(), np.random.default_rng(seed)):
+    for rows, batch in query_batches(queries, training_settings(), np.random.default_rng(seed)):
         assert batch.n_queries <= 3
         assert batch.n_rows <= 10
         seen.append(rows)
@@ -55,20 +50,8 @@ def test_an_epoch_sees_every_row_once_in_whole_queries(sizes, seed):
 
 def test_bounds_respect_both_budgets():
     queries = Queries.from_sizes([2, 2, 2, 2, 9, 9, 1])
-    bounds = batch_bounds(queries, settings(), np.arange(7))
+    bounds = batch_bounds(queries, training_settings(), np.arange(7))
     assert bounds == [(0, 3), (3, 4), (4, 5), (5, 7)]
-
-
-class OneStep:
-    """A source of one step of these rows, whose objective is the sum of their scores."""
-
-    n_steps = 1
-
-    def __init__(self, X):
-        self.X = X
-
-    def epoch(self, epoch, params, rng):
-        yield Rows(self.X), lambda scores: (float(scores.sum()), np.ones_like(scores))
 
 
 @pytest.mark.parametrize(("fraction", "n_drawn"), [(0.2, 1), (0.5, 4), (0.75, 12), (0.01, 1)])
