@@ -40,3 +40,11 @@ def test_bad_input_is_refused():
         bootstrap_ratio([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="at least 2 queries with both values, got 1"):
         bootstrap_ratio([1, np.nan, 2], [1, 2, np.nan])
+
+
+def test_two_queries_are_enough_and_missing_values_of_either_side_are_left_out():
+    found = bootstrap_ratio([1.0, 3.0], [2.0, 4.0], random_state=0)
+    assert found.ratio == (1 + 3) / (2 + 4)
+    assert (found.low, found.high) == (1 / 2, 3 / 4)
+    padded = bootstrap_ratio([1, np.nan, 3, 7], [2, 9, 4, np.nan], random_state=0)
+    assert padded == found

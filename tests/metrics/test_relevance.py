@@ -125,11 +125,14 @@ def count_calls(function):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_no_metric_loops_over_queries_or_rows(name):
-    """A thousand times as many queries take as many calls: all the work is done by NumPy."""
+    """A thousand times as many queries take about as many calls: all the work is done by NumPy.
+
+    The first call of a process makes a few more, and so does garbage collection.
+    """
     metric, rng = getattr(metrics, name), np.random.default_rng(0)
     calls = []
     for n_queries in (50, 50_000):
         qid = np.repeat(np.arange(n_queries), 10)
         y, score = rng.integers(0, 3, len(qid)), rng.standard_normal(len(qid))
         calls.append(count_calls(lambda: metric(y, score, qid, **METRICS[name])))  # noqa: B023
-    assert 10 < calls[0] == calls[1]
+    assert 10 < calls[1] < 2 * calls[0]

@@ -97,3 +97,11 @@ def test_fraction_of_top_is_pessimistic_about_ties():
     assert fraction_of_top(teacher, np.array([[1.0, 1, 1, 0]]), 2, 2)[0] == 0.5
     assert fraction_of_top(teacher, np.array([[0.0, 3, 2, 1]]), 2, 3)[0] == 0.5
     assert fraction_of_top(teacher, teacher, 2, 2)[0] == 1
+
+
+def test_a_recall_is_reached_where_it_is_equalled():
+    curve = retrieval_curve([[1, 2]], [[2, 5, 1]])
+    assert [curve.items_needed(recall) for recall in (0.5, 0.51, 1.0)] == [1, 3, 3]
+    for wanted in ([1, 2], [[1], [2]]):
+        with pytest.raises(ValueError, match="one row per query"):
+            retrieval_curve(wanted, [[2, 5, 1]])
