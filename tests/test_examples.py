@@ -11,58 +11,42 @@ ROOT = Path(__file__).parent.parent
 README_BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
+def run(*arguments):
+    """Run Python in a process of its own; return what it prints."""
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 @pytest.mark.parametrize("code", README_BLOCKS)
 def test_examples_of_the_readme_run(code, movielens):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) > 0.5
+    assert float(run("-c", code)) > 0.5
 
 
 def test_the_demo_writes_its_table_and_figure(movielens, tmp_path):
-    done = subprocess.run(
-        [
-            *[sys.executable, ROOT / "examples/plot_distillation.py", "--out", tmp_path],
-            *["--seeds", "1", "--n-estimators", "20"],
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    options = ["--seeds", "1", "--n-estimators", "20"]
+    output = run(ROOT / "examples/plot_distillation.py", "--out", tmp_path, *options)
     for name in ("linear", "factorization machine", "MLP 64-32", "MLP, no pair columns"):
-        assert re.search(rf"^{name}  ", done.stdout, re.MULTILINE)
-    scored = re.search(r"lightgbm loaded: False; mean score (\S+)", done.stdout).group(1)
-    assert f"Expected here: mean score {scored}" in done.stdout
+        assert re.search(rf"^{name}  ", output, re.MULTILINE)
+    scored = re.search(r"lightgbm loaded: False; mean score (\S+)", output).group(1)
+    assert f"Expected here: mean score {scored}" in output
     for name in ("distillation.txt", "distillation.csv", "distillation.png", "student.joblib"):
         assert (tmp_path / name).stat().st_size > 0
 
 
 def test_the_example_of_the_losses_compares_all(movielens, tmp_path):
-    done = subprocess.run(
-        [
-            *[sys.executable, ROOT / "examples/plot_which_loss.py", "--out", tmp_path],
-            *["--seeds", "1", "--n-estimators", "10", "--max-iter", "1"],
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.count("plackett_luce") == 9 + 3
+    options = ["--seeds", "1", "--n-estimators", "10", "--max-iter", "1"]
+    output = run(ROOT / "examples/plot_which_loss.py", "--out", tmp_path, *options)
+    assert output.count("plackett_luce") == 9 + 3
     for name in ("which_loss.txt", "which_loss.csv", "which_loss.png"):
         assert (tmp_path / name).stat().st_size > 0
 
 
 def test_the_demo_of_retrieval_writes_its_table_and_figure(movielens, tmp_path):
-    done = subprocess.run(
-        [
-            *[sys.executable, ROOT / "examples/plot_retrieval.py", "--out", tmp_path],
-            *["--seeds", "1", "--n-estimators", "20"],
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    options = ["--seeds", "1", "--n-estimators", "20"]
+    output = run(ROOT / "examples/plot_retrieval.py", "--out", tmp_path, *options)
     rows = {
         name.strip(): [float(value) for value in values.split()]
-        for name, values in re.findall(r"^([a-z0-9, ]+?)  +([\d. ]+)$", done.stdout, re.MULTILINE)
+        for name, values in re.findall(r"^([a-z0-9, ]+?)  +([\d. ]+)$", output, re.MULTILINE)
     }
     # A teacher of 20 trees has many ties; the real one's figures are in the README.
     assert rows["distilled"][1] > 0.99
