@@ -7,7 +7,9 @@ package call them, but users need not.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +21,32 @@ from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import query_ids
 from skdistill.inputs.query_ids import check_qid
 from skdistill.metrics import ndcg_scorer
+
+Estimator = TypeVar("Estimator")
+Arguments = ParamSpec("Arguments")
+
+
+def all_or_nothing(
+    fit: Callable[Concatenate[Estimator, Arguments], Any],
+) -> Callable[Concatenate[Estimator, Arguments], Estimator]:
+    """Decorate a method that fits, so that it changes its estimator at the end or not at all.
+
+    The method runs on a draft with the same attributes. After an error or an interrupt, the
+    estimator is as it was; until the end, other threads see the former model. Arrays and other
+    objects are shared with the draft: the method must replace them, not change them.
+    """
+
+    @wraps(fit)
+    def fit_draft(
+        estimator: Estimator, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Estimator:
+        draft = object.__new__(type(estimator))
+        draft.__dict__ = vars(estimator).copy()
+        fit(draft, *args, **kwargs)
+        estimator.__dict__ = draft.__dict__
+        return estimator
+
+    return fit_draft
 
 
 class RankingEstimator(CallbackSupportMixin, BaseEstimator):

@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._sklearn_compat import Interval, StrOptions, fit_context
-from skdistill.base import RankingEstimator
+from skdistill.base import RankingEstimator, all_or_nothing
 from skdistill.calibration import CALIBRATORS, calibrated
 from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import calibrate, prepare, teach, train_student
@@ -180,6 +180,7 @@ class DistilledRanker(RankingEstimator):
             state["student_positions_"] = state.pop("_seen_by_student")
         super().__setstate__(state)
 
+    @all_or_nothing
     @with_callbacks
     def fit(
         self,

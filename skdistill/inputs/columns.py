@@ -109,40 +109,53 @@ def _query_position(X: Any, query_column: Any) -> int:
     return positions[0]
 
 
-def row_keys(X: Any) -> NDArray[np.float64] | None:
+def row_keys(X: Any) -> NDArray[np.uint64] | None:
     """Return one number per row that depends on the content of the row alone.
 
     Sorting the rows of a query by these keys puts them in a canonical order; see
-    :meth:`RankingData.sort` for the reason. The keys are a fixed random projection, so that
-    different rows almost surely have different keys. None if a column cannot be turned into
-    numbers.
+    :meth:`RankingData.sort` for the reason. The keys are hashes: an order by any smooth function of
+    the columns would be one that a student can learn wherever its target ties. Different rows
+    almost surely have different keys. None if a column cannot be turned into numbers.
     """
-    directions = np.random.default_rng(0).standard_normal(X.shape[1])
+    factors = np.random.default_rng(0).integers(2**64, size=X.shape[1], dtype=np.uint64) | 1
     if sparse.issparse(X):
-        return X @ directions
+        words = sparse.csr_array((_words(X.data), X.indices, X.indptr), shape=X.shape)
+        return _mix(words @ factors)
     names = column_names(X)
     if names is None:
         columns = [X[:, position] for position in range(X.shape[1])] if X.dtype == object else None
         if columns is None:
             # In chunks, because a float64 copy of the whole table may not fit into memory.
             chunks = (X[start : start + CHUNK_ROWS] for start in range(0, X.shape[0], CHUNK_ROWS))
-            return np.concatenate([_finite(chunk) @ directions for chunk in chunks])
+            return _mix(np.concatenate([_words(chunk) @ factors for chunk in chunks]))
     else:
         columns = [np.asarray(X[name]) for name in names]
-    keys = np.zeros(X.shape[0])
-    for direction, column in zip(directions, columns, strict=True):
+    keys = np.zeros(X.shape[0], dtype=np.uint64)
+    for factor, column in zip(factors, columns, strict=True):
         if column.dtype.kind not in "iufb":
             try:
                 column = np.unique(column.astype(str), return_inverse=True)[1]
             except (TypeError, ValueError):
                 return None
-        keys += direction * _finite(column)
-    return keys
+        keys += factor * _words(column)
+    return _mix(keys)
 
 
-def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return finite float64 values, because tables may hold NaN and infinity but keys may not."""
-    return np.nan_to_num(values.astype(np.float64), posinf=1e300, neginf=-1e300)
+def _words(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return the bits of numbers in float64, the same for 0 and -0, with the high ones low too."""
+    words = np.add(values, 0.0, dtype=np.float64).view(np.uint64)
+    return words ^ (words >> np.uint64(32))
+
+
+def _mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble sums of words, so that the order of the results has nothing of their order.
+
+    Finalizer of SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators",
+    OOPSLA 2014).
+    """
+    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return keys ^ (keys >> np.uint64(31))
 
 
 def side_by_side(left: Any, right: Any) -> Any:

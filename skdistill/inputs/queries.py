@@ -288,6 +288,67 @@ class Queries:
         rank[self.sort_descending(values)] = self.position
         return rank
 
+    def ties(self, ordered: NDArray[Any]) -> Queries:
+        """Find the blocks of equal values in each query's order.
+
+        Parameters
+        ----------
+        ordered : ndarray of shape (n_rows,)
+            Values in the order of ``sort_descending``.
+
+        Returns
+        -------
+        Queries
+            Segments of the ordered rows, one per block; a value without an equal is a block of one.
+        """
+        is_first = np.empty(self.n_rows, dtype=bool)
+        np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+        is_first[self.starts] = True
+        return Queries(np.append(np.flatnonzero(is_first), self.n_rows))
+
+    def level(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Number the distinct values of each query in ascending order.
+
+        The numbers keep order and ties of the values, and small integers are exact in float32.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            One value per row.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int64
+            0 for the query's largest value, -1 for the next smaller one, and so on.
+        """
+        ranked = self.sort_descending(values)
+        ties = self.ties(values[ranked])
+        first = np.searchsorted(ties.offsets, self.starts)
+        level = np.empty(self.n_rows, dtype=np.int64)
+        level[ranked] = self.spread(first) - ties.segment
+        return level
+
+    def mean_over_ties(self, values: NDArray[Any], of_place: NDArray[Any]) -> NDArray[Any]:
+        """Give each row what its place in the descending order is worth; ties share alike.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            One value per row, by which the rows are ranked.
+        of_place : ndarray of shape (n_rows,), float
+            Worth of each place, query by query.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            Worth of the row's place. Rows with equal values get the mean over their places.
+        """
+        ranked = self.sort_descending(values)
+        ties = self.ties(values[ranked])
+        worth = np.empty_like(of_place)
+        worth[ranked] = ties.spread(ties.mean(of_place))
+        return worth
+
     def take(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], Queries]:
         """Select queries.
 

@@ -52,6 +52,27 @@ def pairs_of_top(target: Array, queries: Queries, k: int) -> Pairs:
     return Pairs(upper, lower, weight.astype(target.dtype))
 
 
+def logits_of(values: Array, queries: Queries, scale: float) -> Array:
+    """Scale and shift values so that float32 keeps each difference in a query that is not certain.
+
+    The sigmoid of a difference of ``CERTAIN`` or more is 1 in float32. A gap between neighbours in
+    a query's order that is wider is therefore cut to ``CERTAIN``, and the query's highest value
+    becomes 0. Neither changes a sigmoid of a difference, however far from 0 or from each other the
+    values lie.
+    """
+    ranked = queries.sort_descending(values)
+    ordered = values[ranked]
+    gap = np.zeros_like(ordered)
+    with np.errstate(over="ignore"):
+        np.subtract(ordered[:-1], ordered[1:], out=gap[1:])
+        gap *= scale
+    gap[queries.starts] = 0
+    depth = np.cumsum(np.minimum(gap, CERTAIN))
+    logits = np.empty_like(ordered)
+    logits[ranked] = queries.spread(depth[queries.starts]) - depth
+    return logits
+
+
 def scatter(pairs: Pairs, slope: Array, n_rows: int) -> Array:
     """Compute the gradient of the scores from that of each pair's difference upper - lower."""
     gradient = np.bincount(pairs.upper, weights=slope, minlength=n_rows)
@@ -89,10 +110,10 @@ class Pairwise(Loss):
     k: int = 20
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
-        return teacher_scores / self.temperature
+        return logits_of(teacher_scores, queries, 1 / self.temperature)
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
-        return labels * CERTAIN
+        return logits_of(labels, queries, CERTAIN)
 
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
@@ -133,7 +154,11 @@ class Margin(Loss):
         return spread_of(teacher_scores)
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
-        return teacher_scores / self.score_unit(teacher_scores)
+        # Float32 keeps differences best near 0; the levels keep the order of those that it loses.
+        unit = self.score_unit(teacher_scores)
+        relative = teacher_scores / unit
+        relative -= queries.spread(queries.mean(relative))
+        return np.column_stack([queries.level(teacher_scores), relative])
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
         return self.soft_target(labels, queries)
@@ -141,9 +166,10 @@ class Margin(Loss):
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
-        pairs = pairs_of_top(target, queries, self.k)
+        pairs = pairs_of_top(target[:, 0], queries, self.k)
         pair_weight = pairs.weight * weight_of_pairs(pairs, weight)
-        error = (scores - target)[pairs.upper] - (scores - target)[pairs.lower]
+        residual = scores - target[:, 1]
+        error = residual[pairs.upper] - residual[pairs.lower]
         gradient = scatter(pairs, 2 * pair_weight * error, len(scores))
         return float(pair_weight @ error**2), gradient
 
@@ -176,12 +202,13 @@ class Lambda(Loss):
     k: int = 20
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
-        rank = queries.rank_descending(teacher_scores)
-        gain = np.maximum(1 - rank / self.k, 0)
-        return np.column_stack([teacher_scores / self.temperature, gain])
+        gain = queries.mean_over_ties(teacher_scores, np.maximum(1 - queries.position / self.k, 0))
+        return np.column_stack([logits_of(teacher_scores, queries, 1 / self.temperature), gain])
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
-        return np.column_stack([labels * CERTAIN, relative_gain(labels, queries)])
+        return np.column_stack(
+            [logits_of(labels, queries, CERTAIN), relative_gain(labels, queries)]
+        )
 
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None

@@ -22,14 +22,21 @@ def mean_weights(scores: Array, queries: Queries, weight: Array | None) -> Array
 
 def standardize(values: Array) -> Array:
     """Bring values to mean 0 and standard deviation 1; constant values become 0."""
-    centred = values - values.mean()
-    return centred / spread_of(centred)
+    relative = values / _largest(values)
+    relative -= relative.mean()
+    return relative / spread_of(relative)
 
 
 def spread_of(values: Array) -> float:
     """Standard deviation of values, or 1 if they are all the same."""
-    spread = float(values.std())
+    largest = _largest(values)
+    spread = float((values / largest).std()) * largest
     return spread if spread > 0 else 1.0
+
+
+def _largest(values: Array) -> float:
+    """Largest magnitude, by which values are divided before squares over- or underflow."""
+    return float(np.abs(values).max(initial=0)) or 1.0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ class TopK(Loss):
     student's rank of that row. Rows that the teacher ranks first and the student misplaces
     therefore weigh most. The weights of a query's positives sum to 1, and so do those of its
     negatives. Without negatives, a large bias alone would minimise the loss. For labels, only rows
-    with a positive label can be positives.
+    with a positive label can be positives. Rows with equal targets share their places: each is a
+    positive in part, with the mean weight and the mean rank of these places.
 
     Parameters
     ----------
@@ -42,29 +43,32 @@ class TopK(Loss):
     misplacement: float = 0.1
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
-        rank = queries.rank_descending(teacher_scores)
-        return np.column_stack([rank, rank < self.k]).astype(np.float64)
+        place = queries.position.astype(np.float64)
+        in_top = (place < self.k).astype(np.float64)
+        of_place = place, in_top, in_top * np.exp(-place / self.decay)
+        return np.column_stack(
+            [queries.mean_over_ties(teacher_scores, worth) for worth in of_place]
+        )
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
-        rank = queries.rank_descending(labels)
-        return np.column_stack([rank, (rank < self.k) & (labels > 0)]).astype(np.float64)
+        target = self.soft_target(labels, queries)
+        target[:, 1:] *= (labels > 0)[:, None]
+        return target
 
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
-        rank, positive = target[:, 0], target[:, 1]
+        rank, positive, discount = target.T
         misplaced = np.maximum(queries.rank_descending(scores) - rank, 0)
-        rank_weight = np.exp(-rank / self.decay) * (1 + np.tanh(self.misplacement * misplaced))
-        row_weight = self._normalize(positive * rank_weight, queries)
-        row_weight += self._normalize(1 - positive, queries)
-        # A query of positives only, or of negatives only, has no order to learn.
-        mixed = (queries.max(positive) > 0) & (queries.min(positive) < 1)
-        row_weight *= queries.spread(mixed / queries.n_queries)
-        if weight is not None:
-            row_weight *= weight
-        row_weight = row_weight.astype(scores.dtype)
-        loss, slope = log_loss(scores, positive)
-        return float(row_weight @ loss), (row_weight * slope).astype(scores.dtype)
+        upward = self._normalize(discount * (1 + np.tanh(self.misplacement * misplaced)), queries)
+        downward = self._normalize(1 - positive, queries)
+        # A query whose rows are all alike has no order to learn.
+        mixed = (queries.max(positive) > queries.min(positive)) / queries.n_queries
+        row_weight = queries.spread(mixed) if weight is None else queries.spread(mixed) * weight
+        total = (row_weight * (upward + downward)).astype(scores.dtype)
+        label = np.divide(upward, upward + downward, out=np.zeros_like(upward), where=total > 0)
+        loss, slope = log_loss(scores, label.astype(scores.dtype))
+        return float(total @ loss), (total * slope).astype(scores.dtype)
 
     @staticmethod
     def _normalize(values: Array, queries: Queries) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 
 from skdistill._sklearn_compat import Interval
+from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks
 from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import take_rows
@@ -24,7 +26,6 @@ from skdistill.students.fitted import FittedStudent
 from skdistill.training.early_stopping import EarlyStopping, Validate, hold_out
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings, train
 from skdistill.training.objective import HeadsObjective, Objective
-from skdistill.training.optimizers import Optimizer
 from skdistill.training.query_batches import AugmentedBatches, QueryBatches
 
 
@@ -90,6 +91,7 @@ class StudentEstimator(FittedStudent):
             If the objective refuses them; the base accepts all labels.
         """
 
+    @all_or_nothing
     @with_callbacks
     def fit(
         self,
@@ -139,6 +141,7 @@ class StudentEstimator(FittedStudent):
 
         return self._train(data, None, callback_data)
 
+    @all_or_nothing
     @with_callbacks
     def fit_ranking_data(
         self, data: RankingData, synthetic: SyntheticRows | None = None
@@ -165,6 +168,7 @@ class StudentEstimator(FittedStudent):
 
         return self._train(data, synthetic, callback_data)
 
+    @all_or_nothing
     def partial_fit(
         self,
         X: Any,
@@ -206,13 +210,13 @@ class StudentEstimator(FittedStudent):
         first = not hasattr(self, "params_")
         data = self._read(X, y, qid, sample_weight, teacher_scores, reset=first)
         settings = TrainingSettings.of(self, max_iter=1, learning_rate="constant")
-        if first or not hasattr(self, "_partial_rng"):
-            self._partial_rng = self.generator()
+        # Training changes both in place, so it works on copies.
+        self._partial_rng = copy.deepcopy(getattr(self, "_partial_rng", None)) or self.generator()
+        self.optimizer_ = copy.deepcopy(getattr(self, "optimizer_", None))
         if first:
             self._initialize(data, self._partial_rng)
             self.loss_curve_: list[float] = []
             self.validation_scores_: list[float] = []
-            self.optimizer_: Optimizer | None = None
         inputs = Rows(self.scaler_.transform(data.X))
         model = self.make_model()
         if self.optimizer_ is None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from skdistill._sklearn_compat import Interval, StrOptions
+from skdistill.base import all_or_nothing
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.losses import get_loss
 from skdistill.students import MLPRanker
@@ -97,6 +98,7 @@ class MLPEnsembleRanker(Ensemble):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,

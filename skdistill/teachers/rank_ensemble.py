@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdistill._sklearn_compat import BaseComposition, Interval, StrOptions
+from skdistill.base import all_or_nothing
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.students import LinearRanker
@@ -125,6 +126,7 @@ class RankEnsemble(Ensemble, BaseComposition):
         self._set_params("estimators", **params)
         return self
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,

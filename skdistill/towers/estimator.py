@@ -15,6 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
 from skdistill._sklearn_compat import Interval, StrOptions
+from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks, data_for_callbacks
 from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import (
@@ -126,6 +127,7 @@ class TowerEstimator(FittedTowers):
         """Whether the objective uses the teacher's scores."""
         return True
 
+    @all_or_nothing
     @with_callbacks
     def fit(
         self,

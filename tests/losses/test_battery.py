@@ -9,16 +9,20 @@ from skdistill.losses import LOSSES, get_loss
 from tests.numeric import central_differences, example_targets
 
 TEMPERATURES = [0.7, 1.0, 2.5]
+# Losses that compare each of the target's first k rows with the rows below it.
+WITH_PAIRS_OF_TOP = {"pairwise", "margin", "lambda"}
 # Losses that also fix the level of the scores; the others compare rows with each other alone.
 WITH_LEVEL = {"pointwise", "logistic", "top_k"}
-# Losses that read an order or a level out of any teacher scores, even if all are the same.
-READS_TIES = {"plackett_luce", "top_k", "logistic"}
 
 
 def target_of(loss, kind, values, queries):
     return (
         loss.soft_target(values, queries) if kind == "soft" else loss.hard_target(values, queries)
     )
+
+
+def loss_at(loss, kind, scores, values, queries, weight=None):
+    return loss.value_and_gradient(scores, target_of(loss, kind, values, queries), queries, weight)
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
@@ -66,10 +70,65 @@ def test_tied_targets_teach_no_order(name, kind):
     if name == "logistic":
         # Probability 0 of each row, against a sigmoid of 1 / 2; a mean over rows, then queries.
         assert_allclose(gradient, 1 / 2 / np.repeat(sizes, sizes) / 2)
-    elif name in READS_TIES and kind == "soft":
-        assert np.abs(gradient).max() > 0.01
     else:
         assert_allclose(gradient, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_order_of_rows_teaches_nothing(name, kind, weighted):
+    """Many rows tie, also across the last of the first k places."""
+    rng = np.random.default_rng(4)
+    loss, sizes = get_loss(name), [3, 15, 40]
+    queries = Queries.from_sizes(sizes)
+    values = rng.integers(0, 2 if name == "logistic" else 4, queries.n_rows).astype(float)
+    if name in WITH_PAIRS_OF_TOP:
+        values[queries.position >= 18] = values.min()  # below the first k = 20
+    scores = rng.standard_normal(queries.n_rows)
+    weight = rng.uniform(0.2, 3, queries.n_rows) if weighted else None
+    value, gradient = loss_at(loss, kind, scores, values, queries, weight)
+    order = np.lexsort((rng.random(queries.n_rows), queries.segment))
+    weight = None if weight is None else weight[order]
+    shuffled, moved = loss_at(loss, kind, scores[order], values[order], queries, weight)
+    assert_allclose(shuffled, value)
+    assert_allclose(moved, gradient[order], atol=1e-12)
+
+
+@pytest.mark.parametrize("level", ["shifted", "two tiers"])
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"logistic"}))
+def test_float32_targets_keep_the_differences_of_teacher_scores(name, level):
+    """Scores far from 0, or in tiers far from each other, teach what they teach in float64."""
+    rng = np.random.default_rng(5)
+    loss, queries = get_loss(name), Queries.from_sizes([4, 30])
+    teacher = rng.standard_normal(queries.n_rows)
+    far = 1e8 if level == "shifted" else 1e9 * (np.arange(queries.n_rows) % 2)
+    target = loss.soft_target(teacher + far, queries)
+    scores = rng.standard_normal(queries.n_rows)
+    value, gradient = loss.value_and_gradient(scores, target, queries)
+    rounded, slope = loss.value_and_gradient(
+        scores.astype(np.float32), target.astype(np.float32), queries
+    )
+    assert_allclose(rounded, value, rtol=1e-4)
+    assert_allclose(slope, gradient, rtol=1e-3, atol=1e-6)
+    if level == "shifted":
+        plain = loss.value_and_gradient(scores, loss.soft_target(teacher, queries), queries)
+        assert_allclose(gradient, plain[1], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("magnitude", [1e-310, 1e300])
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"logistic"}))
+def test_extreme_magnitudes_teach_finite_numbers(name, kind, magnitude):
+    queries = Queries.from_sizes([3, 6])
+    values = np.array([0, 1, 2, 0, 0, 1, 1, 2, 3]) * magnitude
+    scores = np.linspace(-1, 1, 9)
+    value, gradient = loss_at(get_loss(name), kind, scores, values, queries)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    if name in ("pointwise", "margin"):  # which standardise their targets
+        expected = loss_at(get_loss(name), kind, scores, values / magnitude, queries)
+        assert_allclose(value, expected[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard"])

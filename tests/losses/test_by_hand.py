@@ -99,6 +99,40 @@ def test_plackett_luce_by_hand():
     assert_allclose(value_of(PlackettLuce(k=2), s, [1.0, 3.0, 2.0]), -(first + second) / 2)
 
 
+def test_plackett_luce_shares_tied_places():
+    """Rows 0, 2 and 3 tie for the second place and the third, which is the last of k = 3."""
+    s, teacher = np.array([0.2, -0.3, 0.9, 0.4]), [1.0, 3.0, 1.0, 1.0]
+    tied = np.exp(s[[0, 2, 3]])
+    first = np.log(np.exp(s).sum()) - s[1]
+    second = np.log(tied.sum()) - s[[0, 2, 3]].mean()
+    third = np.log(tied.sum() * 2 / 3) - s[[0, 2, 3]].mean()
+    assert_allclose(value_of(PlackettLuce(k=3), s, teacher), (first + second + third) / 3)
+
+
+def test_plackett_luce_of_tied_rows_is_the_mean_over_their_orders():
+    """Exactly, if the student ties them too: then all their orders are equally likely."""
+    s, teacher = np.array([0.5, 0.1, 0.1, -0.4]), np.array([0.0, 2.0, 2.0, 1.0])
+    orders = [teacher + [0, 0.1, 0, 0], teacher + [0, 0, 0.1, 0]]
+    expected = np.mean([value_of(PlackettLuce(k=4), s, order) for order in orders])
+    assert_allclose(value_of(PlackettLuce(k=4), s, teacher), expected)
+
+
+def test_top_k_shares_tied_places():
+    """The teacher ties three rows for the two places of positives; the fourth is a negative."""
+    s, teacher = np.array([-1.0, 1.0, 0.5, 0.0]), [2.0, 2.0, 2.0, 1.0]
+    discount, misplaced = (1 + np.exp(-1 / 10)) / 3, np.maximum([3 - 1, 0 - 1, 1 - 1], 0)
+    up = discount * (1 + np.tanh(0.1 * misplaced))
+    up = np.append(up / up.sum(), 0)
+    down = np.array([1 / 3, 1 / 3, 1 / 3, 1]) / 2
+    expected = up @ binary_cross_entropy(s, 1) + down @ binary_cross_entropy(s, 0)
+    assert_allclose(value_of(LOSSES["top_k"](k=2), s, teacher), expected)
+
+
+def test_lambda_gains_of_tied_rows_are_their_mean():
+    gain = LOSSES["lambda"](k=4).soft_target(np.array([1.0, 5.0, 1.0, 0.0]), Queries.single(4))
+    assert_allclose(gain[:, 1], [(3 / 4 + 2 / 4) / 2, 1, (3 / 4 + 2 / 4) / 2, 1 / 4])
+
+
 def test_top_k_by_hand():
     """One positive, ranked first by the teacher and last by the student, and two negatives."""
     scores = [-1.0, 1.0, 0.5]
