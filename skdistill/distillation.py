@@ -87,7 +87,7 @@ class DistillationProblem:
     student : estimator or Pipeline
         A clone, in which the steps before the student are fitted.
     student_data : RankingData
-        Rows that the student is trained on, with the student's checked float32 columns.
+        Rows that the student is trained on, with the student's checked columns.
     student_rows : ndarray of int64, or None
         Positions of these rows in ``data``; None if the student is trained on all rows.
     calibration_data : RankingData or None

@@ -218,6 +218,20 @@ class GraphBuilder(Protocol):
             Name of the constant.
         """
 
+    def input_constant(self, values: Any) -> str:
+        """Add a constant of the dtype of the graph's input columns.
+
+        Parameters
+        ----------
+        values : array-like
+            Numbers.
+
+        Returns
+        -------
+        str
+            Name of the constant.
+        """
+
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add an operator with one output to the graph.
 

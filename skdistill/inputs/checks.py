@@ -6,6 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from skdistill.inputs.rows import CHUNK_ROWS
+
+# Larger numbers would overflow in float32 when two of them are added.
+LARGEST = 1e38
 
 
 def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
@@ -48,6 +54,42 @@ def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float6
         row = int(np.flatnonzero(~np.isfinite(array))[0])
         raise ValueError(f"{name} must be finite: row {row} holds {array[row]}.")
     return array
+
+
+def check_magnitude(X: Any, estimator: Any) -> None:
+    """Check that float32 can hold the numbers of a table.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
+        Finite numbers.
+    estimator : estimator
+        Its ``feature_names_in_``, if there are any, name the columns.
+
+    Raises
+    ------
+    ValueError
+        If a number is too large.
+    """
+    for start in range(0, X.shape[0], CHUNK_ROWS):
+        chunk = X[start : start + CHUNK_ROWS]
+        values = chunk.data if sparse.issparse(chunk) else chunk
+        if not values.size or max(values.max(), -values.min()) <= LARGEST:
+            continue
+        if sparse.issparse(chunk):
+            chunk = chunk.tocoo()
+            place = int(np.flatnonzero(np.abs(chunk.data) > LARGEST)[0])
+            row, column, value = chunk.row[place], chunk.col[place], chunk.data[place]
+        else:
+            row, column = np.argwhere(np.abs(chunk) > LARGEST)[0]
+            value = chunk[row, column]
+        names = getattr(estimator, "feature_names_in_", None)
+        shown = column if names is None or len(names) != X.shape[1] else repr(names[column])
+        raise ValueError(
+            f"X contains a value too large for {type(estimator).__name__}, whose arithmetic is "
+            f"float32: row {start + row} of column {shown} holds {value}, the limit is {LARGEST}. "
+            "Divide the column, or take its logarithm."
+        )
 
 
 def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.float64] | None:

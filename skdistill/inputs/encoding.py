@@ -1,4 +1,4 @@
-"""Encodes a table with columns of any type as the finite float32 matrix that a tower reads."""
+"""Encodes a table with columns of any type as the finite matrix that a tower reads."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def _imputer() -> SimpleImputer:
 
 
 def encode(transformer: Any, table: Any, side: str) -> Any:
-    """Apply a fitted transformer; the result is float32, dense and C-contiguous or CSR.
+    """Apply a fitted transformer; the result is dense and C-contiguous, or CSR.
+
+    Float32 stays float32, and all other numbers become float64.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def encode(transformer: Any, table: Any, side: str) -> Any:
     """
     encoded = transformer.transform(table)
     if sparse.issparse(encoded):
-        matrix = sparse.csr_array(encoded).astype(np.float32, copy=False)
+        matrix = sparse.csr_array(encoded).astype(_precision(encoded), copy=False)
         # Every product would have to convert int64 indices.
         if matrix.nnz < 2**31:
             matrix.indices = matrix.indices.astype(np.int32, copy=False)
@@ -81,7 +83,7 @@ def encode(transformer: Any, table: Any, side: str) -> Any:
         values = matrix.data
     else:
         try:
-            matrix = values = np.ascontiguousarray(encoded, dtype=np.float32)
+            matrix = values = np.ascontiguousarray(encoded, dtype=_precision(encoded))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{side}_transformer must return numbers: {error}.") from error
     if matrix.ndim != 2 or matrix.shape[0] != table.shape[0]:
@@ -99,3 +101,8 @@ def encode(transformer: Any, table: Any, side: str) -> Any:
             'or infinity. Impute it in the transformer, or use "auto".'
         )
     return matrix
+
+
+def _precision(encoded: Any) -> type:
+    """Return the dtype in which the scaler can centre the columns without loss."""
+    return np.float32 if getattr(encoded, "dtype", None) == np.float32 else np.float64

@@ -1,6 +1,8 @@
 """Scaling of columns and bounding of heavy tails, which networks need and trees do not.
 
-A column becomes ``z = (softsign(x) - shift) * scale``. The softsign is ``x / (half + |x|)``, where
+A column becomes ``z = (softsign(x - origin) - shift) * scale``. The origin is 0 unless the column
+lies far from 0, such as a time: float32 would lose the differences between its values, so it is
+centred in float64 before it is cast. The softsign is ``x / (half + |x|)``, where
 ``half`` is a magnitude that one value in a hundred exceeds. It is odd, independent of the column's
 unit, nearly linear for the bulk of the column, and bounded by 1. Shift and scale are folded into
 the first layer of a model, so that scoring only pays for the softsign, and only if a column has a
@@ -9,7 +11,7 @@ heavy tail. ``docs/decisions`` lists the alternatives that were tried.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,13 +27,21 @@ HEAVY_TAIL = 8.0
 BULK = 0.99
 # A column has no tail if its largest magnitude is less than so many times the median magnitude.
 SHORT_TAIL = 3.0
+# A column lies far from 0 if its mean is so many times its standard deviation. Nearer to 0, the
+# shift can be folded into a model without losing precision.
+FAR_FROM_ZERO = 4.0
+# A deviation of less than so many roundings of the mean is noise.
+ROUNDINGS = 8
 # A half that exceeds a column's spread by so many bits keeps it linear: float32 has 24 bits.
 FAR_OUT = 30
+# The largest exponent of such a half in float32, and the deviation up to which a column is linear.
+LARGEST_EXPONENT = 127
+LARGEST_LINEAR = 2.0 ** (LARGEST_EXPONENT - FAR_OUT)
 
 
 @dataclass(frozen=True)
 class ColumnScaler:
-    """Softsign, shift and scale of each column.
+    """Origin, softsign, shift and scale of each column.
 
     Parameters
     ----------
@@ -41,6 +51,9 @@ class ColumnScaler:
         1 for columns with a softsign, 0 for the others.
     shift, scale : ndarray of shape (n_features,), float32
         Subtracted from each column after the softsign, and then multiplied with it.
+    origin : ndarray of shape (n_features,), float64, or None
+        Subtracted from each column before the softsign; 0 for columns that do not lie far from 0.
+        None if no column does. The values are exact in float32.
 
     Examples
     --------
@@ -56,23 +69,26 @@ class ColumnScaler:
     has_softsign: NDArray[np.float32]
     shift: NDArray[np.float32]
     scale: NDArray[np.float32]
+    origin: NDArray[np.float64] | None = None
 
     @classmethod
     def fit(cls, X: Any, squash: bool, standardize: bool) -> ColumnScaler:
-        """Determine softsign, shift and scale from a table.
+        """Determine origin, softsign, shift and scale from a table.
 
         Dense columns are standardised; a constant column gets scale 0. CSR columns are divided by
         their largest absolute value: centring would fill the matrix, and dividing by the tiny
-        standard deviation of a rare one-hot column would make its values huge.
+        standard deviation of a rare one-hot column would make its values huge. Only a CSR column
+        that is full anyway can get an origin.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
             The table, without NaN or infinity.
         squash : bool
             Whether to apply a softsign to columns with a heavy tail.
         standardize : bool
-            Whether to bring the columns to one scale. Otherwise shift is 0 and scale is 1.
+            Whether to bring the columns to one scale. Otherwise origin and shift are 0 and scale
+            is 1.
 
         Returns
         -------
@@ -80,18 +96,21 @@ class ColumnScaler:
         """
         n_features = X.shape[1]
         zeros, ones = np.zeros(n_features, np.float32), np.ones(n_features, np.float32)
-        half, has_softsign = _heavy_tails(X) if squash else (ones, zeros)
-        without_scale = cls(half, has_softsign, zeros, ones)
+        columns = Columns.of(X)
+        origin = columns.origin() if standardize else np.zeros(n_features)
+        half, has_softsign = columns.heavy_tails(origin) if squash else (ones, zeros)
+        without_scale = cls(
+            half, has_softsign, zeros, ones, origin=origin if origin.any() else None
+        )
         if not standardize:
             return without_scale
         if sparse.issparse(X):
             largest = np.asarray(abs(without_scale.softsign(X)).max(axis=0).todense()).ravel()
-            largest[largest == 0] = 1
-            return cls(half, has_softsign, zeros, (1 / largest).astype(np.float32))
+            return replace(without_scale, scale=_inverse(largest, largest > 0, absent=1))
         mean, deviation = _moments(X, without_scale.softsign)
-        varies = deviation > 1e-6 * np.abs(mean)
+        varies = deviation > ROUNDINGS * np.finfo(np.float32).eps * np.abs(mean)
         scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
-        return cls(half, has_softsign, mean.astype(np.float32), scale.astype(np.float32))
+        return replace(without_scale, shift=mean.astype(np.float32), scale=scale.astype(np.float32))
 
     def for_scoring(self) -> ColumnScaler:
         """Return an equal map with a softsign on every column or on none, which is faster.
@@ -106,13 +125,15 @@ class ColumnScaler:
         if not self.applies_softsign or self.has_softsign.all():
             return self
         spread = np.divide(1, self.scale, out=np.ones_like(self.scale), where=self.scale > 0)
-        far = np.exp2(np.ceil(np.log2(spread)) + FAR_OUT).astype(np.float32)
+        exponent = np.minimum(np.ceil(np.log2(spread)) + FAR_OUT, LARGEST_EXPONENT)
+        far = np.exp2(exponent).astype(np.float32)
         factor = np.where(self.has_softsign > 0, np.float32(1), far).astype(np.float32)
-        return ColumnScaler(
-            np.where(self.has_softsign > 0, self.half, far).astype(np.float32),
-            np.ones_like(self.has_softsign),
-            self.shift / factor,
-            self.scale * factor,
+        return replace(
+            self,
+            half=np.where(self.has_softsign > 0, self.half, far).astype(np.float32),
+            has_softsign=np.ones_like(self.has_softsign),
+            shift=self.shift / factor,
+            scale=self.scale * factor,
         )
 
     @cached_property
@@ -125,12 +146,12 @@ class ColumnScaler:
         """Whether any column has a softsign."""
         return bool(self.has_softsign.any())
 
-    def softsign(self, X: Any, out: NDArray[np.float32] | None = None) -> Any:
-        """Apply the softsign alone, without shift and scale.
+    def centre(self, X: Any, out: NDArray[np.float32] | None = None) -> Any:
+        """Subtract the origin, in the precision of X, and cast to float32.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
             Unscaled columns.
         out : ndarray of shape (n_rows, n_features), float32, optional
             Array for the result of a dense X.
@@ -138,10 +159,54 @@ class ColumnScaler:
         Returns
         -------
         ndarray or CSR matrix of shape (n_rows, n_features), float32
-            X itself if no column has a softsign; otherwise a new CSR matrix, or ``out``.
+            X itself if it is float32 and there is no origin.
+        """
+        if self.origin is None:
+            return X.astype(np.float32, copy=False)
+        if sparse.issparse(X):
+            return self._centre_sparse(X)
+        if out is None:
+            out = np.empty(X.shape, dtype=np.float32)
+        return np.subtract(X, self._origin_as[X.dtype], out=out, casting="same_kind")
+
+    @cached_property
+    def _origin_as(self) -> dict[Any, NDArray[Any]]:
+        assert self.origin is not None  # centre returns early
+        return {np.dtype(kind): self.origin.astype(kind) for kind in (np.float32, np.float64)}
+
+    def _centre_sparse(self, X: Any) -> Any:
+        """Subtract the origin from a CSR matrix; columns with an origin become full."""
+        assert self.origin is not None  # centre returns early
+        column = X.indices
+        data = X.data - self.origin[column]
+        centred = sparse.csr_array((data, column, X.indptr), shape=X.shape)
+        far = np.flatnonzero(self.origin)
+        is_stored = sparse.csr_array((np.ones(len(data), bool), column, X.indptr), shape=X.shape)
+        row, place = np.nonzero(~is_stored[:, far].toarray())
+        if len(row):
+            absent = (-self.origin[far[place]], (row, far[place]))
+            centred = centred + sparse.csr_array(absent, shape=X.shape)
+        return centred.astype(np.float32)
+
+    def softsign(self, X: Any, out: NDArray[np.float32] | None = None) -> Any:
+        """Subtract the origin and apply the softsign, without shift and scale.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
+            Unscaled columns.
+        out : ndarray of shape (n_rows, n_features), float32, optional
+            Array for the result of a dense X.
+
+        Returns
+        -------
+        ndarray or CSR matrix of shape (n_rows, n_features), float32
+            X itself if it is float32 and no column has an origin or a softsign; otherwise a new CSR
+            matrix, or ``out``.
         """
         if not self.applies_softsign:
-            return X
+            return self.centre(X, out)
+        X = self.centre(X)
         if sparse.issparse(X):
             column = X.indices
             data = X.data / (self.half[column] + self.has_softsign[column] * np.abs(X.data))
@@ -168,8 +233,8 @@ class ColumnScaler:
     def fold_layer(self, weights: NDArray[Any], bias: NDArray[Any]) -> tuple[Any, Any]:
         """Fold shift and scale into the first layer of a model.
 
-        The new layer has the same outputs on softsigned, unscaled columns as the given layer has
-        on scaled columns.
+        The new layer has the same outputs on what ``softsign`` returns as the given layer has on
+        scaled columns.
 
         Parameters
         ----------
@@ -191,14 +256,14 @@ class ColumnScaler:
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "bend" in state:  # the name in 0.1.0
             state["has_softsign"] = state.pop("bend")
-        self.__dict__.update(state)
+        self.__dict__.update({"origin": None} | state)
 
     def transform(self, X: Any) -> Any:
-        """Apply softsign, shift and scale.
+        """Apply origin, softsign, shift and scale.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
             Unscaled columns. It is not changed.
 
         Returns
@@ -223,6 +288,13 @@ def _chunks(X: Any) -> Any:
         yield X[start : start + CHUNK_ROWS]
 
 
+def _inverse(values: NDArray[Any], where: NDArray[np.bool_], absent: float) -> NDArray[np.float32]:
+    """Return 1 / values, or ``absent`` elsewhere and where float32 cannot hold the result."""
+    where = where & (values > 1 / np.finfo(np.float32).max)
+    inverse = np.full(len(values), absent, dtype=np.float64)
+    return np.divide(1, values, out=inverse, where=where).astype(np.float32)
+
+
 def _moments(X: Any, function: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and deviation of a function of the columns, in float64, chunk by chunk."""
     total = sum(function(chunk).sum(axis=0, dtype=np.float64) for chunk in _chunks(X))
@@ -231,32 +303,83 @@ def _moments(X: Any, function: Any) -> tuple[NDArray[np.float64], NDArray[np.flo
     return mean, np.sqrt(np.asarray(squares) / X.shape[0])
 
 
-def _heavy_tails(X: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return ``half`` and ``has_softsign`` of each column.
+@dataclass(frozen=True)
+class Columns:
+    """Statistics of a table's columns, and access to their values.
 
-    A column has a heavy tail if values lie many standard deviations from its mean. That is also
-    true of a rare 0/1 column, which has no tail because all its non-zero magnitudes are equal.
+    Parameters
+    ----------
+    by_column : ndarray or CSC matrix of shape (n_rows, n_features)
+        The table.
+    mean, deviation, low, high : ndarray of shape (n_features,), float64
+        Mean, standard deviation, least and largest value of each column.
     """
-    n_features = X.shape[1]
-    by_column = X.tocsc() if sparse.issparse(X) else None
-    if by_column is None:
-        mean, deviation = _moments(X, lambda chunk: chunk)
-        low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
-    else:
+
+    by_column: Any
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, X: Any) -> Columns:
+        """Compute the statistics of a dense or CSR table."""
+        if not sparse.issparse(X):
+            mean, deviation = _moments(X, lambda chunk: chunk)
+            low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+            return cls(X, mean, deviation, low, high)
         n_rows = X.shape[0]
         mean = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() / n_rows
         square = np.asarray(X.astype(np.float64).power(2).sum(axis=0)).ravel() / n_rows
         deviation = np.sqrt(np.maximum(square - mean**2, 0))
+        by_column = X.tocsc()
+        # The difference of squares is exact enough unless a column lies far from 0.
+        for column in np.flatnonzero(np.diff(by_column.indptr) == n_rows):
+            start, stop = by_column.indptr[column : column + 2]
+            deviation[column] = by_column.data[start:stop].std(dtype=np.float64)
         low = X.min(axis=0).toarray().ravel().astype(np.float64)
         high = X.max(axis=0).toarray().ravel().astype(np.float64)
-    half = np.ones(n_features, dtype=np.float32)
-    has_softsign = np.zeros(n_features, dtype=np.float32)
-    for column in np.flatnonzero(np.maximum(high - mean, mean - low) > HEAVY_TAIL * deviation):
-        if by_column is None:
-            values = X[:, column]
-        else:
-            values = by_column.data[by_column.indptr[column] : by_column.indptr[column + 1]]
-        magnitudes = np.abs(values[values != 0])
-        if len(magnitudes) and magnitudes.max() > SHORT_TAIL * np.median(magnitudes):
-            half[column], has_softsign[column] = np.quantile(magnitudes, BULK), 1
-    return half, has_softsign
+        return cls(by_column, mean, deviation, low, high)
+
+    def stored(self, column: np.integer) -> NDArray[Any]:
+        """Return the values of a column; of a CSC matrix, those that are stored."""
+        if not sparse.issparse(self.by_column):
+            return self.by_column[:, column]
+        start, stop = self.by_column.indptr[column : column + 2]
+        return self.by_column.data[start:stop]
+
+    def origin(self) -> NDArray[np.float64]:
+        """Choose the origin of each column: its median, exact in float32, if it is far from 0."""
+        n_rows, n_features = self.by_column.shape
+        size = np.abs(self.mean)
+        rounding = ROUNDINGS * np.finfo(self.by_column.dtype).eps * size
+        is_far = (size > FAR_FROM_ZERO * self.deviation) & (self.deviation > rounding)
+        origin = np.zeros(n_features)
+        for column in np.flatnonzero(is_far):
+            values = self.stored(column)
+            # A column with implicit zeros would be filled by another origin than 0.
+            if len(values) == n_rows:
+                origin[column] = np.float32(np.median(values))
+        return origin
+
+    def heavy_tails(
+        self, origin: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return ``half`` and ``has_softsign`` of each column, measured from its origin.
+
+        A column has a heavy tail if values lie many standard deviations from its mean. That is also
+        true of a rare 0/1 column, which has no tail because all its non-zero magnitudes are equal.
+        """
+        half = np.ones(len(origin), dtype=np.float32)
+        has_softsign = np.zeros(len(origin), dtype=np.float32)
+        reach = np.maximum(self.high - self.mean, self.mean - self.low)
+        is_huge = self.deviation > LARGEST_LINEAR
+        for column in np.flatnonzero((reach > HEAVY_TAIL * self.deviation) | is_huge):
+            values = self.stored(column)
+            if origin[column]:
+                values = values - origin[column]
+            magnitudes = np.abs(values[values != 0])
+            has_tail = len(magnitudes) and magnitudes.max() > SHORT_TAIL * np.median(magnitudes)
+            if has_tail or is_huge[column]:
+                half[column], has_softsign[column] = np.quantile(magnitudes, BULK), 1
+        return half, has_softsign

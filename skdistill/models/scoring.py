@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skdistill.inputs.checks import LARGEST
 from skdistill.inputs.rows import BLOCK_ROWS
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Parameters, ScoringModel
@@ -32,7 +33,7 @@ class Scorer:
     folded : dict of str to ndarray
         What the model's ``fold`` returned.
     scaler : ColumnScaler
-        Only its softsign is applied, because shift and scale are folded in.
+        Only its origin and softsign are applied, because shift and scale are folded in.
     """
 
     model: ScoringModel
@@ -41,9 +42,21 @@ class Scorer:
 
     @classmethod
     def fold(cls, model: Any, params: Parameters, scaler: ColumnScaler) -> Scorer:
-        """Build a scorer from trained parameters."""
+        """Build a scorer from trained parameters.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not finite, also one that becomes so by the folding.
+        """
         scaler = scaler.for_scoring()
-        return cls(model, model.fold(params, scaler), scaler)
+        folded = model.fold(params, scaler)
+        if not all(np.isfinite(array).all() for array in (*params.values(), *folded.values())):
+            raise ValueError(
+                "The parameters of the model are not finite, so that every score would be NaN. "
+                "Lower learning_rate_init, or check X for columns with extreme values."
+            )
+        return cls(model, folded, scaler)
 
     @cached_property
     def _precise(self) -> Parameters:
@@ -55,7 +68,7 @@ class Scorer:
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
             C-contiguous if dense, with at least one row.
         ensure_finite : bool, default=False
             Check each block of a dense table while it is in cache.
@@ -67,7 +80,8 @@ class Scorer:
         Raises
         ------
         NotFiniteError
-            If ``ensure_finite`` is set and a block holds NaN or infinity, or its sum overflows.
+            If ``ensure_finite`` is set and a block holds NaN, infinity or numbers near the limit
+            of float32.
         """
         n_rows = X.shape[0]
         widths = self.model.buffer_widths
@@ -98,10 +112,10 @@ class NotFiniteError(ValueError):
     """Raised if a table holds NaN, infinity, or numbers whose sum overflows."""
 
 
-def _refuse_infinite(block: NDArray[np.float32]) -> None:
-    """Raise if a block is not finite."""
+def _refuse_infinite(block: NDArray[Any]) -> None:
+    """Raise if a block is not finite in float32."""
     # NaN or infinity in any cell makes the sum NaN or infinite.
-    if not np.isfinite(block.sum()):
+    if not abs(block.sum(dtype=np.float32)) <= LARGEST:
         raise NotFiniteError
 
 

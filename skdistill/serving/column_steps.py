@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -26,6 +27,15 @@ class Step(Protocol):
     def fills_missing(self) -> bool:
         """Whether the step accepts NaN and fills it in."""
 
+    def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Follow columns through the step: what each output holds of them, -1 if nothing."""
+
+    def on_centred(self, origin: NDArray[np.float64]) -> Step:
+        """Make the step that does the same to columns from which an origin was subtracted.
+
+        Only an :class:`Affine` undoes the centring; the outputs of the others are centred too.
+        """
+
     def n_outputs(self, n_inputs: int) -> int:
         """Number of output columns for a number of input columns."""
 
@@ -38,28 +48,43 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Affine:
-    """Map each column to ``x * scale + offset``.
+    """Map each column to ``(x - origin) * scale``, computed as ``x * scale + offset``.
+
+    For columns that lie far from 0, ``merge`` moves the origin to the front of the net, because
+    that sum would lose their differences.
 
     Parameters
     ----------
-    scale, offset : ndarray of shape (n_columns,), float32
-        Factor and summand of each column.
+    origin, scale : ndarray of shape (n_columns,), float64
+        Subtracted from each column, which is then multiplied.
     """
 
-    scale: Floats
-    offset: Floats
+    origin: NDArray[np.float64]
+    scale: NDArray[np.float64]
     fills_missing: ClassVar[bool] = False
+
+    def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        return columns
+
+    def on_centred(self, origin: NDArray[np.float64]) -> Affine:
+        return Affine(self.origin - origin, self.scale)
 
     def n_outputs(self, n_inputs: int) -> int:
         return n_inputs
 
+    @cached_property
+    def _arrays(self) -> tuple[Floats, Floats]:
+        offset = -self.origin * self.scale
+        return self.scale.astype(np.float32), offset.astype(np.float32)
+
     def apply(self, X: Floats, out: Floats) -> Floats:
-        np.multiply(X, self.scale, out=out)
-        return np.add(out, self.offset, out=out)
+        scale, offset = self._arrays
+        np.multiply(X, scale, out=out)
+        return np.add(out, offset, out=out)
 
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
-        scaled = graph.add("Mul", X, graph.constant(self.scale))
-        return graph.add("Add", scaled, graph.constant(self.offset))
+        scale, offset = (graph.constant(array) for array in self._arrays)
+        return graph.add("Add", graph.add("Mul", X, scale), offset)
 
 
 @dataclass(frozen=True)
@@ -74,6 +99,12 @@ class Pick:
 
     columns: NDArray[np.int64]
     fills_missing: ClassVar[bool] = False
+
+    def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        return columns[self.columns]
+
+    def on_centred(self, origin: NDArray[np.float64]) -> Pick:
+        return self
 
     def n_outputs(self, n_inputs: int) -> int:
         return len(self.columns)
@@ -91,15 +122,21 @@ class Impute:
 
     Parameters
     ----------
-    fill : ndarray of shape (n_columns,), float32
+    fill : ndarray of shape (n_columns,), float64
         Value that replaces NaN in each column.
     indicated : ndarray of shape (n_indicated,), int64
         Positions of the columns with an indicator.
     """
 
-    fill: Floats
+    fill: NDArray[np.float64]
     indicated: NDArray[np.int64]
     fills_missing: ClassVar[bool] = True
+
+    def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.append(columns, np.full(len(self.indicated), -1))
+
+    def on_centred(self, origin: NDArray[np.float64]) -> Impute:
+        return Impute(self.fill - origin, self.indicated)
 
     def n_outputs(self, n_inputs: int) -> int:
         return n_inputs + len(self.indicated)
@@ -108,7 +145,7 @@ class Impute:
         missing = np.isnan(X)
         n_columns = len(self.fill)
         out[:, :n_columns] = X
-        np.copyto(out[:, :n_columns], self.fill, where=missing)
+        np.copyto(out[:, :n_columns], self.fill, where=missing, casting="same_kind")
         out[:, n_columns:] = missing[:, self.indicated]
         return out
 
@@ -151,8 +188,9 @@ def steps_of(transformer: Any, where: str) -> list[Step]:
     if isinstance(transformer, MaxAbsScaler) and not getattr(transformer, "clip", False):
         return [_affine(transformer.n_features_in_, transformer.scale_, None)]
     if isinstance(transformer, MinMaxScaler) and not transformer.clip:
-        scale, offset = transformer.scale_, transformer.min_
-        return [Affine(scale.astype(np.float32), offset.astype(np.float32))]
+        # Fitted on float32 rows, its arrays are float32.
+        scale = np.asarray(transformer.scale_, np.float64)
+        return [Affine(-transformer.min_ / scale, scale)]
     if isinstance(transformer, SimpleImputer):
         return _imputation(transformer, where)
     if isinstance(transformer, SelectorMixin):
@@ -172,8 +210,8 @@ def is_nothing(transformer: Any) -> bool:
 
 def _affine(n_columns: int, scale: Any, centre: Any) -> Affine:
     factor = np.ones(n_columns) if scale is None else 1 / np.asarray(scale, np.float64)
-    offset = np.zeros(n_columns) if centre is None else -np.asarray(centre, np.float64) * factor
-    return Affine(factor.astype(np.float32), offset.astype(np.float32))
+    origin = np.zeros(n_columns) if centre is None else np.asarray(centre, np.float64)
+    return Affine(origin, factor)
 
 
 def _imputation(imputer: SimpleImputer, where: str) -> list[Step]:
@@ -188,8 +226,8 @@ def _imputation(imputer: SimpleImputer, where: str) -> list[Step]:
         indicated = np.asarray(imputer.indicator_.features_, np.int64)
     dropped = np.isnan(fill)
     if not dropped.any():
-        return [Impute(fill.astype(np.float32), indicated)]
+        return [Impute(fill, indicated)]
     # SimpleImputer drops columns that were empty in fit, but may add indicators for them.
-    everything = Impute(np.nan_to_num(fill).astype(np.float32), indicated)
+    everything = Impute(np.nan_to_num(fill), indicated)
     kept = np.concatenate([np.flatnonzero(~dropped), len(fill) + np.arange(len(indicated))])
     return [everything, Pick(kept.astype(np.int64))]

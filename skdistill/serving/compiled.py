@@ -22,7 +22,9 @@ from skdistill.serving.served import Net, Served
 
 Floats = NDArray[np.float32]
 
-FLOAT32 = np.dtype(np.float32)
+Rows = NDArray[np.float32] | NDArray[np.float64]
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 ENGINES = ("auto", "numpy", "onnxruntime")
 # Bytes of activations per call of NumPy in a thread: as much as fits in a second-level cache.
 # With less, threads spend most of their time waiting for the interpreter's lock.
@@ -32,15 +34,18 @@ PIECES = 4
 
 
 class Engine(Protocol):
-    """Scores a C-contiguous float32 table, without checking it."""
+    """Scores a C-contiguous table without checking it.
+
+    The table is float32. It may be float64 if a net has an origin.
+    """
 
     name: str
     n_rows: int
 
-    def few(self, X: Floats) -> Floats:
+    def few(self, X: Rows) -> Floats:
         """Score at most ``n_rows`` rows into a new array."""
 
-    def score(self, X: Floats, out: Floats) -> None:
+    def score(self, X: Rows, out: Floats) -> None:
         """Score rows into ``out``. Safe to call from several threads at once."""
 
 
@@ -51,8 +56,9 @@ def compile_scorer(
     """Compile a fitted model into an immutable scorer for a service or a batch job.
 
     The steps of a Pipeline, the student's scaler and its biases are folded into a few arrays. A
-    scorer skips the checks of ``predict``: its input must be float32, C-contiguous, and finite
-    unless the model imputes NaN.
+    scorer skips the checks of ``predict``: its input must be float32 or float64, C-contiguous, and
+    finite unless the model imputes NaN. Float32 is faster; columns of large numbers with a small
+    spread, such as times, need float64.
 
     Parameters
     ----------
@@ -141,6 +147,8 @@ class CompiledScorer:
         Names of the columns, if the model was fitted with names.
     allows_missing : bool
         Whether rows may contain NaN, which the model imputes.
+    needs_float64 : bool
+        Whether a column lies so far from 0 that float32 rows may lose its differences.
     engine : {"numpy", "onnxruntime"}
         Name of the engine.
     n_threads : int
@@ -185,16 +193,21 @@ class CompiledScorer:
         return all(net.allows_missing for net in self._served.nets)
 
     @property
+    def needs_float64(self) -> bool:
+        """Whether a column lies so far from 0 that float32 rows may lose its differences."""
+        return any(net.origin is not None for net in self._served.nets)
+
+    @property
     def engine(self) -> str:
         """Name of the engine."""
         return self._engine.name
 
-    def __call__(self, X: Floats) -> Floats:
+    def __call__(self, X: Rows) -> Floats:
         """Score rows; higher is better.
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_features), float32, C-contiguous
+        X : ndarray of shape (n_rows, n_features), float32 or float64, C-contiguous
             Rows to score. Their values are not checked: a row with NaN gets an arbitrary score.
 
         Returns
@@ -205,21 +218,21 @@ class CompiledScorer:
         Raises
         ------
         ValueError
-            If X is not a C-contiguous float32 array with ``n_features`` columns.
+            If X is not a C-contiguous array of floats with ``n_features`` columns.
         """
-        self._check(X)
+        X = self._checked(X)
         if 0 < len(X) <= self._engine.n_rows:
             return self._engine.few(X)
         out = np.empty(len(X), dtype=np.float32)
         self._score(X, out)
         return out
 
-    def into(self, X: Floats, out: Floats) -> Floats:
+    def into(self, X: Rows, out: Floats) -> Floats:
         """Score rows into an existing array.
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_features), float32, C-contiguous
+        X : ndarray of shape (n_rows, n_features), float32 or float64, C-contiguous
             Rows to score. Their values are not checked.
         out : ndarray of shape (n_rows,), float32, C-contiguous
             Receives the scores.
@@ -234,7 +247,7 @@ class CompiledScorer:
         ValueError
             If either array has the wrong shape, dtype or memory layout.
         """
-        self._check(X)
+        X = self._checked(X)
         if out.shape != X.shape[:1] or out.dtype != np.float32 or not out.flags.c_contiguous:
             raise ValueError(
                 f"out must be C-contiguous float32 of shape ({len(X)},), got {out.dtype} of shape "
@@ -243,22 +256,26 @@ class CompiledScorer:
         self._score(X, out)
         return out
 
-    def _check(self, X: Floats) -> None:
+    def _checked(self, X: Rows) -> Rows:
+        """Check rows, and round float64 to float32 unless a net needs the digits."""
         if (
             type(X) is not np.ndarray
-            or X.dtype != FLOAT32
+            or (X.dtype != FLOAT32 and X.dtype != FLOAT64)
             or X.ndim != 2
             or X.shape[1] != self.n_features
             or not X.flags.c_contiguous
         ):
             shown = f"{X.dtype} of shape {X.shape}" if hasattr(X, "dtype") else type(X).__name__
             raise ValueError(
-                f"A compiled scorer takes a C-contiguous float32 array of shape (n_rows, "
-                f"{self.n_features}), got {shown}. Convert it by np.ascontiguousarray(X, "
+                f"A compiled scorer takes a C-contiguous float32 or float64 array of shape "
+                f"(n_rows, {self.n_features}), got {shown}. Convert it by np.ascontiguousarray(X, "
                 "dtype=np.float32)."
             )
+        if X.dtype == FLOAT64 and not self.needs_float64:
+            return X.astype(np.float32)
+        return X
 
-    def _score(self, X: Floats, out: Floats) -> None:
+    def _score(self, X: Rows, out: Floats) -> None:
         at_once = self._engine.n_rows
         n_blocks = -(-len(X) // at_once)
         if self._pool is None or n_blocks < 2:
@@ -295,14 +312,14 @@ class NumpyEngine:
     def __reduce__(self) -> tuple[Any, ...]:
         return NumpyEngine, (self.served, self.in_threads)
 
-    def few(self, X: Floats) -> Floats:
+    def few(self, X: Rows) -> Floats:
         if len(X) <= BLOCK_ROWS:
             return self._scores(X).copy()
         out = np.empty(len(X), dtype=np.float32)
         self.score(X, out)
         return out
 
-    def score(self, X: Floats, out: Floats) -> None:
+    def score(self, X: Rows, out: Floats) -> None:
         # As many blocks at once as fit the buffers, then single blocks; the last may be shorter.
         stop = len(X) // self.n_rows * self.n_rows
         for start, end in pairwise(
@@ -310,7 +327,7 @@ class NumpyEngine:
         ):
             out[start:end] = self._scores(X[start:end])
 
-    def _scores(self, block: Floats) -> Floats:
+    def _scores(self, block: Rows) -> Floats:
         """Score one or several blocks; the result may be a buffer of this thread."""
         return self.served.scores([net.outputs(block) for net in self.nets], block)
 
@@ -321,22 +338,32 @@ class FoldedNet:
     def __init__(self, net: Net, in_threads: bool) -> None:
         self.steps = net.steps
         self.model = net.model
+        self.origin = None
+        if net.origin is not None:
+            self.origin = {dtype: net.origin.astype(dtype) for dtype in (FLOAT32, FLOAT64)}
         self.scaler = net.scaler.for_scoring()
         self.folded = net.model.fold(net.params, self.scaler)
         for array in self.folded.values():
             array.flags.writeable = False
         widths = net.step_widths
         n_columns = widths[-1] if widths else net.n_features
-        self.widths = (*widths, n_columns, *net.model.buffer_widths)
-        n_squashed = n_columns if self.scaler.applies_softsign else 0
-        n_bytes = 4 * BLOCK_ROWS * (sum(widths) + n_squashed + sum(net.model.buffer_widths))
+        n_centred = 0 if net.origin is None else net.n_features
+        self.widths = (n_centred, *widths, n_columns, *net.model.buffer_widths)
+        n_floats = sum(widths) + sum(net.model.buffer_widths)
+        n_floats += n_columns if self.scaler.applies_softsign else 0
+        n_bytes = 4 * BLOCK_ROWS * (n_floats + n_centred)
         self.n_rows = BLOCK_ROWS * max(1, THREAD_BYTES // n_bytes if in_threads else 1)
         self.local = threading.local()
 
-    def outputs(self, block: Floats) -> Floats:
+    def outputs(self, block: Any) -> Floats:
         """Outputs of the model for a block; the thread's next call overwrites them."""
         n_steps = len(self.steps)
-        buffers = self._buffers(len(block))
+        centred, *buffers = self._buffers(len(block))
+        if self.origin is not None:
+            origin = self.origin[block.dtype]
+            block = np.subtract(block, origin, out=centred, casting="same_kind")
+        elif block.dtype == FLOAT64:
+            block = block.astype(np.float32)
         for step, buffer in zip(self.steps, buffers, strict=False):
             block = step.apply(block, buffer)
         block = self.scaler.softsign(block, buffers[n_steps])

@@ -43,7 +43,8 @@ def decompose(model: Any) -> Served:
     check_is_fitted(model)
     if isinstance(model, StudentEstimator):
         network, params = model.served_model()
-        net = Net(len(model.scaler_.half), (), model.scaler_, network, params)
+        n_features = len(model.scaler_.half)
+        net = merge(n_features, (), Net(n_features, (), model.scaler_, network, params))
         return ServedStudent(net, _feature_names(model), model.served_formula)
     if isinstance(model, FittedTowers):
         return _towers(model)
@@ -70,7 +71,7 @@ def _pipeline(model: Pipeline) -> ServedStudent:
             "themselves: serve the retriever without the Pipeline."
         )
     net = served.net
-    merged = merge(first.n_features_in_, (*steps, *net.steps), net)
+    merged = merge(first.n_features_in_, tuple(steps), net)
     return ServedStudent(merged, _feature_names(first), served.formula)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.extras import import_extra
-from skdistill.serving.onnx_graph import onnx_model
+from skdistill.serving.onnx_graph import OUTPUTS, onnx_model
 from skdistill.serving.served import Served
 
 # Rows per run, so that activations stay in the second-level cache. Threads take more rows per run,
 # because they wait for the interpreter's lock between two runs.
 RUN_ROWS = 1024
 THREAD_ROWS = 4 * RUN_ROWS
+
+Rows = NDArray[np.float32] | NDArray[np.float64]
 
 
 class OnnxEngine:
@@ -23,33 +27,36 @@ class OnnxEngine:
     def __init__(self, served: Served, in_threads: bool = False) -> None:
         for library in ("onnx", "onnxruntime"):
             import_extra(library, "onnx", 'engine="onnxruntime"')
-        self._open(onnx_model(served).SerializeToString(), THREAD_ROWS if in_threads else RUN_ROWS)
+        needs_float64 = any(net.origin is not None for net in served.nets)
+        dtypes = (np.float32, np.float64) if needs_float64 else (np.float32,)
+        models = {np.dtype(d): onnx_model(served, d).SerializeToString() for d in dtypes}
+        self._open(models, THREAD_ROWS if in_threads else RUN_ROWS)
 
-    def __getstate__(self) -> tuple[bytes, int]:
-        return self.model, self.n_rows
+    def __getstate__(self) -> tuple[dict[Any, bytes], int]:
+        return self.models, self.n_rows
 
-    def __setstate__(self, state: tuple[bytes, int]) -> None:
+    def __setstate__(self, state: tuple[dict[Any, bytes], int]) -> None:
         self._open(*state)
 
-    def _open(self, model: bytes, n_rows: int) -> None:
+    def _open(self, models: dict[Any, bytes], n_rows: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         # As in the NumPy engine, threads work on blocks of rows, not inside a run.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self.model = model
+        self.models = models
         self.n_rows = n_rows
-        self.session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
-        # Without names, the session would look up its outputs in every run.
-        self.outputs = [self.session.get_outputs()[0].name]
+        self.sessions = {
+            dtype: onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            for dtype, model in models.items()
+        }
 
-    def few(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = self.session.run(self.outputs, {"X": X})[0]
+    def few(self, X: Rows) -> NDArray[np.float32]:
+        # Without names, the session would look up its outputs in every run.
+        scores: NDArray[np.float32] = self.sessions[X.dtype].run(OUTPUTS, {"X": X})[0]
         return scores[:, 0]
 
-    def score(self, X: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    def score(self, X: Rows, out: NDArray[np.float32]) -> None:
         for start in range(0, len(X), self.n_rows):
             out[start : start + self.n_rows] = self.few(X[start : start + self.n_rows])

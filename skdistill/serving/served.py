@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.inputs.scaling import ColumnScaler
+from skdistill.inputs.scaling import FAR_FROM_ZERO, ColumnScaler
 from skdistill.models.two_tower import TwoTower
 from skdistill.protocols import GraphBuilder, Parameters, ScoringModel
-from skdistill.serving.column_steps import Affine, Floats, Pick, Step
+from skdistill.serving.column_steps import ONNX_FLOAT, Affine, Floats, Pick, Step
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Net:
         Maps scaled columns to outputs.
     params : dict of ndarray
         Parameters of the model.
+    origin : ndarray of shape (n_features,), float64, or None
+        Subtracted from the columns before anything else, in their precision.
     """
 
     n_features: int
@@ -38,6 +40,7 @@ class Net:
     scaler: ColumnScaler
     model: ScoringModel
     params: Parameters
+    origin: NDArray[np.float64] | None = None
 
     @property
     def step_widths(self) -> tuple[int, ...]:
@@ -55,9 +58,15 @@ class Net:
 
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
         """Add ONNX operators from columns to outputs; return the name of the outputs."""
+        if self.origin is not None:
+            X = graph.add("Sub", X, graph.input_constant(self.origin))
+        # The columns may be float64.
+        X = graph.add("Cast", X, to=ONNX_FLOAT)
         for step in self.steps:
             X = step.add_to_graph(graph, X)
         scaler = self.scaler.for_scoring()
+        if scaler.origin is not None:
+            X = graph.add("Sub", X, graph.constant(scaler.origin))
         if scaler.applies_softsign:
             size = graph.add("Add", graph.add("Abs", X), graph.constant(scaler.half))
             X = graph.add("Div", X, size)
@@ -75,7 +84,7 @@ class Served(Protocol):
     def feature_names(self) -> tuple[str, ...] | None:
         """Names of the columns, if the model was fitted with names."""
 
-    def scores(self, outputs: list[Any], X: Floats) -> Floats:
+    def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         """Scores of a block of rows, given the outputs of each net."""
 
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
@@ -110,7 +119,7 @@ class ServedStudent:
     def nets(self) -> tuple[Net, ...]:
         return (self.net,)
 
-    def scores(self, outputs: list[Any], X: Floats) -> Floats:
+    def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         return outputs[0] if self.formula is None else self.formula(outputs[0], X)
 
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
@@ -148,7 +157,7 @@ class ServedTowers:
     def nets(self) -> tuple[Net, ...]:
         return self.query, self.item
 
-    def scores(self, outputs: list[Any], X: Floats) -> Floats:
+    def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         left, right = outputs
         left = self.model.finish_queries(left)[0]
         if self.combination is not None:
@@ -166,27 +175,85 @@ def merge(n_features: int, steps: tuple[Step, ...], net: Net) -> Net:
     """Put steps in front of a net, and drop those that do nothing or that the scaler can absorb."""
     merged: list[Step] = []
     width = n_features
-    for step in steps:
+    centring = () if net.origin is None else (Affine(net.origin, np.ones_like(net.origin)),)
+    for step in (*steps, *centring, *net.steps):
         nothing = isinstance(step, Pick) and np.array_equal(step.columns, np.arange(width))
         width = step.n_outputs(width)
         if nothing:
             continue
         before = merged[-1] if merged else None
-        if isinstance(step, Affine) and isinstance(before, Affine):
-            offset = before.offset * step.scale + step.offset
-            merged[-1] = Affine(before.scale * step.scale, offset)
+        if isinstance(step, Affine) and isinstance(before, Affine) and before.scale.all():
+            merged[-1] = _composed(before, step.origin, step.scale)
         else:
             merged.append(step)
     scaler = net.scaler
-    if merged and isinstance(merged[-1], Affine) and not scaler.applies_softsign:
-        last = merged[-1]
-        if (last.scale != 0).all():
+    last = merged[-1] if merged else None
+    if isinstance(last, Affine) and last.scale.all():
+        inner = np.zeros(width) if scaler.origin is None else scaler.origin
+        if scaler.applies_softsign:
+            merged[-1] = _composed(last, inner, np.ones(width))
+            scaler = replace(scaler, origin=None)
+        else:
             merged.pop()
-            # ((x a + b) - shift) scale = (x - (shift - b) / a) (a scale)
-            scaler = ColumnScaler(
-                scaler.half,
-                scaler.has_softsign,
-                ((scaler.shift - last.offset) / last.scale).astype(np.float32),
-                (scaler.scale * last.scale).astype(np.float32),
+            both = _composed(last, inner, scaler.scale)
+            # The origin of the step itself, so that rows are centred as by its transformer.
+            origin = _far(both.origin, both.scale)
+            scaler = replace(
+                scaler,
+                origin=origin if origin.any() else None,
+                shift=(both.origin - origin + scaler.shift / last.scale).astype(np.float32),
+                scale=both.scale.astype(np.float32),
             )
-    return Net(n_features, tuple(merged), scaler, net.model, net.params)
+    return _centred_first(Net(n_features, tuple(merged), scaler, net.model, net.params))
+
+
+def _composed(first: Affine, origin: NDArray[Any], scale: NDArray[Any]) -> Affine:
+    """Follow a map by another: ((x - o) s - p) t = (x - (o + p / s)) (s t)."""
+    return Affine(first.origin + origin / first.scale, first.scale * scale)
+
+
+def _far(origin: NDArray[np.float64], scale: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the origins that lie far from 0 on the scale of their columns, 0 for the others."""
+    return np.where(np.abs(origin * scale) > FAR_FROM_ZERO, origin, 0)
+
+
+def _centred_first(net: Net) -> Net:
+    """Move the centring of columns that lie far from 0 to the front of a net.
+
+    There it happens in the precision of the columns, before a step rounds them to float32.
+    """
+    columns = np.arange(net.n_features)
+    centring = next((step for step in net.steps if isinstance(step, Affine)), None)
+    passed = net.steps if centring is None else net.steps[: net.steps.index(centring)]
+    for step in passed:
+        columns = step.sources(columns)
+    if centring is not None:
+        centre = _far(centring.origin, centring.scale)
+        if centring is net.steps[-1]:
+            centre = np.where(net.scaler.scale != 0, centre, 0)  # constant columns have no effect
+    elif net.scaler.origin is not None:
+        centre = net.scaler.origin
+    else:
+        return net
+    movable = (columns >= 0) & (centre != 0)
+    if not movable.any():
+        return net
+    origin = np.zeros(net.n_features)
+    origin[columns[movable]] = centre[movable]
+
+    columns, steps = np.arange(net.n_features), []
+    n_passed = len(passed) + (centring is not None)
+    for step in net.steps[:n_passed]:
+        step, columns = (
+            step.on_centred(np.where(columns >= 0, origin[columns], 0)),
+            step.sources(columns),
+        )
+        if not (isinstance(step, Affine) and (step.scale == 1).all() and not step.origin.any()):
+            steps.append(step)
+    scaler = net.scaler
+    if centring is None:
+        assert scaler.origin is not None  # otherwise there is nothing to move
+        rest = scaler.origin - np.where(columns >= 0, origin[columns], 0)
+        scaler = replace(scaler, origin=rest if rest.any() else None)
+    steps += net.steps[n_passed:]
+    return replace(net, steps=tuple(steps), scaler=scaler, origin=origin)

@@ -348,7 +348,9 @@ class StudentEstimator(FittedStudent):
             return batches
         if data.teacher_scores is None or sparse.issparse(data.X):
             raise ValueError("Synthetic rows need teacher_scores and a dense table.")
-        table = check_array(synthetic.X, dtype=np.float32, order="C", input_name="synthetic rows")
+        table = check_array(
+            synthetic.X, dtype=[np.float64, np.float32], input_name="synthetic rows"
+        )
         scores = check_finite("synthetic scores", synthetic.scores, len(table))
         target = (scores - data.teacher_scores.mean()) / self.score_unit(data.teacher_scores)
         rows = Rows(self.scaler_.transform(table))

@@ -12,6 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.base import RankingEstimator
+from skdistill.inputs.checks import check_magnitude
 from skdistill.inputs.columns import without_query_column
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models.scoring import NotFiniteError, Scorer
@@ -91,17 +92,21 @@ class FittedStudent(RankingEstimator):
             self._scorer = Scorer.fold(self.make_model(), self.params_, self.scaler_)
 
     def read_table(self, X: Any, reset: bool) -> Any:
-        """Check a table and return its features as finite float32, C-contiguous or CSR.
+        """Check a table and return its features as finite numbers, C-contiguous or CSR.
 
-        ``reset`` remembers the columns, as in ``fit``; otherwise they are compared with those
-        remembered.
+        Float32 stays float32, and all other numbers become float64, because the scaler centres
+        columns before it casts them. ``reset`` remembers the columns, as in ``fit``; otherwise they
+        are compared with those remembered.
         """
-        as_numbers = {"accept_sparse": "csr", "dtype": np.float32, "order": "C"}
+        as_numbers = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "order": "C"}
         if self.query_column is None:
-            return validate_data(self, X, reset=reset, **as_numbers)
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        X = without_query_column(X, self.query_column)
-        return check_array(X, **as_numbers, estimator=self)
+            table = validate_data(self, X, reset=reset, **as_numbers)
+        else:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            X = without_query_column(X, self.query_column)
+            table = check_array(X, **as_numbers, estimator=self)
+        check_magnitude(table, self)
+        return table
 
     def served_model(self) -> tuple[StudentModel, Parameters]:
         """Return the model and the parameters that a compiled scorer and ONNX compute."""
@@ -119,7 +124,7 @@ class FittedStudent(RankingEstimator):
         """
         return (
             type(X) is np.ndarray
-            and X.dtype == np.float32
+            and X.dtype in (np.float32, np.float64)
             and X.ndim == 2
             and X.shape[0] > 0
             and X.shape[1] == self.n_features_in_

@@ -125,11 +125,12 @@ class CompiledTableScorer:
         self.n_features = scorer.n_features
         self.allows_missing = scorer.allows_missing
         self.engine = scorer.engine
+        self.dtype = np.float64 if scorer.needs_float64 else np.float32
 
     def scores(
         self, record: Any, file: str, first_row: int
     ) -> tuple[NDArray[np.float32], list[Reject]]:
-        matrix, text = _matrix(record)
+        matrix, text = _matrix(record, self.dtype)
         scores = np.full(len(matrix), np.nan, dtype=np.float32)
         rejects: list[Reject] = []
         for start in range(0, len(matrix), CHUNK):
@@ -178,7 +179,7 @@ class PredictingScorer:
         return scores, _rejects(record, bad, file, first_row)
 
     def _predict(
-        self, record: Any, X: NDArray[np.float32], file: str, first_row: int
+        self, record: Any, X: NDArray[np.float64], file: str, first_row: int
     ) -> NDArray[np.float32]:
         table = X if self.features is None else record.to_pandas()
         try:
@@ -198,7 +199,7 @@ def unscored(reject: Reject, allows_missing: bool) -> str:
     )
 
 
-def unfit(X: NDArray[np.float32], allows_missing: bool) -> NDArray[np.bool_] | None:
+def unfit(X: NDArray[Any], allows_missing: bool) -> NDArray[np.bool_] | None:
     """Mark cells that a model cannot take; None if there are none."""
     # Any NaN or infinity makes the sum one. A finite sum may also overflow, hence the second look.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -218,14 +219,16 @@ def _rejects(record: Any, bad: NDArray[np.bool_], file: str, first_row: int) -> 
     ]
 
 
-def _matrix(record: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Columns as float32, NaN if missing or not a number; also marks of text that is not a number.
+def _matrix(record: Any, dtype: type) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Columns of numbers, NaN if missing or not a number; also marks of text that is not a number.
 
     The thread's next call overwrites the columns.
     """
     types = pyarrow_extra().types
     # One column after the other: the caller transposes them chunk by chunk, in cache.
-    (columns,) = _memory.buffers(record.num_columns, (record.num_rows,))
+    n_words = record.num_rows * np.dtype(dtype).itemsize // 4
+    (words,) = _memory.buffers(record.num_columns, (n_words,))
+    columns: NDArray[Any] = words.view(dtype)
     text = None
     for position, column in enumerate(record.columns):
         if types.is_string(column.type):
@@ -240,9 +243,9 @@ def _matrix(record: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]
 _memory = Scratch()
 
 
-def _numbers(record: Any) -> NDArray[np.float32]:
-    """Columns of numbers as float32; columns of other types become 0."""
-    X = np.zeros((record.num_rows, record.num_columns), dtype=np.float32)
+def _numbers(record: Any) -> NDArray[np.float64]:
+    """Columns of numbers as float64; columns of other types become 0."""
+    X = np.zeros((record.num_rows, record.num_columns))
     for position, column in enumerate(record.columns):
         if is_number(column.type):
             X[:, position] = column.to_numpy(zero_copy_only=False)
@@ -256,7 +259,7 @@ def _parsed(column: Any) -> tuple[Any, NDArray[np.bool_]]:
 
     text = compute.utf8_trim_whitespace(column)
     is_number = compute.match_substring_regex(text, NUMBER)
-    numbers = compute.if_else(is_number, text, None).cast(pyarrow.float32())
+    numbers = compute.if_else(is_number, text, None).cast(pyarrow.float64())
     is_text = compute.fill_null(compute.invert(is_number), False)
     return numbers, is_text.to_numpy(zero_copy_only=False)
 
