@@ -182,7 +182,7 @@ def train(
     Raises
     ------
     ValueError
-        If the objective becomes NaN or infinite.
+        If the objective, a parameter or a moment of the optimizer becomes NaN or infinite.
     """
     state = Training(optimizer.params)
     n_steps = settings.max_iter * batches.n_steps
@@ -197,7 +197,7 @@ def train(
             values.append(value)
             step += 1
         state.loss_curve.append(float(np.mean(values)))
-        _check_finite(state.loss_curve, settings)
+        _check_finite(state.loss_curve, optimizer, settings)
         should_stop = False
         if early_stopping is not None:
             score, should_stop = early_stopping.update(optimizer.params)
@@ -209,11 +209,17 @@ def train(
     return state
 
 
-def _check_finite(loss_curve: list[float], settings: TrainingSettings) -> None:
-    """Raise if the objective of the last epoch is not finite."""
+def _check_finite(
+    loss_curve: list[float], optimizer: Optimizer, settings: TrainingSettings
+) -> None:
+    """Raise if the last epoch left something that is not finite."""
+    if np.isfinite(loss_curve[-1]) and optimizer.is_finite:
+        return
+    what = "the gradients overflow"
     if not np.isfinite(loss_curve[-1]):
-        raise ValueError(
-            f"Training diverged: the objective is {loss_curve[-1]} in epoch {len(loss_curve)}. "
-            f"Lower learning_rate_init={settings.learning_rate_init}, or check X for columns with "
-            "extreme values."
-        )
+        what = f"the objective is {loss_curve[-1]}"
+    raise ValueError(
+        f"Training diverged: {what} in epoch {len(loss_curve)}. Lower "
+        f"learning_rate_init={settings.learning_rate_init}, or check X for columns with extreme "
+        "values."
+    )

@@ -102,6 +102,11 @@ class Optimizer:
                 mean += array * mean.dtype.type(weight)
         self.n_steps = max(one.n_steps for one in (self, *others))
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all parameters and moments are finite; infinite moments would freeze weights."""
+        return all(np.isfinite(array).all() for array in self._arrays())
+
     def _arrays(self) -> list[Array]:
         """Return every array that a step changes."""
         tables = [self.params[name] for name in self.tables]

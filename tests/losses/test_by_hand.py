@@ -112,7 +112,7 @@ def test_plackett_luce_shares_tied_places():
 def test_plackett_luce_of_tied_rows_is_the_mean_over_their_orders():
     """Exactly, if the student ties them too: then all their orders are equally likely."""
     s, teacher = np.array([0.5, 0.1, 0.1, -0.4]), np.array([0.0, 2.0, 2.0, 1.0])
-    orders = [teacher + [0, 0.1, 0, 0], teacher + [0, 0, 0.1, 0]]
+    orders = teacher + np.array([[0, 0.1, 0, 0], [0, 0, 0.1, 0]])
     expected = np.mean([value_of(PlackettLuce(k=4), s, order) for order in orders])
     assert_allclose(value_of(PlackettLuce(k=4), s, teacher), expected)
 

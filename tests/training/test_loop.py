@@ -33,6 +33,7 @@ class Descent:
 
     params: dict
     rates: list = field(default_factory=list)
+    is_finite = True
 
     def step(self, grads, rate):
         self.rates.append(rate)
