@@ -46,6 +46,7 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/teaching.py
+	$(BIN)/python benchmarks/ties.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/million.py
 
