@@ -79,8 +79,10 @@ class RankingData:
             take_rows(X, order),
             queries,
             order,
-            *(take_values(values, order) for values in (labels, teacher_scores, sample_weight)),
-            metadata=_take_metadata(metadata or {}, order, X.shape[0]),
+            take_values(labels, order),
+            take_values(teacher_scores, order),
+            take_values(sample_weight, order),
+            _take_metadata(metadata or {}, order, X.shape[0]),
         )
 
     @property
@@ -107,11 +109,10 @@ class RankingData:
             take_rows(self.X, rows),
             queries,
             rows if self.order is None else self.order[rows],
-            *(
-                take_values(values, rows)
-                for values in (self.labels, self.teacher_scores, self.sample_weight)
-            ),
-            metadata=_take_metadata(self.metadata, rows, self.n_rows),
+            take_values(self.labels, rows),
+            take_values(self.teacher_scores, rows),
+            take_values(self.sample_weight, rows),
+            _take_metadata(self.metadata, rows, self.n_rows),
         )
 
     def take_queries(self, chosen: NDArray[np.int64]) -> RankingData:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
@@ -122,7 +122,7 @@ class QidAdapter(BaseEstimator):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters of the ranker."""
-        return self.estimator.get_params(deep)
+        return self.estimator.get_params(deep=deep)
 
     def set_params(self, **params: Any) -> QidAdapter:
         """Set parameters of the ranker."""
@@ -136,8 +136,15 @@ class QidAdapter(BaseEstimator):
             request.fit.add_request(param="qid", alias=True)
         return request
 
-    def fit(self, X: Any, y: Any, qid: NDArray[Any] | None = None, **metadata: Any) -> QidAdapter:
-        """Fit the ranker on rows in any order; arguments that it does not take are dropped.
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        qid: ArrayLike | None = None,
+        **metadata: Any,
+    ) -> QidAdapter:
+        """Fit the ranker on rows in any order; metadata that it does not take is left out.
 
         Raises
         ------
@@ -149,6 +156,8 @@ class QidAdapter(BaseEstimator):
             for name, value in metadata.items()
             if has_fit_parameter(self.estimator, name)
         }
+        if sample_weight is not None:
+            arguments["sample_weight"] = sample_weight
         if query_parameter(self.estimator) is not None:
             n_rows = len(y)
             ids = check_qid(qid, n_rows)

@@ -309,8 +309,3 @@ def _check_passes_on(teacher: Any, learners: Mapping[str, Any], *, weighted: boo
             raise ValueError(
                 f"{type(teacher).__name__} passes no {name} on to what it fits. {WAYS_OUT}."
             )
-    if takes_queries and getattr(teacher, "final_estimator", teacher) is None:
-        raise ValueError(
-            f"{type(teacher).__name__} passes qid to its default final estimator, which does not "
-            "take it. Set final_estimator, or use a RankEnsemble."
-        )
