@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ __all__ = [
     "histogram_tree_splits",
     "is_router",
     "own_request",
+    "requests_set_aside",
     "take",
     "take_metadata",
     "with_single_callback",
@@ -106,6 +108,40 @@ def is_router(estimator: Any) -> bool:
     routing = getattr(type(estimator), "get_metadata_routing", None)
     consumers = BaseEstimator.get_metadata_routing, _RoutingNotSupportedMixin.get_metadata_routing
     return routing is not None and routing not in consumers
+
+
+@contextmanager
+def requests_set_aside(model: Any) -> Iterator[None]:
+    """Remove the metadata requests that were set on an estimator and its parts, for a while.
+
+    Since they refer to their owner, no file can hold them.
+    """
+    holders = list(_holders_of_requests(model, set()))
+    requests = [attributes.pop("_metadata_request") for attributes in holders]
+    try:
+        yield
+    finally:
+        for attributes, request in zip(holders, requests, strict=True):
+            attributes["_metadata_request"] = request
+
+
+def _holders_of_requests(value: Any, seen: set[int]) -> Iterator[dict[str, Any]]:
+    """Iterate over the attributes of all estimators in a value that hold requests."""
+    if id(value) in seen or isinstance(value, type):
+        return
+    seen.add(id(value))
+    parts: list[Any] = []
+    if isinstance(value, Mapping):
+        parts = list(value.values())
+    elif isinstance(value, list | tuple):
+        parts = list(value)
+    elif hasattr(value, "_get_metadata_request") or type(value).__module__.startswith("sklearn."):
+        attributes = getattr(value, "__dict__", {})
+        if "_metadata_request" in attributes:
+            yield attributes
+        parts = [part for name, part in attributes.items() if name != "_metadata_request"]
+    for part in parts:
+        yield from _holders_of_requests(part, seen)
 
 
 def check_further_metadata(estimator: Any, metadata: Mapping[str, Any]) -> None:

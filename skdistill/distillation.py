@@ -148,8 +148,7 @@ def prepare(
         teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
     asks_teacher = _learns_from_teacher(ranker, last) and teacher_scores is None
     if asks_teacher:
-        _check_teacher(ranker, labels)
-        check_metadata_reaches(ranker.teacher, weighted=weight is not None)
+        _check_teacher(ranker, labels, weighted=weight is not None)
     table = without_query_column(X, ranker.query_column)
     teacher_columns = optional_positions(table, ranker.teacher_columns, "teacher_columns")
     student_columns = optional_positions(table, ranker.student_columns, "student_columns")
@@ -280,10 +279,11 @@ def _learns_from_teacher(ranker: Any, student: StudentEstimator) -> bool:
     return student.has_teacher_objective
 
 
-def _check_teacher(ranker: Any, labels: NDArray[np.float64] | None) -> None:
-    """Refuse a missing teacher, or one that cannot score, before anything is fitted."""
+def _check_teacher(ranker: Any, labels: NDArray[np.float64] | None, *, weighted: bool) -> None:
+    """Refuse a teacher that is missing, cannot score or would get no queries or weights."""
     if ranker.teacher is not None:
         check_teacher(ranker.teacher)
+        check_metadata_reaches(ranker.teacher, weighted=weighted)
         return
     unlabelled = labels is not None and bool(np.isnan(labels).all())
     raise ValueError(

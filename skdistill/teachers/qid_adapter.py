@@ -84,11 +84,12 @@ def _weights_queries(ranker: Any) -> bool:
 
 @set_module("skdistill.teachers")
 class QidAdapter(BaseEstimator):
-    """Make any ranker take ``qid``, one value per row, so that meta-estimators can slice its rows.
+    """An adapter that makes any ranker take ``qid``, one value per row.
 
     A search cannot cut LightGBM's group sizes at its folds. The adapter sorts the rows that it gets
     by query, and passes the queries in the form that the ranker takes. In all else it is the
-    ranker: it has its parameters, methods and attributes.
+    ranker: it has its parameters, methods and attributes. A teacher that is a search over a ranker
+    is fitted through adapters, and ``best_estimator_`` is one.
 
     Parameters
     ----------
@@ -96,6 +97,27 @@ class QidAdapter(BaseEstimator):
         The ranker. It is fitted in place, like the steps of a Pipeline.
     enable_metadata_routing : bool, default=False
         Whether metadata routing is enabled while the ranker is fitted.
+
+    Examples
+    --------
+    >>> import sklearn
+    >>> from lightgbm import LGBMRanker
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skdistill import RankingGroupKFold
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.metrics import ndcg_scorer
+    >>> from skdistill.teachers import QidAdapter
+    >>> data = make_ranking(n_queries=50, random_state=0)
+    >>> search = GridSearchCV(
+    ...     QidAdapter(LGBMRanker(verbose=-1)),
+    ...     {"num_leaves": [7, 15]},
+    ...     cv=RankingGroupKFold(3),
+    ...     scoring=ndcg_scorer(k=10),
+    ... )
+    >>> with sklearn.config_context(enable_metadata_routing=True):
+    ...     search = search.fit(data.X, data.y, qid=data.qid)
+    >>> sorted(search.best_params_)
+    ['num_leaves']
     """
 
     def __init__(self, estimator: Any, enable_metadata_routing: bool = False) -> None:
@@ -121,16 +143,45 @@ class QidAdapter(BaseEstimator):
         return True
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters of the ranker."""
+        """Get the parameters of the ranker.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Include the parameters of estimators in it.
+
+        Returns
+        -------
+        dict
+            Values by parameter name.
+        """
         return self.estimator.get_params(deep=deep)
 
     def set_params(self, **params: Any) -> QidAdapter:
-        """Set parameters of the ranker."""
+        """Set parameters of the ranker.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by the names that ``get_params`` returns.
+
+        Returns
+        -------
+        self
+            The adapter.
+        """
         self.estimator.set_params(**params)
         return self
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Request ``qid`` if the ranker takes queries, and what it requests by itself."""
+        """Get the metadata that the ranker requests.
+
+        Returns
+        -------
+        MetadataRequest
+            With ``qid`` if the ranker takes queries, and ``sample_weight`` if it takes weights and
+            has not declined them.
+        """
         request = default_request(self.estimator)
         if query_parameter(self.estimator) is not None:
             request.fit.add_request(param="qid", alias=True)
@@ -144,7 +195,26 @@ class QidAdapter(BaseEstimator):
         qid: ArrayLike | None = None,
         **metadata: Any,
     ) -> QidAdapter:
-        """Fit the ranker on rows in any order; metadata that it does not take is left out.
+        """Fit the ranker.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            Rows in any order.
+        y : array-like of shape (n_rows,)
+            Labels.
+        sample_weight : array-like of shape (n_rows,), optional
+            Row weights. XGBoost's rankers get their mean in each query.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row. Required if the ranker takes queries.
+        **metadata : dict
+            Further arguments of the ranker's ``fit``; those that it does not take are left out.
+            Arrays with an entry per row are sorted with the rows.
+
+        Returns
+        -------
+        self
+            The adapter, whose ranker is fitted.
 
         Raises
         ------

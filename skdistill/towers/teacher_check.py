@@ -178,7 +178,9 @@ def check_teacher_fitness(
         is_fit=is_fit,
     )
     if not is_fit:
-        warnings.warn(_message(check, setup.objective.way_to_mix_labels), TeacherWarning, stacklevel=4)
+        warnings.warn(
+            _message(check, setup.objective.way_to_mix_labels), TeacherWarning, stacklevel=4
+        )
     return check
 
 

@@ -33,6 +33,7 @@ from skdistill import DistilledRanker, MultiObjectiveRetriever, TwoTowerRetrieve
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.metrics import ndcg_scorer
+from skdistill.serving import load, save
 from skdistill.students import LinearRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, fit_and_score
 from skdistill.teachers.qid_adapter import QidAdapter
@@ -243,7 +244,10 @@ def test_a_search_is_the_one_that_is_fitted_by_hand(rows):
 
 def test_a_search_over_a_ranker_holds_an_adapter_that_behaves_like_it(rows):
     search = GridSearchCV(
-        lightgbm.LGBMRanker(**TREES), {"num_leaves": [3, 7]}, scoring=ndcg_scorer(), cv=GroupKFold(2)
+        lightgbm.LGBMRanker(**TREES),
+        {"num_leaves": [3, 7]},
+        scoring=ndcg_scorer(),
+        cv=GroupKFold(2),
     )
     teacher = DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_
     best = teacher.best_estimator_
@@ -404,9 +408,12 @@ def test_requested_metadata_arrives_row_by_row(number, wrap, alias, rows, routin
     # As in a search, an outer router asks by get_metadata_routing what it may pass.
     router = routers(teacher)[number].set_fit_request(sample_weight=True)
     outer = make_pipeline(FunctionTransformer(), router)
-    outer.fit(rows["X"], unlabelled, **{n: rows[n] for n in ("qid", "sample_weight")}, **{
-        name: rows["X"][:, 0]
-    })
+    outer.fit(
+        rows["X"],
+        unlabelled,
+        **{n: rows[n] for n in ("qid", "sample_weight")},
+        **{name: rows["X"][:, 0]},
+    )
     assert WithMetadata.seen
     for X, metadata in WithMetadata.seen:
         # The towers' teacher reads query columns, then item columns, in the order of X.
@@ -454,3 +461,15 @@ def test_learnt_weights_of_members_use_row_weights(rows):
             members, weights="learn", validation_fraction=0.8, random_state=0
         ).fit(X, y, qid=qid, sample_weight=weight)
         assert ensemble.weights_[expected] > 0.9
+
+
+def test_models_with_requests_can_be_stored(rows, tmp_path, routing):
+    learner = lightgbm.LGBMRanker(**TREES).set_fit_request(sample_weight=False)
+    student = LinearRanker(max_iter=1).set_fit_request(sample_weight=False)
+    for teacher in (learner, make_pipeline(StandardScaler(), learner)):
+        ranker = DistilledRanker(teacher, student).set_fit_request(sample_weight=True).fit(**rows)
+        requests = str(ranker.get_metadata_routing())
+        save(ranker, tmp_path / "ranker.skd", keep_teacher=True)
+        assert str(ranker.get_metadata_routing()) == requests
+        loaded = load(tmp_path / "ranker.skd").teacher_
+        assert_array_equal(loaded.predict(rows["X"]), ranker.teacher_.predict(rows["X"]))
