@@ -9,7 +9,13 @@ import pytest
 import sklearn
 import xgboost
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    clone,
+)
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
@@ -27,7 +33,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tests.metadata_routing_common import ConsumingRegressor, NonConsumingRegressor
-from sklearn.utils.metadata_routing import MetadataRouter
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skdistill import DistilledRanker, MultiObjectiveRetriever, TwoTowerRetriever
 from skdistill.inputs.queries import Queries
@@ -297,6 +303,44 @@ def test_a_teacher_may_decline_weights(meta, rows, fits, routing):
     declining = clone(student).set_fit_request(sample_weight=False)
     both = DistilledRanker(teacher, declining).fit(**rows)
     assert_array_equal(both.predict(rows["X"]), without.predict(rows["X"]))
+
+
+def test_a_meta_estimator_may_decline_weights(rows, fits, routing):
+    teacher = CalibratedClassifierCV(PlainClassifier(), cv=2).set_fit_request(sample_weight=False)
+    DistilledRanker(teacher, LinearRanker(max_iter=1)).fit(**rows)
+    check_arrivals(fits, "recording", weighted=False)
+
+
+def test_a_request_that_cannot_be_met_is_an_error(rows, fits, routing):
+    scaler = StandardScaler().set_fit_request(sample_weight=True)
+    student = make_pipeline(scaler, LinearRanker(max_iter=1))
+    with pytest.raises(ValueError, match="A step before the student requests sample_weight"):
+        DistilledRanker(Plain(), student).fit(**rows)
+
+    class Forgetful(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+        """Routes scores' metadata but not those of fit."""
+
+        def __init__(self, estimator):
+            self.estimator = estimator
+
+        def get_metadata_routing(self):
+            mapping = MethodMapping().add(caller="score", callee="score")
+            return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
+
+        def fit(self, X, y):
+            self.estimator.fit(X, y)
+            return self
+
+        def predict(self, X):
+            return self.estimator.predict(X)
+
+    weight = rows.pop("sample_weight")
+    with pytest.raises(ValueError, match="Forgetful passes no qid on"):
+        DistilledRanker(Forgetful(Plain()), LinearRanker(max_iter=1)).fit(**rows)
+    trees = Forgetful(lightgbm.LGBMRegressor(**TREES))
+    with pytest.raises(ValueError, match="Forgetful passes no sample_weight on"):
+        DistilledRanker(trees, LinearRanker(max_iter=1)).fit(**rows, sample_weight=weight)
+    assert not fits
 
 
 def test_teacher_and_student_may_take_weights_by_other_names(rows, fits, routing):
