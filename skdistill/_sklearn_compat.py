@@ -7,20 +7,31 @@ A new release of either library can break this API without notice. Fix such brea
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import _sparsetools
+from sklearn.base import BaseEstimator
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as take
 from sklearn.utils._indexing import _get_column_indices as column_indices
+from sklearn.utils._metadata_requests import SIMPLE_METHODS
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import (
+    MetadataRequest,
+    _raise_for_params,
+    _RoutingNotSupportedMixin,
+    process_routing,
+)
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
+from sklearn.utils.validation import _check_method_params
 
 __all__ = [
+    "SIMPLE_METHODS",
     "BaseComposition",
     "BaseScorer",
     "BaseSearchCV",
@@ -28,13 +39,18 @@ __all__ = [
     "Interval",
     "StrOptions",
     "callbacks_of",
+    "check_further_metadata",
     "column_indices",
     "csr_product",
     "csr_transposed_product",
     "fit_context",
     "has_callbacks",
     "histogram_tree_splits",
+    "is_router",
+    "own_request",
+    "requests_set_aside",
     "take",
+    "take_metadata",
     "with_single_callback",
 ]
 
@@ -78,6 +94,74 @@ def csr_transposed_product(
         *(indptr, indices, data, np.ascontiguousarray(values).ravel(), out.ravel()),
     )
     return out
+
+
+def own_request(estimator: Any) -> MetadataRequest:
+    """Return a copy of what an estimator itself requests, without its sub-estimators."""
+    if hasattr(estimator, "_get_metadata_request"):
+        return estimator._get_metadata_request().__sklearn_clone__()
+    return MetadataRequest(owner=estimator)
+
+
+def is_router(estimator: Any) -> bool:
+    """Whether an estimator routes metadata to others, such as a Pipeline or a search."""
+    routing = getattr(type(estimator), "get_metadata_routing", None)
+    consumers = BaseEstimator.get_metadata_routing, _RoutingNotSupportedMixin.get_metadata_routing
+    return routing is not None and routing not in consumers
+
+
+@contextmanager
+def requests_set_aside(model: Any) -> Iterator[None]:
+    """Remove the metadata requests that were set on an estimator and its parts, for a while.
+
+    Since they refer to their owner, no file can hold them.
+    """
+    holders = list(_holders_of_requests(model, set()))
+    requests = [attributes.pop("_metadata_request") for attributes in holders]
+    try:
+        yield
+    finally:
+        for attributes, request in zip(holders, requests, strict=True):
+            attributes["_metadata_request"] = request
+
+
+def _holders_of_requests(value: Any, seen: set[int]) -> Iterator[dict[str, Any]]:
+    """Iterate over the attributes of all estimators in a value that hold requests."""
+    if id(value) in seen or isinstance(value, type):
+        return
+    seen.add(id(value))
+    parts: list[Any] = []
+    if isinstance(value, Mapping):
+        parts = list(value.values())
+    elif isinstance(value, list | tuple):
+        parts = list(value)
+    elif hasattr(value, "_get_metadata_request") or type(value).__module__.startswith("sklearn."):
+        attributes = getattr(value, "__dict__", {})
+        if "_metadata_request" in attributes:
+            yield attributes
+        parts = [part for name, part in attributes.items() if name != "_metadata_request"]
+    for part in parts:
+        yield from _holders_of_requests(part, seen)
+
+
+def check_further_metadata(estimator: Any, metadata: Mapping[str, Any]) -> None:
+    """Check that the sub-estimators of an estimator request these keyword arguments of ``fit``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        scikit-learn's errors: routing is off, or a name is unknown or not requested.
+    """
+    if metadata:
+        _raise_for_params(metadata, estimator, "fit")
+        process_routing(estimator, "fit", **metadata)
+
+
+def take_metadata(
+    metadata: Mapping[str, Any], rows: NDArray[np.int64], n_rows: int
+) -> dict[str, Any]:
+    """Select rows of the metadata that have ``n_rows`` entries; others are kept as they are."""
+    return _check_method_params(range(n_rows), metadata, rows)
 
 
 def callbacks_of(estimator: Any) -> list[Any]:

@@ -152,6 +152,10 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
             )
         return ids
 
+    def sub_teachers(self) -> dict[str, Any]:
+        """Return the estimators that ``fit`` fits as teachers, by the name for their metadata."""
+        return {}
+
     def read_labels(self, y: Any, n_rows: int) -> NDArray[np.float64]:
         """Return checked labels, one per row; NaN means no label."""
         return check_labels(y, n_rows)

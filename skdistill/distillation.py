@@ -6,6 +6,7 @@ Each step is a function of the estimator, whose parameters it reads, and of froz
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.callback import AutoPropagatedCallback
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_memory, validate_data
 
-from skdistill._sklearn_compat import callbacks_of
+from skdistill._sklearn_compat import callbacks_of, check_further_metadata
 from skdistill.calibration import (
     check_binary,
     fit_calibrator,
@@ -40,7 +43,9 @@ from skdistill.students.estimator import StudentEstimator
 from skdistill.students.pipelines import fit_head, last_step, through_head
 from skdistill.teachers import TeacherScores, fit_and_score, score_rows
 from skdistill.teachers.augmentation import draw_rows, split_thresholds
-from skdistill.teachers.fitting import check_teacher, clone_or_deepcopy, is_prefit
+from skdistill.teachers.fitting import check_teacher
+from skdistill.teachers.qid_adapter import clone_or_deepcopy, default_request
+from skdistill.teachers.routing import check_metadata_reaches, is_prefit, requested_by
 from skdistill.training.early_stopping import hold_out
 
 # The student's parameters that DistilledRanker sets.
@@ -112,10 +117,17 @@ class DistillationProblem:
 
 
 def prepare(
-    ranker: Any, X: Any, y: Any, qid: Any, sample_weight: Any, teacher_scores: Any
+    ranker: Any,
+    X: Any,
+    y: Any,
+    qid: Any,
+    sample_weight: Any,
+    teacher_scores: Any,
+    metadata: Mapping[str, Any],
 ) -> DistillationProblem:
     """Check everything, sort the table once, and fit the head of the student's Pipeline."""
     ranker.check_parameters()
+    check_further_metadata(ranker, metadata)
     X = as_table(X)
     validate_data(ranker, X, reset=True, skip_check_array=True)
     n_rows = X.shape[0]
@@ -136,18 +148,18 @@ def prepare(
         teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
     asks_teacher = _learns_from_teacher(ranker, last) and teacher_scores is None
     if asks_teacher:
-        _check_teacher(ranker, labels)
+        _check_teacher(ranker, labels, weighted=weight is not None)
     table = without_query_column(X, ranker.query_column)
     teacher_columns = optional_positions(table, ranker.teacher_columns, "teacher_columns")
     student_columns = optional_positions(table, ranker.student_columns, "student_columns")
-    data = RankingData.sort(ids, table, labels, teacher_scores, weight)
+    data = RankingData.sort(ids, table, labels, teacher_scores, weight, metadata)
     teacher_labels = data.labels
     if isinstance(last, WithObjectives) and data.labels is not None:
         teacher_labels = labels_for_teacher(
             data.labels, last.label_names, ranker.teacher_target, asks_teacher and not prefit
         )
     student_rows, student_data, calibration_data = _split_for_calibration(
-        ranker.calibrate, data, seeds.calibration
+        ranker.calibrate, _with_students_weights(data, student), seeds.calibration
     )
     seen_table = select_columns(student_data.X, student_columns)
     student_data = student_data.with_table(fit_head(student, seen_table, student_data.labels))
@@ -184,6 +196,7 @@ def teach(
         problem.teacher_labels,
         problem.data.queries.offsets,
         sample_weight=problem.data.sample_weight,
+        metadata=problem.data.metadata,
         cv=ranker.teacher_cv,
         keep_teacher=ranker.keep_teacher or ranker.augment > 0,
         random_state=None if ranker.teacher_cv is None else problem.seeds.folds,
@@ -266,10 +279,11 @@ def _learns_from_teacher(ranker: Any, student: StudentEstimator) -> bool:
     return student.has_teacher_objective
 
 
-def _check_teacher(ranker: Any, labels: NDArray[np.float64] | None) -> None:
-    """Refuse a missing teacher, or one that cannot score, before anything is fitted."""
+def _check_teacher(ranker: Any, labels: NDArray[np.float64] | None, *, weighted: bool) -> None:
+    """Refuse a teacher that is missing, cannot score or would get no queries or weights."""
     if ranker.teacher is not None:
         check_teacher(ranker.teacher)
+        check_metadata_reaches(ranker.teacher, weighted=weighted)
         return
     unlabelled = labels is not None and bool(np.isnan(labels).all())
     raise ValueError(
@@ -277,6 +291,20 @@ def _check_teacher(ranker: Any, labels: NDArray[np.float64] | None) -> None:
         + (", and y is NaN in every row" if unlabelled else "")
         + ". Pass teacher=, or teacher_scores= to fit, or set alpha=0."
     )
+
+
+def _with_students_weights(data: RankingData, student: Any) -> RankingData:
+    """Replace the row weights by those that the student requests; by default, the same."""
+    head = student[:-1] if isinstance(student, Pipeline) and len(student) > 1 else None
+    requested = get_routing_for_object(head).consumes("fit_transform", ["sample_weight"])
+    if requested and data.sample_weight is not None:
+        raise ValueError(
+            "A step before the student requests sample_weight, but only the student gets it. "
+            "Call set_fit_request(sample_weight=False) on the step, or fit it beforehand."
+        )
+    given = {**data.metadata, "sample_weight": data.sample_weight}
+    weight = requested_by(default_request(last_step(student)), given).get("sample_weight")
+    return replace(data, sample_weight=check_sample_weight(weight, data.n_rows))
 
 
 def _split_for_calibration(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, get_tags
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -32,6 +33,8 @@ from skdistill.public_names import set_module
 from skdistill.students import MLPRanker
 from skdistill.students.base import has_log_odds
 from skdistill.students.pipelines import last_step, through_head
+from skdistill.teachers.qid_adapter import default_request
+from skdistill.teachers.routing import FIT, teacher_router
 
 
 def _has_objectives(ranker: DistilledRanker) -> bool:
@@ -180,6 +183,21 @@ class DistilledRanker(RankingEstimator):
             state["student_positions_"] = state.pop("_seen_by_student")
         super().__setstate__(state)
 
+    def sub_teachers(self) -> dict[str, Any]:
+        """Return the teacher."""
+        return {"teacher": self.teacher}
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Get the metadata that the ranker consumes, and that it routes to teacher and student.
+
+        Returns
+        -------
+        MetadataRouter
+            A teacher that requests nothing gets queries and row weights, a student row weights.
+        """
+        student = MLPRanker() if self.student is None else last_step(self.student)
+        return teacher_router(self).add(student=default_request(student), method_mapping=FIT)
+
     @all_or_nothing
     @with_callbacks
     def fit(
@@ -190,6 +208,7 @@ class DistilledRanker(RankingEstimator):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         teacher_scores: ArrayLike | None = None,
+        **metadata: Any,
     ) -> DistilledRanker:
         """Fit the teacher, score every row with it, and train the student.
 
@@ -203,10 +222,15 @@ class DistilledRanker(RankingEstimator):
         qid : array-like of shape (n_rows,), optional
             Query of each row. Without it and without ``query_column``, all rows are one query.
         sample_weight : array-like of shape (n_rows,), optional
-            Row weights for the student's loss, and for the teacher if its ``fit`` takes them.
+            Row weights for the student's loss and for the teacher. A teacher or student that shall
+            not get them declines by ``set_fit_request(sample_weight=False)``.
         teacher_scores : array-like of shape (n_rows,), optional
             Scores of a teacher, such as logged ones. They replace the teacher, which is then
             neither fitted nor needed.
+        **metadata : dict
+            Further arguments, such as ``eval_set`` or ``init_score``, of a teacher that requests
+            them by ``set_fit_request``. Arrays with an entry per row are sorted with the rows. Only
+            available if metadata routing is enabled.
 
         Returns
         -------
@@ -217,12 +241,14 @@ class DistilledRanker(RankingEstimator):
         ------
         ValueError
             If parameters are invalid, the arguments do not match, or the student cannot take the
-            values; all this is checked before the teacher is fitted. Also if the teacher's scores
-            are not finite, or training diverges.
+            values, or queries or row weights would not reach the teacher; all this is checked
+            before the teacher is fitted. Also if the teacher's scores are not finite, or training
+            diverges.
         TypeError
-            If the teacher cannot score, or the student is not one of :mod:`skdistill.students`.
+            If the teacher cannot score, the student is not one of :mod:`skdistill.students`, or
+            nobody requests a further argument.
         """
-        problem = prepare(self, X, y, qid, sample_weight, teacher_scores)
+        problem = prepare(self, X, y, qid, sample_weight, teacher_scores, metadata)
         self.fitted_with_qid_ = problem.has_queries
         self.student_positions_ = problem.student_columns
         callback_data = data_for_callbacks(X, y, qid)

@@ -98,7 +98,7 @@ def test_a_table_is_sorted_once(table, monkeypatch):
 def test_preparing_leaves_the_student_that_was_passed_alone(table):
     student = make_pipeline(StandardScaler(), LinearRanker())
     ranker = DistilledRanker(Expensive(), student)
-    problem = prepare(ranker, table.X, table.y, table.qid, None, None)
+    problem = prepare(ranker, table.X, table.y, table.qid, None, None, {})
     assert problem.asks_teacher
     assert hasattr(problem.student[0], "mean_")
     assert not hasattr(student[0], "mean_")

@@ -74,6 +74,7 @@ INTERNAL = {
     "read_table",
     "resolve_qid",
     "score_unit",
+    "sub_teachers",
     "served_model",
 }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill._sklearn_compat import take_metadata
 from skdistill.inputs.columns import row_keys, take_rows, take_values
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import sort_by_query
@@ -32,6 +34,9 @@ class RankingData:
         The teacher's score of each row.
     sample_weight : ndarray of shape (n_rows,), float64, or None
         Row weights.
+    metadata : dict
+        Further arguments of the teacher's ``fit`` by name. Arrays with an entry per row are sorted
+        and sliced like the rows.
     """
 
     X: Any
@@ -40,6 +45,7 @@ class RankingData:
     labels: NDArray[np.float64] | None = None
     teacher_scores: NDArray[np.float64] | None = None
     sample_weight: NDArray[np.float64] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def sort(
@@ -49,6 +55,7 @@ class RankingData:
         labels: NDArray[np.float64] | None = None,
         teacher_scores: NDArray[np.float64] | None = None,
         sample_weight: NDArray[np.float64] | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> RankingData:
         """Sort checked rows by query.
 
@@ -60,7 +67,7 @@ class RankingData:
         ----------
         ids : ndarray of shape (n_rows,) or None
             Checked query ids. None means that all rows are one query.
-        X, labels, teacher_scores, sample_weight
+        X, labels, teacher_scores, sample_weight, metadata
             As for the class, but in the order of the user's table.
 
         Returns
@@ -72,7 +79,10 @@ class RankingData:
             take_rows(X, order),
             queries,
             order,
-            *(take_values(values, order) for values in (labels, teacher_scores, sample_weight)),
+            take_values(labels, order),
+            take_values(teacher_scores, order),
+            take_values(sample_weight, order),
+            _take_metadata(metadata or {}, order, X.shape[0]),
         )
 
     @property
@@ -99,10 +109,10 @@ class RankingData:
             take_rows(self.X, rows),
             queries,
             rows if self.order is None else self.order[rows],
-            *(
-                take_values(values, rows)
-                for values in (self.labels, self.teacher_scores, self.sample_weight)
-            ),
+            take_values(self.labels, rows),
+            take_values(self.teacher_scores, rows),
+            take_values(self.sample_weight, rows),
+            _take_metadata(self.metadata, rows, self.n_rows),
         )
 
     def take_queries(self, chosen: NDArray[np.int64]) -> RankingData:
@@ -118,6 +128,13 @@ class RankingData:
     def with_table(self, X: Any) -> RankingData:
         """Replace the columns, keeping the rows."""
         return replace(self, X=X)
+
+
+def _take_metadata(
+    metadata: Mapping[str, Any], rows: NDArray[np.int64] | None, n_rows: int
+) -> Mapping[str, Any]:
+    """Select rows of the metadata; ``rows=None`` selects all."""
+    return metadata if rows is None or not metadata else take_metadata(metadata, rows, n_rows)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill._sklearn_compat import requests_set_aside
 from skdistill.extras import import_extra
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
@@ -88,7 +89,8 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     if not keep_teacher:
         model = _without_teacher(model)
     try:
-        data = skops.dumps(model)
+        with requests_set_aside(model):
+            data = skops.dumps(model)
     except Exception as error:
         raise TypeError(
             f"{type(model).__name__} holds something that cannot be stored without code: {error}."

@@ -10,12 +10,12 @@ from skdistill.losses import LOSSES
 from skdistill.public_names import FORMER_NAMES, public_name
 from skdistill.ranker import DistilledRanker
 from skdistill.students import STUDENTS
-from skdistill.teachers import TEACHERS
+from skdistill.teachers import TEACHERS, QidAdapter
 from skdistill.towers import RETRIEVERS, PairColumns, TeacherCheck
 from skdistill.training import OPTIMIZERS
 
 # Types that are not registered, but occur in fitted estimators.
-PARTS = (ColumnScaler, DistilledRanker, ExactIndex, PairColumns, TeacherCheck)
+PARTS = (ColumnScaler, DistilledRanker, ExactIndex, PairColumns, QidAdapter, TeacherCheck)
 # Types of other libraries that skops does not trust by itself.
 FOREIGN = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "numpy.dtype"})
 # Libraries whose types a file may name; registered types may come from elsewhere.

@@ -4,11 +4,13 @@ from skdistill.public_names import publish
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.mlp_ensemble import MLPEnsembleRanker
 from skdistill.teachers.out_of_fold import TeacherScores, fit_and_score
+from skdistill.teachers.qid_adapter import QidAdapter
 from skdistill.teachers.rank_ensemble import RankEnsemble
 
 __all__ = [
     "TEACHERS",
     "MLPEnsembleRanker",
+    "QidAdapter",
     "RankEnsemble",
     "TeacherScores",
     "fit_and_score",

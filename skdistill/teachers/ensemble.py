@@ -8,6 +8,7 @@ if queries do not differ much.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,12 @@ class Ensemble(RankingEstimator):
         return scores.mean(axis=1)
 
     def _read(
-        self, X: Any, y: ArrayLike, qid: ArrayLike | None, sample_weight: ArrayLike | None
+        self,
+        X: Any,
+        y: ArrayLike,
+        qid: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> RankingData:
         """Check parameters and arguments, and sort the rows by query."""
         self._validate_params()
@@ -128,7 +134,7 @@ class Ensemble(RankingEstimator):
             )
         labels, weight = check_labels(y, n_rows), check_sample_weight(sample_weight, n_rows)
         ids = self.check_ids(X, qid, n_rows)
-        return RankingData.sort(ids, X, labels=labels, sample_weight=weight)
+        return RankingData.sort(ids, X, labels=labels, sample_weight=weight, metadata=metadata)
 
     def _remember_deviations(self, data: RankingData) -> None:
         """Store the mean standard deviation of each member's scores within a training query."""

@@ -1,20 +1,12 @@
-"""Fit a teacher; only this module depends on how each library takes the queries.
-
-LightGBM takes ``group`` sizes, XGBoost ``qid`` and CatBoost ``group_id``. The signature of ``fit``
-decides which of them is passed.
-"""
+"""Fit a teacher on the labelled rows of a table."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
-from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import has_fit_parameter
-
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.teachers.qid_adapter import clone_or_deepcopy
+from skdistill.teachers.routing import fit_routed, is_prefit
 
 
 def check_teacher(teacher: Any) -> None:
@@ -38,19 +30,6 @@ def check_teacher(teacher: Any) -> None:
             "teacher must be an estimator instance with predict, predict_proba or "
             f"decision_function, got {shown}."
         )
-
-
-def is_prefit(teacher: Any) -> bool:
-    """Check whether a teacher is used as it is: it is frozen, or has no ``fit``, like a Booster."""
-    return isinstance(teacher, FrozenEstimator) or not hasattr(teacher, "fit")
-
-
-def clone_or_deepcopy(estimator: Any) -> Any:
-    """Clone an estimator, or deep-copy it if ``clone`` refuses it, such as CatBoost with lists."""
-    try:
-        return clone(estimator)
-    except RuntimeError:
-        return copy.deepcopy(estimator)
 
 
 def labelled_rows(teacher: Any, data: RankingData) -> RankingData:
@@ -88,33 +67,5 @@ def fit_on_labelled(teacher: Any, data: RankingData) -> Any:
 
 
 def fit_teacher(teacher: Any, data: RankingData) -> Any:
-    """Fit a clone of the teacher on all rows, and pass it their queries in the form it takes."""
-    X, y = data.X, data.labels
-    fresh = clone_or_deepcopy(teacher)
-    if isinstance(fresh, Pipeline):
-        # Step by step, because a Pipeline passes metadata on only if routing is enabled.
-        name, last = fresh.steps[-1]
-        head = fresh[:-1]
-        if len(head):
-            X = head.fit_transform(X, y)
-        last.fit(X, y, **_fit_arguments(last, data))
-        fresh.steps = [*head.steps, (name, last)]
-        return fresh
-    return fresh.fit(X, y, **_fit_arguments(fresh, data))
-
-
-def _fit_arguments(estimator: Any, data: RankingData) -> dict[str, Any]:
-    """Build the arguments of ``fit`` that describe queries and row weights."""
-    queries, weight = data.queries, data.sample_weight
-    arguments: dict[str, Any] = {}
-    if has_fit_parameter(estimator, "qid"):
-        arguments["qid"] = queries.segment
-    elif has_fit_parameter(estimator, "group_id"):
-        arguments["group_id"] = queries.segment
-    elif has_fit_parameter(estimator, "group"):
-        arguments["group"] = queries.sizes
-    if weight is not None and has_fit_parameter(estimator, "sample_weight"):
-        # XGBoost's rankers take one weight per query, all others one per row.
-        per_query = type(estimator).__module__.startswith("xgboost") and "qid" in arguments
-        arguments["sample_weight"] = queries.mean(weight) if per_query else weight
-    return arguments
+    """Fit a clone of the teacher on all rows, with what it requests."""
+    return fit_routed(clone_or_deepcopy(teacher), data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,13 @@ from sklearn.model_selection import GroupKFold, check_cv
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import score_rows
-from skdistill.teachers.fitting import fit_on_labelled, fit_teacher, is_prefit, labelled_rows
+from skdistill.teachers.fitting import (
+    check_teacher,
+    fit_on_labelled,
+    fit_teacher,
+    labelled_rows,
+)
+from skdistill.teachers.routing import check_metadata_reaches, is_prefit
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ def fit_and_score(
     queries: Queries,
     *,
     sample_weight: NDArray[np.float64] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     cv: Any = None,
     keep_teacher: bool = True,
     random_state: int | None = None,
@@ -55,7 +63,11 @@ def fit_and_score(
     queries : Queries
         Segments of the rows.
     sample_weight : ndarray of shape (n_rows,), optional
-        Row weights, passed to the teacher if its ``fit`` takes them.
+        Row weights of the teacher, unless it declines them by
+        ``set_fit_request(sample_weight=False)``.
+    metadata : dict, optional
+        Further arguments of the teacher's ``fit`` by name; it must request them by
+        ``set_fit_request``. Arrays with an entry per row are sliced like the rows.
     cv : int, splitter or iterable of splits, optional
         Score the labelled rows out-of-fold. An int makes this number of shuffled folds by query.
     keep_teacher : bool, default=True
@@ -73,10 +85,13 @@ def fit_and_score(
     TypeError
         If the teacher cannot score.
     ValueError
-        If the teacher has to be fitted and no row has a label, if ``cv`` is invalid or given for a
-        prefit teacher, or if a score is not finite.
+        If the teacher has to be fitted and no row has a label, or takes no ``sample_weight`` and
+        there is one, if ``cv`` is invalid or given for a prefit teacher, or if a score is not
+        finite.
     """
-    data = RankingData(X, queries, labels=y, sample_weight=sample_weight)
+    check_teacher(teacher)
+    check_metadata_reaches(teacher, weighted=sample_weight is not None)
+    data = RankingData(X, queries, labels=y, sample_weight=sample_weight, metadata=metadata or {})
     if cv is None:
         fitted = fit_on_labelled(teacher, data)
         return TeacherScores(score_rows(fitted, X, queries), fitted)

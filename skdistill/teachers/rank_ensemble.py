@@ -8,14 +8,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.metadata_routing import MetadataRouter
 
-from skdistill._sklearn_compat import BaseComposition, Interval, StrOptions
+from skdistill._sklearn_compat import (
+    BaseComposition,
+    Interval,
+    StrOptions,
+    check_further_metadata,
+)
 from skdistill.base import all_or_nothing
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.students import LinearRanker
 from skdistill.teachers.ensemble import Ensemble, scores_of, standardize_by_query
-from skdistill.teachers.fitting import fit_on_labelled
+from skdistill.teachers.fitting import check_teacher, fit_on_labelled
+from skdistill.teachers.routing import check_metadata_reaches, teacher_router
 from skdistill.training.early_stopping import hold_out
 
 
@@ -126,6 +133,20 @@ class RankEnsemble(Ensemble, BaseComposition):
         self._set_params("estimators", **params)
         return self
 
+    def sub_teachers(self) -> dict[str, Any]:
+        """Return the members by name."""
+        return dict(self.estimators)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Get the metadata that the ensemble consumes, and that it routes to its members.
+
+        Returns
+        -------
+        MetadataRouter
+            Members that request nothing get queries and row weights.
+        """
+        return teacher_router(self)
+
     @all_or_nothing
     def fit(
         self,
@@ -134,6 +155,7 @@ class RankEnsemble(Ensemble, BaseComposition):
         *,
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        **metadata: Any,
     ) -> RankEnsemble:
         """Fit the members that are not prefit, and the weights.
 
@@ -146,7 +168,12 @@ class RankEnsemble(Ensemble, BaseComposition):
         qid : array-like of shape (n_rows,), optional
             Query of each row. Without it, all rows are one query.
         sample_weight : array-like of shape (n_rows,), optional
-            Row weights, passed to members whose ``fit`` takes them.
+            Row weights of the members, and of the loss that learns their weights. A member that
+            shall not get them declines by ``set_fit_request(sample_weight=False)``.
+        **metadata : dict
+            Further arguments, such as ``init_score``, of the members that request them by
+            ``set_fit_request``. Arrays with an entry per row are sorted with the rows. Only
+            available if metadata routing is enabled.
 
         Returns
         -------
@@ -156,12 +183,13 @@ class RankEnsemble(Ensemble, BaseComposition):
         Raises
         ------
         TypeError
-            If a member cannot score.
+            If a member cannot score, or no member requests a further argument.
         ValueError
-            If parameters are invalid, the arguments do not match, or members have to be fitted and
-            no row has a label.
+            If parameters are invalid, the arguments do not match, members have to be fitted and
+            no row has a label, or a member takes no ``sample_weight`` and there is one.
         """
-        data = self._read(X, y, qid, sample_weight)
+        check_further_metadata(self, metadata)
+        data = self._read(X, y, qid, sample_weight, metadata)
         names = [name for name, _ in self.estimators]
         if not names:
             raise ValueError(
@@ -169,6 +197,9 @@ class RankEnsemble(Ensemble, BaseComposition):
             )
         self._validate_names(names)
         members = [member for _, member in self.estimators]
+        for member in members:
+            check_teacher(member)
+            check_metadata_reaches(member, weighted=sample_weight is not None)
         self.weights_ = self._fit_weights(members, data)
         self.estimators_ = [fit_on_labelled(member, data) for member in members]
         self.named_estimators_ = dict(zip(names, self.estimators_, strict=True))
@@ -207,6 +238,7 @@ class RankEnsemble(Ensemble, BaseComposition):
             self._on_one_scale(scores, held_out.queries),
             held_out.labels,
             qid=held_out.queries.segment,
+            sample_weight=held_out.sample_weight,
         )
         learnt = np.maximum(linear.params_["weights_0"][:, 0].astype(np.float64), 0)
         equal = np.full(len(members), 1 / len(members))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.callback import with_callbacks
 from sklearn.utils import Tags
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import validate_data
 
-from skdistill._sklearn_compat import Interval, StrOptions
+from skdistill._sklearn_compat import Interval, StrOptions, check_further_metadata
 from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks, data_for_callbacks
 from skdistill.inputs.checks import check_finite, check_sample_weight
@@ -30,7 +31,9 @@ from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.scaling import ColumnScaler
+from skdistill.teachers.fitting import check_teacher
 from skdistill.teachers.pair_scores import check_pair_scores
+from skdistill.teachers.routing import check_metadata_reaches, teacher_router
 from skdistill.towers.fitted import FittedTowers
 from skdistill.towers.initialization import start_from_spectrum
 from skdistill.towers.objectives import PairObjective
@@ -127,6 +130,20 @@ class TowerEstimator(FittedTowers):
         """Whether the objective uses the teacher's scores."""
         return True
 
+    def sub_teachers(self) -> dict[str, Any]:
+        """Return the teacher."""
+        return {"teacher": self.teacher}
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Get the metadata that the retriever consumes, and that it routes to its teacher.
+
+        Returns
+        -------
+        MetadataRouter
+            A teacher that requests nothing gets queries and row weights.
+        """
+        return teacher_router(self)
+
     @all_or_nothing
     @with_callbacks
     def fit(
@@ -138,6 +155,7 @@ class TowerEstimator(FittedTowers):
         items: Any = None,
         sample_weight: ArrayLike | None = None,
         teacher_scores: Any = None,
+        **metadata: Any,
     ) -> TowerEstimator:
         """Fit the teacher, score lists with it, train the towers and index the catalogue.
 
@@ -154,14 +172,19 @@ class TowerEstimator(FittedTowers):
         items : table of shape (n_items, n_item_columns), optional
             The catalogue, with the columns of ``item_columns``.
         sample_weight : array-like of shape (n_rows,), optional
-            Weight of each row. With a catalogue, a query's weight in the teacher's loss is the mean
-            weight of its rows.
+            Weight of each row, for the towers' loss and for the teacher, unless that declines it by
+            ``set_fit_request(sample_weight=False)``. With a catalogue, a query's weight in the loss
+            on the teacher's scores is the mean weight of its rows.
         teacher_scores : array-like of shape (n_rows,), matrix, CSR matrix or callable, optional
             Scores of the rows, used instead of asking a teacher. With a catalogue, one of: a matrix
             of shape (n_queries, n_items), its rows in the order of the sorted query ids; a CSR
             matrix of that shape with each query's best items, where all other items count as its
             lowest stored score; a callable ``teacher_scores(queries, items)`` that takes two
             aligned tables and returns one score per row.
+        **metadata : dict
+            Further arguments, such as ``eval_set`` or ``init_score``, of a teacher that requests
+            them by ``set_fit_request``. Arrays with an entry per row are sorted with the rows. Only
+            available if metadata routing is enabled.
 
         Returns
         -------
@@ -171,7 +194,10 @@ class TowerEstimator(FittedTowers):
         ------
         ValueError
             If a parameter or a table is invalid, if the query columns differ within a query, if
-            there is nothing to learn from, or if training diverges.
+            queries or row weights would not reach the teacher, if there is nothing to learn from,
+            or if training diverges.
+        TypeError
+            If the teacher cannot score, or does not request a further argument.
 
         Warns
         -----
@@ -180,7 +206,8 @@ class TowerEstimator(FittedTowers):
             labels.
         """
         self.check_parameters()
-        supervision = self._read(X, y, qid, items, sample_weight, teacher_scores)
+        check_further_metadata(self, metadata)
+        supervision = self._read(X, y, qid, items, sample_weight, teacher_scores, metadata)
         rng = self.generator()
         supervision = self._teach(supervision)
         setup = self._prepare(supervision)
@@ -227,7 +254,14 @@ class TowerEstimator(FittedTowers):
         }
 
     def _read(
-        self, X: Any, y: Any, qid: Any, items: Any, sample_weight: Any, teacher_scores: Any
+        self,
+        X: Any,
+        y: Any,
+        qid: Any,
+        items: Any,
+        sample_weight: Any,
+        teacher_scores: Any,
+        metadata: Mapping[str, Any],
     ) -> PairSupervision:
         """Check the input, sort the log by query, and split it into queries and items."""
         X = as_table(X)
@@ -241,11 +275,14 @@ class TowerEstimator(FittedTowers):
         asks_teacher = self.wants_teacher and self.teacher is not None and teacher_scores is None
         labels, objective_labels = self.read_log_labels(y, n_rows, asks_teacher)
         weight = check_sample_weight(sample_weight, n_rows)
+        if asks_teacher:
+            check_teacher(self.teacher)
+            check_metadata_reaches(self.teacher, weighted=weight is not None)
         columns = PairColumns.find(X, self.query_columns, self.item_columns)
         self.pair_columns_ = columns
         ids = check_qid(self.resolve_qid(X, qid), n_rows)
         table = without_query_column(X, self.query_column)
-        data = RankingData.sort(ids, table, labels, sample_weight=weight)
+        data = RankingData.sort(ids, table, labels, sample_weight=weight, metadata=metadata)
         in_order = take_rows(X, data.order)
         if items is not None:
             items = columns.check(as_table(items), "item")

@@ -15,7 +15,7 @@ from skdistill.models.two_tower import TwoTower
 from skdistill.multi_objective import OBJECTIVES_CONSTRAINTS, WithObjectives, labels_for_teacher
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
-from skdistill.teachers.fitting import is_prefit
+from skdistill.teachers.routing import is_prefit
 from skdistill.towers.estimator import TowerEstimator
 from skdistill.towers.objectives import SeveralObjectives
 from skdistill.towers.supervision import PairSupervision

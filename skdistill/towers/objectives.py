@@ -55,6 +55,10 @@ class PairObjective(Protocol):
     def label_loss(self) -> Loss:
         """Loss of the label-only towers that the teacher check uses as a baseline."""
 
+    @property
+    def way_to_mix_labels(self) -> str:
+        """How a user gives labels more weight beside the teacher."""
+
     def balance(self) -> GradientBalance | None:
         """Balance of the terms' gradients; None if the weights are fixed."""
 
@@ -95,6 +99,7 @@ class MixedObjective:
     hard: Loss
     alpha: float
     n_embeddings: ClassVar[int] = 1
+    way_to_mix_labels: ClassVar[str] = "alpha < 1"
 
     @property
     def label_loss(self) -> Loss:
@@ -161,6 +166,7 @@ class SeveralObjectives:
     """
 
     estimator: WithObjectives
+    way_to_mix_labels: ClassVar[str] = "objectives of labels with larger objective_weights"
 
     @property
     def n_embeddings(self) -> int:

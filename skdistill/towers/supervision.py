@@ -17,8 +17,9 @@ from skdistill.inputs.columns import take_rows, take_values
 from skdistill.inputs.pairs import PairList, Pairs
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import score_rows
-from skdistill.teachers.fitting import fit_on_labelled, is_prefit
+from skdistill.teachers.fitting import fit_on_labelled
 from skdistill.teachers.pair_scores import PairScores, score_grid, teacher_scores_of
+from skdistill.teachers.routing import is_prefit
 from skdistill.towers.batches import CatalogueBatches, LossSource
 from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
 from skdistill.towers.multi_embedding_batches import by_embedding

@@ -86,15 +86,23 @@ class HeldOut:
 
     @classmethod
     def draw(cls, supervision: CatalogueSupervision, rng: np.random.Generator) -> HeldOut | None:
-        """Hold out half of the positives of some queries; None if too few queries have two."""
+        """Hold out half of the positives of some queries; None if too few queries have two.
+
+        A teacher that is fitted again needs labels too, so that at most half of the labelled
+        queries are asked of it.
+        """
         assert supervision.data.labels is not None  # checked by the caller
         pairs = supervision.pairs
         positive = (supervision.data.labels > 0) & (pairs.item < pairs.n_catalogue)
         counts = np.bincount(pairs.query[positive], minlength=pairs.n_queries)
         queries = np.flatnonzero(counts >= 2)
-        if len(queries) < LEAST_QUERIES:
+        n_asked = min(CHECK_QUERIES, len(queries))
+        if supervision.is_teacher_fitted_here:
+            labelled = np.unique(pairs.query[supervision.data.is_labelled])
+            n_asked = min(n_asked, len(labelled) // 2)
+        if n_asked < LEAST_QUERIES:
             return None
-        queries = np.sort(rng.choice(queries, min(CHECK_QUERIES, len(queries)), replace=False))
+        queries = np.sort(rng.choice(queries, n_asked, replace=False))
         rows = positive & np.isin(pairs.query, queries) & (rng.random(len(positive)) < 0.5)
         return cls(rows, positive & ~rows, np.unique(pairs.query[rows]), np.empty(0, np.int64))
 
@@ -170,7 +178,9 @@ def check_teacher_fitness(
         is_fit=is_fit,
     )
     if not is_fit:
-        warnings.warn(_message(check), TeacherWarning, stacklevel=4)
+        warnings.warn(
+            _message(check, setup.objective.way_to_mix_labels), TeacherWarning, stacklevel=4
+        )
     return check
 
 
@@ -239,7 +249,7 @@ def _is_behind(teacher: NDArray[np.float64], other: NDArray[np.float64]) -> bool
     return bool(gap.mean() > gap.std() / np.sqrt(len(gap)))
 
 
-def _message(check: TeacherCheck) -> str:
+def _message(check: TeacherCheck, way_to_mix_labels: str) -> str:
     return (
         f"In its first {check.m} items of the catalogue, the teacher finds {check.teacher:.3f} of "
         f"the held-out positives of {check.n_queries} queries; popularity finds "
@@ -247,5 +257,5 @@ def _message(check: TeacherCheck) -> str:
         "towers will learn the teacher's order nevertheless. This happens if the teacher was "
         "trained on other negatives than the whole catalogue, such as impressions. Add items "
         "sampled uniformly from the catalogue to its training data, or mix in labels, for example "
-        "by alpha < 1. These figures are in teacher_check_."
+        f"by {way_to_mix_labels}. These figures are in teacher_check_."
     )

@@ -7,7 +7,7 @@ from lightgbm import LGBMClassifier
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from skdistill import MultiObjectiveRetriever, TwoTowerRetriever
+from skdistill import MultiObjectiveRetriever, TeacherWarning, TwoTowerRetriever
 from skdistill.datasets import make_retrieval
 from skdistill.inputs.pairs import PairList, Pairs
 from skdistill.inputs.queries import Queries
@@ -180,3 +180,16 @@ def test_the_teacher_learns_the_objective_it_is_told(log):
         clone(towers).set_params(teacher=None).fit(data.X, y, qid=data.qid)
     labels = clone(towers).set_params(objectives={"click": "listwise"}, teacher_target=None)
     assert labels.fit(data.X, y[:, 0], qid=data.qid).teacher_ is None
+
+
+def test_the_warning_of_an_unfit_teacher_advises_on_objectives(log):
+    """These towers have no alpha."""
+    data, labels, truth, columns = log
+    towers = MultiObjectiveRetriever(
+        objectives={"click": "listwise", "buy": "listwise", "teacher": "listwise"},
+        max_iter=1,
+        **columns,
+    )
+    with pytest.warns(TeacherWarning, match="by objectives of labels with larger obj") as warned:
+        towers.fit(data.X, labels, qid=data.qid, items=data.items, teacher_scores=-truth)
+    assert not any("alpha" in str(warning.message) for warning in warned)

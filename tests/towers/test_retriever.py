@@ -229,6 +229,25 @@ def test_an_unfit_teacher_is_called_out(dense):
     assert retriever.teacher_check_.m == 40
 
 
+def test_a_refitted_teacher_keeps_labels_although_all_queries_could_be_asked(dense):
+    """60 labelled queries are fewer than the check may ask: half of them stay for the teacher."""
+    few = dense.qid < 60
+    fitted_on = []
+
+    class Recording(Ridge):
+        def fit(self, X, y, sample_weight=None):
+            fitted_on.append(len(y))
+            return super().fit(X, y, sample_weight)
+
+    retriever = towers(dense, teacher=Recording(), teacher_check=True, max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TeacherWarning)
+        retriever.fit(dense.X[few], dense.y[few], qid=dense.qid[few], items=dense.items)
+    assert fitted_on[0] == few.sum()
+    assert few.sum() / 3 < fitted_on[1] < few.sum()
+    assert retriever.teacher_check_.n_queries <= 30
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_data_frames_with_ids_and_categories(dense, library):
     log, users, catalogue = frame_of(dense, library)
