@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.callback import AutoPropagatedCallback
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_memory, validate_data
+from sklearn.utils.validation import check_memory
 
 from skdistill._sklearn_compat import callbacks_of
 from skdistill.calibration import (
@@ -29,6 +29,7 @@ from skdistill.inputs.columns import (
     as_table,
     optional_positions,
     select_columns,
+    take_rows,
     take_values,
     without_query_column,
 )
@@ -40,6 +41,7 @@ from skdistill.students.estimator import StudentEstimator
 from skdistill.students.pipelines import fit_head, last_step, through_head
 from skdistill.teachers import TeacherScores, fit_and_score, score_rows
 from skdistill.teachers.augmentation import draw_rows, split_thresholds
+from skdistill.teachers.columns import teacher_positions
 from skdistill.teachers.fitting import check_teacher, clone_or_deepcopy, is_prefit
 from skdistill.training.early_stopping import hold_out
 
@@ -117,7 +119,7 @@ def prepare(
     """Check everything, sort the table once, and fit the head of the student's Pipeline."""
     ranker.check_parameters()
     X = as_table(X)
-    validate_data(ranker, X, reset=True, skip_check_array=True)
+    ranker.check_columns(X, reset=True)
     n_rows = X.shape[0]
     prefit = ranker.teacher is not None and is_prefit(ranker.teacher)
     if y is None and teacher_scores is None and not prefit:
@@ -140,6 +142,8 @@ def prepare(
     table = without_query_column(X, ranker.query_column)
     teacher_columns = optional_positions(table, ranker.teacher_columns, "teacher_columns")
     student_columns = optional_positions(table, ranker.student_columns, "student_columns")
+    if asks_teacher and prefit:
+        _columns_read(ranker.teacher, table, teacher_columns)
     data = RankingData.sort(ids, table, labels, teacher_scores, weight)
     teacher_labels = data.labels
     if isinstance(last, WithObjectives) and data.labels is not None:
@@ -315,9 +319,7 @@ def _synthesize(fraction: float, problem: DistillationProblem, teacher: Any) -> 
             "alpha above 0."
         )
     table = problem.data.X
-    columns = problem.teacher_columns
-    if columns is None:
-        columns = list(range(table.shape[1]))
+    columns = _columns_read(teacher, table, problem.teacher_columns)
     thresholds = split_thresholds(teacher, len(columns))
     n_rows = round(2 * fraction / (1 - fraction) * table.shape[0]) + 1
     rng = np.random.default_rng(problem.seeds.synthetic)
@@ -325,6 +327,13 @@ def _synthesize(fraction: float, problem: DistillationProblem, teacher: Any) -> 
     scores = score_rows(teacher, select_columns(rows, problem.teacher_columns))
     seen_table = through_head(problem.student, select_columns(rows, problem.student_columns))
     return SyntheticRows(seen_table, scores, fraction)
+
+
+def _columns_read(teacher: Any, table: Any, teacher_columns: list[int] | None) -> list[int]:
+    """Find the columns that a fitted teacher reads, in its order, among those that it may see."""
+    single = select_columns(take_rows(table, np.zeros(1, np.int64)), teacher_columns)
+    positions = teacher_positions(teacher, single)
+    return positions if teacher_columns is None else [teacher_columns[p] for p in positions]
 
 
 def _make_student(ranker: Any, seed: int) -> Any:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skdistill.base import RankingEstimator
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import without_query_column
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models.scoring import NotFiniteError, Scorer
@@ -97,9 +99,11 @@ class FittedStudent(RankingEstimator):
         remembered.
         """
         as_numbers = {"accept_sparse": "csr", "dtype": np.float32, "order": "C"}
+        if sparse.issparse(X):
+            X = canonical_csr(X)
         if self.query_column is None:
-            return validate_data(self, X, reset=reset, **as_numbers)
-        validate_data(self, X, reset=reset, skip_check_array=True)
+            return self.check_columns(X, reset, **as_numbers)
+        self.check_columns(X, reset)
         X = without_query_column(X, self.query_column)
         return check_array(X, **as_numbers, estimator=self)
 

@@ -13,8 +13,9 @@ from skdistill._sklearn_compat import BaseComposition, Interval, StrOptions
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.students import LinearRanker
+from skdistill.teachers.columns import teacher_positions
 from skdistill.teachers.ensemble import Ensemble, scores_of, standardize_by_query
-from skdistill.teachers.fitting import fit_on_labelled
+from skdistill.teachers.fitting import fit_on_labelled, is_prefit
 from skdistill.training.early_stopping import hold_out
 
 
@@ -138,7 +139,8 @@ class RankEnsemble(Ensemble, BaseComposition):
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
-            A table that every member can take; rows in any order.
+            A table that every member can take; rows in any order. If it has column names, prefit
+            members with names take their columns by name.
         y : array-like of shape (n_rows,)
             Relevance, NaN for unlabelled rows.
         qid : array-like of shape (n_rows,), optional
@@ -167,6 +169,8 @@ class RankEnsemble(Ensemble, BaseComposition):
             )
         self._validate_names(names)
         members = [member for _, member in self.estimators]
+        for member in filter(is_prefit, members):
+            teacher_positions(member, data.X)  # refuses another table before anything is fitted
         self.weights_ = self._fit_weights(members, data)
         self.estimators_ = [fit_on_labelled(member, data) for member in members]
         self.named_estimators_ = dict(zip(names, self.estimators_, strict=True))
