@@ -209,7 +209,7 @@ def right(folder):
 
 
 @pytest.mark.parametrize("door", DOORS)
-@settings(max_examples=12)
+@settings(max_examples=12, deadline=None)
 @given(order=orders, without=left_out, kind=kinds)
 def test_any_order_and_further_columns(door, order, without, kind, folder, right):
     frame = X.assign(**dict.fromkeys(EXTRA, -2 * X["unit price"]))
@@ -223,7 +223,7 @@ def test_any_order_and_further_columns(door, order, without, kind, folder, right
 
 
 @pytest.mark.parametrize("door", DOORS)
-@settings(max_examples=6)
+@settings(max_examples=6, deadline=None)
 @given(name=st.sampled_from(NAMES), is_renamed=st.booleans(), kind=kinds)
 def test_missing_and_renamed_columns(door, name, is_renamed, kind, folder, right):
     frame = X.rename(columns={name: "other"}) if is_renamed else X.drop(columns=name)

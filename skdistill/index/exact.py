@@ -231,7 +231,7 @@ def check_search(
                 f"exclude must be a sparse matrix of shape ({len(table)}, {index.n_items}), got "
                 f"{getattr(exclude, 'shape', type(exclude))}."
             )
-        exclude = canonical_csr(sparse.csr_array(exclude))
+        exclude = sparse.csr_array(canonical_csr(exclude))
     return table, exclude, mask
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from scipy import sparse
 
-def canonical_csr(matrix: Any) -> Any:
+
+def canonical_csr(table: Any) -> Any:
     """Return a sparse matrix as CSR that stores each cell once, in the order of the columns.
 
     In SciPy, a cell may be stored several times: its value is the sum. A function of the stored
@@ -14,18 +16,20 @@ def canonical_csr(matrix: Any) -> Any:
 
     Parameters
     ----------
-    matrix : sparse matrix of any format
-        It is not changed.
+    table : table of any kind
+        A sparse matrix of any format is not changed.
 
     Returns
     -------
-    CSR matrix
-        The matrix itself if it is in this form already.
+    CSR matrix or table
+        The table itself if it is not sparse, or in this form already.
     """
-    if matrix.format != "csr":
-        matrix = matrix.tocsr()
+    if not sparse.issparse(table):
+        return table
+    matrix = table.tocsr()
     if matrix.has_canonical_format:
         return matrix
-    matrix = matrix.copy()
+    if matrix is table:
+        matrix = matrix.copy()
     matrix.sum_duplicates()
     return matrix

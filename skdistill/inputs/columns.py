@@ -104,7 +104,7 @@ def as_table(X: Any) -> Any:
     """
     if not hasattr(X, "columns"):
         X = check_array(X, dtype=None, accept_sparse="csr", ensure_all_finite=False)
-        return canonical_csr(X) if sparse.issparse(X) else X
+        return canonical_csr(X)
     if not min(X.shape):
         raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
     return X

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
@@ -99,8 +98,7 @@ class FittedStudent(RankingEstimator):
         remembered.
         """
         as_numbers = {"accept_sparse": "csr", "dtype": np.float32, "order": "C"}
-        if sparse.issparse(X):
-            X = canonical_csr(X)
+        X = canonical_csr(X)
         if self.query_column is None:
             return self.check_columns(X, reset, **as_numbers)
         self.check_columns(X, reset)

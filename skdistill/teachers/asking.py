@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 
@@ -79,7 +78,7 @@ def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> ND
         Of shape (n_rows,) and finite unless the teacher is at fault; see :func:`check_scores`.
     """
     n_rows = X.shape[0]
-    table = teacher_table(teacher, canonical_csr(X) if sparse.issparse(X) else X)
+    table = teacher_table(teacher, canonical_csr(X))
     if queries is not None and _predicts_by_query(teacher):
         answer = teacher.predict(table, qid=queries.segment)
         return _as_scores(answer, table, teacher)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, check_cv
 
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import score_rows
@@ -76,10 +77,10 @@ def fit_and_score(
         If the teacher has to be fitted and no row has a label, if ``cv`` is invalid or given for a
         prefit teacher, or if a score is not finite.
     """
-    data = RankingData(X, queries, labels=y, sample_weight=sample_weight)
+    data = RankingData(canonical_csr(X), queries, labels=y, sample_weight=sample_weight)
     if cv is None:
         fitted = fit_on_labelled(teacher, data)
-        return TeacherScores(score_rows(fitted, X, queries), fitted)
+        return TeacherScores(score_rows(fitted, data.X, queries), fitted)
     if is_prefit(teacher):
         raise ValueError(
             f"teacher_cv={cv!r} fits the teacher once per fold, but {type(teacher).__name__} is "

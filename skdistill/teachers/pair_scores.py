@@ -206,7 +206,7 @@ def check_pair_scores(
     if callable(scores):
         return FunctionScores(scores, queries, items, "teacher_scores")
     is_sparse = sparse.issparse(scores)
-    matrix = canonical_csr(sparse.csr_array(scores)) if is_sparse else np.asarray(scores)
+    matrix = sparse.csr_array(canonical_csr(scores)) if is_sparse else np.asarray(scores)
     if matrix.shape != (n_queries, n_items):
         raise ValueError(
             "teacher_scores of a catalogue must have one row per query, in the order of the sorted "

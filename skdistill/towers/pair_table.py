@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import (
@@ -151,7 +150,7 @@ class PairColumns:
         if isinstance(expected, int):
             if table.ndim != 2 or table.shape[1] != expected:
                 raise ValueError(f"{name} must have {expected} columns, got shape {table.shape}.")
-            return canonical_csr(table) if sparse.issparse(table) else table
+            return canonical_csr(table)
         if names is None:
             raise ValueError(
                 f"{name} must be a data frame with the columns {expected}, as in fit; got "

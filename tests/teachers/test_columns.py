@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from catboost import CatBoostRegressor
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightgbm import Booster, LGBMRegressor
 from numpy.testing import assert_allclose, assert_array_equal
@@ -70,6 +70,7 @@ def fitted(request, tmp_path_factory):
     return Booster(model_file=path), model.predict(X)
 
 
+@settings(deadline=None)
 @given(
     st.permutations([*NAMES, "day", "qid"]),
     st.sets(st.sampled_from(["day", "qid"])),
@@ -83,6 +84,7 @@ def test_any_order_and_further_columns_score_the_same(fitted, order, left_out, k
     assert_allclose(score_rows(teacher, of_kind(kind, frame)), scores, rtol=1e-12)
 
 
+@settings(max_examples=6, deadline=None)
 @given(st.sampled_from(NAMES), st.booleans())
 def test_missing_and_renamed_columns_are_named(fitted, name, is_renamed):
     frame = X.rename(columns={name: "other"}) if is_renamed else X.drop(columns=name)
