@@ -202,10 +202,13 @@ def histogram_tree_splits(teacher: Any) -> Iterator[tuple[int, float]] | None:
 
 def _histogram_tree_splits(teacher: Any) -> Iterator[tuple[int, float]]:
     """Yield feature and threshold of each numeric split."""
+    column = np.arange(teacher.n_features_in_)
+    if teacher.is_categorical_ is not None:
+        # Trees see the categorical columns first, whatever their place in the table.
+        column = np.argsort(~teacher.is_categorical_, kind="stable")
     for trees in teacher._predictors:
         for tree in trees:
             nodes = tree.nodes
             inner = nodes[(nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0)]
-            yield from zip(
-                inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True
-            )
+            features = column[inner["feature_idx"]]
+            yield from zip(features.tolist(), inner["num_threshold"].tolist(), strict=True)

@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import validate_data
 
 from skdistill.inputs.checks import check_labels
-from skdistill.inputs.columns import query_ids
+from skdistill.inputs.columns import column_names, query_ids
 from skdistill.inputs.query_ids import check_qid
 from skdistill.metrics import ndcg_scorer
 
@@ -155,6 +156,44 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
     def sub_teachers(self) -> dict[str, Any]:
         """Return the estimators that ``fit`` fits as teachers, by the name for their metadata."""
         return {}
+
+    def check_columns(self, X: Any, reset: bool, **checks: Any) -> Any:
+        """Remember the columns of a table, as in ``fit``, or compare them with those remembered.
+
+        scikit-learn's ``validate_data`` compares names that are text. The integer names that a data
+        frame made of an array has are compared here.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            The user's table.
+        reset : bool
+            Whether to remember the columns.
+        **checks
+            Arguments of ``validate_data``; by default only the columns are checked.
+
+        Returns
+        -------
+        table of shape (n_rows, n_features)
+            What ``validate_data`` returned.
+
+        Raises
+        ------
+        ValueError
+            If the number, the names or the order of the columns differ from those of ``fit``.
+        """
+        names = column_names(X)
+        is_numbered = names is not None and all(isinstance(name, int) for name in names)
+        table = validate_data(self, X, reset=reset, **(checks or {"skip_check_array": True}))
+        if reset:
+            self._column_numbers = names if is_numbered else None
+        expected = getattr(self, "_column_numbers", None)
+        if is_numbered and expected is not None and names != expected:
+            raise ValueError(
+                f"The columns of X should be those that were passed during fit, in the same order: "
+                f"expected {expected}, got {names}."
+            )
+        return table
 
     def read_labels(self, y: Any, n_rows: int) -> NDArray[np.float64]:
         """Return checked labels, one per row; NaN means no label."""

@@ -116,6 +116,11 @@ def undo_sampling(probability: NDArray[np.float64], rate: float) -> NDArray[np.f
     return probability / (probability + (1 - probability) / rate)
 
 
-def importance_of_sample(labels: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Return the importance of each row that was kept: 1 / rate for negatives, 1 for others."""
-    return np.where(labels == 0, 1 / rate, 1.0)
+def undo_sampling_in_weights(
+    weight: NDArray[np.float64] | None, labels: NDArray[np.float64] | None, rate: float
+) -> NDArray[np.float64] | None:
+    """Return row weights that compensate for negatives of which only a fraction was kept."""
+    if rate == 1 or labels is None:
+        return weight
+    importance = np.where(labels == 0, 1 / rate, 1.0)
+    return importance if weight is None else weight * importance

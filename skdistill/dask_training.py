@@ -61,7 +61,7 @@ def label_dask(
     frame : dask.dataframe.DataFrame
         The rows to score, in any order and partitions.
     features : sequence of str
-        Columns that the teacher sees.
+        Columns that the teacher may see, in any order if it was fitted with column names.
     column : str, default="teacher_score"
         Name of the new column.
 

@@ -14,17 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.callback import AutoPropagatedCallback
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
-from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import check_memory, validate_data
+from sklearn.utils.validation import check_memory
 
 from skdistill._sklearn_compat import callbacks_of, check_further_metadata
 from skdistill.calibration import (
     check_binary,
     fit_calibrator,
-    importance_of_sample,
     undo_sampling,
+    undo_sampling_in_weights,
 )
 from skdistill.callbacks import ForwardedCallback
 from skdistill.inputs.checks import check_finite, check_sample_weight
@@ -43,9 +41,14 @@ from skdistill.students.estimator import StudentEstimator
 from skdistill.students.pipelines import fit_head, last_step, through_head
 from skdistill.teachers import TeacherScores, fit_and_score, score_rows
 from skdistill.teachers.augmentation import draw_rows, split_thresholds
+from skdistill.teachers.columns import positions_among
 from skdistill.teachers.fitting import check_teacher
-from skdistill.teachers.qid_adapter import clone_or_deepcopy, default_request
-from skdistill.teachers.routing import check_metadata_reaches, is_prefit, requested_by
+from skdistill.teachers.qid_adapter import clone_or_deepcopy
+from skdistill.teachers.routing import (
+    check_metadata_reaches,
+    is_prefit,
+    with_students_weights,
+)
 from skdistill.training.early_stopping import hold_out
 
 # The student's parameters that DistilledRanker sets.
@@ -129,7 +132,7 @@ def prepare(
     ranker.check_parameters()
     check_further_metadata(ranker, metadata)
     X = as_table(X)
-    validate_data(ranker, X, reset=True, skip_check_array=True)
+    ranker.check_columns(X, reset=True)
     n_rows = X.shape[0]
     prefit = ranker.teacher is not None and is_prefit(ranker.teacher)
     if y is None and teacher_scores is None and not prefit:
@@ -147,11 +150,11 @@ def prepare(
     if teacher_scores is not None:
         teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
     asks_teacher = _learns_from_teacher(ranker, last) and teacher_scores is None
-    if asks_teacher:
-        _check_teacher(ranker, labels, weighted=weight is not None)
     table = without_query_column(X, ranker.query_column)
     teacher_columns = optional_positions(table, ranker.teacher_columns, "teacher_columns")
     student_columns = optional_positions(table, ranker.student_columns, "student_columns")
+    if asks_teacher:
+        _check_teacher(ranker, labels, table, teacher_columns, weighted=weight is not None)
     data = RankingData.sort(ids, table, labels, teacher_scores, weight, metadata)
     teacher_labels = data.labels
     if isinstance(last, WithObjectives) and data.labels is not None:
@@ -159,18 +162,15 @@ def prepare(
             data.labels, last.label_names, ranker.teacher_target, asks_teacher and not prefit
         )
     student_rows, student_data, calibration_data = _split_for_calibration(
-        ranker.calibrate, _with_students_weights(data, student), seeds.calibration
+        ranker.calibrate, with_students_weights(data, student), seeds.calibration
     )
-    seen_table = select_columns(student_data.X, student_columns)
-    student_data = student_data.with_table(fit_head(student, seen_table, student_data.labels))
-    last.check_labels(student_data)
     return DistillationProblem(
         data=data,
         has_queries=ids is not None,
         asks_teacher=asks_teacher,
         teacher_labels=teacher_labels,
         student=student,
-        student_data=student_data,
+        student_data=_through_fitted_head(student, student_data, student_columns),
         student_rows=student_rows,
         calibration_data=calibration_data,
         teacher_columns=teacher_columns,
@@ -229,7 +229,9 @@ def train_student(
     data = replace(
         problem.student_data,
         teacher_scores=take_values(scores, problem.student_rows),
-        sample_weight=_undo_sampling_in_weights(problem.student_data, ranker.sampling_rate),
+        sample_weight=undo_sampling_in_weights(
+            problem.student_data.sample_weight, problem.student_data.labels, ranker.sampling_rate
+        ),
     )
     last.set_callbacks(*students_callbacks, *forwarded)
     try:
@@ -250,19 +252,8 @@ def calibrate(ranker: Any, problem: DistillationProblem, student: Any) -> Any:
         return None
     assert data.labels is not None  # only labelled rows were held out
     scores = student.predict(select_columns(data.X, problem.student_columns))
-    weight = _undo_sampling_in_weights(data, ranker.sampling_rate)
+    weight = undo_sampling_in_weights(data.sample_weight, data.labels, ranker.sampling_rate)
     return fit_calibrator(ranker.calibrate, scores, data.labels, weight)
-
-
-def _undo_sampling_in_weights(
-    data: RankingData, sampling_rate: float
-) -> NDArray[np.float64] | None:
-    """Compute row weights that compensate for negatives dropped when the table was sampled."""
-    weight = data.sample_weight
-    if sampling_rate == 1 or data.labels is None:
-        return weight
-    importance = importance_of_sample(data.labels, sampling_rate)
-    return importance if weight is None else weight * importance
 
 
 def _learns_from_teacher(ranker: Any, student: StudentEstimator) -> bool:
@@ -279,11 +270,21 @@ def _learns_from_teacher(ranker: Any, student: StudentEstimator) -> bool:
     return student.has_teacher_objective
 
 
-def _check_teacher(ranker: Any, labels: NDArray[np.float64] | None, *, weighted: bool) -> None:
-    """Refuse a teacher that is missing, cannot score or would get no queries or weights."""
-    if ranker.teacher is not None:
-        check_teacher(ranker.teacher)
-        check_metadata_reaches(ranker.teacher, weighted=weighted)
+def _check_teacher(
+    ranker: Any,
+    labels: NDArray[np.float64] | None,
+    table: Any,
+    columns: list[int] | None,
+    *,
+    weighted: bool,
+) -> None:
+    """Refuse a teacher that is missing, cannot score, lacks columns, queries or weights."""
+    teacher = ranker.teacher
+    if teacher is not None:
+        check_teacher(teacher)
+        check_metadata_reaches(teacher, weighted=weighted)
+        if is_prefit(teacher):
+            positions_among(teacher, table, columns)
         return
     unlabelled = labels is not None and bool(np.isnan(labels).all())
     raise ValueError(
@@ -293,18 +294,12 @@ def _check_teacher(ranker: Any, labels: NDArray[np.float64] | None, *, weighted:
     )
 
 
-def _with_students_weights(data: RankingData, student: Any) -> RankingData:
-    """Replace the row weights by those that the student requests; by default, the same."""
-    head = student[:-1] if isinstance(student, Pipeline) and len(student) > 1 else None
-    requested = get_routing_for_object(head).consumes("fit_transform", ["sample_weight"])
-    if requested and data.sample_weight is not None:
-        raise ValueError(
-            "A step before the student requests sample_weight, but only the student gets it. "
-            "Call set_fit_request(sample_weight=False) on the step, or fit it beforehand."
-        )
-    given = {**data.metadata, "sample_weight": data.sample_weight}
-    weight = requested_by(default_request(last_step(student)), given).get("sample_weight")
-    return replace(data, sample_weight=check_sample_weight(weight, data.n_rows))
+def _through_fitted_head(student: Any, data: RankingData, columns: list[int] | None) -> RankingData:
+    """Fit the steps before the student, and check that it can take the table and the labels."""
+    seen_table = select_columns(data.X, columns)
+    data = data.with_table(fit_head(student, seen_table, data.labels))
+    last_step(student).check_labels(data)
+    return data
 
 
 def _split_for_calibration(
@@ -343,9 +338,7 @@ def _synthesize(fraction: float, problem: DistillationProblem, teacher: Any) -> 
             "alpha above 0."
         )
     table = problem.data.X
-    columns = problem.teacher_columns
-    if columns is None:
-        columns = list(range(table.shape[1]))
+    columns = positions_among(teacher, table, problem.teacher_columns)
     thresholds = split_thresholds(teacher, len(columns))
     n_rows = round(2 * fraction / (1 - fraction) * table.shape[0]) + 1
     rng = np.random.default_rng(problem.seeds.synthetic)

@@ -13,19 +13,14 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skdistill._sklearn_compat import Interval, StrOptions, fit_context
 from skdistill.base import RankingEstimator, all_or_nothing
 from skdistill.calibration import CALIBRATORS, calibrated
 from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import calibrate, prepare, teach, train_student
-from skdistill.inputs.columns import (
-    as_table,
-    optional_positions,
-    select_columns,
-    without_query_column,
-)
+from skdistill.inputs.columns import as_table, select_columns, without_query_column
 from skdistill.losses import LOSS_CONSTRAINTS
 from skdistill.multi_objective import WithObjectives, mean_ndcg
 from skdistill.protocols import Loss
@@ -56,8 +51,9 @@ class DistilledRanker(RankingEstimator):
     ----------
     teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
         Anything with ``predict`` (classifiers: ``predict_proba`` or ``decision_function``). A
-        clone of it is fitted; a ``FrozenEstimator`` and a ``Booster`` are used as they are. Not
-        needed if ``fit`` gets ``teacher_scores``, or if ``alpha`` is 0.
+        clone of it is fitted; a ``FrozenEstimator`` and a ``Booster`` are used as they are. They
+        take their columns of X by name, in any order, if both have names, and by position
+        otherwise. Not needed if ``fit`` gets ``teacher_scores``, or if ``alpha`` is 0.
     student : estimator or Pipeline, optional
         One of :mod:`skdistill.students`, alone or as the last step of a Pipeline; ``MLPRanker()``
         by default.
@@ -381,8 +377,6 @@ class DistilledRanker(RankingEstimator):
         """Select the columns of a table that the student sees."""
         check_is_fitted(self, "student_")
         X = as_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
+        self.check_columns(X, reset=False)
         table = without_query_column(X, self.query_column)
-        return select_columns(
-            table, optional_positions(table, self.student_columns, "student_columns")
-        )
+        return select_columns(table, self.student_positions_)

@@ -171,6 +171,19 @@ def test_columns_are_named_by_lists_slices_and_callables(frames, table):
         )
 
 
+def test_a_callable_chooses_the_columns_in_fit_alone(table):
+    """By type: the column of a table that is scored later may happen to be empty."""
+    frame = pandas.DataFrame(table.X[:, :3], columns=["a", "b", "c"])
+    frame["b"] = frame["b"].astype(object)
+    ranker = DistilledRanker(
+        student=LinearRanker(max_iter=3, random_state=0),
+        alpha=0.0,
+        student_columns=lambda X: list(X.select_dtypes("number").columns),
+    ).fit(frame, table.y, qid=table.qid)
+    numbers = frame.astype({"b": float})
+    assert_array_equal(ranker.predict(numbers), ranker.predict(frame))
+
+
 def test_tables_of_every_kind_give_the_same_ranker(table):
     names = [f"f{i}" for i in range(8)]
     by_name = {name: table.X[:, i] for i, name in enumerate(names)}

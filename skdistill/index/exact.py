@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 from threadpoolctl import threadpool_limits
 
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.queries import positions_within
 
 # The scores of a block of queries and a block of items fit into the cache.
@@ -230,7 +231,7 @@ def check_search(
                 f"exclude must be a sparse matrix of shape ({len(table)}, {index.n_items}), got "
                 f"{getattr(exclude, 'shape', type(exclude))}."
             )
-        exclude = sparse.csr_array(exclude)
+        exclude = sparse.csr_array(canonical_csr(exclude))
     return table, exclude, mask
 
 

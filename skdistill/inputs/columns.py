@@ -6,6 +6,7 @@ slice, a boolean mask, a list of these, or a callable that takes the table.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,50 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skdistill._sklearn_compat import column_indices, take
+from skdistill.inputs.alignment import number_rows
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.rows import CHUNK_ROWS
 
 
 def column_names(X: Any) -> list[Any] | None:
     """Return the names of a data frame's columns, or None for an array."""
-    return list(X.columns) if hasattr(X, "columns") else None
+    if not hasattr(X, "columns"):
+        return None
+    # The columns of a pyarrow.Table are its data.
+    return list(X.column_names if hasattr(type(X), "column_names") else X.columns)
+
+
+def positions_of_names(names: Sequence[Any], wanted: Sequence[Any]) -> list[int] | None:
+    """Find the positions of columns by name, in the order wanted.
+
+    Parameters
+    ----------
+    names : sequence
+        Names of the columns of a table.
+    wanted : sequence
+        Names to find.
+
+    Returns
+    -------
+    list of int, or None
+        None if a name is missing.
+
+    Raises
+    ------
+    ValueError
+        If several columns have a name that is wanted.
+    """
+    place = {name: position for position, name in enumerate(names)}
+    if not all(name in place for name in wanted):
+        return None
+    if len(place) < len(names):
+        repeated = [name for name in wanted if list(names).count(name) > 1]
+        if repeated:
+            raise ValueError(
+                f"The table has several columns of the names {repeated}, so they cannot be told "
+                "apart. Rename or drop all but one of each."
+            )
+    return [place[name] for name in wanted]
 
 
 def column_positions(X: Any, columns: Any, parameter: str) -> list[int]:
@@ -64,7 +103,8 @@ def as_table(X: Any) -> Any:
         If X has no rows or no columns, or is not two-dimensional.
     """
     if not hasattr(X, "columns"):
-        return check_array(X, dtype=None, accept_sparse="csr", ensure_all_finite=False)
+        X = check_array(X, dtype=None, accept_sparse="csr", ensure_all_finite=False)
+        return canonical_csr(X)
     if not min(X.shape):
         raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
     return X
@@ -119,6 +159,7 @@ def row_keys(X: Any) -> NDArray[np.uint64] | None:
     """
     factors = np.random.default_rng(0).integers(2**64, size=X.shape[1], dtype=np.uint64) | 1
     if sparse.issparse(X):
+        X = canonical_csr(X)
         words = sparse.csr_array((_words(X.data), X.indices, X.indptr), shape=X.shape)
         return _mix(words @ factors)
     names = column_names(X)
@@ -159,17 +200,16 @@ def _mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def side_by_side(left: Any, right: Any) -> Any:
-    """Join two tables of the same kind and length into one with the columns of both."""
+    """Join two tables of the same kind and length, row by row."""
     if sparse.issparse(left) or sparse.issparse(right):
         return sparse.hstack([left, right], format="csr")
     if column_names(left) is None:
         return np.concatenate([np.asarray(left), np.asarray(right)], axis=1)
     if hasattr(left, "with_columns"):  # polars
         return left.with_columns(*right.iter_columns())
-    together = left.copy(deep=False)
-    for name in right.columns:
-        together[name] = right[name].to_numpy()
-    return together
+    import pandas
+
+    return pandas.concat([number_rows(left), number_rows(right)], axis=1)
 
 
 def row_codes(*tables: Any) -> list[NDArray[np.int64]]:

@@ -12,6 +12,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from skdistill.inputs.alignment import check_index
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import column_names, take_columns
 
 # Rarer categories share one code, except in id columns.
@@ -74,7 +76,9 @@ def encode(transformer: Any, table: Any, side: str) -> Any:
         If the transformer does not return a finite matrix with one row per row of the table.
     """
     encoded = transformer.transform(table)
+    check_index(encoded, table, f"{side}_transformer")
     if sparse.issparse(encoded):
+        encoded = canonical_csr(encoded)
         matrix = sparse.csr_array(encoded).astype(_precision(encoded), copy=False)
         # Every product would have to convert int64 indices.
         if matrix.nnz < 2**31:

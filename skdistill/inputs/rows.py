@@ -46,7 +46,7 @@ class Rows:
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_rows, n_features), float32
-        Dense rows are C-contiguous.
+        Dense rows are C-contiguous. A CSR matrix stores each cell once.
     """
 
     X: Any

@@ -97,4 +97,6 @@ def _feature_names(model: Any) -> tuple[str, ...] | None:
     if names is None:
         return None
     query_column = getattr(model, "query_column", None)
+    if isinstance(query_column, int):
+        query_column = names[query_column]
     return tuple(str(name) for name in names if query_column is None or name != query_column)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skdistill.base import RankingEstimator
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import check_magnitude
 from skdistill.inputs.columns import without_query_column
 from skdistill.inputs.scaling import ColumnScaler
@@ -99,10 +100,11 @@ class FittedStudent(RankingEstimator):
         are compared with those remembered.
         """
         as_numbers = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "order": "C"}
+        X = canonical_csr(X)
         if self.query_column is None:
-            table = validate_data(self, X, reset=reset, **as_numbers)
+            table = self.check_columns(X, reset, **as_numbers)
         else:
-            validate_data(self, X, reset=reset, skip_check_array=True)
+            self.check_columns(X, reset)
             X = without_query_column(X, self.query_column)
             table = check_array(X, **as_numbers, estimator=self)
         check_magnitude(table, self)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill.inputs.alignment import call_aligned
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.rows import Rows
 from skdistill.models import Network
@@ -45,7 +46,7 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         How ``predict`` combines the heads. A dict holds the weight of each output (log-odds for
         logistic heads), 0 for those that are not named; by default all outputs are summed. A
         callable ``combine(outputs, X)`` gets a dict of arrays, with probabilities for logistic
-        heads, and the table:
+        heads, and the table, with the index 0, 1, 2, ... if it is a data frame:
         ``lambda outputs, X: outputs["click"] * outputs["purchase"] * X[:, 3]``.
     temperature : float, default=1.0
         Divides the teacher's and the student's scores in losses that have a temperature. It does
@@ -215,8 +216,10 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
 
     def combine_by_formula(self, outputs: NDArray[np.float32], X: Any) -> NDArray[Any]:
         """Apply a callable ``combine`` to the outputs of the heads."""
-        assert callable(self.combine)
-        return np.asarray(self.combine(self.by_name(outputs), X))
+        combine = self.combine
+        assert callable(combine)
+        by_name = self.by_name(outputs)
+        return np.asarray(call_aligned(lambda table: combine(by_name, table), X, name="combine"))
 
     def make_model(self) -> Network:
         """Make a network with one output per objective.

@@ -6,6 +6,7 @@ Scores come from ``predict``, or from ``predict_proba`` or ``decision_function``
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 
+from skdistill.inputs.alignment import check_index
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import take_rows
 from skdistill.inputs.queries import Queries
+from skdistill.teachers.columns import teacher_table
 
 # Rows that a teacher scores at once, to bound the memory: LightGBM copies its input to float64.
 BLOCK = 1 << 18
@@ -32,7 +36,9 @@ def score_rows(teacher: Any, X: Any, queries: Queries | None = None) -> NDArray[
     teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
         Fitted; it has ``predict``, ``predict_proba`` or ``decision_function``.
     X : table of shape (n_rows, n_features)
-        The columns that the teacher was fitted on, sorted by query if ``queries`` is given.
+        The columns that the teacher was fitted on, sorted by query if ``queries`` is given. If both
+        have names, columns are matched by name: the table may have further columns, in any order.
+        Otherwise they are matched by position.
     queries : Queries, optional
         Segments of the rows. A teacher whose ``predict`` takes ``qid``, such as an ensemble, then
         scores all rows at once and gets their queries.
@@ -45,7 +51,8 @@ def score_rows(teacher: Any, X: Any, queries: Queries | None = None) -> NDArray[
     Raises
     ------
     ValueError
-        If the teacher does not give one finite score per row.
+        If the table lacks a column of the teacher, or the teacher does not give one finite score
+        per row.
 
     Examples
     --------
@@ -57,23 +64,39 @@ def score_rows(teacher: Any, X: Any, queries: Queries | None = None) -> NDArray[
     >>> score_rows(teacher, X).round(2).tolist()
     [0.19, 0.32, 0.49]
     """
-    n_rows = X.shape[0]
-    if queries is not None and _predicts_by_query(teacher):
-        scores = np.asarray(teacher.predict(X, qid=queries.segment), dtype=np.float64)
-    elif n_rows <= BLOCK:
-        scores = _score_block(teacher, X)
-    else:
-        scores = np.concatenate(
-            [
-                _score_block(teacher, take_rows(X, np.arange(start, min(start + BLOCK, n_rows))))
-                for start in range(0, n_rows, BLOCK)
-            ]
-        )
-    check_scores(scores, n_rows, f"The teacher {type(teacher).__name__}")
+    scores = unchecked_scores(teacher, X, queries)
+    check_scores(scores, X.shape[0], name_of(teacher), lambda row: f"row {row} (sorted by query)")
     return scores
 
 
-def check_scores(scores: NDArray[np.float64], n_rows: int, name: str) -> None:
+def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> NDArray[np.float64]:
+    """Score rows as :func:`score_rows`, without a check of the scores.
+
+    Returns
+    -------
+    ndarray, float64
+        Of shape (n_rows,) and finite unless the teacher is at fault; see :func:`check_scores`.
+    """
+    n_rows = X.shape[0]
+    table = teacher_table(teacher, canonical_csr(X))
+    if queries is not None and _predicts_by_query(teacher):
+        answer = teacher.predict(table, qid=queries.segment)
+        return _as_scores(answer, table, teacher)
+    if n_rows <= BLOCK:
+        return _score_block(teacher, table)
+    starts = range(0, n_rows, BLOCK)
+    blocks = (np.arange(start, min(start + BLOCK, n_rows)) for start in starts)
+    return np.concatenate([_score_block(teacher, take_rows(table, block)) for block in blocks])
+
+
+def name_of(teacher: Any) -> str:
+    """Name a teacher as the subject of an error message."""
+    return f"The teacher {type(teacher).__name__}"
+
+
+def check_scores(
+    scores: NDArray[np.float64], n_rows: int, name: str, locate: Callable[[int], str]
+) -> None:
     """Check that there is one finite score per row.
 
     Parameters
@@ -84,6 +107,8 @@ def check_scores(scores: NDArray[np.float64], n_rows: int, name: str) -> None:
         Expected number of scores.
     name : str
         Who scored, as the subject of the error message.
+    locate : callable
+        ``locate(row)`` says where the user finds a row.
 
     Raises
     ------
@@ -97,8 +122,7 @@ def check_scores(scores: NDArray[np.float64], n_rows: int, name: str) -> None:
     if not np.isfinite(scores).all():
         row = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise ValueError(
-            f"{name} must give finite scores, but the score of row {row} (sorted by query) is "
-            f"{scores[row]}."
+            f"{name} must give finite scores, but the score of {locate(row)} is {scores[row]}."
         )
 
 
@@ -113,10 +137,16 @@ def _score_block(teacher: Any, X: Any) -> NDArray[np.float64]:
     """Score one block of rows with whichever method the teacher has."""
     classifies = hasattr(teacher, "fit") and is_classifier(teacher)
     if (classifies or not hasattr(teacher, "predict")) and hasattr(teacher, "predict_proba"):
-        probability = np.asarray(teacher.predict_proba(X), dtype=np.float64)
+        probability = _as_scores(teacher.predict_proba(X), X, teacher)
         if probability.ndim == 2 and probability.shape[1] == 2:
             return probability[:, 1]
         return probability @ np.asarray(teacher.classes_, dtype=np.float64)
     if (classifies or not hasattr(teacher, "predict")) and hasattr(teacher, "decision_function"):
-        return np.asarray(teacher.decision_function(X), dtype=np.float64)
-    return np.asarray(teacher.predict(X), dtype=np.float64)
+        return _as_scores(teacher.decision_function(X), X, teacher)
+    return _as_scores(teacher.predict(X), X, teacher)
+
+
+def _as_scores(answer: Any, X: Any, teacher: Any) -> NDArray[np.float64]:
+    """Return a teacher's answer as an array; a pandas answer must have the index of the table."""
+    check_index(answer, X, name_of(teacher))
+    return np.asarray(answer, dtype=np.float64)

@@ -108,7 +108,7 @@ def draw_rows(
     thresholds : list of ndarray
         Thresholds of the columns at ``positions``, ascending.
     positions : list of int
-        Columns of X that the teacher sees, in its order.
+        Columns of X that the teacher reads, in the order of its fit.
     n_rows : int
         Number of rows to draw.
     rng : numpy.random.Generator
@@ -152,4 +152,7 @@ def draw_rows(
         return pattern.with_columns(
             *(polars.Series(name, column) for name, column in zip(names, drawn, strict=True))
         )
-    return pattern.reset_index(drop=True).assign(**dict(zip(names, drawn, strict=True)))
+    pattern = pattern.reset_index(drop=True)
+    for name, column in zip(names, drawn, strict=True):
+        pattern[name] = column
+    return pattern

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skdistill.base import RankingEstimator
 from skdistill.inputs.checks import check_labels, check_sample_weight
@@ -85,7 +85,7 @@ class Ensemble(RankingEstimator):
         """
         check_is_fitted(self)
         X = as_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
+        self.check_columns(X, reset=False)
         scores = scores_of(self.estimators_, X)
         ids = check_qid(qid, X.shape[0])
         if ids is None:
@@ -125,7 +125,7 @@ class Ensemble(RankingEstimator):
         """Check parameters and arguments, and sort the rows by query."""
         self._validate_params()
         X = as_table(X)
-        validate_data(self, X, reset=True, skip_check_array=True)
+        self.check_columns(X, reset=True)
         n_rows = X.shape[0]
         if y is None:
             raise ValueError(

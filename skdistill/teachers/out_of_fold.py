@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, check_cv
 
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import score_rows
@@ -91,10 +92,11 @@ def fit_and_score(
     """
     check_teacher(teacher)
     check_metadata_reaches(teacher, weighted=sample_weight is not None)
+    X = canonical_csr(X)
     data = RankingData(X, queries, labels=y, sample_weight=sample_weight, metadata=metadata or {})
     if cv is None:
         fitted = fit_on_labelled(teacher, data)
-        return TeacherScores(score_rows(fitted, X, queries), fitted)
+        return TeacherScores(score_rows(fitted, data.X, queries), fitted)
     if is_prefit(teacher):
         raise ValueError(
             f"teacher_cv={cv!r} fits the teacher once per fold, but {type(teacher).__name__} is "

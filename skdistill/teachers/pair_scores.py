@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skdistill.inputs.alignment import call_aligned
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import take_rows
-from skdistill.teachers.asking import BLOCK, check_scores, score_rows
+from skdistill.teachers.asking import BLOCK, check_scores, name_of, unchecked_scores
 
 # Pairs of a grid that are scored at once.
 GRID_PAIRS = 1 << 20
@@ -117,15 +119,53 @@ class FunctionScores:
         scores = np.empty(len(query), dtype=np.float32)
         for start in range(0, len(query), BLOCK):
             rows = slice(start, start + BLOCK)
-            block = np.asarray(
-                self.function(
-                    take_rows(self.queries, query[rows]), take_rows(self.items, item[rows])
-                ),
-                dtype=np.float64,
-            )
-            check_scores(block, len(query[rows]), self.name)
-            scores[rows] = block
+            scores[rows] = self._score_block(query[rows], item[rows])
         return scores
+
+    def _score_block(self, query: NDArray[Any], item: NDArray[Any]) -> NDArray[np.float64]:
+        tables = take_rows(self.queries, query), take_rows(self.items, item)
+        answer = call_aligned(self.function, *tables, name=self.name)
+        scores = np.asarray(answer, dtype=np.float64)
+        check_scores(
+            scores,
+            len(query),
+            self.name,
+            # Blocks cut the pairs anywhere: only the two rows say which pair it is.
+            lambda pair: f"query {query[pair]} (sorted by query id) and item {item[pair]}",
+        )
+        return scores
+
+
+def pair_rows(pair_features: Callable[[Any, Any], Any], queries: Any, items: Any) -> Any:
+    """Build a teacher's input rows from two aligned tables.
+
+    Parameters
+    ----------
+    pair_features : callable
+        ``pair_features(queries, items)`` returns one row per pair.
+    queries : table of shape (n_pairs, n_query_columns)
+        The query of each pair.
+    items : table of shape (n_pairs, n_item_columns)
+        The item of each pair.
+
+    Returns
+    -------
+    table of shape (n_pairs, n_features)
+
+    Raises
+    ------
+    ValueError
+        If there is not one row per pair, or the rows are in another order.
+    """
+    rows = call_aligned(pair_features, queries, items, name="pair_features")
+    shape = getattr(rows, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != queries.shape[0]:
+        raise ValueError(
+            "pair_features must return a table with one row per pair: expected "
+            f"{queries.shape[0]} rows, got {type(rows).__name__}"
+            + (f" of shape {shape}." if shape is not None else ".")
+        )
+    return rows
 
 
 def teacher_scores_of(
@@ -134,9 +174,9 @@ def teacher_scores_of(
     """Build pair scores from a fitted teacher and the function that builds its input rows."""
 
     def function(query_rows: Any, item_rows: Any) -> NDArray[np.float64]:
-        return score_rows(teacher, pair_features(query_rows, item_rows))
+        return unchecked_scores(teacher, pair_rows(pair_features, query_rows, item_rows))
 
-    return FunctionScores(function, queries, items, f"The teacher {type(teacher).__name__}")
+    return FunctionScores(function, queries, items, name_of(teacher))
 
 
 def check_pair_scores(
@@ -147,7 +187,8 @@ def check_pair_scores(
     Parameters
     ----------
     scores : ndarray or sparse matrix of shape (n_queries, n_items), or callable
-        What the user passed. A sparse matrix holds only the best items of each query.
+        What the user passed. A sparse matrix holds only the best items of each query; values of a
+        cell that is stored several times are added up.
     n_queries, n_items : int
         Expected shape of a matrix.
     queries, items : table
@@ -165,7 +206,7 @@ def check_pair_scores(
     if callable(scores):
         return FunctionScores(scores, queries, items, "teacher_scores")
     is_sparse = sparse.issparse(scores)
-    matrix = sparse.csr_array(scores) if is_sparse else np.asarray(scores)
+    matrix = sparse.csr_array(canonical_csr(scores)) if is_sparse else np.asarray(scores)
     if matrix.shape != (n_queries, n_items):
         raise ValueError(
             "teacher_scores of a catalogue must have one row per query, in the order of the sorted "

@@ -20,9 +20,10 @@ from skdistill.base import all_or_nothing
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.students import LinearRanker
+from skdistill.teachers.columns import teacher_positions
 from skdistill.teachers.ensemble import Ensemble, scores_of, standardize_by_query
 from skdistill.teachers.fitting import check_teacher, fit_on_labelled
-from skdistill.teachers.routing import check_metadata_reaches, teacher_router
+from skdistill.teachers.routing import check_metadata_reaches, is_prefit, teacher_router
 from skdistill.training.early_stopping import hold_out
 
 
@@ -162,7 +163,8 @@ class RankEnsemble(Ensemble, BaseComposition):
         Parameters
         ----------
         X : table of shape (n_rows, n_features)
-            A table that every member can take; rows in any order.
+            A table that every member can take; rows in any order. If it has column names, prefit
+            members with names take their columns by name.
         y : array-like of shape (n_rows,)
             Relevance, NaN for unlabelled rows.
         qid : array-like of shape (n_rows,), optional
@@ -200,6 +202,8 @@ class RankEnsemble(Ensemble, BaseComposition):
         for member in members:
             check_teacher(member)
             check_metadata_reaches(member, weighted=sample_weight is not None)
+            if is_prefit(member):
+                teacher_positions(member, data.X)  # refuses another table before anything is fitted
         self.weights_ = self._fit_weights(members, data)
         self.estimators_ = [fit_on_labelled(member, data) for member in members]
         self.named_estimators_ = dict(zip(names, self.estimators_, strict=True))

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from sklearn.callback import with_callbacks
 from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import MetadataRouter
-from sklearn.utils.validation import validate_data
 
 from skdistill._sklearn_compat import Interval, StrOptions, check_further_metadata
 from skdistill.base import all_or_nothing
@@ -180,7 +179,8 @@ class TowerEstimator(FittedTowers):
             of shape (n_queries, n_items), its rows in the order of the sorted query ids; a CSR
             matrix of that shape with each query's best items, where all other items count as its
             lowest stored score; a callable ``teacher_scores(queries, items)`` that takes two
-            aligned tables and returns one score per row.
+            aligned tables, with the same new index if they are pandas data frames, and returns one
+            score per row.
         **metadata : dict
             Further arguments, such as ``eval_set`` or ``init_score``, of a teacher that requests
             them by ``set_fit_request``. Arrays with an entry per row are sorted with the rows. Only
@@ -265,7 +265,7 @@ class TowerEstimator(FittedTowers):
     ) -> PairSupervision:
         """Check the input, sort the log by query, and split it into queries and items."""
         X = as_table(X)
-        validate_data(self, X, reset=True, skip_check_array=True)
+        self.check_columns(X, reset=True)
         n_rows = X.shape[0]
         if y is None and teacher_scores is None and self.teacher is None:
             raise ValueError(

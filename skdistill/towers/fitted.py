@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skdistill.base import RankingEstimator
 from skdistill.index import make_index
@@ -18,7 +18,7 @@ from skdistill.metrics.retrieval import fraction_of_top
 from skdistill.models.scoring import Scorer
 from skdistill.models.two_tower import TwoTower, side
 from skdistill.teachers.asking import score_rows
-from skdistill.teachers.pair_scores import score_grid, teacher_scores_of
+from skdistill.teachers.pair_scores import pair_rows, score_grid, teacher_scores_of
 from skdistill.towers.pair_table import PairColumns
 
 # Queries whose scores of the whole catalogue are compared at once.
@@ -78,7 +78,7 @@ class FittedTowers(RankingEstimator):
         """
         check_is_fitted(self)
         X = as_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
+        self.check_columns(X, reset=False)
         left = self.transform_queries(self.pair_columns_.queries(X))
         right = self.transform_items(self.pair_columns_.items(X))
         return np.einsum("ij,ij->i", left, right)
@@ -243,14 +243,13 @@ class FittedTowers(RankingEstimator):
                 "keep_teacher=True."
             )
         X = as_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
+        self.check_columns(X, reset=False)
         ids = self.resolve_qid(X, qid)
         if self.items_ is None:
             rows = without_query_column(X, self.query_column)
             if self.pair_features is not None:
-                rows = self.pair_features(
-                    self.pair_columns_.queries(X), self.pair_columns_.items(X)
-                )
+                tables = self.pair_columns_.queries(X), self.pair_columns_.items(X)
+                rows = pair_rows(self.pair_features, *tables)
             return teacher_recall(score_rows(self.teacher_, rows), self.predict(X), ids, k=k, m=m)
         queries = take_rows(self.pair_columns_.queries(X), np.unique(ids, return_index=True)[1])
         features = self.pair_features or self.pair_columns_.side_by_side

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skdistill.inputs.columns import as_table
 from skdistill.models.two_tower import TwoTower
@@ -64,7 +64,8 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         arrays and CSR matrices are taken as numbers.
     pair_features : callable, optional
         ``pair_features(queries, items)`` takes two aligned tables, one with the query columns and
-        one with the item columns, and returns the teacher's input rows. By default, these are the
+        one with the item columns, and returns the teacher's input rows. Both tables have the same
+        new index if they are pandas data frames, and so must the rows. By default, these are the
         columns side by side in the order of X.
     temperature : float, default=1.0
         Divides the teacher's and the towers' scores in losses that have a temperature.
@@ -262,7 +263,7 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         """
         check_is_fitted(self)
         X = as_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
+        self.check_columns(X, reset=False)
         left = self._embed_objectives(self.pair_columns_.queries(X))
         right = self.transform_items(self.pair_columns_.items(X))
         scores = np.einsum("nhd,nd->nh", left, right)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import (
     column_names,
     column_positions,
+    positions_of_names,
     row_codes,
     side_by_side,
     stack_rows,
@@ -138,7 +140,7 @@ class PairColumns:
         Raises
         ------
         ValueError
-            If a column is missing.
+            If a column is missing, or several have its name.
         """
         expected = self.query_names if side == "query" else self.item_names
         name = {"query": "queries", "item": "items"}[side]
@@ -148,18 +150,21 @@ class PairColumns:
         if isinstance(expected, int):
             if table.ndim != 2 or table.shape[1] != expected:
                 raise ValueError(f"{name} must have {expected} columns, got shape {table.shape}.")
-            return table
+            return canonical_csr(table)
         if names is None:
             raise ValueError(
                 f"{name} must be a data frame with the columns {expected}, as in fit; got "
                 f"{type(table).__name__}."
             )
-        missing = [column for column in expected if column not in names]
-        if missing:
+        if names == expected:
+            return table
+        positions = positions_of_names(names, expected)
+        if positions is None:
+            missing = [column for column in expected if column not in names]
             raise ValueError(
                 f"{name} lacks the columns {missing}: expected {expected}, as in fit, got {names}."
             )
-        return table if names == expected else table[expected]
+        return take_columns(table, positions)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ class TwoTowerRetriever(TowerEstimator):
         arrays and CSR matrices are taken as numbers.
     pair_features : callable, optional
         ``pair_features(queries, items)`` takes two aligned tables, one with the query columns and
-        one with the item columns, and returns the teacher's input rows. By default, these are the
+        one with the item columns, and returns the teacher's input rows. Both tables have the same
+        new index if they are pandas data frames, and so must the rows. By default, these are the
         columns side by side in the order of X.
     loss : str or Loss, default="listwise"
         How the towers' scores are compared with the teacher's.

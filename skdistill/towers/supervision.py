@@ -18,7 +18,7 @@ from skdistill.inputs.pairs import PairList, Pairs
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.fitting import fit_on_labelled
-from skdistill.teachers.pair_scores import PairScores, score_grid, teacher_scores_of
+from skdistill.teachers.pair_scores import PairScores, pair_rows, score_grid, teacher_scores_of
 from skdistill.teachers.routing import is_prefit
 from skdistill.towers.batches import CatalogueBatches, LossSource
 from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
@@ -114,7 +114,8 @@ class _Supervision:
 
     def _teacher_rows(self, make_rows: PairFeatures) -> Any:
         pairs = self.pairs
-        return make_rows(take_rows(pairs.queries, pairs.query), take_rows(pairs.items, pairs.item))
+        queries, items = take_rows(pairs.queries, pairs.query), take_rows(pairs.items, pairs.item)
+        return pair_rows(make_rows, queries, items)
 
     def _early_stopping(self, setup: TowerSetup, validators: list[Validate]) -> EarlyStopping:
         settings = setup.settings

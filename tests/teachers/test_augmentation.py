@@ -7,6 +7,7 @@ import pytest
 from lightgbm import LGBMRanker, LGBMRegressor
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
@@ -14,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBRegressor
 
-from skdistill import DistilledRanker
+from skdistill import DistilledRanker, distillation
 from skdistill.students import LinearRanker, MLPRanker
 from skdistill.teachers.augmentation import draw_rows, split_thresholds
 
@@ -65,6 +66,53 @@ def test_rows_are_drawn_from_midpoints_and_ends():
         assert set(values[:, 2]) == {1.0, 2.0}
         # Independently: every pair of values occurs.
         assert len(np.unique(values[:, :2], axis=0)) == 9
+
+
+def test_frames_with_numbered_columns_are_drawn_too():
+    X = pd.DataFrame([[0.0, 5], [10, 7]])
+    rows = draw_rows(X, [np.array([8.0])], [0], 50, np.random.default_rng(0))
+    assert list(rows.columns) == [0, 1]
+    assert set(rows[0]) == {0.0, 10.0}
+
+
+def test_thresholds_of_a_histogram_teacher_with_categories_stay_in_their_columns(steps):
+    """Its trees see the categorical columns first, whatever their place in the table."""
+    X, y = steps
+    X = np.column_stack([X[:, :2], np.arange(400) % 3, X[:, 2]])
+    plain = clone(TREES["histogram"]).fit(X, y)
+    teacher = clone(TREES["histogram"]).set_params(categorical_features=[2]).fit(X, y)
+    thresholds, expected = split_thresholds(teacher, 4), split_thresholds(plain, 4)
+    assert not len(thresholds[2])
+    assert np.abs(thresholds[0] + 1).min() < 0.05
+    for column in (0, 1):
+        assert set(thresholds[column]) & set(expected[column])
+
+
+def test_each_column_is_drawn_from_the_teachers_thresholds_of_that_name(steps, monkeypatch):
+    X, y = steps
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    teacher = TREES["lightgbm"].fit(frame, y)
+    drawn = {}
+
+    def remember(table, thresholds, positions, *rest):
+        names = [table.columns[position] for position in positions]
+        drawn.update(zip(names, thresholds, strict=True))
+        return draw_rows(table, thresholds, positions, *rest)
+
+    monkeypatch.setattr(distillation, "draw_rows", remember)
+    other = frame.assign(day=1.0)[["c", "day", "b", "a"]]
+    for columns in (None, ["b", "c", "a"]):
+        drawn.clear()
+        DistilledRanker(
+            FrozenEstimator(teacher),
+            LinearRanker(max_iter=1),
+            augment=0.5,
+            teacher_columns=columns,
+            random_state=0,
+        ).fit(other, qid=np.repeat(np.arange(40), 10))
+        assert list(drawn) == ["a", "b", "c"]
+        for name, thresholds in zip("abc", split_thresholds(teacher, 3), strict=True):
+            assert_array_equal(drawn[name], thresholds)
 
 
 def test_a_student_of_few_rows_learns_more_from_synthetic_ones():

@@ -149,9 +149,11 @@ class CompiledTableScorer:
 
 
 class PredictingScorer:
-    """Scores frames by the model's ``predict``, for steps that cannot be compiled."""
+    """Scores frames by the model's ``predict``, for steps that cannot be compiled.
 
-    wants_numbers = False
+    A model without column names was fitted on an array. It gets an array, and so wants numbers.
+    """
+
     engine = "predict"
 
     def __init__(self, model: Any) -> None:
@@ -163,12 +165,15 @@ class PredictingScorer:
         self.allows_missing = bool(get_tags(first).input_tags.allow_nan)
         names = getattr(first, "feature_names_in_", None)
         self.features = None if names is None else [str(name) for name in names]
+        self.wants_numbers = self.features is None
 
     def scores(
         self, record: Any, file: str, first_row: int
     ) -> tuple[NDArray[np.float32], list[Reject]]:
-        X = _numbers(record)
+        X, text = _matrix(record, np.float64) if self.wants_numbers else (_numbers(record), None)
         bad = unfit(X, self.allows_missing)
+        if text is not None:
+            bad = text if bad is None else bad | text
         if bad is None:
             return self._predict(record, X, file, first_row), []
         good = ~bad.any(axis=1)

@@ -109,6 +109,33 @@ def test_a_model_without_names_takes_all_columns_but_the_ids(frame, tmp_path):
         score_table(student, tmp_path / "a.parquet", tmp_path / "out2", id_columns=["item"])
 
 
+def test_text_is_no_number_to_a_model_without_names(frame, tmp_path):
+    """Its ``predict`` was given zeros for a column of text."""
+    model = make_pipeline(QuantileTransformer(n_quantiles=20), LinearRanker(max_iter=3))
+    model.fit(DATA.X, DATA.y, linearranker__qid=DATA.qid)
+    columns = frame[NAMES]
+    columns.to_csv(tmp_path / "a.csv", index=False)
+    score_table(model, tmp_path / "a.csv", tmp_path / "out")
+    np.testing.assert_allclose(written(tmp_path / "out")["score"], model.predict(DATA.X), atol=1e-5)
+    text = columns.assign(f1="high")
+    to_parquet(text, tmp_path / "b.parquet")
+    with pytest.raises(TableError, match=r"column 'f1' holds .*string, expected numbers"):
+        score_table(model, tmp_path / "b.parquet", tmp_path / "out2")
+    text.to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(TableError, match="row 0: column 'f1' holds 'high'"):
+        score_table(model, tmp_path / "b.csv", tmp_path / "out3")
+
+
+def test_a_query_column_may_be_a_position(frame, tmp_path):
+    columns = frame[["query", *NAMES]]
+    student = LinearRanker(max_iter=3, query_column=0, random_state=0).fit(columns, DATA.y)
+    to_parquet(columns, tmp_path / "a.parquet")
+    score_table(student, tmp_path / "a.parquet", tmp_path / "out")
+    np.testing.assert_allclose(
+        written(tmp_path / "out")["score"], student.predict(columns), atol=1e-4
+    )
+
+
 def test_steps_that_are_not_compiled_take_columns_of_text(frame, tmp_path, small_shards):
     kind = frame.assign(kind=np.where(frame["item"] % 3, "new", "used"))
     steps = make_column_transformer(

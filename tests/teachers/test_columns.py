@@ -1,0 +1,149 @@
+"""A fitted teacher's columns: by name wherever both sides have names, else by position."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from catboost import CatBoostRegressor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lightgbm import Booster, LGBMRegressor
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBRegressor
+
+from skdistill.teachers import RankEnsemble, score_rows
+from skdistill.teachers.columns import fitted_names, teacher_positions
+
+NAMES = ["unit price", "age", "clicks"]  # LightGBM replaces the blank by an underscore
+rng = np.random.default_rng(0)
+ARRAY = rng.normal(size=(200, 3))
+Y = ARRAY[:, 0] + 2 * (ARRAY[:, 1] > 0) - 3 * (ARRAY[:, 2] > 1)
+X = pd.DataFrame(ARRAY, columns=NAMES)
+LIGHTGBM = LGBMRegressor(n_estimators=5, verbose=-1)
+
+TEACHERS = {
+    "lightgbm": LIGHTGBM,
+    "frozen": FrozenEstimator(LGBMRegressor(n_estimators=5, verbose=-1)),
+    "xgboost": XGBRegressor(n_estimators=3),
+    "catboost": CatBoostRegressor(iterations=3, verbose=0, allow_writing_files=False),
+    "histogram": HistGradientBoostingRegressor(max_iter=3),
+    "pipeline": make_pipeline("passthrough", StandardScaler(), LIGHTGBM),
+    "search": GridSearchCV(make_pipeline(LIGHTGBM), {}, cv=2),
+    "ensemble": RankEnsemble([("ridge", Ridge())]),
+}
+
+
+def fit(name, table, y=Y):
+    teacher = TEACHERS[name]
+    if name == "frozen":
+        return FrozenEstimator(teacher.estimator.fit(table, y))
+    if name == "ensemble":
+        return teacher.fit(table, y, qid=np.repeat([0, 1], 100))
+    return teacher.fit(table, y)
+
+
+def of_kind(kind, frame):
+    if kind == "pandas":
+        return frame
+    table = pl.DataFrame({name: frame[name].to_numpy() for name in frame})
+    return table if kind == "polars" else table.to_arrow()
+
+
+@pytest.fixture(scope="module", params=[*TEACHERS, "booster", "model file"])
+def fitted(request, tmp_path_factory):
+    """A teacher that was fitted on a frame, and its scores."""
+    if request.param in TEACHERS:
+        teacher = fit(request.param, X)
+        return teacher, np.asarray(teacher.predict(X))
+    model = LGBMRegressor(n_estimators=5, verbose=-1).fit(X, Y)
+    if request.param == "booster":
+        return model.booster_, model.predict(X)
+    path = tmp_path_factory.mktemp("teacher") / "teacher.txt"
+    model.booster_.save_model(path)
+    return Booster(model_file=path), model.predict(X)
+
+
+@settings(deadline=None)
+@given(
+    st.permutations([*NAMES, "day", "qid"]),
+    st.sets(st.sampled_from(["day", "qid"])),
+    st.sampled_from(["pandas", "polars", "pyarrow"]),
+)
+def test_any_order_and_further_columns_score_the_same(fitted, order, left_out, kind):
+    if kind == "pyarrow" and isinstance(fitted[0], CatBoostRegressor):
+        kind = "pandas"  # CatBoost takes no Arrow tables
+    teacher, scores = fitted
+    frame = X.assign(day=-X["age"], qid=7.0)[[name for name in order if name not in left_out]]
+    assert_allclose(score_rows(teacher, of_kind(kind, frame)), scores, rtol=1e-12)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.sampled_from(NAMES), st.booleans())
+def test_missing_and_renamed_columns_are_named(fitted, name, is_renamed):
+    frame = X.rename(columns={name: "other"}) if is_renamed else X.drop(columns=name)
+    with pytest.raises(ValueError, match=name.replace(" ", ".")):
+        score_rows(fitted[0], frame)
+
+
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")
+@pytest.mark.parametrize("name", TEACHERS)
+def test_without_names_on_either_side_the_number_decides(name):
+    named = fit(name, X)
+    assert_allclose(score_rows(named, ARRAY), named.predict(X))
+    if name not in ("xgboost", "catboost"):  # they refuse other names by themselves
+        assert_allclose(score_rows(named, pd.DataFrame(ARRAY)), named.predict(X))
+    with pytest.raises(
+        ValueError, match=r"fitted on 3 columns, but the table has 2\. .* the table"
+    ):
+        score_rows(named, ARRAY[:, :2])
+    nameless = fit(name, ARRAY)
+    scores = np.asarray(nameless.predict(ARRAY))
+    for table in (ARRAY, X):
+        assert_allclose(score_rows(nameless, table), scores)
+    with pytest.raises(ValueError, match=r"3 columns, but the table has 4\. .* the teacher has no"):
+        score_rows(nameless, X.assign(day=0))
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_made_up_names_are_names_if_the_table_has_them_all():
+    teacher = LGBMRegressor(n_estimators=5, verbose=-1).fit(ARRAY, Y)
+    assert fitted_names(teacher) == ["Column_0", "Column_1", "Column_2"]
+    table = X.set_axis(fitted_names(teacher), axis=1)
+    assert teacher_positions(teacher, table.iloc[:, [2, 0, 1]]) == [1, 2, 0]
+    numbered = LGBMRegressor(n_estimators=5, verbose=-1).fit(pd.DataFrame(ARRAY), Y)
+    permuted = pd.DataFrame(ARRAY)[[2, 0, 1]]
+    assert_array_equal(score_rows(numbered, permuted), numbered.predict(ARRAY))
+
+
+def test_an_exact_name_goes_before_one_with_blanks_and_doubles_are_refused():
+    teacher = LGBMRegressor(n_estimators=2, verbose=-1).fit(X, Y)
+    assert teacher_positions(teacher, X.assign(unit_price=0)) == [3, 1, 2]
+    with pytest.raises(ValueError, match=r"several columns of the names \['age'\]"):
+        teacher_positions(teacher, pd.concat([X, X[["age"]]], axis=1))
+    doubled = pd.concat([X, X[["age"]].set_axis(["other"], axis=1)], axis=1)
+    doubled = pd.concat([doubled, doubled[["other"]]], axis=1)
+    assert teacher_positions(teacher, doubled) == [0, 1, 2]
+
+
+def test_a_column_transformer_needs_only_the_columns_that_it_transforms():
+    head = ColumnTransformer([("kept", StandardScaler(), ["age", "unit price"])])
+    teacher = make_pipeline(head, LGBMRegressor(n_estimators=5, verbose=-1)).fit(X, Y)
+    frame = X[["unit price", "age"]].assign(day=1)
+    assert_array_equal(score_rows(teacher, frame), teacher.predict(X))
+    with pytest.raises(ValueError, match="age"):
+        score_rows(teacher, X[["unit price", "clicks"]])
+
+
+def test_a_teacher_of_ones_own_gets_the_table_as_it_is():
+    class Rule:
+        def predict(self, table):
+            return table["age"] * 2
+
+    assert_array_equal(score_rows(Rule(), X), X["age"] * 2)
