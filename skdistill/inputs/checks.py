@@ -50,23 +50,48 @@ def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float6
     return array
 
 
-def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.float64] | None:
-    """Check row weights and return them as float64; a number applies to all rows.
+def check_k(k: Any, name: str = "k") -> None:
+    """Raise a ValueError unless a number of places is an integer of at least 1."""
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {k!r}.")
+
+
+def check_weights(values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
+    """Check that there is one row weight per row and return them as float64.
 
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, if all are zero, or if there is not one per row.
+        If a weight is negative, not finite or beyond float32, or if there is not one per row.
+    """
+    weight = check_finite("sample_weight", values, n_rows)
+    if n_rows and weight.min() < 0:
+        row = int(np.argmin(weight))
+        raise ValueError(f"sample_weight must be 0 or more: row {row} holds {weight[row]}.")
+    # LightGBM and the students compute with float32, and sums of larger weights could overflow.
+    if n_rows and weight.max() > np.finfo(np.float32).max:
+        row = int(np.argmax(weight))
+        raise ValueError(
+            f"sample_weight must fit into float32: row {row} holds {weight[row]:.6g}. Divide the "
+            "weights by the largest one."
+        )
+    return weight
+
+
+def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.float64] | None:
+    """Check row weights for fitting; a number applies to all rows.
+
+    Raises
+    ------
+    ValueError
+        If :func:`check_weights` refuses them, or all are zero.
     """
     if values is None:
         return None
     values = np.asarray(values, dtype=np.float64)
     if values.ndim == 0:
         values = np.full(n_rows, values)
-    weight = check_finite("sample_weight", values, n_rows)
-    if weight.min() < 0:
-        row = int(np.argmin(weight))
-        raise ValueError(f"sample_weight must be 0 or more: row {row} holds {weight[row]}.")
+    weight = check_weights(values, n_rows)
     if not weight.any():
         raise ValueError("sample_weight is zero in every row: there is nothing to learn from.")
     return weight

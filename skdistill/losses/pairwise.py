@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from skdistill.inputs.queries import Queries, positions_within
-from skdistill.losses.gains import relative_gain
+from skdistill.losses.gains import gain_of_labels, grades_of_labels
 from skdistill.losses.log_loss import log_loss
 from skdistill.losses.pointwise import spread_of
 from skdistill.protocols import Array, Loss
@@ -92,7 +92,7 @@ class Pairwise(Loss):
         return teacher_scores / self.temperature
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
-        return labels * CERTAIN
+        return grades_of_labels(labels, queries) * CERTAIN
 
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
@@ -181,7 +181,8 @@ class Lambda(Loss):
         return np.column_stack([teacher_scores / self.temperature, gain])
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
-        return np.column_stack([labels * CERTAIN, relative_gain(labels, queries)])
+        grades = grades_of_labels(labels, queries)
+        return np.column_stack([grades * CERTAIN, gain_of_labels(labels, queries)])
 
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None

@@ -22,14 +22,22 @@ def mean_weights(scores: Array, queries: Queries, weight: Array | None) -> Array
 
 def standardize(values: Array) -> Array:
     """Bring values to mean 0 and standard deviation 1; constant values become 0."""
-    centred = values - values.mean()
+    scaled = values / magnitude_of(values)
+    centred = scaled - scaled.mean()
     return centred / spread_of(centred)
 
 
 def spread_of(values: Array) -> float:
     """Standard deviation of values, or 1 if they are all the same."""
-    spread = float(values.std())
+    magnitude = magnitude_of(values)
+    spread = float((values / magnitude).std()) * magnitude
     return spread if spread > 0 else 1.0
+
+
+def magnitude_of(values: Array) -> float:
+    """Power of two near the largest absolute value, so that no square overflows or underflows."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
 
 
 @dataclass(frozen=True)
