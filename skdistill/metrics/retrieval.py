@@ -257,9 +257,9 @@ def retrieval_curve(wanted: ArrayLike, retrieved: ArrayLike) -> RetrievalCurve:
     is_wanted = first_places(top, ~is_padding(top))
     found = np.zeros(returned.shape)
     for column in range(top.shape[1]):
-        match = returned == top[:, [column]]
-        is_found = match.any(axis=1) & is_wanted[:, column]
-        found[is_found, match.argmax(axis=1)[is_found]] += 1
+        query, place = np.nonzero((returned == top[:, [column]]) & is_wanted[:, [column]])
+        first = np.unique(query, return_index=True)[1]
+        found[query[first], place[first]] += 1
     counts = is_wanted.sum(axis=1)
     if not counts.any():
         _warn_undefined("wanted")
