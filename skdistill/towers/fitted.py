@@ -185,10 +185,10 @@ class FittedTowers(RankingEstimator):
 
         Returns
         -------
-        ids : ndarray of shape (n_queries, k)
+        ids : ndarray of shape (n_queries, min(k, n_items))
             Ids of the items. If fewer than k items are left, the rest is -1, or None if ids are not
             numbers.
-        scores : ndarray of shape (n_queries, k), float32
+        scores : ndarray of shape (n_queries, min(k, n_items)), float32
             Scores of the items; -inf for missing ones.
 
         Raises
