@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skdistill.inputs.checks import check_k
+from skdistill.inputs.checks import check_k, refuse_masked
 from skdistill.inputs.queries import positions_within
 from skdistill.threads import single_blas_thread
 
@@ -47,6 +47,7 @@ class ExactIndex:
     """
 
     def __init__(self, embeddings: ArrayLike, ids: ArrayLike | None = None) -> None:
+        refuse_masked("embeddings", embeddings, "embeddings.filled(...)")
         self.embeddings = check_array(
             embeddings, dtype=np.float32, order="C", input_name="embeddings"
         )
@@ -208,6 +209,7 @@ def check_search(
     check_k(k)
     table = queries
     if not _is_ready(queries):
+        refuse_masked("queries", queries, "queries.filled(...)")
         table = check_array(
             queries, dtype=np.float32, order="C", ensure_min_samples=0, input_name="queries"
         )

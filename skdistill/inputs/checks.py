@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     """Check labels and return them as float64 of shape (n_rows,); NaN means no label.
 
+    A masked label is no label either.
+
     Raises
     ------
     ValueError
         If a label is infinite or not a number, or if there is not one label per row.
     """
-    labels = np.asarray(y)
+    labels = unmask_labels(y)
     if labels.dtype.kind not in "iufb":
         try:
             labels = labels.astype(np.float64)
@@ -34,6 +36,26 @@ def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     return labels
 
 
+def unmask_labels(y: ArrayLike) -> NDArray[Any]:
+    """Return labels as an array, with NaN where they are masked."""
+    if isinstance(y, np.ma.MaskedArray):
+        return y.astype(np.float64).filled(np.nan)
+    return np.asarray(y)
+
+
+def refuse_masked(name: str, values: Any, way_out: str) -> None:
+    """Raise a ValueError if values are masked; NumPy would read what is under the mask.
+
+    ``way_out`` completes the message "Fill masked values by ...".
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        row = int(np.argwhere(np.ma.getmaskarray(values))[0][0])
+        raise ValueError(
+            f"{name} must not be masked, but a value of row {row} is. Fill masked values by "
+            f"{way_out}."
+        )
+
+
 def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     """Check that there is one finite number per row and return them as float64.
 
@@ -42,6 +64,7 @@ def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float6
     ValueError
         If a value is NaN or infinite, or if there is not one value per row.
     """
+    refuse_masked(name, values, f"{name}.filled(...)")
     array = np.asarray(values, dtype=np.float64)
     _check_one_value_per_row(name, array, n_rows)
     if not np.isfinite(array).all():
@@ -88,9 +111,8 @@ def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.flo
     """
     if values is None:
         return None
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim == 0:
-        values = np.full(n_rows, values)
+    if np.ndim(values) == 0:
+        values = np.full(n_rows, values, dtype=np.float64)
     weight = check_weights(values, n_rows)
     if not weight.any():
         raise ValueError("sample_weight is zero in every row: there is nothing to learn from.")

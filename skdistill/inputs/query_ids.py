@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.queries import Queries
 
 
@@ -20,6 +21,7 @@ def check_qid(qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
     """
     if qid is None:
         return None
+    refuse_masked("qid", qid, "an id of their own")
     ids = np.asarray(qid)
     if ids.ndim == 2 and ids.shape[1] == 1:
         ids = ids[:, 0]

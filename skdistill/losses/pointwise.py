@@ -53,6 +53,11 @@ class Pointwise(Loss):
     Cohen, Foster, Oren, "Universal Approximation Functions for Fast Learning to Rank", SIGIR 2018.
     """
 
+    @property
+    def compares_rows(self) -> bool:
+        """False, because each row has a target of its own."""
+        return False
+
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
         return standardize(teacher_scores)
 
@@ -88,6 +93,11 @@ class Logistic(Loss):
     def is_log_odds(self) -> bool:
         """True, because the sigmoid of a score is a probability."""
         return True
+
+    @property
+    def compares_rows(self) -> bool:
+        """False, because each row has a target of its own."""
+        return False
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
         return self._probability(teacher_scores, "the teacher's scores", "a classifier as teacher")

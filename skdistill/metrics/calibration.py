@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdistill.inputs.checks import check_k, check_weights
+from skdistill.inputs.checks import check_k, check_weights, refuse_masked
 from skdistill.metrics.ordering import check_choice
 
 
@@ -59,6 +59,8 @@ def expected_calibration_error(
     0.15
     """
     check_choice("strategy", strategy, ("uniform", "quantile"))
+    refuse_masked("y_true", y_true, "y_true.filled(...), or leave out their rows")
+    refuse_masked("y_prob", y_prob, "y_prob.filled(...), or leave out their rows")
     labels, predicted = np.asarray(y_true, dtype=float), np.asarray(y_prob, dtype=float)
     if labels.shape != predicted.shape or labels.ndim != 1 or not len(labels):
         raise ValueError(

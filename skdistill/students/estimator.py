@@ -70,6 +70,11 @@ class StudentEstimator(FittedStudent):
         """Build what early stopping measures on held-out queries."""
         raise NotImplementedError(f"{type(self).__name__} does not define make_validator.")
 
+    @property
+    def compares_rows(self) -> bool:
+        """Whether all losses compare the rows of a query."""
+        return True
+
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
 
@@ -280,6 +285,7 @@ class StudentEstimator(FittedStudent):
         """Initialise the parameters, hold out queries, train, and publish the result."""
         if not data.is_labelled.any():
             data = replace(data, labels=None)
+        data.warn_if_constant(type(self).__name__, self.compares_rows)
         rng = self.generator()
         if not (self.warm_start and self._fits_parameters(data)):
             self._initialize(data, rng)

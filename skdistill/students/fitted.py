@@ -12,7 +12,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.base import RankingEstimator
-from skdistill.inputs.columns import without_query_column
+from skdistill.inputs.checks import refuse_masked
+from skdistill.inputs.columns import MASKED_FEATURES, without_query_column
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models.scoring import NotFiniteError, Scorer
 from skdistill.protocols import Parameters, StudentModel
@@ -96,6 +97,7 @@ class FittedStudent(RankingEstimator):
         ``reset`` remembers the columns, as in ``fit``; otherwise they are compared with those
         remembered.
         """
+        refuse_masked("X", X, MASKED_FEATURES)
         as_numbers = {"accept_sparse": "csr", "dtype": np.float32, "order": "C"}
         if self.query_column is None:
             return validate_data(self, X, reset=reset, **as_numbers)
