@@ -39,7 +39,7 @@ def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
 def unmask_labels(y: ArrayLike) -> NDArray[Any]:
     """Return labels as an array, with NaN where they are masked."""
     if isinstance(y, np.ma.MaskedArray):
-        return y.astype(np.float64).filled(np.nan)
+        return np.ma.filled(y.astype(np.float64), np.nan)
     return np.asarray(y)
 
 

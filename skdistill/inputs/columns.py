@@ -6,12 +6,14 @@ slice, a boolean mask, a list of these, or a callable that takes the table.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_array
+from sklearn.utils.sparsefuncs import min_max_axis
 
 from skdistill._sklearn_compat import column_indices, take
 from skdistill.inputs.checks import refuse_masked
@@ -142,6 +144,42 @@ def row_keys(X: Any) -> NDArray[np.float64] | None:
                 return None
         keys += direction * _finite(column)
     return keys
+
+
+def warn_if_merged(X: Any, table: Any) -> None:
+    """Warn about columns whose values differ in X, but are all the same in the table made of it.
+
+    float32 has 24 bits: it does not tell 2**31 from 2**31 + 1, nor 1e-50 from 0.
+
+    Parameters
+    ----------
+    X : table of shape (n_rows, n_features)
+        The user's columns.
+    table : ndarray or CSR matrix of shape (n_rows, n_features), float
+        What the model sees of them.
+    """
+    if sparse.issparse(table):
+        low, high = min_max_axis(table, axis=0)
+    else:
+        # Columns that vary do so within a few rows; only the others are read in full.
+        few = np.linspace(0, len(table) - 1, 16, dtype=np.int64)
+        low, high = table[few].min(axis=0), table[few].max(axis=0)
+    names = column_names(X)
+    merged = []
+    for position in np.flatnonzero(low == high).tolist():
+        if not sparse.issparse(table) and (table[:, position] != low[position]).any():
+            continue
+        column = take_columns(as_table(X), [position])
+        values = column.toarray() if sparse.issparse(column) else np.asarray(column)
+        if (values != values[0]).any():
+            merged.append(position if names is None else names[position])
+    if merged:
+        warnings.warn(
+            f"The values of the columns {merged} of X differ, but not in float32, so that nothing "
+            "is learnt from them. Subtract the smallest value of the column first, or rescale it.",
+            UserWarning,
+            stacklevel=6,
+        )
 
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -112,8 +112,8 @@ class RankingData:
         reason = f"no query has two rows with different {what}s"
         if lists.n_queries == self.n_rows:
             reason = "each row is a query of its own, and rows are compared within queries only"
-        elif given.size and np.nanmax(given) == np.nanmin(given):
-            reason = f"every {what} is {np.nanmax(given):.6g}"
+        elif len(values := np.unique(given[~np.isnan(given)])) == 1:
+            reason = f"every {what} is {values[0]:.6g}"
         warnings.warn(
             f"{estimator} learns no order: {reason}. Check y, the teacher, and qid, which must "
             "hold the same value in all rows of a list.",

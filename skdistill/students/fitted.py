@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.base import RankingEstimator
 from skdistill.inputs.checks import refuse_masked
-from skdistill.inputs.columns import MASKED_FEATURES, without_query_column
+from skdistill.inputs.columns import MASKED_FEATURES, warn_if_merged, without_query_column
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models.scoring import NotFiniteError, Scorer
 from skdistill.protocols import Parameters, StudentModel
@@ -100,10 +100,14 @@ class FittedStudent(RankingEstimator):
         refuse_masked("X", X, MASKED_FEATURES)
         as_numbers = {"accept_sparse": "csr", "dtype": np.float32, "order": "C"}
         if self.query_column is None:
-            return validate_data(self, X, reset=reset, **as_numbers)
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        X = without_query_column(X, self.query_column)
-        return check_array(X, **as_numbers, estimator=self)
+            table = validate_data(self, X, reset=reset, **as_numbers)
+        else:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            X = without_query_column(X, self.query_column)
+            table = check_array(X, **as_numbers, estimator=self)
+        if reset:
+            warn_if_merged(X, table)
+        return table
 
     def served_model(self) -> tuple[StudentModel, Parameters]:
         """Return the model and the parameters that a compiled scorer and ONNX compute."""
