@@ -111,8 +111,10 @@ def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.flo
     """
     if values is None:
         return None
-    if np.ndim(values) == 0:
-        values = np.full(n_rows, values, dtype=np.float64)
+    refuse_masked("sample_weight", values, "sample_weight.filled(...)")
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim == 0:
+        values = np.full(n_rows, values)
     weight = check_weights(values, n_rows)
     if not weight.any():
         raise ValueError("sample_weight is zero in every row: there is nothing to learn from.")

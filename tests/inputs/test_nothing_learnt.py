@@ -1,19 +1,23 @@
 """Data that teaches nothing is named when it is checked, and other data is not."""
 
+import pickle
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy import sparse
+from sklearn.model_selection import KFold, cross_val_score, cross_validate
 
-from skdistill import DistilledRanker
+from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.index import ExactIndex
 from skdistill.inputs.columns import warn_if_merged
 from skdistill.inputs.queries import Queries
+from skdistill.inputs.query_ids import QuerySample
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.losses import LOSSES, get_loss
 from skdistill.metrics import ndcg_score
@@ -101,6 +105,56 @@ def test_what_has_no_order(labels, qid):
         warnings.simplefilter("always")
         data.warn_if_constant("It", compares_rows=True)
     assert [str(w.message)[:18] for w in caught] == ["It learns no order"] * (not is_ordered)
+
+
+CUT = "is scored on queries that fit had too, with other rows"
+
+
+@pytest.mark.parametrize("kind", [int, str, object])
+@pytest.mark.parametrize(
+    "make",
+    [LinearRanker, lambda **options: DistilledRanker(student=LinearRanker(**options), alpha=0)],
+)
+def test_folds_that_cut_queries_are_recognised(table, grades, make, kind):
+    qid = np.array([f"q{query}" for query in QID]) if kind is str else QID.astype(kind)
+    with sklearn.config_context(enable_metadata_routing=True):
+        options = {"X": table, "y": grades, "params": {"qid": qid}, "error_score": "raise"}
+        with pytest.warns(UserWarning, match=f"{CUT}.* use RankingGroupKFold"):
+            cross_val_score(make(max_iter=1), cv=KFold(3, shuffle=True, random_state=0), **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            cross_val_score(make(max_iter=1), cv=RankingGroupKFold(3), **options)
+            cross_validate(
+                make(max_iter=1), cv=RankingGroupKFold(3), return_train_score=True, **options
+            )
+
+
+def test_queries_of_the_fit_as_they_were_are_no_folds(table, grades):
+    student = LinearRanker(max_iter=1).fit(table, grades, qid=QID)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student.score(table, grades, qid=QID)
+        student.score(table, grades, qid=QID + 100)
+        whole = QID < 5
+        student.score(table[whole], grades[whole], qid=QID[whole])
+    with pytest.warns(UserWarning, match=CUT):
+        student.score(table[::2], grades[::2], qid=QID[::2])
+    # The ids stay in this process: they may name people.
+    again = pickle.loads(pickle.dumps(student))
+    assert "_queries_of_fit" in vars(student)
+    assert "_queries_of_fit" not in vars(again)
+
+
+def test_a_sample_is_small_and_spread():
+    # Without shuffling, a fold cuts two queries at most.
+    many = np.repeat(np.arange(100), 3)
+    assert not QuerySample(many).is_cut_by(many[31:152])
+    assert QuerySample(many).is_cut_by(many[::2])
+    sample = QuerySample(np.repeat(np.arange(5000), 3))
+    assert len(sample.counts) <= 256
+    assert set(sample.counts.values()) == {3}
+    assert max(sample.counts) > 4900
+    assert len(QuerySample(np.array(["a"])).counts) == 1
 
 
 KINDS = {
