@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.model_selection import KFold, cross_val_score, cross_validate
 
-from skdistill import DistilledRanker, RankingGroupKFold
+from skdistill import DistilledRanker, RankingGroupKFold, TwoTowerRetriever
 from skdistill.index import ExactIndex
 from skdistill.inputs.columns import warn_if_merged
 from skdistill.inputs.queries import Queries
@@ -78,6 +78,21 @@ def test_teacher_scores_without_an_order_count_more_than_labels(table, grades):
         MultiObjectiveRanker(objectives, max_iter=2).fit(
             table, grades, qid=QID, teacher_scores=np.full(len(QID), 7.0)
         )
+
+
+def test_a_log_without_an_order(table, grades):
+    """Clicks alone say nothing without a catalogue, whose other items would be the negatives."""
+    log = np.column_stack([QID, table])
+    clicks = {"y": np.ones(len(log)), "qid": QID}
+    towers = TwoTowerRetriever(
+        query_columns=[0], item_columns=[1, 2, 3], max_iter=1, random_state=0
+    )
+    with pytest.warns(UserWarning, match="TwoTowerRetriever learns no order: every label is 1"):
+        towers.fit(log, **clicks)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        towers.fit(log, **clicks, items=table)
+        towers.fit(log, grades, qid=QID)
 
 
 @pytest.mark.filterwarnings("error")
