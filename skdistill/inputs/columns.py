@@ -158,21 +158,23 @@ def warn_if_merged(X: Any, table: Any) -> None:
     table : ndarray or CSR matrix of shape (n_rows, n_features), float
         What the model sees of them.
     """
+    if getattr(X, "dtype", None) == table.dtype:
+        return
+    names = column_names(X)
     if sparse.issparse(table):
-        low, high = min_max_axis(table, axis=0)
+        (low, high), (least, most) = (
+            min_max_axis(matrix.astype(np.float64), axis=0) for matrix in (table, X)
+        )
+        merged = np.flatnonzero((low == high) & (least < most)).tolist()
     else:
         # Columns that vary do so within a few rows; only the others are read in full.
-        few = np.linspace(0, len(table) - 1, 16, dtype=np.int64)
-        low, high = table[few].min(axis=0), table[few].max(axis=0)
-    names = column_names(X)
-    merged = []
-    for position in np.flatnonzero(low == high).tolist():
-        if not sparse.issparse(table) and (table[:, position] != low[position]).any():
-            continue
-        column = take_columns(as_table(X), [position])
-        values = column.toarray() if sparse.issparse(column) else np.asarray(column)
-        if (values != values[0]).any():
-            merged.append(position if names is None else names[position])
+        few = table[np.linspace(0, len(table) - 1, 16, dtype=np.int64)]
+        merged = [
+            position if names is None else names[position]
+            for position in np.flatnonzero((few == few[0]).all(axis=0)).tolist()
+            if (table[:, position] == table[0, position]).all()
+            and _varies(np.asarray(take_columns(as_table(X), [position]))[:, 0])
+        ]
     if merged:
         warnings.warn(
             f"The values of the columns {merged} of X differ, but not in float32, so that nothing "
@@ -180,6 +182,11 @@ def warn_if_merged(X: Any, table: Any) -> None:
             UserWarning,
             stacklevel=6,
         )
+
+
+def _varies(values: NDArray[Any]) -> bool:
+    """Whether some values differ."""
+    return bool((values != values[0]).any())
 
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
