@@ -39,6 +39,7 @@ test: lint
 	$(BIN)/python benchmarks/speed.py --short
 	$(BIN)/python benchmarks/towers.py --short
 	$(BIN)/python benchmarks/index.py --short
+	$(BIN)/python benchmarks/index_recall.py --short
 	$(BIN)/python benchmarks/million.py --short
 	$(BIN)/python benchmarks/serving.py --short
 
@@ -49,6 +50,7 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/ties.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/million.py
+	$(BIN)/python benchmarks/index_recall.py
 
 # These two have rivals that nothing else needs: PyTorch, FAISS, implicit.
 bench-rivals: $(VENV)/dev

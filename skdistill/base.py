@@ -20,7 +20,7 @@ from sklearn.utils.validation import validate_data
 
 from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import column_names, query_ids
-from skdistill.inputs.query_ids import check_qid
+from skdistill.inputs.query_ids import QuerySample, check_qid
 from skdistill.metrics import ndcg_scorer
 
 Estimator = TypeVar("Estimator")
@@ -65,6 +65,12 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
 
     query_column: Any = None
     random_state: Any = None
+    # Not stored with the model: it holds ids of users.
+    _queries_of_fit: QuerySample | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_queries_of_fit"}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -120,6 +126,8 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
     def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
         """Return the queries for scoring, from ``qid`` or from the query column of X.
 
+        Warns if many queries are also those of ``fit``, with another number of rows.
+
         Raises
         ------
         ValueError
@@ -127,14 +135,16 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
         """
         if self.query_column is not None:
             self._refuse_two_sources(qid)
-            return query_ids(X, self.query_column)
-        if qid is None and getattr(self, "fitted_with_qid_", False):
+            qid = query_ids(X, self.query_column)
+        elif qid is None and getattr(self, "fitted_with_qid_", False):
             raise ValueError(
                 f"{type(self).__name__} was fitted with qid, so scoring needs qid too: without it "
                 "the whole table would count as one query. Pass qid=. In cross-validation, enable "
                 "metadata routing (sklearn.set_config(enable_metadata_routing=True)), or name a "
                 "column of X by query_column."
             )
+        if qid is not None and self._queries_of_fit is not None:
+            self._warn_if_cut(self._queries_of_fit, qid)
         return qid
 
     def check_ids(self, X: Any, qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
@@ -151,6 +161,7 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=4,
             )
+        self._queries_of_fit = None if ids is None else QuerySample(ids)
         return ids
 
     def sub_teachers(self) -> dict[str, Any]:
@@ -202,6 +213,17 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
     def generator(self) -> np.random.Generator:
         """Make a NumPy generator that is seeded by ``random_state``."""
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _warn_if_cut(self, fitted: QuerySample, qid: ArrayLike) -> None:
+        """Warn if queries are scored of which fit had some of the rows."""
+        if fitted.is_cut_by(qid):
+            warnings.warn(
+                f"{type(self).__name__} is scored on queries that fit had too, with other rows. If "
+                "folds cut queries, the score is too high, and that of shorter lists: use "
+                "RankingGroupKFold. If qid names users, give each list an id of its own.",
+                UserWarning,
+                stacklevel=5,
+            )
 
     def _refuse_two_sources(self, qid: ArrayLike | None) -> None:
         """Raise a ValueError if there is a ``qid`` besides the query column."""

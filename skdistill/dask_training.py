@@ -12,6 +12,7 @@ from skdistill.extras import import_extra
 from skdistill.students.averaging import mean_student
 from skdistill.students.estimator import StudentEstimator
 from skdistill.students.frames import Targets
+from skdistill.tables.columns import refuse_targets
 from skdistill.teachers import score_rows
 
 Student = TypeVar("Student", bound=StudentEstimator)
@@ -42,7 +43,13 @@ def fit_teacher_dask(
     -------
     lightgbm.LGBMRanker
         The fitted model without Dask.
+
+    Raises
+    ------
+    TableError
+        If the label or the query is among the features.
     """
+    refuse_targets(features, [label_column, query_column])
     together = frame.map_partitions(_by_query, query_column, meta=frame._meta).persist()
     sizes = together[query_column].map_partitions(_sizes, meta=(query_column, "int64"))
     teacher.fit(together[list(features)], together[label_column], group=sizes)
@@ -128,8 +135,8 @@ def fit_student_dask(
     Raises
     ------
     ValueError
-        If neither ``label_column`` nor ``teacher_column`` is given, or ``partial_fit`` refuses the
-        data.
+        If neither ``label_column`` nor ``teacher_column`` is given, if one of them or the query is
+        among the features, or if ``partial_fit`` refuses the data.
 
     References
     ----------
@@ -139,6 +146,7 @@ def fit_student_dask(
     """
     dask = import_extra("dask", "dask", "fit_student_dask")
     targets = Targets(query_column, label_column, teacher_column)
+    refuse_targets(features, targets.names)
     parts = frame.to_delayed()
     n_replicas = min(n_replicas or len(parts), len(parts))
     taught = dask.delayed(_taught, pure=False)

@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 
 from skdistill._sklearn_compat import StrOptions
 from skdistill.base import RankingEstimator
-from skdistill.inputs.checks import check_labels
+from skdistill.inputs.checks import check_labels, unmask_labels
 from skdistill.inputs.columns import column_names, take_values
 from skdistill.inputs.queries import Queries
 from skdistill.losses import get_loss
@@ -129,7 +129,7 @@ class WithObjectives(RankingEstimator):
                 raise ValueError(f"y lacks the objectives {missing}; it has the columns {present}.")
             columns = [np.asarray(y[name]) for name in names]
         else:
-            table = np.asarray(y)
+            table = unmask_labels(y)
             table = table[:, None] if table.ndim == 1 else table
             if table.ndim != 2 or table.shape[1] != len(names):
                 raise ValueError(

@@ -108,6 +108,14 @@ class Loss(Protocol):
         """Whether scores trained by this loss are log-odds of a positive label."""
         return False
 
+    @property
+    def compares_rows(self) -> bool:
+        """Whether the loss teaches nothing unless rows of one query differ in what they have.
+
+        If so, students warn about data in which no query has two different labels or scores.
+        """
+        return True
+
     def score_unit(self, teacher_scores: Array) -> float:
         """Return the difference in teacher score that equals one unit of the student's score.
 

@@ -17,8 +17,8 @@ from skdistill.inputs.queries import Queries
 from skdistill.metrics import ndcg_score
 from skdistill.ranker import DistilledRanker
 from skdistill.students import STUDENTS
-from skdistill.tables.columns import column_of, training_columns
-from skdistill.tables.errors import pyarrow_extra
+from skdistill.tables.columns import column_of, refuse_targets, training_columns
+from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.reading import find_files, read_batches, shards_of
 from skdistill.teachers import TEACHERS, score_rows
 
@@ -33,6 +33,8 @@ SECTIONS = {
     "student": {"estimator"},
     "distillation": set(),
 }  # fmt: skip
+
+TARGETS = ("query_column", "label_column", "teacher_score_column")
 
 
 class RecipeError(ValueError):
@@ -100,7 +102,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     OSError
         If the file cannot be opened.
     RecipeError
-        If the file is not valid TOML, a key is unknown, or a required key is missing.
+        If the file is not valid TOML, a key is unknown, a required key is missing, or the features
+        name the label, the query or the teacher's score.
     """
     path = Path(path)
     try:
@@ -130,6 +133,11 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
             f"{path}: [teacher] cannot be combined with teacher_score_column in [data]. Leave one "
             "of them out."
         )
+    targets = [data[key] for key in TARGETS if key in data]
+    try:
+        refuse_targets(data.get("features", []), targets)
+    except TableError as error:
+        raise RecipeError(f"{path}: [data] features: {error}") from error
     options = sections["distillation"]
     allowed = set(inspect.signature(DistilledRanker).parameters) - {
         "teacher", "student", "memory", "query_column", "random_state",
@@ -199,8 +207,7 @@ def _read(recipe: Recipe, given: Any, features: list[str] | None = None) -> tupl
     data = recipe.data
     paths = [given] if isinstance(given, str) else given
     files = find_files([recipe.path.parent / path for path in paths])
-    names = ("query_column", "label_column", "teacher_score_column")
-    targets = [data[name] for name in names if name in data]
+    targets = [data[name] for name in TARGETS if name in data]
     features = features or data.get("features")
     columns = training_columns(files, targets, features, data.get("ignore", []))
     batches = [

@@ -64,7 +64,7 @@ def fit_from_files(
     Raises
     ------
     TableError
-        If a file cannot be read or lacks a column.
+        If a file cannot be read or lacks a column, or the features name a column of the others.
     ValueError
         If neither ``label_column`` nor ``teacher_column`` is given, or ``partial_fit`` refuses the
         data.

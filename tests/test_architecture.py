@@ -15,7 +15,15 @@ PACKAGE = Path(skdistill.__file__).parent
 # Lowest floor first. A room is a module or a folder of the package. It imports from the floors
 # below its own and, on its own floor, from rooms that stand before it.
 FLOORS = {
-    "ground": ["public_names", "extras", "_sklearn_compat", "inputs", "callbacks", "calibration"],
+    "ground": [
+        "public_names",
+        "extras",
+        "threads",
+        "_sklearn_compat",
+        "inputs",
+        "callbacks",
+        "calibration",
+    ],
     "contracts and measures": ["protocols", "metrics", "index", "tables", "model_selection"],
     "mathematics": ["losses", "models", "training", "datasets", "base"],
     "students": ["multi_objective", "students"],

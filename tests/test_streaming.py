@@ -3,10 +3,12 @@
 import pandas as pd
 import pytest
 
+from skdistill.dask_training import fit_student_dask, fit_teacher_dask
 from skdistill.metrics import ndcg_score
+from skdistill.serving import TableError
 from skdistill.streaming import fit_from_files
 from skdistill.students import MLPRanker
-from tests.clusters import NAMES
+from tests.clusters import NAMES, partitions
 
 
 def test_training_from_files_sees_every_query_once_an_epoch(frame, tmp_path, monkeypatch):
@@ -43,3 +45,16 @@ def test_training_from_files_sees_every_query_once_an_epoch(frame, tmp_path, mon
     assert streamed > 0.97 * expected
     with pytest.raises(ValueError, match="Pass label_column, teacher_column"):
         fit_from_files(student, tmp_path, query_column="query")
+
+
+@pytest.mark.parametrize("leaked", ["label", "query"])
+def test_what_is_to_be_predicted_is_no_feature(frame, tmp_path, leaked):
+    """A student that reads its label is perfect until it is served."""
+    frame.to_parquet(tmp_path / "a.parquet")
+    targets = {"query_column": "query", "label_column": "label"}
+    features = [*NAMES, leaked]
+    with pytest.raises(TableError, match=rf"features \['{leaked}'\] are also named as query"):
+        fit_from_files(MLPRanker((4,)), tmp_path / "a.parquet", features=features, **targets)
+    for fit in (fit_teacher_dask, fit_student_dask):
+        with pytest.raises(TableError, match="Remove them from the features"):
+            fit(None, partitions(frame), features=features, **targets)

@@ -10,10 +10,11 @@ from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array
-from threadpoolctl import threadpool_limits
 
 from skdistill.inputs.canonical_csr import canonical_csr
+from skdistill.inputs.checks import check_k, refuse_masked
 from skdistill.inputs.queries import positions_within
+from skdistill.threads import single_blas_thread
 
 # The scores of a block of queries and a block of items fit into the cache.
 QUERY_BLOCK = 128
@@ -47,6 +48,7 @@ class ExactIndex:
     """
 
     def __init__(self, embeddings: ArrayLike, ids: ArrayLike | None = None) -> None:
+        refuse_masked("embeddings", embeddings, "embeddings.filled(...)")
         self.embeddings = check_array(
             embeddings, dtype=np.float32, order="C", input_name="embeddings"
         )
@@ -97,9 +99,9 @@ class ExactIndex:
 
         Returns
         -------
-        ids : ndarray of shape (n_queries, k)
+        ids : ndarray of shape (n_queries, min(k, n_items))
             If fewer than k items are left: -1, or None if ids are not numbers.
-        scores : ndarray of shape (n_queries, k), float32
+        scores : ndarray of shape (n_queries, min(k, n_items)), float32
             Dot products; -inf if fewer than k items are left.
 
         Raises
@@ -107,7 +109,7 @@ class ExactIndex:
         ValueError
             If a shape does not match the index, or k is less than 1.
         """
-        table, exclude, allowed = check_search(self, queries, k, exclude, mask)
+        table, k, exclude, allowed = check_search(self, queries, k, exclude, mask)
         items, positions = self.embeddings, None
         if allowed is not None:
             positions = np.flatnonzero(allowed)
@@ -125,7 +127,7 @@ class ExactIndex:
         starts = range(0, len(table), QUERY_BLOCK)
         threads = min(effective_n_jobs(n_jobs), len(starts))
         if threads > 1:
-            with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+            with single_blas_thread, ThreadPoolExecutor(threads) as pool:
                 list(pool.map(fill, starts))
         else:
             for start in starts:
@@ -203,12 +205,12 @@ class ExactIndex:
 
 def check_search(
     index: ExactIndex, queries: ArrayLike, k: int, exclude: Any, mask: ArrayLike | None
-) -> tuple[NDArray[np.float32], Any, NDArray[np.bool_] | None]:
-    """Check the arguments of a search; return queries, exclusion as CSR, and mask."""
-    if not isinstance(k, int | np.integer) or k < 1:
-        raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
+) -> tuple[NDArray[np.float32], int, Any, NDArray[np.bool_] | None]:
+    """Check the arguments of a search; return queries, possible k, exclusion as CSR, and mask."""
+    check_k(k)
     table = queries
     if not _is_ready(queries):
+        refuse_masked("queries", queries, "queries.filled(...)")
         table = check_array(
             queries, dtype=np.float32, order="C", ensure_min_samples=0, input_name="queries"
         )
@@ -232,7 +234,7 @@ def check_search(
                 f"{getattr(exclude, 'shape', type(exclude))}."
             )
         exclude = sparse.csr_array(canonical_csr(exclude))
-    return table, exclude, mask
+    return table, min(int(k), index.n_items), exclude, mask
 
 
 def _is_ready(queries: Any) -> bool:

@@ -17,12 +17,14 @@ LARGEST = 1e38
 def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     """Check labels and return them as float64 of shape (n_rows,); NaN means no label.
 
+    A masked label is no label either.
+
     Raises
     ------
     ValueError
         If a label is infinite or not a number, or if there is not one label per row.
     """
-    labels = np.asarray(y)
+    labels = unmask_labels(y)
     if labels.dtype.kind not in "iufb":
         try:
             labels = labels.astype(np.float64)
@@ -40,6 +42,26 @@ def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     return labels
 
 
+def unmask_labels(y: ArrayLike) -> NDArray[Any]:
+    """Return labels as an array, with NaN where they are masked."""
+    if isinstance(y, np.ma.MaskedArray):
+        return np.ma.filled(y.astype(np.float64), np.nan)
+    return np.asarray(y)
+
+
+def refuse_masked(name: str, values: Any, way_out: str) -> None:
+    """Raise a ValueError if values are masked; NumPy would read what is under the mask.
+
+    ``way_out`` completes the message "Fill masked values by ...".
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        row = int(np.argwhere(np.ma.getmaskarray(values))[0][0])
+        raise ValueError(
+            f"{name} must not be masked, but a value of row {row} is. Fill masked values by "
+            f"{way_out}."
+        )
+
+
 def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     """Check that there is one finite number per row and return them as float64.
 
@@ -48,6 +70,7 @@ def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float6
     ValueError
         If a value is NaN or infinite, or if there is not one value per row.
     """
+    refuse_masked(name, values, f"{name}.filled(...)")
     array = np.asarray(values, dtype=np.float64)
     _check_one_value_per_row(name, array, n_rows)
     if not np.isfinite(array).all():
@@ -92,23 +115,49 @@ def check_magnitude(X: Any, estimator: Any) -> None:
         )
 
 
-def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.float64] | None:
-    """Check row weights and return them as float64; a number applies to all rows.
+def check_k(k: Any, name: str = "k") -> None:
+    """Raise a ValueError unless a number of places is an integer of at least 1."""
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {k!r}.")
+
+
+def check_weights(values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
+    """Check that there is one row weight per row and return them as float64.
 
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, if all are zero, or if there is not one per row.
+        If a weight is negative, not finite or beyond float32, or if there is not one per row.
+    """
+    weight = check_finite("sample_weight", values, n_rows)
+    if n_rows and weight.min() < 0:
+        row = int(np.argmin(weight))
+        raise ValueError(f"sample_weight must be 0 or more: row {row} holds {weight[row]}.")
+    # LightGBM and the students compute with float32, and sums of larger weights could overflow.
+    if n_rows and weight.max() > np.finfo(np.float32).max:
+        row = int(np.argmax(weight))
+        raise ValueError(
+            f"sample_weight must fit into float32: row {row} holds {weight[row]:.6g}. Divide the "
+            "weights by the largest one."
+        )
+    return weight
+
+
+def check_sample_weight(values: ArrayLike | None, n_rows: int) -> NDArray[np.float64] | None:
+    """Check row weights for fitting; a number applies to all rows.
+
+    Raises
+    ------
+    ValueError
+        If :func:`check_weights` refuses them, or all are zero.
     """
     if values is None:
         return None
+    refuse_masked("sample_weight", values, "sample_weight.filled(...)")
     values = np.asarray(values, dtype=np.float64)
     if values.ndim == 0:
         values = np.full(n_rows, values)
-    weight = check_finite("sample_weight", values, n_rows)
-    if weight.min() < 0:
-        row = int(np.argmin(weight))
-        raise ValueError(f"sample_weight must be 0 or more: row {row} holds {weight[row]}.")
+    weight = check_weights(values, n_rows)
     if not weight.any():
         raise ValueError("sample_weight is zero in every row: there is nothing to learn from.")
     return weight

@@ -17,7 +17,10 @@ from sklearn.utils import check_array
 from skdistill._sklearn_compat import column_indices, take
 from skdistill.inputs.alignment import number_rows
 from skdistill.inputs.canonical_csr import canonical_csr
+from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.rows import CHUNK_ROWS
+
+MASKED_FEATURES = "X.filled(np.nan) for a model that imputes NaN, or by a value"
 
 
 def column_names(X: Any) -> list[Any] | None:
@@ -100,8 +103,9 @@ def as_table(X: Any) -> Any:
     Raises
     ------
     ValueError
-        If X has no rows or no columns, or is not two-dimensional.
+        If X has no rows or no columns, is not two-dimensional, or is masked.
     """
+    refuse_masked("X", X, MASKED_FEATURES)
     if not hasattr(X, "columns"):
         X = check_array(X, dtype=None, accept_sparse="csr", ensure_all_finite=False)
         return canonical_csr(X)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.queries import Queries
+from skdistill.inputs.rows import CHUNK_ROWS
+
+# Number of queries that a fitted model remembers, and the fraction of them that may have another
+# number of rows in a table that is scored. Folds without shuffling cut two queries at most.
+SAMPLED_QUERIES = 256
+MOST_CUT = 0.05
 
 
 def check_qid(qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
@@ -20,6 +29,7 @@ def check_qid(qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
     """
     if qid is None:
         return None
+    refuse_masked("qid", qid, "an id of their own")
     ids = np.asarray(qid)
     if ids.ndim == 2 and ids.shape[1] == 1:
         ids = ids[:, 0]
@@ -35,6 +45,35 @@ def check_qid(qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
         row = int(np.flatnonzero(missing)[0])
         raise ValueError(f"qid must name a query in every row: row {row} holds {ids[row]!r}.")
     return ids
+
+
+class QuerySample:
+    """Some queries of a fit and their numbers of rows, to recognise folds that cut queries.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n_rows,)
+        Checked query ids.
+    """
+
+    def __init__(self, ids: NDArray[Any]) -> None:
+        spaced = ids[:: -(-len(ids) // SAMPLED_QUERIES)]
+        self.counts = _count(set(spaced.tolist()), ids)
+
+    def is_cut_by(self, qid: ArrayLike) -> bool:
+        """Whether many of the queries are in another table with another number of rows."""
+        counts = _count(self.counts, np.asarray(qid))
+        n_cut = sum(count != self.counts[query] for query, count in counts.items())
+        return n_cut > MOST_CUT * len(self.counts)
+
+
+def _count(wanted: Container[Any], ids: NDArray[Any]) -> Counter[Any]:
+    """Count the rows of some queries."""
+    counts: Counter[Any] = Counter()
+    for start in range(0, len(ids), CHUNK_ROWS):
+        chunk = ids[start : start + CHUNK_ROWS].ravel().tolist()
+        counts.update(query for query in chunk if query in wanted)
+    return counts
 
 
 def sort_by_query(

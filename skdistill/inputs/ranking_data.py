@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -103,6 +104,33 @@ class RankingData:
         unknown = np.isnan(self.labels).reshape(self.n_rows, -1)
         return np.logical_not(np.logical_and.reduce(unknown, axis=1))
 
+    def warn_if_constant(self, estimator: str, compares_rows: bool) -> None:
+        """Warn if the teacher's scores, or without them the labels, contain no order to learn.
+
+        Parameters
+        ----------
+        estimator : str
+            Name of what is fitted, for the message.
+        compares_rows : bool
+            Whether rows are compared within their queries only.
+        """
+        given = self.labels if self.teacher_scores is None else self.teacher_scores
+        lists = self.queries if compares_rows else Queries.single(self.n_rows)
+        if given is None or not _is_constant(given.reshape(self.n_rows, -1), lists):
+            return
+        what = "label" if self.teacher_scores is None else "teacher score"
+        reason = f"no query has two rows with different {what}s"
+        if lists.n_queries == self.n_rows:
+            reason = "each row is a query of its own, and rows are compared within queries only"
+        elif len(values := np.unique(given[~np.isnan(given)])) == 1:
+            reason = f"every {what} is {values[0]:.6g}"
+        warnings.warn(
+            f"{estimator} learns no order: {reason}. Check y, the teacher, and qid, which must "
+            "hold the same value in all rows of a list.",
+            UserWarning,
+            stacklevel=5,
+        )
+
     def take(self, rows: NDArray[np.int64], queries: Queries) -> RankingData:
         """Select rows, which form these queries."""
         return RankingData(
@@ -135,6 +163,16 @@ def _take_metadata(
 ) -> Mapping[str, Any]:
     """Select rows of the metadata; ``rows=None`` selects all."""
     return metadata if rows is None or not metadata else take_metadata(metadata, rows, n_rows)
+
+
+def _is_constant(columns: NDArray[np.float64], queries: Queries) -> bool:
+    """Whether no query has two different values in a column; NaN differs from nothing."""
+    return all(
+        not (
+            np.fmax.reduceat(column, queries.starts) > np.fmin.reduceat(column, queries.starts)
+        ).any()
+        for column in columns.T
+    )
 
 
 @dataclass(frozen=True)

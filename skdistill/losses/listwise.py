@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skdistill.inputs.queries import Queries
-from skdistill.losses.gains import relative_gain
+from skdistill.losses.gains import gain_of_labels
 from skdistill.protocols import Array, Loss
 
 # Up to this fraction of the rows, picking out those with a target is faster than using them all.
@@ -23,7 +23,7 @@ def log_softmax(logits: Array, queries: Queries) -> Array:
 
 def gain_distribution(labels: Array, queries: Queries) -> Array:
     """Divide each row's gain ``2^y - 1`` by its query's total; 0 if no row is relevant."""
-    gains = relative_gain(labels, queries)
+    gains = gain_of_labels(labels, queries)
     relevant = np.flatnonzero(gains > 0)
     segment = queries.segment_of(relevant)
     total = np.bincount(segment, gains[relevant], minlength=queries.n_queries)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from skdistill.inputs.queries import Queries, positions_within
-from skdistill.losses.gains import relative_gain
+from skdistill.losses.gains import gain_of_labels
 from skdistill.losses.log_loss import log_loss
 from skdistill.losses.pointwise import spread_of
 from skdistill.protocols import Array, Loss
@@ -207,7 +207,7 @@ class Lambda(Loss):
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
         return np.column_stack(
-            [logits_of(labels, queries, CERTAIN), relative_gain(labels, queries)]
+            [logits_of(labels, queries, CERTAIN), gain_of_labels(labels, queries)]
         )
 
     def value_and_gradient(

@@ -22,21 +22,22 @@ def mean_weights(scores: Array, queries: Queries, weight: Array | None) -> Array
 
 def standardize(values: Array) -> Array:
     """Bring values to mean 0 and standard deviation 1; constant values become 0."""
-    relative = values / _largest(values)
-    relative -= relative.mean()
-    return relative / spread_of(relative)
+    scaled = values / magnitude_of(values)
+    centred = scaled - scaled.mean()
+    return centred / spread_of(centred)
 
 
 def spread_of(values: Array) -> float:
     """Standard deviation of values, or 1 if they are all the same."""
-    largest = _largest(values)
-    spread = float((values / largest).std()) * largest
+    magnitude = magnitude_of(values)
+    spread = float((values / magnitude).std()) * magnitude
     return spread if spread > 0 else 1.0
 
 
-def _largest(values: Array) -> float:
-    """Largest magnitude, by which values are divided before squares over- or underflow."""
-    return float(np.abs(values).max(initial=0)) or 1.0
+def magnitude_of(values: Array) -> float:
+    """Power of two near the largest absolute value, so that no square overflows or underflows."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Pointwise(Loss):
     ----------
     Cohen, Foster, Oren, "Universal Approximation Functions for Fast Learning to Rank", SIGIR 2018.
     """
+
+    @property
+    def compares_rows(self) -> bool:
+        """False, because each row has a target of its own."""
+        return False
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
         return standardize(teacher_scores)
@@ -87,6 +93,11 @@ class Logistic(Loss):
     def is_log_odds(self) -> bool:
         """True, because the sigmoid of a score is a probability."""
         return True
+
+    @property
+    def compares_rows(self) -> bool:
+        """False, because each row has a target of its own."""
+        return False
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
         return self._probability(teacher_scores, "the teacher's scores", "a classifier as teacher")

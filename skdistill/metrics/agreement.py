@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill.inputs.checks import check_k
 from skdistill.inputs.queries import Queries
-from skdistill.metrics.ordering import Ranking, TieGroups, check_k
+from skdistill.metrics.ordering import Ranking, TieGroups
 
 
 def teacher_recall(
@@ -47,7 +50,8 @@ def teacher_recall(
     Raises
     ------
     ValueError
-        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+        If the arrays are empty, not finite or of different lengths, if a weight is negative, or if
+        an option is invalid.
 
     Examples
     --------
@@ -66,6 +70,45 @@ def teacher_recall(
     return ranking.mean(
         found / np.minimum(queries.sizes, k), np.ones(len(found), dtype=bool), "skip", "a row"
     )
+
+
+def fraction_of_top(
+    teacher_scores: NDArray[Any], student_scores: NDArray[Any], k: int, m: int
+) -> NDArray[np.float64]:
+    """Return the fraction of the teacher's top k columns in the student's top m, for each row.
+
+    Ties are broken as in :func:`teacher_recall`.
+
+    Raises
+    ------
+    ValueError
+        If a score is not finite, because it would be ranked arbitrarily.
+    """
+    for name, scores in (("teacher", teacher_scores), ("student", student_scores)):
+        if not np.isfinite(scores).all():
+            query = int(np.argmin(np.isfinite(scores).all(axis=1)))
+            raise ValueError(
+                f"The scores of the {name} must be finite, but those of query number {query} (in "
+                "sorted order) are not."
+            )
+    n_items = teacher_scores.shape[1]
+    k, m = min(k, n_items), min(m, n_items)
+    wanted = _first_columns(teacher_scores, k)
+    # Ties with the m-th score count against the student, so that a constant score earns nothing.
+    bar = np.partition(student_scores, n_items - m, axis=1)[:, [n_items - m]]
+    above, at_bar = student_scores > bar, student_scores == bar
+    wanted_at_bar = (at_bar & wanted).sum(axis=1)
+    others_at_bar = at_bar.sum(axis=1) - wanted_at_bar
+    places = m - above.sum(axis=1)
+    return ((above & wanted).sum(axis=1) + np.clip(places - others_at_bar, 0, wanted_at_bar)) / k
+
+
+def _first_columns(scores: NDArray[Any], k: int) -> NDArray[np.bool_]:
+    """Whether each column is among the k best of its row; ties go to the earlier column."""
+    bar = np.partition(scores, scores.shape[1] - k, axis=1)[:, [scores.shape[1] - k]]
+    above, at_bar = scores > bar, scores == bar
+    places = k - above.sum(axis=1, keepdims=True)
+    return above | (at_bar & (np.cumsum(at_bar, axis=1) <= places))
 
 
 def kendall_tau(
@@ -103,7 +146,8 @@ def kendall_tau(
     Raises
     ------
     ValueError
-        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+        If the arrays are empty, not finite or of different lengths, if a weight is negative, or if
+        an option is invalid.
 
 
     References

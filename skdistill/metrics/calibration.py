@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skdistill.inputs.checks import check_k, check_weights, refuse_masked
 from skdistill.metrics.ordering import check_choice
 
 
@@ -25,7 +26,7 @@ def expected_calibration_error(
     Parameters
     ----------
     y_true : array-like of shape (n_rows,)
-        Labels 0 and 1.
+        Labels 0 and 1, or probabilities.
     y_prob : array-like of shape (n_rows,)
         Predicted probability of a 1.
     n_bins : int, default=10
@@ -43,7 +44,8 @@ def expected_calibration_error(
     Raises
     ------
     ValueError
-        If the arrays differ in length, or a prediction lies outside [0, 1].
+        If the arrays differ in length, a label or a prediction is NaN or lies outside [0, 1], a
+        weight is negative or all are 0, or an option is invalid.
 
     References
     ----------
@@ -57,20 +59,28 @@ def expected_calibration_error(
     0.15
     """
     check_choice("strategy", strategy, ("uniform", "quantile"))
+    refuse_masked("y_true", y_true, "y_true.filled(...), or leave out their rows")
+    refuse_masked("y_prob", y_prob, "y_prob.filled(...), or leave out their rows")
     labels, predicted = np.asarray(y_true, dtype=float), np.asarray(y_prob, dtype=float)
     if labels.shape != predicted.shape or labels.ndim != 1 or not len(labels):
         raise ValueError(
             "y_true and y_prob must hold one value per row each, got shapes "
             f"{labels.shape} and {predicted.shape}."
         )
-    if not (predicted.min() >= 0 and predicted.max() <= 1):
-        raise ValueError(
-            "y_prob must lie in [0, 1], but ranges from "
-            f"{predicted.min():.6g} to {predicted.max():.6g}."
-        )
-    weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, float)
+    check_k(n_bins, "n_bins")
+    for name, values in (("y_true", labels), ("y_prob", predicted)):
+        inside = (values >= 0) & (values <= 1)
+        if not inside.all():
+            row = int(np.argmin(inside))
+            raise ValueError(f"{name} must lie in [0, 1]: row {row} holds {values[row]:.6g}.")
+    weight = np.ones(len(labels))
+    if sample_weight is not None:
+        weight = check_weights(sample_weight, len(labels))
+        if not weight.any():
+            raise ValueError("sample_weight is zero in every row: the error is undefined.")
+    weight = weight / weight.sum()
     grid = np.linspace(0, 1, n_bins + 1)
     edges = grid if strategy == "uniform" else np.quantile(predicted, grid)
     member = np.searchsorted(edges[1:-1], predicted, side="right")
     gap = np.bincount(member, weight * (predicted - labels), minlength=n_bins)
-    return float(np.abs(gap).sum() / weight.sum())
+    return min(float(np.abs(gap).sum()), 1.0)

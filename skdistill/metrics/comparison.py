@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap
 from sklearn.utils import check_random_state
 
+from skdistill.inputs.checks import check_k
 from skdistill.metrics.ndcg import ndcg_by_query
 from skdistill.metrics.ordering import Ranking
 
@@ -47,7 +48,8 @@ def ndcg_per_query(
     Raises
     ------
     ValueError
-        If a relevance is negative, or the arrays are empty, not finite or of different lengths.
+        If a relevance is negative, if the arrays are empty, not finite or of different lengths, or
+        if an option is invalid.
 
     Examples
     --------
@@ -111,7 +113,9 @@ def bootstrap_ratio(
     Raises
     ------
     ValueError
-        If the shapes differ, or fewer than two queries have both values.
+        If the shapes differ, a value is infinite, fewer than two queries have both values, an
+        option is invalid, or the ratio is undefined because the baseline's mean is 0 in all
+        queries or in a bootstrap sample.
 
     References
     ----------
@@ -130,21 +134,40 @@ def bootstrap_ratio(
             "values and baseline must hold one value per query for the same queries, got shapes "
             f"{one.shape} and {other.shape}."
         )
-    both = ~np.isnan(one + other)
+    for name, column in (("values", one), ("baseline", other)):
+        if np.isinf(column).any():
+            query = int(np.argmax(np.isinf(column)))
+            raise ValueError(
+                f"{name} must be finite, or NaN: query number {query} holds {column[query]}."
+            )
+    if not 0 < confidence_level < 1:
+        raise ValueError(f"confidence_level must lie between 0 and 1, got {confidence_level!r}.")
+    check_k(n_resamples, "n_resamples")
+    both = ~(np.isnan(one) | np.isnan(other))
     one, other = one[both], other[both]
     if len(one) < 2:
         raise ValueError(
             f"The bootstrap needs at least 2 queries with both values, got {len(one)}."
         )
     seed = check_random_state(random_state).randint(2**31 - 1)
-    found = bootstrap(
-        (one, other),
-        lambda a, b, axis: a.mean(axis=axis) / b.mean(axis=axis),
-        paired=True,
-        vectorized=True,
-        confidence_level=confidence_level,
-        n_resamples=n_resamples,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return RatioInterval(float(one.mean() / other.mean()), float(found.low), float(found.high))
+    # A ratio of 0 by 0 is reported below.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = bootstrap(
+            (one, other),
+            lambda a, b, axis: a.mean(axis=axis) / b.mean(axis=axis),
+            paired=True,
+            vectorized=True,
+            confidence_level=confidence_level,
+            n_resamples=n_resamples,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        ratio = one.mean() / other.mean()
+    interval = RatioInterval(float(ratio), float(found.low), float(found.high))
+    if not np.isfinite(interval).all():
+        raise ValueError(
+            f"The ratio is undefined: the baseline has a mean of {other.mean():.6g}, and is 0 in "
+            f"{int((other == 0).sum())} of {len(other)} queries, so that a mean over resampled "
+            "queries may be 0. Compare differences instead."
+        )
+    return interval

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdistill.metrics.ordering import TIES, Ranking, TieGroups, check_choice, check_k
+from skdistill.inputs.queries import Queries
+from skdistill.metrics.gains import GAINS
+from skdistill.metrics.ordering import TIES, Ranking, TieGroups, check_choice, check_optional_k
 
 CONVENTIONS = {
     "lightgbm": {"gain": "exponential", "empty": "one", "ties": "order"},
@@ -65,8 +67,8 @@ def ndcg_score(
     Raises
     ------
     ValueError
-        If a relevance is negative, if the arrays are empty, not finite or of different lengths,
-        or if an option is invalid.
+        If a relevance or a weight is negative, if the arrays are empty, not finite or of different
+        lengths, or if an option is invalid.
 
     References
     ----------
@@ -84,9 +86,6 @@ def ndcg_score(
         check_choice("convention", convention, tuple(CONVENTIONS))
         chosen = CONVENTIONS[convention]
         gain, empty, ties = chosen["gain"], chosen["empty"], chosen["ties"]
-    check_choice("gain", gain, ("exponential", "linear"))
-    check_choice("ties", ties, ("average", *TIES))
-    check_k(k)
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
     values, defined = ndcg_by_query(ranking, k, gain, ties)
     return ranking.mean(values, defined, empty, "a row of positive relevance")
@@ -100,17 +99,14 @@ def ndcg_by_query(
     Raises
     ------
     ValueError
-        If a relevance is negative.
+        If a relevance is negative, or an option is invalid.
     """
+    check_choice("gain", gain, tuple(GAINS))
+    check_choice("ties", ties, ("average", *TIES))
+    check_optional_k(k)
     labels, queries = ranking.y_true, ranking.queries
-    if labels.min() < 0:
-        row = int(np.argmin(labels))
-        query = int(queries.segment[row])
-        raise ValueError(
-            "NDCG needs a relevance of 0 or more: y_true holds "
-            f"{labels[row]:.6g} in query number {query} (in sorted order)."
-        )
-    gains = labels if gain == "linear" else np.exp2(labels) - 1
+    check_relevance(labels, queries)
+    gains = GAINS[gain](labels, queries)
     discount = 1 / np.log2(2 + queries.position)
     if k is not None:
         discount = np.where(queries.position < k, discount, 0.0)
@@ -122,4 +118,17 @@ def ndcg_by_query(
     else:
         achieved = queries.sum(gains[ranking.order(ties)] * discount)
     defined = ideal > 0
-    return np.divide(achieved, ideal, out=np.zeros_like(ideal), where=defined), defined
+    values = np.divide(achieved, ideal, out=np.zeros_like(ideal), where=defined)
+    # The mean of tied discounts is rounded, which may bring a perfect order above 1.
+    return np.minimum(values, 1.0), defined
+
+
+def check_relevance(labels: NDArray[np.float64], queries: Queries) -> None:
+    """Raise a ValueError that names the query if a relevance is negative."""
+    if labels.min() < 0:
+        row = int(np.argmin(labels))
+        query = int(queries.segment[row])
+        raise ValueError(
+            "NDCG needs a relevance of 0 or more: y_true holds "
+            f"{labels[row]:.6g} in query number {query} (in sorted order)."
+        )

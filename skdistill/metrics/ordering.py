@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
+from skdistill.inputs.checks import check_k, check_weights, refuse_masked
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 
@@ -38,7 +39,7 @@ class Ranking:
         Raises
         ------
         ValueError
-            If the arrays are empty, not finite or of different lengths.
+            If the arrays are empty, not finite or of different lengths, or a weight is negative.
         """
         labels, scores = _column("y_true", y_true), _column("y_score", y_score)
         if len(labels) != len(scores):
@@ -48,15 +49,15 @@ class Ranking:
             )
         if not len(labels):
             raise ValueError("A metric needs at least one row, got 0.")
-        queries, order = sort_by_query(check_qid(qid, len(labels)), len(labels))
+        ids = check_qid(qid, len(labels))
+        _check_finite("y_true", labels, ids)
+        _check_finite("y_score", scores, ids)
         weight = None
         if sample_weight is not None:
-            weight = _column("sample_weight", sample_weight)
-            if len(weight) != len(labels):
-                raise ValueError(
-                    f"sample_weight must have one value per row: expected {len(labels)}, "
-                    f"got {len(weight)}."
-                )
+            weight = check_weights(sample_weight, len(labels))
+            # Only their ratios matter, and products with the smallest floats would be rounded.
+            weight = weight / (weight.max() or 1.0)
+        queries, order = sort_by_query(ids, len(labels))
         if order is not None:
             labels, scores = labels[order], scores[order]
             weight = None if weight is None else weight[order]
@@ -90,8 +91,11 @@ class Ranking:
         else:
             values = np.where(defined, values, float(empty == "one"))
         if not weight.sum() > 0:
+            reason = f"No query has {what}"
+            if defined.any():
+                reason = "All queries that count have the weight 0"
             warnings.warn(
-                f"No query has {what}: the metric is undefined and set to 0.",
+                f"{reason}: the metric is undefined and set to 0.",
                 UndefinedMetricWarning,
                 stacklevel=3,
             )
@@ -132,18 +136,24 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}.")
 
 
-def check_k(k: int | None, name: str = "k") -> None:
-    """Raise a ValueError unless k is None or an integer of at least 1."""
-    if k is not None and (not isinstance(k, int | np.integer) or k < 1):
-        raise ValueError(f"{name} must be an integer of at least 1 or None, got {k!r}.")
+def check_optional_k(k: Any) -> None:
+    """Raise a ValueError unless k is None, for all places, or an integer of at least 1."""
+    if k is not None:
+        check_k(k)
 
 
 def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return the values as float64; raise a ValueError unless they are 1-D and finite."""
+    """Return the values as float64; raise a ValueError unless they are one-dimensional."""
+    refuse_masked(name, values, f"{name}.filled(...), or leave out their rows")
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}.")
-    if not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise ValueError(f"{name} must be finite: row {row} holds {array[row]}.")
     return array
+
+
+def _check_finite(name: str, values: NDArray[np.float64], ids: NDArray[Any] | None) -> None:
+    """Raise a ValueError that names the row and its query unless all values are finite."""
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        query = "" if ids is None else f" (query {ids[row]})"
+        raise ValueError(f"{name} must be finite: row {row} holds {values[row]}{query}.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdistill.metrics.ordering import Ranking, TieGroups, check_k
+from skdistill.inputs.checks import check_k
+from skdistill.metrics.ordering import Ranking, TieGroups, check_optional_k
 
 NO_RELEVANT = "a relevant row"
 
@@ -49,7 +50,8 @@ def mrr_score(
     Raises
     ------
     ValueError
-        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+        If the arrays are empty, not finite or of different lengths, if a weight is negative, or if
+        an option is invalid.
 
     References
     ----------
@@ -61,7 +63,7 @@ def mrr_score(
     >>> mrr_score([0, 1, 1, 0], [0.9, 0.5, 0.8, 0.1], [7, 7, 8, 8])
     0.75
     """
-    check_k(k)
+    check_optional_k(k)
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
     queries = ranking.queries
     relevant = ranking.y_true[ranking.order(ties)] > 0
@@ -109,7 +111,8 @@ def average_precision_score(
     Raises
     ------
     ValueError
-        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+        If the arrays are empty, not finite or of different lengths, if a weight is negative, or if
+        an option is invalid.
 
     Examples
     --------
@@ -167,7 +170,8 @@ def recall_at_k(
     Raises
     ------
     ValueError
-        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+        If the arrays are empty, not finite or of different lengths, if a weight is negative, or if
+        an option is invalid.
 
     Examples
     --------
@@ -223,7 +227,8 @@ def grouped_auc(
     Raises
     ------
     ValueError
-        If the arrays are empty, not finite or of different lengths, or if an option is invalid.
+        If the arrays are empty, not finite or of different lengths, if a weight is negative, or if
+        an option is invalid.
 
     References
     ----------

@@ -2,7 +2,8 @@
 
 ``retrieved`` holds the positions in the catalogue that ``ExactIndex(embeddings).search`` returns.
 ``relevant`` is a sparse matrix whose positive entries are the relevant pairs of query and item.
-Queries without a relevant item are left out.
+Queries without a relevant item are left out. An item that is returned several times for a query
+counts at its first place only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.exceptions import UndefinedMetricWarning
 
-from skdistill.metrics.ordering import check_k
+from skdistill.inputs.checks import check_finite, check_k
+from skdistill.metrics.item_lists import check_positions, first_places, is_padding, kind_of_ids
 
 
 def retrieval_recall(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
@@ -26,7 +28,8 @@ def retrieval_recall(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     relevant : sparse matrix of shape (n_queries, n_items)
         Positive entries mark the relevant items of each query.
     retrieved : array-like of shape (n_queries, n_returned), int
-        Positions of the returned items, best first; -1 pads short lists.
+        Positions of the returned items, best first; -1 pads short lists. An item that is repeated
+        counts at its first place only.
     k : int
         Number of returned items that count.
 
@@ -59,7 +62,8 @@ def hit_rate(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     relevant : sparse matrix of shape (n_queries, n_items)
         Positive entries mark the relevant items of each query.
     retrieved : array-like of shape (n_queries, n_returned), int
-        Positions of the returned items, best first; -1 pads short lists.
+        Positions of the returned items, best first; -1 pads short lists. An item that is repeated
+        counts at its first place only.
     k : int
         Number of returned items that count.
 
@@ -94,7 +98,8 @@ def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     relevant : sparse matrix of shape (n_queries, n_items)
         Positive entries mark the relevant items of each query.
     retrieved : array-like of shape (n_queries, n_returned), int
-        Positions of the returned items, best first; -1 pads short lists.
+        Positions of the returned items, best first; -1 pads short lists. An item that is repeated
+        counts at its first place only.
     k : int
         Number of returned items that count.
 
@@ -129,7 +134,8 @@ def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     relevant : sparse matrix of shape (n_queries, n_items)
         Positive entries mark the relevant items of each query.
     retrieved : array-like of shape (n_queries, n_returned), int
-        Positions of the returned items, best first; -1 pads short lists.
+        Positions of the returned items, best first; -1 pads short lists. An item that is repeated
+        counts at its first place only.
     k : int
         Number of returned items that count.
 
@@ -155,9 +161,11 @@ def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     0.387
     """
     hits, counts = _hits(relevant, retrieved, k)
-    discount = 1 / np.log2(np.arange(2, k + 2))
+    places = max(hits.shape[1], min(k, int(counts.max(initial=1))))
+    discount = 1 / np.log2(np.arange(2, places + 2))
     ideal = np.cumsum(discount)[np.minimum(counts, k) - 1]
-    return _mean(hits @ discount[: hits.shape[1]] / ideal)
+    # The two sums are taken in different orders, so that their ratio may be rounded above 1.
+    return _mean(np.minimum(hits @ discount[: hits.shape[1]] / ideal, 1.0))
 
 
 class RetrievalCurve(NamedTuple):
@@ -189,12 +197,15 @@ class RetrievalCurve(NamedTuple):
         Raises
         ------
         ValueError
-            If all returned items have a lower recall.
+            If all returned items have a lower recall, or it does not lie between 0 and 1.
         """
-        if self.recall[-1] < recall:
+        if not 0 <= recall <= 1:
+            raise ValueError(f"recall must lie between 0 and 1, got {recall!r}.")
+        reached = self.recall[-1] if len(self.recall) else 0.0
+        if not len(self.m) or reached < recall:
             raise ValueError(
-                f"A recall of {recall} is not reached: {self.m[-1]} items have "
-                f"{self.recall[-1]:.4f}. Retrieve more."
+                f"A recall of {recall} is not reached: {len(self.m)} items have {reached:.4f}. "
+                "Retrieve more."
             )
         return int(self.m[np.argmax(self.recall >= recall)])
 
@@ -205,19 +216,22 @@ def retrieval_curve(wanted: ArrayLike, retrieved: ArrayLike) -> RetrievalCurve:
     Parameters
     ----------
     wanted : array-like of shape (n_queries, k)
-        Items that the strong stage would show, such as the teacher's top 10; -1 pads short lists.
-        Queries without a wanted item are left out.
+        Items that the strong stage would show, such as the teacher's top 10. -1, None and NaN pad
+        short lists. Queries without a wanted item are left out.
     retrieved : array-like of shape (n_queries, n_returned)
-        Items that the cheap stage returns, best first, with the same kind of ids as ``wanted``.
+        Items that the cheap stage returns, best first, with the same kind of ids as ``wanted`` and
+        the same padding. On either side, an item that is repeated counts once.
 
     Returns
     -------
     RetrievalCurve
+        Recall between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no item is wanted.
 
     Raises
     ------
     ValueError
-        If there is not one row per query on either side.
+        If there is not one row per query on either side, or the ids of both sides are of different
+        kinds, such as numbers and text.
 
     Examples
     --------
@@ -234,12 +248,26 @@ def retrieval_curve(wanted: ArrayLike, retrieved: ArrayLike) -> RetrievalCurve:
             "wanted and retrieved must have one row per query each, got shapes "
             f"{top.shape} and {returned.shape}."
         )
+    kinds = {kind_of_ids(top), kind_of_ids(returned)} - {"object"}
+    if len(kinds) > 1:
+        raise ValueError(
+            "wanted and retrieved must hold ids of the same kind, got "
+            f"{top.dtype} and {returned.dtype}."
+        )
+    is_wanted = first_places(top, ~is_padding(top))
     found = np.zeros(returned.shape)
     for column in range(top.shape[1]):
-        found += (returned == top[:, [column]]) & (top[:, [column]] != -1)
-    counts = (top != -1).sum(axis=1)
-    recall = np.cumsum(found, axis=1)[counts > 0] / counts[counts > 0][:, None]
-    return RetrievalCurve(np.arange(1, returned.shape[1] + 1), recall.mean(axis=0))
+        query, place = np.nonzero((returned == top[:, [column]]) & is_wanted[:, [column]])
+        first = np.unique(query, return_index=True)[1]
+        found[query[first], place[first]] += 1
+    counts = is_wanted.sum(axis=1)
+    if not counts.any():
+        _warn_undefined("wanted")
+        recall = np.zeros(returned.shape[1])
+    else:
+        has_wanted = counts > 0
+        recall = (np.cumsum(found[has_wanted], axis=1) / counts[has_wanted][:, None]).mean(axis=0)
+    return RetrievalCurve(np.arange(1, returned.shape[1] + 1), recall)
 
 
 def catalogue_coverage(retrieved: ArrayLike, n_items: int) -> float:
@@ -257,13 +285,19 @@ def catalogue_coverage(retrieved: ArrayLike, n_items: int) -> float:
     float
         Between 0 and 1.
 
+    Raises
+    ------
+    ValueError
+        If the inputs do not have these shapes and types.
+
     Examples
     --------
     >>> from skdistill.metrics import catalogue_coverage
     >>> catalogue_coverage([[0, 2], [2, -1]], n_items=4)
     0.5
     """
-    returned = np.asarray(retrieved)
+    check_k(n_items, "n_items")
+    returned = check_positions(retrieved, n_items)
     return len(np.unique(returned[returned >= 0])) / n_items
 
 
@@ -280,7 +314,13 @@ def mean_popularity(retrieved: ArrayLike, popularity: ArrayLike) -> float:
     Returns
     -------
     float
-        1 if only the most popular item is returned, 0 if only the least popular.
+        1 if only the most popular item is returned, 0 if only the least popular; 0 with an
+        ``UndefinedMetricWarning`` if no item is returned.
+
+    Raises
+    ------
+    ValueError
+        If the inputs do not have these shapes and types, or a popularity is not finite.
 
     Examples
     --------
@@ -290,36 +330,10 @@ def mean_popularity(retrieved: ArrayLike, popularity: ArrayLike) -> float:
     """
     from scipy.stats import rankdata
 
-    returned, counts = np.asarray(retrieved), np.asarray(popularity)
+    counts = check_finite("popularity", popularity, np.size(popularity))
+    returned = check_positions(retrieved, len(counts))
     rank = (rankdata(counts) - 1) / max(len(counts) - 1, 1)
-    return float(rank[returned[returned >= 0]].mean())
-
-
-def fraction_of_top(
-    teacher_scores: NDArray[Any], student_scores: NDArray[Any], k: int, m: int
-) -> NDArray[np.float64]:
-    """Return the fraction of the teacher's top k columns in the student's top m, for each row.
-
-    Ties are broken as in :func:`teacher_recall`.
-    """
-    n_items = teacher_scores.shape[1]
-    k, m = min(k, n_items), min(m, n_items)
-    wanted = _first_columns(teacher_scores, k)
-    # Ties with the m-th score count against the student, so that a constant score earns nothing.
-    bar = np.partition(student_scores, n_items - m, axis=1)[:, [n_items - m]]
-    above, at_bar = student_scores > bar, student_scores == bar
-    wanted_at_bar = (at_bar & wanted).sum(axis=1)
-    others_at_bar = at_bar.sum(axis=1) - wanted_at_bar
-    places = m - above.sum(axis=1)
-    return ((above & wanted).sum(axis=1) + np.clip(places - others_at_bar, 0, wanted_at_bar)) / k
-
-
-def _first_columns(scores: NDArray[Any], k: int) -> NDArray[np.bool_]:
-    """Whether each column is among the k best of its row; ties go to the earlier column."""
-    bar = np.partition(scores, scores.shape[1] - k, axis=1)[:, [scores.shape[1] - k]]
-    above, at_bar = scores > bar, scores == bar
-    places = k - above.sum(axis=1, keepdims=True)
-    return above | (at_bar & (np.cumsum(at_bar, axis=1) <= places))
+    return _mean(rank[returned[returned >= 0]], "returned")
 
 
 def _hits(relevant: Any, retrieved: ArrayLike, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -328,38 +342,38 @@ def _hits(relevant: Any, retrieved: ArrayLike, k: int) -> tuple[NDArray[Any], ND
     Queries without a relevant item are left out.
     """
     check_k(k)
-    returned = np.asarray(retrieved)
     if not sparse.issparse(relevant):
         raise ValueError(
             "relevant must be a sparse matrix of shape (n_queries, n_items), got "
             f"{type(relevant).__name__}."
         )
-    if returned.ndim != 2 or returned.dtype.kind not in "iu" or len(returned) != relevant.shape[0]:
-        raise ValueError(
-            "retrieved must hold positions of items: expected integers of shape "
-            f"({relevant.shape[0]}, n_returned), got {returned.dtype} of shape {returned.shape}."
-        )
-    matrix = sparse.csr_array(relevant) > 0
-    returned = returned[:, :k]
-    if returned.size and returned.max() >= matrix.shape[1]:
-        raise ValueError(
-            f"retrieved names item {returned.max()}, but the catalogue has only "
-            f"{matrix.shape[1]} items."
-        )
+    matrix = sparse.csr_array(relevant)
+    if np.isnan(matrix.data).any():
+        raise ValueError("relevant must hold numbers, but some entries are NaN.")
+    matrix = matrix > 0
+    returned = check_positions(retrieved, matrix.shape[1], matrix.shape[0])[:, :k]
     query = np.repeat(np.arange(len(returned)), returned.shape[1])
-    hits = np.asarray(matrix[query, np.maximum(returned.ravel(), 0)]).reshape(returned.shape)
+    is_relevant = np.asarray(matrix[query, np.maximum(returned.ravel(), 0)])
+    hit = np.flatnonzero(is_relevant & (returned.ravel() >= 0))
+    _, first = np.unique(query[hit] * matrix.shape[1] + returned.ravel()[hit], return_index=True)
+    hits = np.zeros(returned.shape, dtype=bool)
+    hits.ravel()[hit[first]] = True
     counts = matrix.sum(axis=1)
     has_relevant = counts > 0
-    return (hits & (returned >= 0))[has_relevant], counts[has_relevant]
+    return hits[has_relevant], counts[has_relevant]
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Any, what: str = "relevant") -> float:
     """Average over queries; warn if there are none."""
     if not len(values):
-        warnings.warn(
-            "No query has a relevant item: the metric is undefined and set to 0.",
-            UndefinedMetricWarning,
-            stacklevel=3,
-        )
+        _warn_undefined(what)
         return 0.0
     return float(values.mean())
+
+
+def _warn_undefined(what: str) -> None:
+    warnings.warn(
+        f"No query has a {what} item: the metric is undefined and set to 0.",
+        UndefinedMetricWarning,
+        stacklevel=4,
+    )

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
 from skdistill._sklearn_compat import BaseScorer, BaseSearchCV
+from skdistill.inputs.checks import unmask_labels
 from skdistill.metrics.ndcg import ndcg_score
 from skdistill.metrics.relevance import (
     average_precision_score,
@@ -36,7 +37,7 @@ class QueryScorer(BaseScorer):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Return the metric of the predictions; rows with NaN labels are left out."""
+        """Return the metric of the predictions; rows with NaN or masked labels are left out."""
         return self._score(_call_method, estimator, X, y_true, qid=qid, sample_weight=sample_weight)
 
     def _score(
@@ -50,7 +51,7 @@ class QueryScorer(BaseScorer):
     ) -> float:
         # scikit-learn's multi-metric scorer calls this with a caller that caches predictions.
         scores = np.asarray(method_caller(estimator, "predict", X))
-        labels = np.asarray(y_true, dtype=np.float64)
+        labels = unmask_labels(y_true).astype(np.float64)
         columns = [labels, scores, queries_of(estimator, X, qid), sample_weight]
         is_labelled = ~np.isnan(labels)
         if not is_labelled.all():

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from skdistill.inputs.rows import BLOCK_ROWS
 from skdistill.public_names import set_module
 from skdistill.serving.decomposition import decompose
 from skdistill.serving.served import Net, Served
+from skdistill.threads import ThreadPool, single_blas_thread
 
 Floats = NDArray[np.float32]
 
@@ -128,7 +126,9 @@ def _make_engine(served: Served, engine: str, in_threads: bool) -> Engine:
 class CompiledScorer:
     """An immutable scorer: call it with rows, from any number of threads.
 
-    Scorers are made by :func:`compile_scorer`. They can be pickled, and sent to other processes.
+    Scorers are made by :func:`compile_scorer`. They can be pickled, and sent to other processes. A
+    forked process, such as a worker of a server that loads the model first, may use them as they
+    are: threads and sessions are started anew.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class CompiledScorer:
     __slots__ = ("_engine", "_pool", "_served", "feature_names", "n_features", "n_threads")
 
     _engine: Engine
-    _pool: ThreadPoolExecutor | None
+    _pool: ThreadPool | None
     _served: Served
     feature_names: tuple[str, ...] | None
     n_features: int
@@ -171,7 +171,7 @@ class CompiledScorer:
         assign(self, "n_features", served.nets[0].n_features)
         assign(self, "feature_names", served.feature_names)
         assign(self, "n_threads", n_threads)
-        assign(self, "_pool", ThreadPoolExecutor(n_threads) if n_threads > 1 else None)
+        assign(self, "_pool", ThreadPool(n_threads) if n_threads > 1 else None)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(
@@ -284,18 +284,13 @@ class CompiledScorer:
         n_pieces = min(n_blocks, PIECES * self.n_threads)
         # Whole blocks, so that a row's score does not depend on the number of threads.
         ends = at_once * (np.arange(n_pieces + 1) * n_blocks // n_pieces)
-        with _controller().limit(limits=1, user_api="blas"):
+        with single_blas_thread:
             pieces = [
                 self._pool.submit(self._engine.score, X[start:stop], out[start:stop])
                 for start, stop in pairwise(ends)
             ]
             for piece in pieces:
                 piece.result()
-
-
-@lru_cache(maxsize=1)
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 class NumpyEngine:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from skdistill.extras import import_extra
 from skdistill.serving.onnx_graph import OUTPUTS, onnx_model
 from skdistill.serving.served import Served
+from skdistill.threads import restart_after_fork
 
 # Rows per run, so that activations stay in the second-level cache. Threads take more rows per run,
 # because they wait for the interpreter's lock between two runs.
@@ -39,23 +40,40 @@ class OnnxEngine:
         self._open(*state)
 
     def _open(self, models: dict[Any, bytes], n_rows: int) -> None:
+        self.models = models
+        self.n_rows = n_rows
+        self._start()
+        restart_after_fork(self)
+
+    def _start(self) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         # As in the NumPy engine, threads work on blocks of rows, not inside a run.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self.models = models
-        self.n_rows = n_rows
-        self.sessions = {
+        self.sessions: dict[Any, Any] | None = {
             dtype: onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-            for dtype, model in models.items()
+            for dtype, model in self.models.items()
         }
 
+    def after_fork(self) -> None:
+        """Start new sessions before the next run; ONNX Runtime does not support forks."""
+        # The parent's sessions are not even deleted: other threads may have held their locks.
+        self._sessions_of_parent = self.sessions
+        self.sessions = None
+
     def few(self, X: Rows) -> NDArray[np.float32]:
+        return self.outputs(X)[:, 0]
+
+    def outputs(self, X: Rows) -> NDArray[np.float32]:
+        """Outputs of the graph, of shape (n_rows, n_outputs)."""
+        if self.sessions is None:
+            self._start()
+        assert self.sessions is not None  # they are started
         # Without names, the session would look up its outputs in every run.
-        scores: NDArray[np.float32] = self.sessions[X.dtype].run(OUTPUTS, {"X": X})[0]
-        return scores[:, 0]
+        outputs: NDArray[np.float32] = self.sessions[X.dtype].run(OUTPUTS, {"X": X})[0]
+        return outputs
 
     def score(self, X: Rows, out: NDArray[np.float32]) -> None:
         for start in range(0, len(X), self.n_rows):

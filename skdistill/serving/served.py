@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.inputs.scaling import FAR_FROM_ZERO, ColumnScaler
+from skdistill.inputs.column_statistics import FAR_FROM_ZERO
+from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models.two_tower import TwoTower
 from skdistill.protocols import GraphBuilder, Parameters, ScoringModel
 from skdistill.serving.column_steps import ONNX_FLOAT, Affine, Floats, Pick, Step

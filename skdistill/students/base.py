@@ -93,6 +93,11 @@ class BaseStudent(StudentEstimator):
         "alpha": [Interval(Real, 0, 1, closed="both")],
     }
 
+    @property
+    def compares_rows(self) -> bool:
+        """Whether both losses compare the rows of a query."""
+        return self._soft_loss().compares_rows and self._hard_loss().compares_rows
+
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
 

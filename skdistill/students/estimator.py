@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar
@@ -70,6 +71,11 @@ class StudentEstimator(FittedStudent):
     def make_validator(self, held_out: RankingData) -> Validate:
         """Build what early stopping measures on held-out queries."""
         raise NotImplementedError(f"{type(self).__name__} does not define make_validator.")
+
+    @property
+    def compares_rows(self) -> bool:
+        """Whether all losses compare the rows of a query."""
+        return True
 
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
@@ -284,6 +290,7 @@ class StudentEstimator(FittedStudent):
         """Initialise the parameters, hold out queries, train, and publish the result."""
         if not data.is_labelled.any():
             data = replace(data, labels=None)
+        data.warn_if_constant(type(self).__name__, self.compares_rows)
         rng = self.generator()
         if not (self.warm_start and self._fits_parameters(data)):
             self._initialize(data, rng)
@@ -318,7 +325,23 @@ class StudentEstimator(FittedStudent):
     def _initialize(self, data: RankingData, rng: np.random.Generator) -> None:
         """Determine how the columns are scaled, and draw new parameters."""
         self.scaler_ = ColumnScaler.fit(data.X, self.squash, self.standardize)
+        if not sparse.issparse(data.X):
+            self._warn_of_lost_columns(self.scaler_.lost_columns(data.X))
         self.params_ = self.make_model().initialize(data.X.shape[1], rng)
+
+    def _warn_of_lost_columns(self, lost: list[int]) -> None:
+        """Warn about columns whose values differ too little for float32."""
+        if not lost:
+            return
+        names = getattr(self, "feature_names_in_", None)
+        shown = lost if names is None else [str(names[column]) for column in lost]
+        warnings.warn(
+            f"The values of the columns {shown} of X differ, but so little that float32 arithmetic "
+            "does not show it: nothing is learnt from them. Subtract their smallest value, or "
+            "multiply them.",
+            UserWarning,
+            stacklevel=6,
+        )
 
     def _fits_parameters(self, data: RankingData) -> bool:
         """Check that the parameters of the previous fit have the shapes of this table and model."""

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdistill.base import RankingEstimator
 from skdistill.inputs.canonical_csr import canonical_csr
-from skdistill.inputs.checks import check_magnitude
-from skdistill.inputs.columns import without_query_column
+from skdistill.inputs.checks import check_magnitude, refuse_masked
+from skdistill.inputs.columns import MASKED_FEATURES, without_query_column
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models.scoring import NotFiniteError, Scorer
 from skdistill.protocols import Parameters, StudentModel
@@ -99,6 +99,7 @@ class FittedStudent(RankingEstimator):
         columns before it casts them. ``reset`` remembers the columns, as in ``fit``; otherwise they
         are compared with those remembered.
         """
+        refuse_masked("X", X, MASKED_FEATURES)
         as_numbers = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "order": "C"}
         X = canonical_csr(X)
         if self.query_column is None:

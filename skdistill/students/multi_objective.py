@@ -133,6 +133,11 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         "combine": [Mapping, callable, None],
     }
 
+    @property
+    def compares_rows(self) -> bool:
+        """Whether the losses of all objectives compare the rows of a query."""
+        return all(self.loss_of(name).compares_rows for name in self.objectives)
+
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
 

@@ -191,8 +191,10 @@ def training_columns(
     Raises
     ------
     TableError
-        If a column is missing or has another type than in the first file.
+        If a column is missing or has another type than in the first file, or a target is among the
+        features.
     """
+    refuse_targets(features or (), targets)
     if features is None:
         others = {*targets, *ignore}
         fields = [field for field in schema_of(files[0]) if field.name not in others]
@@ -206,6 +208,23 @@ def training_columns(
         added=[],
         wants_numbers=False,
     )
+
+
+def refuse_targets(features: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse features that a model is trained on or that identify the query.
+
+    Raises
+    ------
+    TableError
+        If there are any. A model that reads its own label is perfect until it is served.
+    """
+    leaked = [name for name in features if name in targets]
+    if leaked:
+        raise TableError(
+            f"The features {leaked} are also named as query, label or teacher's score, which a "
+            "model must not read. Remove them from the features. If a query id is meant as a "
+            "feature, copy it under another name."
+        )
 
 
 def column_of(frame: Any, name: str | None) -> Any:

@@ -362,6 +362,9 @@ class TowerEstimator(FittedTowers):
         callbacks: EpochCallbacks,
     ) -> Training:
         """Initialise the towers, hold queries out, train."""
+        if isinstance(supervision, LogSupervision):
+            compares_rows = setup.objective.label_loss.compares_rows
+            supervision.data.warn_if_constant(type(self).__name__, compares_rows)
         params = setup.initialize(rng)
         train_queries, early_stopping = np.arange(supervision.pairs.n_queries), None
         if self.early_stopping:

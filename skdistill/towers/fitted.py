@@ -13,8 +13,7 @@ from skdistill.index import make_index
 from skdistill.inputs.columns import as_table, take_rows, without_query_column
 from skdistill.inputs.encoding import encode
 from skdistill.inputs.scaling import ColumnScaler
-from skdistill.metrics.agreement import teacher_recall
-from skdistill.metrics.retrieval import fraction_of_top
+from skdistill.metrics.agreement import fraction_of_top, teacher_recall
 from skdistill.models.scoring import Scorer
 from skdistill.models.two_tower import TwoTower, side
 from skdistill.teachers.asking import score_rows
@@ -186,10 +185,10 @@ class FittedTowers(RankingEstimator):
 
         Returns
         -------
-        ids : ndarray of shape (n_queries, k)
+        ids : ndarray of shape (n_queries, min(k, n_items))
             Ids of the items. If fewer than k items are left, the rest is -1, or None if ids are not
             numbers.
-        scores : ndarray of shape (n_queries, k), float32
+        scores : ndarray of shape (n_queries, min(k, n_items)), float32
             Scores of the items; -inf for missing ones.
 
         Raises

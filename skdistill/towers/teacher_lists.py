@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from skdistill.inputs.columns import take_values
-from skdistill.inputs.queries import Queries
+from skdistill.inputs.queries import Queries, positions_within
 from skdistill.inputs.rows import Rows
 from skdistill.models.two_tower import TwoTower
 from skdistill.protocols import Array, Loss, Parameters
@@ -120,11 +120,12 @@ class SampledCatalogue:
         self.loss = loss
         self.logq_correction = logq_correction
         self.every = max(max_iter // (2 * GROWTHS), 1)
+        self.n_growths = min(GROWTHS, (max_iter - 1) // self.every)
         self.candidates = CandidateLists.empty(query_rows.n_rows, n_candidates)
         quarter = max(n_candidates // 4, 1)
         self._take_logged(*logged, quarter, rng)
-        self._grow(max(n_candidates - quarter * 3, quarter), rng, params=None)
-        self.growth = -(-(n_candidates - 2 * quarter) // GROWTHS)
+        n_uniform = max(n_candidates - quarter * 3, quarter)
+        self._grow(np.full(query_rows.n_rows, n_uniform), rng, params=None)
 
     def uniform_sample(self) -> Any:
         """Teacher scores of the uniformly drawn pairs, CSR of shape (n_queries, n_items)."""
@@ -137,9 +138,12 @@ class SampledCatalogue:
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
         """Grow the lists if this epoch is due for it, and compute their targets."""
-        grows = epoch > 0 and epoch % self.every == 0 and epoch // self.every <= GROWTHS
+        growth, rest = divmod(epoch, self.every)
+        grows = rest == 0 and 1 <= growth <= self.n_growths
         if grows:
-            self._grow(self.growth, rng, params)
+            # A query with few logged items has more room, and fills it by larger steps.
+            room = self.candidates.item.shape[1] - self.candidates.count
+            self._grow(-(-room // (self.n_growths - growth + 1)), rng, params)
         if grows or epoch == 0:
             self.queries, self.item, score, importance = self.candidates.flat()
             self.shift, self.row_weight = logq_correction(
@@ -169,25 +173,31 @@ class SampledCatalogue:
         query, item = query[kept], item[kept]
         self.candidates.append(query, item, self.scores(query, item), 1.0)
 
-    def _grow(self, n: int, rng: np.random.Generator, params: Parameters | None) -> None:
-        """Score n more items per query: the student's highest, or uniform draws without params."""
+    def _grow(self, n: Array, rng: np.random.Generator, params: Parameters | None) -> None:
+        """Score n[q] more items of query q: the student's highest, or uniform without params."""
         n_items = self.item_rows.n_rows
         pool = draw_pool(n_items, rng)
         right = None
         for start in range(0, self.query_rows.n_rows, QUERY_CHUNK):
             rows = slice(start, start + QUERY_CHUNK)
+            most = int(n[rows].max())
+            if not most:
+                continue
             if len(pool) < n_items:
                 pool, right = draw_pool(n_items, rng), None
             scored = scored_in_pool(self.candidates, rows, pool)
             if params is None:
-                row, column = pick_uniformly(scored, n, rng)
+                row, column = pick_uniformly(scored, most, rng)
             else:
                 if right is None:
                     items = self.item_rows if len(pool) == n_items else self.item_rows.take(pool)
                     right = self.model.embed_items(params, items)
                 left = self.model.embed_queries(params, Rows(self.query_rows.X[rows]))
                 left = left[self.embeddings]
-                row, column = pick_highest(left, right, scored, n)
+                row, column = pick_highest(left, right, scored, most)
+            sizes = np.bincount(row, minlength=len(n[rows]))
+            wanted = positions_within(sizes) < np.repeat(n[rows], sizes)
+            row, column = row[wanted], column[wanted]
             query, item = row + start, pool[column]
             importance: Array | float = n_items / len(pool)
             if params is None:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.queries import Queries
-from skdistill.metrics.ndcg import ndcg_by_query
+from skdistill.metrics.agreement import fraction_of_top
+from skdistill.metrics.ndcg import check_relevance, ndcg_by_query
 from skdistill.metrics.ordering import Ranking
-from skdistill.metrics.retrieval import fraction_of_top
 from skdistill.protocols import Array, Parameters, TrainableModel
 
 # A function that scores parameters on held-out queries; higher is better.
@@ -54,8 +54,18 @@ class EarlyStopping:
             Validation score.
         should_stop : bool
             Whether the score has not improved for ``n_iter_no_change`` epochs.
+
+        Raises
+        ------
+        ValueError
+            If the score is NaN, which compares with no other score.
         """
         score = self.validate(params)
+        if np.isnan(score):
+            raise ValueError(
+                "The validation score is NaN, so early stopping cannot tell which epoch is best. "
+                "Check the held-out labels and the scores of the model."
+            )
         self._epochs_since_best += 1
         if self._best_params is None or score > self._best_score + self.tol:
             self._best_score, self._epochs_since_best = score, 0
@@ -132,14 +142,16 @@ def ndcg_on(
     Returns
     -------
     callable
-        ``validate(params)``, which returns the mean NDCG@10.
+        ``validate(params)``, which returns the mean NDCG@10. It raises a ValueError if the model's
+        scores are not finite.
 
     Raises
     ------
     ValueError
-        If there are labels, but none on the held-out rows.
+        If there are labels, but the held-out rows have none, or one is negative, or no held-out
+        row is relevant.
     """
-    kept = None
+    kept, held_out = None, queries
     if labels is not None:
         relevance = labels
         if np.isnan(relevance).any():
@@ -156,9 +168,23 @@ def ndcg_on(
         # negative.
         rank = queries.rank_descending(teacher_scores)
         relevance = np.maximum(1 - rank / 10, 0.0)
+    check_relevance(relevance, queries)
+    if not relevance.any():
+        raise ValueError(
+            "early_stopping held out queries without a single relevant row, so that no epoch is "
+            "better than another. Raise validation_fraction, or leave out early_stopping."
+        )
 
     def validate(params: Parameters) -> float:
         scores = model.forward(params, inputs)[0].astype(np.float64)
+        if not np.isfinite(scores).all():
+            row = np.flatnonzero(~np.isfinite(scores))[:1]
+            raise ValueError(
+                "Early stopping cannot compare epochs, because the model scores a row of held-out "
+                f"query number {held_out.segment_of(row)[0]} (in sorted order) as "
+                f"{scores[row[0]]}. Lower learning_rate_init, or check X for columns with extreme "
+                "values."
+            )
         ranking = Ranking(queries, relevance, scores if kept is None else scores[kept], None)
         values, defined = ndcg_by_query(ranking, 10, "exponential", "average")
         return ranking.mean(values, defined, "skip", "a relevant row")
@@ -187,7 +213,8 @@ def teacher_recall_on(
     Returns
     -------
     callable
-        ``validate(params)``, which returns the mean fraction over queries.
+        ``validate(params)``, which returns the mean fraction over queries. It raises a ValueError
+        if the model's scores are not finite.
     """
 
     def validate(params: Parameters) -> float:

@@ -178,6 +178,13 @@ def test_distill_by_a_booster_or_given_scores_without_labels(folder, frame, tmp_
         (RECIPE.replace("MLPRanker", "Tree"), "must be one of ['LinearRanker'"),
         (RECIPE.replace("alpha", "alfa"), "unexpected keys in [distillation]: alfa"),
         (RECIPE + "[teacher]\nbooster = 'none.txt'", "none.txt cannot be read"),
+        *(
+            (
+                RECIPE.replace("[data]", f"[data]\nfeatures = ['f1', '{name}']"),
+                f"['{name}'] are also",
+            )
+            for name in ("query", "label")
+        ),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_says_why(folder, tmp_path, text, message):

@@ -48,5 +48,9 @@ class Huber(Loss):
         value = row_weight @ (clipped * (residual - clipped / 2))
         return float(value), row_weight * clipped
 
+    @property
+    def compares_rows(self) -> bool:
+        return False
+
     def score_unit(self, teacher_scores: Array) -> float:
         return float(teacher_scores.std()) or 1.0

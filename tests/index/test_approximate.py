@@ -3,9 +3,12 @@
 import importlib.util
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -62,6 +65,76 @@ def test_fewer_items_than_asked_for(engine, vectors):
     assert (ids[:, 4:] == -1).all()
     assert (scores[:, 4:] == -np.inf).all()
     assert_array_equal(np.sort(ids[:, :4], axis=1), np.tile(np.arange(4), (25, 1)))
+
+
+CLUSTERS = {"factory": "IVF32,Flat", "parameters": "nprobe=2"}
+GRAPH_OF_CLUSTERS = {"factory": "IVF64_HNSW8,Flat", "parameters": "nprobe=1"}
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    rng = np.random.default_rng(0)
+    return (
+        rng.standard_normal((2000, 8)).astype(np.float32),
+        rng.standard_normal((20, 8)).astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("options", [{}, CLUSTERS, GRAPH_OF_CLUSTERS])
+def test_a_search_is_as_wide_as_what_it_is_asked_for(engine, options, catalogue):
+    """Places are empty only if no item is left; a graph finds most of any number of neighbours."""
+    if options and engine != "faiss":
+        pytest.skip("options of FAISS")
+    items, queries = catalogue
+    exact, index = ExactIndex(items), make_index(engine, items, **options)
+    narrow = index.search(queries, 3)
+    for k in (1, 10, 65, 130, 400, 501, 1999, 2000):
+        expected, _ = exact.search(queries, k)
+        ids, scores = index.search(queries, k)
+        assert (ids >= 0).all()
+        assert (np.diff(scores, axis=1) <= 1e-5).all()
+        assert_allclose(scores, np.take_along_axis(queries @ items.T, ids, axis=1), atol=1e-4)
+        assert all(len(set(row)) == k for row in ids.tolist())
+        recall = np.mean([np.isin(a, b).mean() for a, b in zip(expected, ids, strict=True)])
+        assert recall > (0.9 if not options else 0.2)
+    # A wide search leaves no trace.
+    for before, after in zip(narrow, index.search(queries, 3), strict=True):
+        assert_array_equal(before, after)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from([name for name in ENGINES if name not in OPTIONAL]),
+    st.integers(1, 60),
+    st.integers(1, 10**9),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.integers(0, 99),
+)
+def test_a_place_is_empty_only_if_no_item_is_left(engine, n_items, k, masked, excluded, seed):
+    rng = np.random.default_rng(seed)
+    items = rng.integers(-2, 3, (n_items, 3)).astype(np.float32)
+    queries = rng.standard_normal((4, 3)).astype(np.float32)
+    mask = rng.random(n_items) >= masked
+    seen = rng.random((4, n_items)) < excluded
+    index = make_index(engine, items)
+    ids, scores = index.search(queries, k, mask=mask, exclude=sparse.csr_array(seen))
+    assert ids.shape == scores.shape == (4, min(k, n_items))
+    left = mask & ~seen
+    assert_array_equal((ids >= 0).sum(axis=1), np.minimum(left.sum(axis=1), k))
+    for row, allowed in zip(ids, left, strict=True):
+        found = row[row >= 0]
+        assert allowed[found].all()
+        assert len(np.unique(found)) == len(found)
+
+
+def test_threads_that_search_widely_do_not_narrow_each_other(engine, catalogue):
+    items, queries = catalogue
+    index = make_index(engine, items)
+    expected = {k: index.search(queries, k)[0] for k in (100, 300)}
+    with ThreadPoolExecutor(4) as pool:
+        for k, found in pool.map(lambda k: (k, index.search(queries, k)[0]), [100, 300] * 20):
+            assert_array_equal(found, expected[k])
 
 
 def test_a_pickled_index_finds_the_same(engine, vectors):

@@ -12,6 +12,7 @@ from skdistill.index import exact as index_module
 
 
 def brute_force(queries, items, k, exclude=None, mask=None):
+    k = min(k, len(items))
     ids = np.full((len(queries), k), -1)
     scores = np.full((len(queries), k), -np.inf)
     for q, query in enumerate(queries):
@@ -70,17 +71,25 @@ def test_many_items_over_several_blocks():
 
 
 def test_ids_of_any_type_are_returned_and_short_lists_are_padded():
-    index = ExactIndex(np.eye(2), ids=["x", "y"])
-    ids, scores = index.search(np.eye(2), 3)
+    index = ExactIndex(np.eye(3), ids=["x", "y", "z"])
+    without_z = np.array([True, True, False])
+    ids, scores = index.search(np.eye(3)[:2], 3, mask=without_z)
     assert ids.tolist() == [["x", "y", None], ["y", "x", None]]
     assert (scores[:, 2] == -np.inf).all()
-    ids, _ = ExactIndex(np.eye(2), ids=[70, 80]).search(np.eye(2), 3)
+    ids, _ = ExactIndex(np.eye(3), ids=[70, 80, 90]).search(np.eye(3)[:2], 3, mask=without_z)
     assert ids.tolist() == [[70, 80, -1], [80, 70, -1]]
-    nothing = sparse.csr_array(np.ones((2, 2)))
-    ids, _ = index.search(np.eye(2), 1, exclude=nothing)
-    assert ids.tolist() == [[None], [None]]
-    ids, scores = ExactIndex(np.eye(2)).search(np.empty((0, 2)), 4)
-    assert ids.shape == scores.shape == (0, 4)
+    nothing = sparse.csr_array(np.ones((3, 3)))
+    ids, _ = index.search(np.eye(3), 1, exclude=nothing)
+    assert ids.tolist() == [[None], [None], [None]]
+    ids, scores = ExactIndex(np.eye(2)).search(np.empty((0, 2)), 2)
+    assert ids.shape == scores.shape == (0, 2)
+
+
+def test_no_more_places_than_items():
+    """Room for a thousand million places would be 12 GB a query."""
+    ids, scores = ExactIndex(np.eye(4)).search(np.eye(4), 10**9)
+    assert ids.shape == scores.shape == (4, 4)
+    assert_array_equal(np.sort(ids, axis=1), np.tile(np.arange(4), (4, 1)))
 
 
 def test_a_memory_map_is_not_copied(tmp_path):

@@ -1,6 +1,7 @@
 """Every metric against an independent implementation, on random ragged data with ties."""
 
 import numpy as np
+import pytest
 import sklearn.metrics
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -69,3 +70,24 @@ def test_ndcg_by_brute_force(data, k, gain):
     assume(values)
     ours = metrics.ndcg_score(*data, k=k, gain=gain, ties="pessimistic")
     assert_allclose(ours, np.mean(values))
+
+
+@pytest.mark.parametrize("unit", [1e300, 1.0, 1e-3, 1e-17, 1e-300])
+def test_labels_of_any_size_have_their_gain(unit):
+    """2^y is infinite from 1024 on, and 1 below 1e-16; the ratio of gains is neither."""
+    y = np.array([3.0, 2.0, 0.0]) * unit
+    second = metrics.ndcg_score(y[[1, 0, 2]], [3, 2, 1], None)
+    if unit > 1:  # the second row gains nothing beside the first
+        expected = 1 / np.log2(3)
+    else:
+        first, next_ = np.expm1(np.log(2) * y[:2]) if unit > 1e-300 else y[:2]
+        expected = (next_ + first / np.log2(3)) / (first + next_ / np.log2(3))
+    assert_allclose(second, expected, rtol=1e-12)
+    assert metrics.ndcg_score(y, [3, 2, 1], None) == 1
+    assert metrics.ndcg_score(y, [3, 2, 1], None, gain="linear") == 1
+
+
+def test_tied_rows_do_not_bring_a_perfect_order_above_1():
+    for n in range(2, 60):
+        assert metrics.ndcg_score([1] * n, [0] * n, None) <= 1
+        assert metrics.ndcg_score([1] * n + [0], [1] * n + [0], None) <= 1

@@ -16,7 +16,7 @@ from skdistill.metrics import (
     retrieval_ndcg,
     retrieval_recall,
 )
-from skdistill.metrics.retrieval import fraction_of_top
+from skdistill.metrics.agreement import fraction_of_top
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from skdistill.inputs.pairs import PairList, Pairs
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import Rows
 from skdistill.losses import get_loss
-from skdistill.metrics.retrieval import fraction_of_top
+from skdistill.metrics.agreement import fraction_of_top
 from skdistill.models.two_tower import TwoTower
 from skdistill.towers.multi_embedding_batches import MultiEmbeddingBatches
 from skdistill.training.objective import GradientBalance, HeadsObjective, Objective

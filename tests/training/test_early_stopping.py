@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import Rows
 from skdistill.models import Linear
+from skdistill.students import LinearRanker
 from skdistill.training.early_stopping import (
     EarlyStopping,
     hold_out,
@@ -52,6 +53,12 @@ def test_a_gain_counts_from_the_tolerance_on():
     assert watch(scores, n_iter_no_change=2, tol=0.00)[0] == 3
 
 
+def test_a_score_that_is_nan_is_no_score():
+    """It compares with nothing: the first epoch would be kept without a word."""
+    with pytest.raises(ValueError, match="validation score is NaN"):
+        watch([0.5, np.nan])
+
+
 def test_the_first_epoch_is_kept_even_where_nothing_scores():
     assert_array_equal(watch([-np.inf, -np.inf])[1], [0, 0])
 
@@ -92,6 +99,10 @@ def test_labels_are_what_is_validated_where_there_are_any():
     assert by_column(queries, labels, -np.arange(6.0)) == pytest.approx(expected)
     with pytest.raises(ValueError, match="without a single label"):
         by_column(queries, np.full(6, np.nan), None)
+    with pytest.raises(ValueError, match="without a single relevant row"):
+        by_column(queries, np.zeros(6), None)
+    with pytest.raises(ValueError, match="query number 1 .in sorted order"):
+        by_column(queries, np.array([1.0, 0, 0, -1, 0, 0]), None)
 
 
 def test_without_labels_the_teachers_order_is_validated():
@@ -113,3 +124,32 @@ def test_teacher_recall_and_the_mean_of_several_measures():
     validators = [teacher_recall_on(Linear(), Rows(X), teacher, k=2, m=m) for m in (2, 3, 4)]
     assert [validate(params) for validate in validators] == [0, 1 / 2, 1]
     assert mean_of(validators)(params) == pytest.approx((0 + 1 / 2 + 1) / 3)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_scores_that_are_not_finite_name_their_query(missing):
+    """Rows without a label count too, so that the number is that of the held-out query."""
+    X = np.array([[3.0], [2.0], [1.0], [np.inf]])
+    params = {name: np.ones(a.shape) for name, a in Linear().initialize(1, None).items()}
+    labels = np.array([np.nan if missing else 0.0, 1.0, 1.0, 0.0])
+    validate = ndcg_on(Linear(), Rows(X), Queries.from_sizes([1, 1, 2]), labels, None)
+    with pytest.raises(ValueError, match=r"query number 2 \(in sorted order\) as inf"):
+        validate(params)
+    X[3] = np.nan
+    teacher = np.array([[1.0, 2], [3, 4]])
+    with pytest.raises(ValueError, match="student must be finite.*query number 1"):
+        teacher_recall_on(Linear(), Rows(X), teacher)(params)
+
+
+def test_labels_whose_gain_overflows_are_validated():
+    """Seconds watched, say; NDCG was NaN, and the first epoch was kept."""
+    rng = np.random.default_rng(0)
+    X, qid = rng.standard_normal((600, 4)), np.repeat(np.arange(30), 20)
+    y = np.round(np.exp(X[:, 0]) * 600)
+    assert y.max() > 1024
+    student = LinearRanker(
+        loss="pairwise", early_stopping=True, validation_fraction=0.3, random_state=0
+    ).fit(X, y, qid=qid)
+    assert np.isfinite(student.validation_scores_).all()
+    assert max(student.validation_scores_) > student.validation_scores_[0]
+    assert student.score(X, y, qid=qid) > 0.9

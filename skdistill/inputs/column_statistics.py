@@ -1,0 +1,125 @@
+"""Statistics of a table's columns: moments, origins of those far from 0, and heavy tails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skdistill.inputs.rows import CHUNK_ROWS
+
+# A heavy tail exceeds so many standard deviations; a million normal values reach 5.
+HEAVY_TAIL = 8.0
+# Quantile of the non-zero magnitudes that the softsign maps to one half.
+BULK = 0.99
+# A column has no tail if its largest magnitude is less than so many times the median magnitude.
+SHORT_TAIL = 3.0
+# A column lies far from 0 if its mean is so many times its standard deviation. Nearer to 0, the
+# shift can be folded into a model without losing precision.
+FAR_FROM_ZERO = 4.0
+# A deviation of less than so many roundings of the mean is noise.
+ROUNDINGS = 8
+# A half that exceeds a column's spread by so many bits keeps it linear: float32 has 24 bits.
+FAR_OUT = 30
+# The largest exponent of such a half in float32, and the deviation up to which a column is linear.
+LARGEST_EXPONENT = 127
+LARGEST_LINEAR = 2.0 ** (LARGEST_EXPONENT - FAR_OUT)
+
+
+def _chunks(X: Any) -> Any:
+    """Yield consecutive blocks of rows."""
+    for start in range(0, X.shape[0], CHUNK_ROWS):
+        yield X[start : start + CHUNK_ROWS]
+
+
+def moments(X: Any, function: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and deviation of a function of the columns, in float64, chunk by chunk."""
+    total = sum(function(chunk).sum(axis=0, dtype=np.float64) for chunk in _chunks(X))
+    mean = np.asarray(total) / X.shape[0]
+    squares = sum(((function(chunk) - mean) ** 2).sum(axis=0) for chunk in _chunks(X))
+    return mean, np.sqrt(np.asarray(squares) / X.shape[0])
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """Statistics of a table's columns, and access to their values.
+
+    Parameters
+    ----------
+    by_column : ndarray or CSC matrix of shape (n_rows, n_features)
+        The table.
+    mean, deviation, low, high : ndarray of shape (n_features,), float64
+        Mean, standard deviation, least and largest value of each column.
+    """
+
+    by_column: Any
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, X: Any) -> ColumnStatistics:
+        """Compute the statistics of a dense or CSR table."""
+        if not sparse.issparse(X):
+            mean, deviation = moments(X, lambda chunk: chunk)
+            low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+            return cls(X, mean, deviation, low, high)
+        n_rows = X.shape[0]
+        mean = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() / n_rows
+        square = np.asarray(X.astype(np.float64).power(2).sum(axis=0)).ravel() / n_rows
+        deviation = np.sqrt(np.maximum(square - mean**2, 0))
+        by_column = X.tocsc()
+        # The difference of squares is exact enough unless a column lies far from 0.
+        for column in np.flatnonzero(np.diff(by_column.indptr) == n_rows):
+            start, stop = by_column.indptr[column : column + 2]
+            deviation[column] = by_column.data[start:stop].std(dtype=np.float64)
+        low = X.min(axis=0).toarray().ravel().astype(np.float64)
+        high = X.max(axis=0).toarray().ravel().astype(np.float64)
+        return cls(by_column, mean, deviation, low, high)
+
+    def stored(self, column: np.integer) -> NDArray[Any]:
+        """Return the values of a column; of a CSC matrix, those that are stored."""
+        if not sparse.issparse(self.by_column):
+            return self.by_column[:, column]
+        start, stop = self.by_column.indptr[column : column + 2]
+        return self.by_column.data[start:stop]
+
+    def origin(self) -> NDArray[np.float64]:
+        """Choose the origin of each column: its median, exact in float32, if it is far from 0."""
+        n_rows, n_features = self.by_column.shape
+        size = np.abs(self.mean)
+        rounding = ROUNDINGS * np.finfo(self.by_column.dtype).eps * size
+        is_far = (size > FAR_FROM_ZERO * self.deviation) & (self.deviation > rounding)
+        origin = np.zeros(n_features)
+        for column in np.flatnonzero(is_far):
+            values = self.stored(column)
+            # A column with implicit zeros would be filled by another origin than 0.
+            if len(values) == n_rows:
+                origin[column] = np.float32(np.median(values))
+        return origin
+
+    def heavy_tails(
+        self, origin: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return ``half`` and ``has_softsign`` of each column, measured from its origin.
+
+        A column has a heavy tail if values lie many standard deviations from its mean. That is also
+        true of a rare 0/1 column, which has no tail because all its non-zero magnitudes are equal.
+        """
+        half = np.ones(len(origin), dtype=np.float32)
+        has_softsign = np.zeros(len(origin), dtype=np.float32)
+        reach = np.maximum(self.high - self.mean, self.mean - self.low)
+        is_huge = self.deviation > LARGEST_LINEAR
+        for column in np.flatnonzero((reach > HEAVY_TAIL * self.deviation) | is_huge):
+            values = self.stored(column)
+            if origin[column]:
+                values = values - origin[column]
+            magnitudes = np.abs(values[values != 0])
+            has_tail = len(magnitudes) and magnitudes.max() > SHORT_TAIL * np.median(magnitudes)
+            if has_tail or is_huge[column]:
+                half[column], has_softsign[column] = np.quantile(magnitudes, BULK), 1
+        return half, has_softsign
