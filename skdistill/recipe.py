@@ -19,7 +19,7 @@ from skdistill.ranker import DistilledRanker
 from skdistill.students import STUDENTS
 from skdistill.tables.columns import column_of, training_columns
 from skdistill.tables.errors import pyarrow_extra
-from skdistill.tables.reading import find_files, read_batches, shards_of
+from skdistill.tables.reading import as_list, find_files, read_batches, shards_of
 from skdistill.teachers import TEACHERS, score_rows
 
 # Keys that each section may have, besides the parameters of its estimator.
@@ -53,11 +53,35 @@ class Recipe:
         always present.
     ranker : DistilledRanker
         The ranker that the recipe describes, not fitted.
+    booster : Path or None
+        LightGBM model file of the teacher.
     """
 
     path: Path
     data: dict[str, Any]
     ranker: DistilledRanker
+    booster: Path | None = None
+
+    def tables(self, name: str) -> list[Path]:
+        """Find the files of ``train`` or ``test``.
+
+        Raises
+        ------
+        TableError
+            If there are none.
+        """
+        return find_files([self.path.parent / given for given in as_list(self.data[name])])
+
+    def files(self) -> list[Path]:
+        """List the files that the training reads, the recipe among them.
+
+        Raises
+        ------
+        TableError
+            If there is no table.
+        """
+        tables = [file for name in ("train", "test") if name in self.data for file in self.tables(name)]
+        return [self.path, *tables, *([self.booster] if self.booster else [])]
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
@@ -168,7 +192,7 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
         If the ranker's ``fit`` refuses the data.
     """
     data = recipe.data
-    columns, frame = _read(recipe, data["train"])
+    columns, frame = _read(recipe, "train")
     ranker = recipe.ranker
     label, given = data.get("label_column"), data.get("teacher_score_column")
     ranker.fit(
@@ -180,7 +204,7 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
     report = {"training rows": float(len(frame))}
     if "test" not in data or label is None:
         return ranker, report
-    _, test = _read(recipe, data["test"], columns.features)
+    _, test = _read(recipe, "test", columns.features)
     test = test.sort_values(data["query_column"], kind="stable", ignore_index=True)
     y, qid = test[label].to_numpy(), test[data["query_column"]].to_numpy()
     report["student ndcg@10"] = ndcg_score(y, ranker.predict(test[columns.features]), qid, k=10)
@@ -194,13 +218,11 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
     return ranker, report
 
 
-def _read(recipe: Recipe, given: Any, features: list[str] | None = None) -> tuple[Any, Any]:
+def _read(recipe: Recipe, name: str, features: list[str] | None = None) -> tuple[Any, Any]:
     """Read all rows of a table as a data frame, and determine its feature columns."""
-    data = recipe.data
-    paths = [given] if isinstance(given, str) else given
-    files = find_files([recipe.path.parent / path for path in paths])
-    names = ("query_column", "label_column", "teacher_score_column")
-    targets = [data[name] for name in names if name in data]
+    data, files = recipe.data, recipe.tables(name)
+    keys = ("query_column", "label_column", "teacher_score_column")
+    targets = [data[key] for key in keys if key in data]
     features = features or data.get("features")
     columns = training_columns(files, targets, features, data.get("ignore", []))
     batches = [

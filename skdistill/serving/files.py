@@ -111,8 +111,8 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
             "digest": _digest(members),
         }
         archive.writestr(METADATA, json.dumps(metadata, indent=1))
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    with atomic_write(path) as file:
+        file.write(buffer.getbuffer())
 
 
 @set_module("skdistill.serving")

@@ -70,9 +70,8 @@ def find_files(inputs: Paths) -> list[Path]:
     TableError
         If an input matches no table, or a file has an unknown ending.
     """
-    given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     found: list[Path] = []
-    for pattern in given:
+    for pattern in as_list(inputs):
         path = Path(pattern)
         matches = [path]
         if not path.exists():
@@ -91,6 +90,11 @@ def find_files(inputs: Paths) -> list[Path]:
                 )
         found += files
     return found
+
+
+def as_list(inputs: Paths) -> list[str | os.PathLike[str]]:
+    """Return one path, or several, as a list."""
+    return [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
 
 
 def shards_of(path: Path) -> list[Shard]:
@@ -167,10 +171,10 @@ def _files_in(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     inside = (file for file in sorted(path.rglob("*")) if format_of(file) and file.is_file())
-    return [file for file in inside if not _is_hidden(file.relative_to(path))]
+    return [file for file in inside if not is_hidden(file.relative_to(path))]
 
 
-def _is_hidden(path: Path) -> bool:
+def is_hidden(path: Path) -> bool:
     """Whether Spark, Dask and pyarrow ignore this path in a folder."""
     return any(part.startswith(("_", ".")) for part in path.parts)
 
