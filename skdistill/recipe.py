@@ -21,6 +21,7 @@ from skdistill.tables.columns import column_of, training_columns
 from skdistill.tables.errors import pyarrow_extra
 from skdistill.tables.reading import as_list, find_files, read_batches, shards_of
 from skdistill.teachers import TEACHERS, score_rows
+from skdistill.teachers.lightgbm_text import check_model_text
 
 # Keys that each section may have, besides the parameters of its estimator.
 SECTIONS = {
@@ -80,7 +81,8 @@ class Recipe:
         TableError
             If there is no table.
         """
-        tables = [file for name in ("train", "test") if name in self.data for file in self.tables(name)]
+        names = [name for name in ("train", "test") if name in self.data]
+        tables = [file for name in names for file in self.tables(name)]
         return [self.path, *tables, *([self.booster] if self.booster else [])]
 
 
@@ -165,7 +167,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         random_state=sections.get("seed", 0),
         **options,
     )
-    return Recipe(path, data, ranker)
+    booster = sections["teacher"].get("booster")
+    return Recipe(path, data, ranker, None if booster is None else path.parent / booster)
 
 
 def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
@@ -247,8 +250,10 @@ def _teacher(path: Path, section: dict[str, Any]) -> Any:
 
     file = path.parent / section["booster"]
     try:
-        return Booster(model_file=file)
-    except LightGBMError as error:
+        text = file.read_bytes().decode()
+        check_model_text(text)
+        return Booster(model_str=text)
+    except (OSError, ValueError, LightGBMError) as error:
         raise RecipeError(
             f"{path}: [teacher] booster {file} cannot be read as a LightGBM model: {error}"
         ) from error
