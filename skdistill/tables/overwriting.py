@@ -24,7 +24,7 @@ def check_replaces_none(outputs: Iterable[Path], files: Iterable[Path]) -> None:
         for identity in _identities(output):
             if identity in by_identity:
                 raise OutputError(
-                    f"{output}: the output would replace {by_identity[identity]}, which this run "
+                    f"{output}: is an output, but also {by_identity[identity]}, which this run "
                     "reads or keeps. Choose another path for the output."
                 )
 

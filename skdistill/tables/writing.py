@@ -11,9 +11,7 @@ from skdistill.tables.errors import pyarrow_extra
 GROUP_ROWS = 1 << 17
 
 
-def write_batches(
-    file: BinaryIO, output_format: str, batches: Iterator[Any], schema: Any
-) -> None:
+def write_batches(file: BinaryIO, output_format: str, batches: Iterator[Any], schema: Any) -> None:
     """Write a table as Parquet or CSV.
 
     Parameters

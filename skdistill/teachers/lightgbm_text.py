@@ -86,7 +86,8 @@ def _check_tree(fields: Fields, n_features: int, place: str) -> None:
     _check_reals(fields, "leaf_value", n_leaves, place)
     for names, length in ((PER_SPLIT, n_splits), (PER_LEAF, n_leaves)):
         for name in names:
-            if name.encode() in fields:
+            # A tree of one leaf leaves its weight empty.
+            if name.encode() in fields and (n_splits or fields[name.encode()]):
                 _check_reals(fields, name, length, place)
     _check_range(_integers(fields, "split_feature", n_splits, place), 0, n_features, place)
     _check_reals(fields, "threshold", n_splits, place)

@@ -408,11 +408,11 @@ def test_the_total_of_all_members_is_limited(saved):
     one = sparse_member(data=np.zeros(2_000_000, np.int8))
 
     def change(members):
-        members |= {f"matrix{number}": one for number in range(3)}
+        members |= {f"matrix{number}": one for number in range(9)}
         members["ballast"] = bytes(55_000)
 
     rewrite(saved, change)
-    with pytest.raises(ValueError, match="matrix2 it would grow more than 100 times"):
+    with pytest.raises(ValueError, match=r"matrix\d it would grow more than 100 times"):
         load(saved)
 
 
@@ -516,7 +516,9 @@ def test_a_flipped_bit_is_refused_or_changes_no_prediction(saved, data):
 @pytest.mark.parametrize("ending", [".json", ".npy"])
 def test_a_member_that_was_replaced_does_not_match_the_digest(saved, ending):
     def change(members):
-        name = next(name for name in members if name.endswith(ending) and name != file_checks.METADATA)
+        name = next(
+            name for name in members if name.endswith(ending) and name != file_checks.METADATA
+        )
         members[name] = members[name][:-1] + bytes([members[name][-1] ^ 1])
 
     rewrite(saved, change, digest=False)
@@ -558,7 +560,7 @@ def array_with_header(header):
     [
         *[
             (file_checks.METADATA, content)
-            for content in (b"", b"[]", b"3", b"null", b"\xff\xfe", b"{" * 10**5, b"[" * 10**5, b"{}")
+            for content in (b"", b"[]", b"3", b"null", b"\xff\xfe", b'{"":' * 10**5, b"[" * 10**5)
         ],
         *[
             (file_checks.SCHEMA, content)
@@ -667,11 +669,11 @@ def test_a_mutated_member_is_refused_or_harmless(
     tracemalloc.start()
     try:
         again = load(path)
-    except ValueError as error:
-        assert str(path) in str(error)
-    else:
         if not digest:
             assert_array_equal(again.predict(data.X), expected)
+    except ValueError as error:
+        if str(path) not in str(error):
+            raise
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -685,15 +687,15 @@ def booster_text(members):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new"),
     [
-        ("left_child=1", "left_child=7777777", "do not make a tree"),
-        ("num_leaves=", "num_leaves=9", "num_leaves|numbers"),
-        ("tree_sizes=", "tree_sizes=1", "tree_sizes"),
-        ("split_feature=", "split_feature=9", "index outside"),
+        ("left_child=1", "left_child=9"),
+        ("num_leaves=", "num_leaves=9"),
+        ("tree_sizes=", "tree_sizes=1"),
+        ("tree\n", "TREE\n"),
     ],
 )
-def test_a_tampered_booster_does_not_reach_lightgbm(targets, tmp_path, old, new, message):
+def test_a_tampered_booster_does_not_reach_lightgbm(targets, tmp_path, old, new):
     path = tmp_path / "ranker"
     path.write_bytes(targets["ranker"])
 
@@ -706,7 +708,7 @@ def test_a_tampered_booster_does_not_reach_lightgbm(targets, tmp_path, old, new,
         members[file_checks.SCHEMA] = json.dumps(schema).encode()
 
     rewrite(path, change)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="not a sound LightGBM model"):
         load(path)
 
 

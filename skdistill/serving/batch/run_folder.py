@@ -101,11 +101,11 @@ class RunFolder:
             If an output is an input, or would be read as one by the next run.
         """
         own = list(self.path.rglob("*"))
-        check_replaces_none([self.part(0), *own], files)
         check_is_not_read(self.part(0), inputs)
+        check_replaces_none(own, files)
         if rejects is None:
             return
-        check_replaces_none([rejects], [*files, *(path for path in own if self._owns(path))])
+        check_replaces_none([rejects], [*files, *filter(self._owns, own)])
         check_is_not_read(rejects, inputs)
         parent = rejects.resolve().parent
         if self._owns(rejects) or not (parent.is_dir() or parent == self.path.resolve()):
