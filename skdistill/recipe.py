@@ -64,7 +64,16 @@ class Recipe:
     booster: Path | None = None
 
     def tables(self, name: str) -> list[Path]:
-        """Find the files of ``train`` or ``test``.
+        """Find the files of a table.
+
+        Parameters
+        ----------
+        name : {"train", "test"}
+            Key of the table in ``[data]``.
+
+        Returns
+        -------
+        list of Path
 
         Raises
         ------
@@ -75,6 +84,10 @@ class Recipe:
 
     def files(self) -> list[Path]:
         """List the files that the training reads, the recipe among them.
+
+        Returns
+        -------
+        list of Path
 
         Raises
         ------
@@ -248,6 +261,10 @@ def _teacher(path: Path, section: dict[str, Any]) -> Any:
     from lightgbm import Booster
     from lightgbm.basic import LightGBMError
 
+    if not isinstance(section["booster"], str):
+        raise RecipeError(
+            f"{path}: [teacher] booster must be the path of a file, got {section['booster']!r}."
+        )
     file = path.parent / section["booster"]
     try:
         text = file.read_bytes().decode()

@@ -122,8 +122,11 @@ def schema_of(path: Path) -> Any:
     """
     pyarrow = pyarrow_extra()
     try:
-        return _format(path).schema(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        schema = _format(path).schema(path)
+        # Arrow decodes the names when they are asked for, and only UTF-8.
+        list(schema.names)
+        return schema
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise TableError(f"{path}: cannot be read: {error}") from error
 
 
@@ -189,5 +192,5 @@ def _batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
                 batch = large.slice(start, BATCH_ROWS)
                 yield first_row, batch
                 first_row += batch.num_rows
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise TableError(f"{shard.path}: cannot be read: {error}") from error
