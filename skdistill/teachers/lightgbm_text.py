@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 ALLOWED = b"0123456789+-.einfaINFA "
 NOT_FINITE = (b"inf", b"-inf", b"nan", b"-nan")
 PARAMETER = re.compile(rb"\[[^:\]]+: [^\n]*\]|")
-# Arrays with a number per split, and per leaf. Releases of LightGBM write different ones.
+# Fields with a number per tree, split and leaf, besides those that must be there. Releases of
+# LightGBM write different ones. A number that cannot be parsed ends the process.
+PER_TREE = ("shrinkage",)
 PER_SPLIT = ("split_gain", "internal_value", "internal_weight", "internal_count")
 PER_LEAF = ("leaf_weight", "leaf_count")
 
@@ -84,7 +86,7 @@ def _check_tree(fields: Fields, n_features: int, place: str) -> None:
     n_splits = n_leaves - 1
     n_categorical = _integer(fields, "num_cat", 0, n_splits, place)
     _check_reals(fields, "leaf_value", n_leaves, place)
-    for names, length in ((PER_SPLIT, n_splits), (PER_LEAF, n_leaves)):
+    for names, length in ((PER_SPLIT, n_splits), (PER_LEAF, n_leaves), (PER_TREE, 1)):
         for name in names:
             # A tree of one leaf leaves its weight empty.
             if name.encode() in fields and (n_splits or fields[name.encode()]):

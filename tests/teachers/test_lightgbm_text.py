@@ -85,6 +85,7 @@ def with_sizes(text):
         ("ranks", "leaf_value=", "leaf_value", "has a line without '='"),
         ("ranks", "leaf_value=", "leaf_value=1 ", "leaf_value of tree 0 must hold 8"),
         ("ranks", r"leaf_value=\S+", "leaf_value=1e", "expected a number"),
+        ("ranks", r"shrinkage=\S+", "shrinkage=p.1", "shrinkage of tree 0 must hold 1 numbers"),
         ("linear", r"leaf_const=\S+", "leaf_const=1e999", "expected a number"),
         ("linear", r"num_features=\d+", "num_features=9", "index outside"),
         ("linear", r"leaf_features=\d", "leaf_features=9", "index outside|must hold"),
