@@ -9,8 +9,12 @@ hundred rows takes less time than handing them to a thread.
 - ``POST /score`` takes JSON, ``{"rows": [[...], ...]}``, or float32 rows as
   ``application/octet-stream``.
 - ``/health/live`` responds while the process runs, ``/health/ready`` once the model is loaded.
-- A request with too many bytes or rows gets status 413, one with invalid rows 422. While too many
-  requests wait, further ones get 503.
+- A request with too many bytes or rows gets status 413, one with invalid rows 422 and the first
+  problem. One whose body takes too long gets 408. While too many bytes wait, further ones get 503.
+
+Large bodies of JSON are parsed in a thread, so that health checks need not wait for them. In
+production put a proxy in front, which also limits the number of connections and the time for
+headers.
 
 Run it with ``python examples/serve_http.py``. It distils a LightGBM ranker of MovieLens 100k and
 serves the student on loopback. It prints the latency for one client and for sixteen concurrent
@@ -28,7 +32,9 @@ import sys
 import tempfile
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import httpx
 import lightgbm
@@ -36,7 +42,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, FailFast, ValidationError
 
 from skdistill import DistilledRanker
 from skdistill.datasets import build_ranking_table, load_movielens
@@ -45,14 +51,18 @@ from skdistill.students import MLPRanker
 
 MAX_ROWS = 2_000
 MAX_BYTES = 4 << 20
-MAX_WAITING = 64
+# Bytes of all bodies that are being received.
+MAX_BUFFERED = 64 * MAX_BYTES
+BODY_SECONDS = 5
+# A larger body of JSON is parsed in a thread.
+INLINE_BYTES = 1 << 16
 BINARY = "application/octet-stream"
 
 
 class Rows(BaseModel):
-    """The body of a JSON request."""
+    """The body of a JSON request; parsing ends with the first problem."""
 
-    rows: list[list[float]]
+    rows: Annotated[list[Annotated[list[float], FailFast()]], FailFast()]
 
 
 class BoosterScorer:
@@ -84,7 +94,7 @@ def make_app(path):
 
     app = FastAPI(title="skdistill", lifespan=lifespan)
     app.state.scorer = None
-    app.state.waiting = 0
+    app.state.buffered = 0
 
     @app.get("/health/live")
     async def live():
@@ -101,15 +111,12 @@ def make_app(path):
         state = app.state
         if state.scorer is None:
             raise HTTPException(503, "the model is not loaded")
-        if state.waiting >= MAX_WAITING:
-            raise HTTPException(503, "too many requests are waiting", {"retry-after": "1"})
-        state.waiting += 1
-        try:
-            body = await read_body(request)
-        finally:
-            state.waiting -= 1
         is_binary = request.headers.get("content-type") == BINARY
-        scores = state.scorer(rows_of(body, is_binary, state.scorer.n_features))
+        body = await receive(request, state)
+        parse = partial(rows_of, body, is_binary, state.scorer.n_features)
+        is_short = is_binary or len(body) <= INLINE_BYTES
+        X = parse() if is_short else await asyncio.to_thread(parse)
+        scores = state.scorer(X)
         if is_binary:
             return Response(scores.tobytes(), media_type=BINARY)
         return JSONResponse({"scores": scores.tolist()})
@@ -117,15 +124,26 @@ def make_app(path):
     return app
 
 
-async def read_body(request):
-    """Read the body of a request, and stop once it is too long."""
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise HTTPException(413, f"a body may have at most {MAX_BYTES} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+async def receive(request, state):
+    """Receive the body of a request, within limits of size and time."""
+    # A client that is turned away need not send the rest.
+    close = {"connection": "close"}
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                state.buffered += len(chunk)
+                if len(body) > MAX_BYTES:
+                    raise HTTPException(413, f"a body may have at most {MAX_BYTES} bytes", close)
+                if state.buffered > MAX_BUFFERED:
+                    busy = close | {"retry-after": "1"}
+                    raise HTTPException(503, "too many requests are waiting", busy)
+    except TimeoutError:
+        raise HTTPException(408, f"send the body within {BODY_SECONDS} seconds", close) from None
+    finally:
+        state.buffered -= len(body)
+    return bytes(body)
 
 
 def rows_of(body, is_binary, n_features):
@@ -139,10 +157,13 @@ def rows_of(body, is_binary, n_features):
     else:
         try:
             rows = Rows.model_validate_json(body).rows
-        except ValueError as error:
+        except ValidationError as error:
+            # Without the input: an answer must not grow with the request.
+            problem = error.errors(include_url=False, include_input=False)[0]
+            place = "/".join(map(str, problem["loc"])) or "body"
             raise HTTPException(
-                422, f'expected JSON such as {{"rows": [[1.0, 2.0]]}}: {error}'
-            ) from error
+                422, f'expected JSON such as {{"rows": [[1.0, 2.0]]}}: {place}: {problem["msg"]}'
+            ) from None
         if not rows or any(len(row) != n_features for row in rows):
             raise HTTPException(422, f"expected one row or more of {n_features} numbers each")
         X = np.array(rows, dtype=np.float32)

@@ -19,8 +19,9 @@ from skdistill.ranker import DistilledRanker
 from skdistill.students import STUDENTS
 from skdistill.tables.columns import column_of, refuse_targets, training_columns
 from skdistill.tables.errors import TableError, pyarrow_extra
-from skdistill.tables.reading import find_files, read_batches, shards_of
+from skdistill.tables.reading import as_list, find_files, read_batches, shards_of
 from skdistill.teachers import TEACHERS, score_rows
+from skdistill.teachers.lightgbm_text import check_model_text
 
 # Keys that each section may have, besides the parameters of its estimator.
 SECTIONS = {
@@ -55,11 +56,49 @@ class Recipe:
         always present.
     ranker : DistilledRanker
         The ranker that the recipe describes, not fitted.
+    booster : Path or None
+        LightGBM model file of the teacher.
     """
 
     path: Path
     data: dict[str, Any]
     ranker: DistilledRanker
+    booster: Path | None = None
+
+    def tables(self, name: str) -> list[Path]:
+        """Find the files of a table.
+
+        Parameters
+        ----------
+        name : {"train", "test"}
+            Key of the table in ``[data]``.
+
+        Returns
+        -------
+        list of Path
+
+        Raises
+        ------
+        TableError
+            If there are none.
+        """
+        return find_files([self.path.parent / given for given in as_list(self.data[name])])
+
+    def files(self) -> list[Path]:
+        """List the files that the training reads, the recipe among them.
+
+        Returns
+        -------
+        list of Path
+
+        Raises
+        ------
+        TableError
+            If there is no table.
+        """
+        names = [name for name in ("train", "test") if name in self.data]
+        tables = [file for name in names for file in self.tables(name)]
+        return [self.path, *tables, *([self.booster] if self.booster else [])]
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
@@ -149,7 +188,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         random_state=sections.get("seed", 0),
         **options,
     )
-    return Recipe(path, data, ranker)
+    booster = sections["teacher"].get("booster")
+    return Recipe(path, data, ranker, None if booster is None else path.parent / booster)
 
 
 def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
@@ -176,7 +216,7 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
         If the ranker's ``fit`` refuses the data.
     """
     data = recipe.data
-    columns, frame = _read(recipe, data["train"])
+    columns, frame = _read(recipe, "train")
     ranker = recipe.ranker
     label, given = data.get("label_column"), data.get("teacher_score_column")
     ranker.fit(
@@ -188,7 +228,7 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
     report = {"training rows": float(len(frame))}
     if "test" not in data or label is None:
         return ranker, report
-    _, test = _read(recipe, data["test"], columns.features)
+    _, test = _read(recipe, "test", columns.features)
     test = test.sort_values(data["query_column"], kind="stable", ignore_index=True)
     y, qid = test[label].to_numpy(), test[data["query_column"]].to_numpy()
     report["student ndcg@10"] = ndcg_score(y, ranker.predict(test[columns.features]), qid, k=10)
@@ -202,12 +242,10 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
     return ranker, report
 
 
-def _read(recipe: Recipe, given: Any, features: list[str] | None = None) -> tuple[Any, Any]:
+def _read(recipe: Recipe, name: str, features: list[str] | None = None) -> tuple[Any, Any]:
     """Read all rows of a table as a data frame, and determine its feature columns."""
-    data = recipe.data
-    paths = [given] if isinstance(given, str) else given
-    files = find_files([recipe.path.parent / path for path in paths])
-    targets = [data[name] for name in TARGETS if name in data]
+    data, files = recipe.data, recipe.tables(name)
+    targets = [data[key] for key in TARGETS if key in data]
     features = features or data.get("features")
     columns = training_columns(files, targets, features, data.get("ignore", []))
     batches = [
@@ -230,10 +268,16 @@ def _teacher(path: Path, section: dict[str, Any]) -> Any:
     from lightgbm import Booster
     from lightgbm.basic import LightGBMError
 
+    if not isinstance(section["booster"], str):
+        raise RecipeError(
+            f"{path}: [teacher] booster must be the path of a file, got {section['booster']!r}."
+        )
     file = path.parent / section["booster"]
     try:
-        return Booster(model_file=file)
-    except LightGBMError as error:
+        text = file.read_bytes().decode()
+        check_model_text(text)
+        return Booster(model_str=text)
+    except (OSError, ValueError, LightGBMError) as error:
         raise RecipeError(
             f"{path}: [teacher] booster {file} cannot be read as a LightGBM model: {error}"
         ) from error

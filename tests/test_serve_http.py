@@ -1,12 +1,15 @@
 """The HTTP example: right scores, limits, health, and its load test as a user runs it."""
 
+import contextlib
 import importlib.util
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -79,11 +82,75 @@ def test_bad_requests_are_told_why(client, body, code, message):
 
 
 def test_too_many_requests_are_turned_away(client, example):
-    client.app.state.waiting = example.MAX_WAITING
+    client.app.state.buffered = example.MAX_BUFFERED
     answer = client.post("/score", json={"rows": [[0] * 5]})
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
     assert client.get("/health/live").status_code == 200
+    client.app.state.buffered = 0
+    assert client.post("/score", json={"rows": [[0] * 5]}).status_code == 200
+    assert client.app.state.buffered == 0
+
+
+LARGE = 1_000_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"rows": [[' + ",".join(['"a"'] * LARGE) + "]]}",
+        '{"rows": [' + ",".join(['["a"]'] * (LARGE // 2)) + "]}",
+        '{"rows": ["' + "a" * LARGE + '"]}',
+        '{"' + "a" * LARGE + '": 1}',
+        '{"rows": {"' + "a" * LARGE + '": 1}}',
+        '{"rows": [[' + "9" * LARGE + "]]}",
+        "[" * LARGE,
+        '"' + "a" * LARGE,
+        "[" + "1," * LARGE + "1]",
+    ],
+    ids=range(9),
+)
+def test_answers_do_not_grow_with_the_request(client, body):
+    """Health checks are answered meanwhile; the answer names one problem, without the input."""
+    answer = client.post("/score", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert len(answer.content) < 500
+    assert "expected JSON such as" in answer.json()["detail"]
+
+
+def test_large_bodies_of_json_score_as_small_ones(client, student, example):
+    X = np.random.default_rng(1).standard_normal((1500, 5)).astype(np.float32)
+    body = json.dumps({"rows": X.tolist()})
+    assert len(body) > example.INLINE_BYTES
+    answer = client.post("/score", content=body)
+    np.testing.assert_allclose(answer.json()["scores"], student.predict(X), atol=1e-5)
+
+
+@pytest.fixture
+def address(example, student, tmp_path):
+    """The service as it runs, in a process of its own."""
+    save(student, tmp_path / "student.skd")
+    with example.serving(tmp_path / "student.skd") as address:
+        yield address
+
+
+def test_bodies_that_never_end_lock_nobody_out(address, example):
+    host, port = address.removeprefix("http://").split(":")
+    head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        open_bodies = [
+            stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(100)
+        ]
+        for connection in open_bodies:
+            connection.sendall(head + b"a" * 1000)
+        for _ in range(2):
+            assert httpx.post(f"{address}/score", json={"rows": [[0] * 5]}).status_code == 200
+            assert httpx.get(f"{address}/health/ready").status_code == 200
+        # They are ended at their deadline.
+        for connection in open_bodies:
+            connection.settimeout(example.BODY_SECONDS + 30)
+            answer = b"".join(iter(lambda connection=connection: connection.recv(4096), b""))
+            assert answer.startswith(b"HTTP/1.1 408")
 
 
 def test_the_load_test_prints_every_client(movielens):

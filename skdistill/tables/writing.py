@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from skdistill.tables.errors import pyarrow_extra
 
@@ -12,13 +11,14 @@ from skdistill.tables.errors import pyarrow_extra
 GROUP_ROWS = 1 << 17
 
 
-def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> None:
+def write_batches(file: BinaryIO, output_format: str, batches: Iterator[Any], schema: Any) -> None:
     """Write a table as Parquet or CSV.
 
     Parameters
     ----------
-    path : Path
-        File to write. The ending determines the format; ``.part`` after it is ignored.
+    file : binary file
+        File to write, which stays open.
+    output_format : {"parquet", "csv"}
     batches : iterator of pyarrow.RecordBatch
         The rows.
     schema : pyarrow.Schema
@@ -26,10 +26,9 @@ def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> None:
     """
     from pyarrow import csv, parquet
 
-    is_csv = path.name.removesuffix(".part").endswith(".csv")
-    make = csv.CSVWriter if is_csv else parquet.ParquetWriter
+    make = csv.CSVWriter if output_format == "csv" else parquet.ParquetWriter
     table = pyarrow_extra().Table
-    with make(path, schema) as writer:
+    with make(file, schema) as writer:
         group: list[Any] = []
         for batch in batches:
             group.append(batch)

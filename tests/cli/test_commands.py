@@ -1,8 +1,10 @@
 """The command line, run as a user runs it."""
 
 import json
+import shutil
 import subprocess
 import sys
+import zipfile
 
 import lightgbm
 import numpy as np
@@ -13,7 +15,7 @@ from skdistill import DistilledRanker, TwoTowerRetriever
 from skdistill.datasets import make_ranking, make_retrieval
 from skdistill.metrics import ndcg_score
 from skdistill.serving import load, save
-from skdistill.students import MLPRanker
+from skdistill.students import LinearRanker, MLPRanker
 
 NAMES = [f"f{number}" for number in range(6)]
 
@@ -185,6 +187,9 @@ def test_distill_by_a_booster_or_given_scores_without_labels(folder, frame, tmp_
             )
             for name in ("query", "label")
         ),
+        (RECIPE + "[teacher]\nbooster = 'table.csv'", "not a sound LightGBM model"),
+        (RECIPE + "[teacher]\nbooster = 'table.parquet'", "table.parquet cannot be read"),
+        (RECIPE + "[teacher]\nbooster = 3", "must be"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_says_why(folder, tmp_path, text, message):
@@ -217,6 +222,73 @@ def test_exit_codes_say_who_must_act(folder, frame, tmp_path):
         assert done.returncode == code, done.stderr
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"format": "1"}, {"versions": None}, {"versions": {"numpy": 3}}]
+)
+def test_a_damaged_model_file_has_one_exit_code(folder, tmp_path, metadata):
+    with zipfile.ZipFile(folder / "student.skd") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    held = json.loads(members["skdistill.json"])
+    del held["metadata_digest"]
+    members["skdistill.json"] = json.dumps(held | metadata)
+    with zipfile.ZipFile(tmp_path / "damaged.skd", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    done = run("inspect", tmp_path / "damaged.skd")
+    assert done.returncode == 4, done.stderr
+    assert "damaged.skd is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_command_replaces_what_it_reads(folder, tmp_path):
+    work = shutil.copytree(folder, tmp_path / "work")
+    (work / "recipe.toml").write_text(RECIPE)
+    (work / "booster.toml").write_text(RECIPE + '[teacher]\nbooster = "teacher.txt"\n')
+    before = {path.name: path.read_bytes() for path in work.iterdir()}
+    score = ["score", "student.skd", "table.parquet", "-o", tmp_path / "out", "--rejects"]
+    for arguments in [
+        [*score, "student.skd"],
+        [*score, "table.parquet"],
+        ["distill", "recipe.toml", "-o", "recipe.toml"],
+        ["distill", "recipe.toml", "-o", "table.parquet"],
+        ["distill", "recipe.toml", "-o", "table.csv"],
+        ["distill", "booster.toml", "-o", "teacher.txt"],
+        ["distill", "recipe.toml", "-o", "none/student.skd"],
+    ]:
+        done = run(*arguments, cwd=work)
+        assert done.returncode == 5, done.stderr
+        assert "is an output, but also" in done.stderr or "there is no such folder" in done.stderr
+    assert {path.name: path.read_bytes() for path in work.iterdir()} == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_that_are_done_again_are_reported(folder, tmp_path):
+    command = ["score", folder / "student.skd", folder / "table.parquet", "-o", tmp_path / "out"]
+    run(*command)
+    (tmp_path / "out" / "part-00000.parquet").unlink()
+    assert "1 shards were done again" in run(*command).stderr
+    assert (tmp_path / "out" / "part-00000.parquet").exists()
+    assert "done again" not in run(*command).stderr
+
+
+def test_names_that_look_like_markup_are_printed(tmp_path):
+    frame = pd.DataFrame({"[/red]": np.arange(8.0)})
+    save(LinearRanker(max_iter=1).fit(frame, np.arange(8) % 2, qid=[0] * 8), tmp_path / "m.skd")
+    done = run("inspect", tmp_path / "m.skd")
+    assert done.returncode == 0, done.stderr
+    assert "[/red]" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_csv_file_of_another_encoding_is_a_table_that_cannot_be_read(tmp_path, encoding):
+    frame = pd.DataFrame({"größe": np.arange(8.0)})
+    save(LinearRanker(max_iter=1).fit(frame, np.arange(8) % 2, qid=[0] * 8), tmp_path / "m.skd")
+    frame.to_csv(tmp_path / "table.csv", index=False, encoding=encoding)
+    done = run("score", tmp_path / "m.skd", tmp_path / "table.csv", "-o", tmp_path / "out")
+    assert done.returncode == 3, done.stderr
+    assert "table.csv" in done.stderr
 
 
 def test_rows_that_cannot_be_scored_are_set_aside(folder, frame, tmp_path):

@@ -1,12 +1,16 @@
 """save and load: everything comes back, nothing runs, and what is wrong is said."""
 
+import contextlib
 import importlib
 import io
 import json
 import os
 import pickle
+import re
+import shutil
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -15,6 +19,8 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from lightgbm import LGBMClassifier, LGBMRanker
 from numpy.testing import assert_array_equal
 from scipy import sparse
@@ -27,7 +33,7 @@ import skdistill
 from skdistill import DistilledRanker, TwoTowerRetriever
 from skdistill.datasets import make_ranking, make_retrieval
 from skdistill.losses import LOSSES, Listwise
-from skdistill.serving import FileWarning, files, load, save
+from skdistill.serving import FileWarning, file_checks, files, load, save
 from skdistill.serving.trusted_types import trusted_types
 from skdistill.students import (
     STUDENTS,
@@ -259,13 +265,16 @@ def rewrite(path, change=None, *, digest=True, **more):
         change(members)
     with zipfile.ZipFile(path, "w", more.get("compression", zipfile.ZIP_STORED)) as archive:
         for name, content in members.items():
-            if name != files.METADATA:
+            if name != file_checks.METADATA:
                 archive.writestr(name, content)
-        metadata = json.loads(members[files.METADATA])
+        metadata = json.loads(members[file_checks.METADATA])
         if digest:
             kept = {name: archive.read(name) for name in archive.namelist()}
-            metadata["digest"] = files._digest(kept)
-        archive.writestr(files.METADATA, json.dumps(metadata | more.get("metadata", {})))
+            metadata["digest"] = file_checks.digest_of_members(kept)
+        metadata |= more.get("metadata", {})
+        if digest:
+            metadata[file_checks.METADATA_DIGEST] = file_checks.digest_of_metadata(metadata)
+        archive.writestr(file_checks.METADATA, json.dumps(metadata))
 
 
 def test_a_rewritten_file_loads_the_same(saved, data):
@@ -372,17 +381,54 @@ def test_zip_bombs_are_refused(saved):
         load(saved)
 
 
-def test_a_sparse_matrix_in_a_file_is_looked_into(tmp_path):
-    """Such as that of a transformer: a zip within the zip, which is looked at too."""
+def sparse_member(**arrays):
+    """Such as that of a transformer: a zip within the zip."""
     buffer = io.BytesIO()
-    sparse.save_npz(buffer, sparse.eye_array(50, format="csr"))
-    files._check_sparse(buffer.getvalue(), "matrix.npz", tmp_path)
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["matrix.npz", "matrix.bin", "matrix"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (sparse_member(data=np.zeros(10**7, np.int8)), "would grow more than 100 times"),
+        (sparse_member(data=np.array([Bomb()], dtype=object)), "/data.npy holds pickled Python"),
+        (sparse_member(data=np.zeros(9))[:-30], "damaged"),
+    ],
+)
+def test_archives_in_a_file_are_measured_whatever_their_name(saved, name, content, message):
+    rewrite(saved, lambda members: members.update({name: content}))
+    with pytest.raises(ValueError, match=message):
+        load(saved)
+
+
+def test_the_total_of_all_members_is_limited(saved):
+    """Each of them stays below the limit of growth, but not all together."""
+    one = sparse_member(data=np.zeros(2_000_000, np.int8))
+
+    def change(members):
+        members |= {f"matrix{number}": one for number in range(9)}
+        members["ballast"] = bytes(55_000)
+
+    rewrite(saved, change)
+    with pytest.raises(ValueError, match=r"matrix\d it would grow more than 100 times"):
+        load(saved)
+
+
+def test_the_declared_size_of_a_member_is_no_licence_to_unpack_more(saved):
+    """A nested member that unpacks to 300 MB says it has 100 bytes: little of it is unpacked."""
     buffer = io.BytesIO()
-    np.savez(buffer, data=np.array([Bomb()], dtype=object))
-    with pytest.raises(ValueError, match="matrix.npz/data.npy holds pickled Python objects"):
-        files._check_sparse(buffer.getvalue(), "matrix.npz", tmp_path)
-    with pytest.raises(ValueError, match="damaged: matrix.npz"):
-        files._check_sparse(buffer.getvalue()[:-30], "matrix.npz", tmp_path)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as nested:
+        nested.writestr("data.npy", bytes(300 << 20))
+        nested.getinfo("data.npy").file_size = 100
+    rewrite(saved, lambda members: members.update({"matrix": buffer.getvalue()}))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="damaged"):
+        load(saved)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 << 20
 
 
 def test_a_write_that_fails_leaves_the_old_file(saved, data, monkeypatch):
@@ -470,7 +516,9 @@ def test_a_flipped_bit_is_refused_or_changes_no_prediction(saved, data):
 @pytest.mark.parametrize("ending", [".json", ".npy"])
 def test_a_member_that_was_replaced_does_not_match_the_digest(saved, ending):
     def change(members):
-        name = next(name for name in members if name.endswith(ending) and name != files.METADATA)
+        name = next(
+            name for name in members if name.endswith(ending) and name != file_checks.METADATA
+        )
         members[name] = members[name][:-1] + bytes([members[name][-1] ^ 1])
 
     rewrite(saved, change, digest=False)
@@ -482,6 +530,230 @@ def test_a_pickle_is_not_a_model_file(saved):
     saved.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(ValueError, match="not a skdistill model file"):
         load(saved)
+
+
+@pytest.mark.filterwarnings("ignore::skdistill.serving.FileWarning")
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"format": "1"}, {"format": None}, {"format": True}, {"format": 10**400}, {"format": 1.0},
+        {"format": 99, "versions": []}, {"versions": None}, {"versions": [1]}, {"versions": 3},
+        {"versions": {"numpy": 3}}, {"versions": {"numpy": None}}, {"description": [1]},
+        {"digest": 5}, {"digest": None}, {"more": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_metadata_of_other_types_are_a_value_error(saved, metadata):
+    rewrite(saved, metadata=metadata)
+    for read in (load, files.read_metadata):
+        with pytest.raises(ValueError, match=re.escape(str(saved))):
+            read(saved)
+
+
+def array_with_header(header):
+    text = header.encode() + b" " * 20 + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *[
+            (file_checks.METADATA, content)
+            for content in (b"", b"[]", b"3", b"null", b"\xff\xfe", b'{"":' * 10**5, b"[" * 10**5)
+        ],
+        *[
+            (file_checks.SCHEMA, content)
+            for content in (b"", b"[]", b"3", b"\xff", b"[" * 10**5, b"{}", b"9" * 10**5)
+        ],
+        *[
+            ("evil.npy", array_with_header(header))
+            for header in (
+                "-" * 8000 + "1", "(" * 5000, "{}", "", "{'descr': '|V0', 'fortran_order': False, "
+                "'shape': (1000000000000000000,)}", "{'descr': '<f4', 'fortran_order': False, "
+                "'shape': (" + "9" * 4000 + ",)}",
+            )
+        ],
+        ("evil.npy", b""),
+        ("evil.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\x7f"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_members_that_cannot_be_parsed_are_a_value_error(saved, name, content):
+    with zipfile.ZipFile(saved) as archive:
+        members = {each: archive.read(each) for each in archive.namelist()}
+    metadata = json.loads(members.pop(file_checks.METADATA))
+    del metadata[file_checks.METADATA_DIGEST]
+    members[name] = content
+    metadata["digest"] = file_checks.digest_of_members(members)
+    members = {file_checks.METADATA: json.dumps(metadata).encode()} | members
+    with zipfile.ZipFile(saved, "w") as archive:
+        for each, data in members.items():
+            archive.writestr(each, data)
+    with pytest.raises(ValueError, match=re.escape(str(saved))):
+        load(saved)
+
+
+def test_the_digest_covers_the_metadata(saved):
+    rewrite(saved, metadata={"description": {"student": "Another"}}, digest=False)
+    with pytest.raises(ValueError, match="the digest of its metadata does not match"):
+        load(saved)
+
+
+MUTATIONS = st.one_of(
+    st.tuples(st.just("flip"), st.floats(0, 1), st.integers(1, 255)),
+    st.tuples(st.just("cut"), st.floats(0, 1), st.integers(1, 64)),
+    st.tuples(st.just("insert"), st.floats(0, 1), st.binary(min_size=1, max_size=20)),
+    st.tuples(
+        st.just("insert"),
+        st.floats(0, 1),
+        st.sampled_from([b"9" * 30, b"null", b"{}", b"[", b'"', b"-1", b"PK\x03\x04"]),
+    ),
+)
+
+
+def mutated(content, mutations):
+    for kind, place, what in mutations:
+        at = int(place * len(content))
+        if kind == "flip" and at < len(content):
+            content = content[:at] + bytes([content[at] ^ what]) + content[at + 1 :]
+        elif kind == "cut":
+            content = content[:at] + content[at + what :]
+        elif kind == "insert":
+            content = content[:at] + what + content[at:]
+    return content
+
+
+@pytest.fixture(scope="module")
+def targets(data, tmp_path_factory):
+    """Files with a network, and with a teacher of LightGBM."""
+    folder = tmp_path_factory.mktemp("targets")
+    for name in ("mlp", "ranker", "pipeline"):
+        save(models(data)[name], folder / name, keep_teacher=True)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.filterwarnings("ignore::skdistill.serving.FileWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+@settings(max_examples=150, deadline=5000, suppress_health_check=list(HealthCheck))
+@given(
+    name=st.sampled_from(["mlp", "ranker", "pipeline"]),
+    member=st.integers(0, 10**6),
+    mutations=st.lists(MUTATIONS, min_size=1, max_size=4),
+    digest=st.booleans(),
+)
+def test_a_mutated_member_is_refused_or_harmless(
+    targets, data, tmp_path, name, member, mutations, digest
+):
+    """Only with a right digest may a file load that predicts something else."""
+    path = tmp_path / "mutated"
+    path.write_bytes(targets[name])
+    expected = load(path).predict(data.X)
+
+    def change(members):
+        chosen = sorted(members)[member % len(members)]
+        members[chosen] = mutated(members[chosen], mutations)
+
+    with zipfile.ZipFile(path) as archive:
+        members = {each: archive.read(each) for each in archive.namelist()}
+    change(members)
+    if digest:
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+            metadata = json.loads(members[file_checks.METADATA])
+            metadata["digest"] = file_checks.digest_of_members(members)
+            metadata["metadata_digest"] = file_checks.digest_of_metadata(metadata)
+            members[file_checks.METADATA] = json.dumps(metadata).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, content in members.items():
+            archive.writestr(each, content)
+    tracemalloc.start()
+    try:
+        again = load(path)
+        if not digest:
+            assert_array_equal(again.predict(data.X), expected)
+    except ValueError as error:
+        if str(path) not in str(error):
+            raise
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 50 << 20
+
+
+def booster_text(members):
+    schema = json.loads(members[file_checks.SCHEMA])
+    found = [node for node in file_checks._nodes(schema) if node.get("__class__") == "Booster"]
+    return schema, [booster["content"]["content"]["_handle"] for booster in found]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("left_child=1", "left_child=9"),
+        ("num_leaves=", "num_leaves=9"),
+        ("tree_sizes=", "tree_sizes=1"),
+        ("tree\n", "TREE\n"),
+    ],
+)
+def test_a_tampered_booster_does_not_reach_lightgbm(targets, tmp_path, old, new):
+    path = tmp_path / "ranker"
+    path.write_bytes(targets["ranker"])
+
+    def change(members):
+        schema, handles = booster_text(members)
+        for handle in handles:
+            text = json.loads(handle["content"])
+            assert old in text
+            handle["content"] = json.dumps(text.replace(old, new, 1))
+        members[file_checks.SCHEMA] = json.dumps(schema).encode()
+
+    rewrite(path, change)
+    with pytest.raises(ValueError, match="not a sound LightGBM model"):
+        load(path)
+
+
+def test_a_booster_comes_as_its_checked_text_alone(targets, tmp_path):
+    path = tmp_path / "ranker"
+
+    def by_constructor(schema, handles):
+        for node in file_checks._nodes(schema):
+            if node.get("__class__") == "Booster":
+                node["__loader__"] = "ConstructorFromReduceNode"
+
+    def by_identity(schema, handles):
+        evil = json.loads(json.dumps(handles[0])) | {"content": json.dumps("tree\n")}
+        schema["content"]["content"] = {"evil": evil} | schema["content"]["content"]
+
+    for attack, message in ((by_constructor, "not stored as its text"), (by_identity, "identity")):
+        path.write_bytes(targets["ranker"])
+
+        def change(members, attack=attack):
+            schema, handles = booster_text(members)
+            attack(schema, handles)
+            members[file_checks.SCHEMA] = json.dumps(schema).encode()
+
+        rewrite(path, change)
+        with pytest.raises(ValueError, match=message):
+            load(path)
+
+
+def test_a_cache_folder_in_a_file_is_forgotten(data, tmp_path):
+    """joblib unpickles what it finds in it."""
+    cache = tmp_path / "cache"
+    pipeline = make_pipeline(
+        make_pipeline(StandardScaler(), StandardScaler(), memory=str(cache)),
+        LinearRanker(max_iter=1),
+        memory=str(cache),
+    )
+    pipeline.fit(data.X, data.y, linearranker__qid=data.qid)
+    save(pipeline, tmp_path / "model")
+    assert pipeline.memory == str(cache)
+    again = load(tmp_path / "model")
+    assert again.memory is None
+    assert again[0].memory is None
+    shutil.rmtree(cache)
+    again.fit(data.X, data.y, linearranker__qid=data.qid)
+    assert not cache.exists()
 
 
 def predict_without_lightgbm(path):

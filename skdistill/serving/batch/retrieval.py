@@ -77,7 +77,8 @@ def retrieve_table(
         If a table cannot be read, or its queries cannot be embedded. The message names the file and
         the rows.
     OutputError
-        If the output cannot be written.
+        If the output cannot be written, would replace an input, or would be read as one by the next
+        run.
     TypeError
         If the model is not a retriever.
     ValueError
@@ -101,6 +102,7 @@ def retrieve_table(
         raise ValueError(f"k must be 1 or more, got {k}.")
     folder = RunFolder(Path(output), output_format, keeps_candidates=False)
     files = find_files(queries)
+    folder.check(queries, files)
     columns = _match(files, list(model.pair_columns_.query_names), id_columns)
     task = Retrieval(model, joblib.hash(model), columns, k)
     return run(task, files, folder, resume=resume, n_jobs=n_jobs, on_progress=on_progress)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import joblib
 
 from skdistill.public_names import set_module
-from skdistill.serving.batch.run_folder import RunFolder
+from skdistill.serving.batch.run_folder import Mark, RunFolder
 from skdistill.serving.batch.table_scorer import Reject
 from skdistill.tables.reading import shards_of
 from skdistill.tables.shard import Shard
@@ -31,12 +31,16 @@ class Progress:
         Number of shards of the whole input.
     n_rejected : int
         Number of rows that could not be scored and were set aside.
+    n_repeated : int, default=0
+        Number of shards that an earlier run had finished, but whose file is missing or was changed
+        since, so that they are done again.
     """
 
     n_rows: int
     n_shards: int
     n_all_shards: int
     n_rejected: int
+    n_repeated: int = 0
 
 
 @dataclass
@@ -107,13 +111,15 @@ def run(
     """
     shards = [shard for file in files for shard in shards_of(file)]
     folder.prepare(task.plan() | {"inputs": [_described(shard) for shard in shards]}, resume)
-    finished = [folder.count(number) for number in range(len(shards))]
-    left = [number for number, count in enumerate(finished) if count is None]
-    counts = [count for count in finished if count is not None]
+    marks = dict(enumerate(map(folder.mark, range(len(shards)))))
+    intact = folder.intact(len(shards))
+    left = [number for number in marks if number not in intact]
+    counts = [_count(mark) for number, mark in marks.items() if number in intact and mark]
+    n_repeated = sum(marks[number] is not None for number in left)
 
     def report() -> Progress:
         n_rows, n_rejected = sum(rows for rows, _ in counts), sum(bad for _, bad in counts)
-        progress = Progress(n_rows, len(counts), len(shards), n_rejected)
+        progress = Progress(n_rows, len(counts), len(shards), n_rejected, n_repeated)
         if on_progress is not None:
             on_progress(progress)
         return progress
@@ -128,10 +134,15 @@ def run(
 
 def _do(task: ShardTask, folder: RunFolder, number: int, shard: Shard) -> tuple[int, int]:
     count = ShardCount()
-    folder.write(folder.written(number), task.results(shard, count), task.schema)
+    files = folder.write(folder.written(number), task.results(shard, count), task.schema)
+    mark = Mark(count.n_rows, [asdict(reject) for reject in count.rejects], files)
     # The mark comes last, because a resumed run trusts every marked part.
-    folder.finish(number, count.n_rows, count.rejects)
-    return count.n_rows, len(count.rejects)
+    folder.finish(number, mark)
+    return _count(mark)
+
+
+def _count(mark: Mark) -> tuple[int, int]:
+    return mark.rows, len(mark.rejects)
 
 
 def _described(shard: Shard) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ def score_table(
 
     A run writes its plan and then one file per shard of the input. A shard is a CSV or Arrow file,
     or row groups of a Parquet file with about a million rows. The same call after an interruption
-    scores the remaining shards; the files are byte for byte those of an uninterrupted run.
+    scores the remaining shards, and those whose file is missing or was changed since; the files are
+    byte for byte those of an uninterrupted run.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def score_table(
         Format of the output files.
     rejects : path, optional
         CSV file that lists rows that cannot be scored, by file, row, column and value. By default,
-        the first such row ends the run.
+        the first such row ends the run. An existing file is replaced, unless it belongs to the run.
     resume : bool, default=True
         Continue an earlier run with the same model, inputs and options. If False, start again.
     n_jobs : int, optional
@@ -90,7 +91,8 @@ def score_table(
         If a table cannot be read or scored. The message names the file and the row. Finished shards
         stay in the folder.
     OutputError
-        If the output cannot be written.
+        If the output cannot be written, would replace an input, or would be read as one by the next
+        run.
     ValueError
         If ``output_format`` or ``top_k`` is invalid, or ``top_k`` comes without ``query_column``.
     NotFittedError
@@ -105,6 +107,7 @@ def score_table(
         )
     folder = RunFolder(Path(output), output_format, top_k is not None)
     files = find_files(inputs)
+    folder.check(inputs, files, None if rejects is None else Path(rejects))
     scorer = table_scorer(model)
     columns = TableColumns.match(
         files,
@@ -200,12 +203,9 @@ class Scoring:
 
 def keep_best(scoring: Scoring, folder: RunFolder, n_shards: int) -> None:
     """Write the final part of each shard: its candidates that are among the best of all shards."""
-    candidates = [folder.written(number) for number in range(n_shards)]
-    if not all(folder.part(number).exists() for number in range(n_shards)):
-        _write_best(scoring, folder, candidates)
-    for path in candidates:
-        path.unlink(missing_ok=True)
-    candidates[0].parent.rmdir()
+    if not folder.has_all_parts(n_shards):
+        _write_best(scoring, folder, [folder.written(number) for number in range(n_shards)])
+    folder.remove_candidates(n_shards)
 
 
 def _write_best(scoring: Scoring, folder: RunFolder, candidates: list[Path]) -> None:
@@ -219,7 +219,10 @@ def _write_best(scoring: Scoring, folder: RunFolder, candidates: list[Path]) -> 
     for number, (start, stop) in enumerate(pairwise(ends)):
         rows = best[np.searchsorted(best, start) : np.searchsorted(best, stop)] - start
         table = parquet.read_table(candidates[number]).take(pyarrow.array(rows))
-        folder.write(folder.part(number), iter(table.to_batches()), scoring.schema)
+        files = folder.write(folder.part(number), iter(table.to_batches()), scoring.schema)
+        mark = folder.mark(number)
+        assert mark is not None
+        folder.finish(number, replace(mark, files=mark.files | files))
 
 
 def _sortable(query: NDArray[Any]) -> NDArray[Any]:
