@@ -12,7 +12,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skdistill.inputs.columns import column_names, take_columns
+from skdistill.inputs.columns import cells, column_names, take_columns
+from skdistill.inputs.ids import n_distinct
 
 # Rarer categories share one code, except in id columns.
 RARE = 2
@@ -39,7 +40,7 @@ def make_transformer(transformer: Any, table: Any) -> Any:
         column = np.asarray(take_columns(table, [position]))[:, 0]
         if column.dtype.kind == "f":
             numbers.append(position)
-        elif len(np.unique(column.astype(str))) == len(column):
+        elif n_distinct(cells(table, position)) == len(column):
             ids.append(position)
         else:
             categories.append(position)
