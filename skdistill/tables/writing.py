@@ -28,6 +28,9 @@ def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> None:
 
     is_csv = path.name.removesuffix(".part").endswith(".csv")
     make = csv.CSVWriter if is_csv else parquet.ParquetWriter
+    if is_csv:
+        schema = _csv_schema(schema)
+        batches = (_csv_batch(batch, schema) for batch in batches)
     table = pyarrow_extra().Table
     with make(path, schema) as writer:
         group: list[Any] = []
@@ -38,3 +41,25 @@ def write_batches(path: Path, batches: Iterator[Any], schema: Any) -> None:
                 group = []
         if group:
             writer.write_table(table.from_batches(group))
+
+
+def _csv_schema(schema: Any) -> Any:
+    """Return a schema without extension types, such as UUIDs, which become text in a CSV file."""
+    pyarrow = pyarrow_extra()
+    types = (
+        pyarrow.string() if isinstance(one.type, pyarrow.BaseExtensionType) else one.type
+        for one in schema
+    )
+    return pyarrow.schema(list(zip(schema.names, types, strict=True)))
+
+
+def _csv_batch(batch: Any, schema: Any) -> Any:
+    """Convert a batch to the schema of a CSV file."""
+    pyarrow = pyarrow_extra()
+    columns = [
+        column
+        if column.type == field.type
+        else pyarrow.array([None if one is None else str(one) for one in column.to_pylist()])
+        for field, column in zip(schema, batch.columns, strict=True)
+    ]
+    return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
