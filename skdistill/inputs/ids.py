@@ -72,7 +72,7 @@ def id_codes(*parts: NDArray[Any]) -> list[NDArray[np.int64]]:
 
     Raises
     ------
-    ValueError
+    TypeError
         If an id has no hash value, such as a list.
     """
     ids = concatenate_ids(*parts)
@@ -106,7 +106,10 @@ def _object_codes(ids: Iterable[Any]) -> NDArray[np.int64]:
     try:
         appearance = np.array([place.setdefault(one, len(place)) for one in ids], dtype=np.int64)
     except TypeError as error:
-        raise ValueError(f"Ids must be values such as numbers or text: {error}.") from error
+        # In scikit-learn's words, which its checks of estimators look for.
+        raise TypeError(
+            f"An id or category argument must be a string, a number or the like: {error}."
+        ) from error
     present = [one for one in place if not _is_missing(one)]
     code = np.full(len(place), len(present), dtype=np.int64)
     code[[place[one] for one in _in_order(present)]] = np.arange(len(present))

@@ -48,7 +48,7 @@ def sort_by_query(
 
     Raises
     ------
-    ValueError
+    TypeError
         If an id has no hash value, such as a list.
     """
     if qid is None:

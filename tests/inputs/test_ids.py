@@ -225,7 +225,7 @@ def test_a_missing_value_makes_no_floats_of_integers(source):
 
 
 def test_what_has_no_hash_value_is_no_id():
-    with pytest.raises(ValueError, match="Ids must be values such as numbers or text"):
+    with pytest.raises(TypeError, match="must be a string, a number or the like: unhashable"):
         id_codes(np.array([{"a": 1}, {"a": 1}], dtype=object))
 
 
