@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from sklearn.callback import FitCallback
 
 from skdistill._sklearn_compat import fit_context, has_callbacks, with_single_callback
+from skdistill.inputs.ids import as_ids
 
 
 def data_for_callbacks(X: Any, y: Any, qid: Any) -> dict[str, Any]:
     """Gather what a fit shows to its callbacks."""
-    return {"X": X, "y": y, "metadata": None if qid is None else {"qid": np.asarray(qid)}}
+    return {"X": X, "y": y, "metadata": None if qid is None else {"qid": as_ids(qid)}}
 
 
 class EpochCallbacks:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from skdistill.extras import import_extra
+from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.students.averaging import mean_student
 from skdistill.students.estimator import StudentEstimator
 from skdistill.students.frames import Targets
@@ -146,7 +147,7 @@ def fit_student_dask(
     """
     dask = import_extra("dask", "dask", "fit_student_dask")
     targets = Targets(query_column, label_column, teacher_column)
-    refuse_targets(features, targets.names)
+    refuse_targets(features, [targets.query, *targets.numbers])
     parts = frame.to_delayed()
     n_replicas = min(n_replicas or len(parts), len(parts))
     taught = dask.delayed(_taught, pure=False)
@@ -175,12 +176,18 @@ def _taught(
 
 def _by_query(frame: Any, query_column: str) -> Any:
     """Sort the rows of a partition by query."""
-    return frame.sort_values(query_column, kind="stable")
+    if not len(frame):
+        return frame
+    order = sort_by_query(check_qid(frame[query_column], len(frame)), len(frame))[1]
+    return frame if order is None else frame.iloc[order]
 
 
 def _sizes(query: Any) -> Any:
     """Count the rows of each query of a partition."""
-    return query.groupby(query, sort=True).size()
+    if not len(query):
+        return query.iloc[:0].astype("int64")
+    sizes = sort_by_query(check_qid(query, len(query)), len(query))[0].sizes
+    return type(query)(sizes, name=query.name)
 
 
 def _labelled(frame: Any, teacher: Any, features: list[str], column: str) -> Any:

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold
 
 from skdistill.inputs.columns import query_ids
+from skdistill.inputs.ids import as_ids, id_codes
+from skdistill.inputs.query_ids import check_qid
 from skdistill.public_names import set_module
 
 
@@ -89,4 +91,7 @@ class RankingGroupKFold(GroupKFold):
                     "metadata routing enabled, or name a column of X by query_column."
                 )
             groups = query_ids(X, self.query_column)
-        return super().split(X, y, groups)
+        # GroupKFold would bring the ids to one type, and take 1 and "1" for the same query.
+        ids = as_ids(groups)
+        check_qid(ids, len(ids))
+        return super().split(X, y, id_codes(ids)[0])

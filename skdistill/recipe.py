@@ -11,9 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from skdistill.inputs.queries import Queries
+from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.metrics import ndcg_score
 from skdistill.ranker import DistilledRanker
 from skdistill.students import STUDENTS
@@ -222,21 +220,21 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
     ranker.fit(
         frame[columns.features],
         None if label is None else frame[label].to_numpy(dtype=float),
-        qid=frame[data["query_column"]].to_numpy(),
+        qid=frame[data["query_column"]],
         teacher_scores=column_of(frame, given),
     )
     report = {"training rows": float(len(frame))}
     if "test" not in data or label is None:
         return ranker, report
     _, test = _read(recipe, "test", columns.features)
-    test = test.sort_values(data["query_column"], kind="stable", ignore_index=True)
-    y, qid = test[label].to_numpy(), test[data["query_column"]].to_numpy()
+    queries, order = sort_by_query(check_qid(test[data["query_column"]], len(test)), len(test))
+    test = test if order is None else test.iloc[order]
+    y, qid = test[label].to_numpy(), queries.segment
     report["student ndcg@10"] = ndcg_score(y, ranker.predict(test[columns.features]), qid, k=10)
     if given is not None:
         report["teacher ndcg@10"] = ndcg_score(y, test[given].to_numpy(), qid, k=10)
     elif ranker.keep_teacher:
         table = test[ranker.teacher_columns or columns.features]
-        queries = Queries.from_sizes(np.unique(qid, return_counts=True)[1])
         teacher = score_rows(ranker.teacher_, table, queries)
         report["teacher ndcg@10"] = ndcg_score(y, teacher, qid, k=10)
     return ranker, report
@@ -245,9 +243,11 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
 def _read(recipe: Recipe, name: str, features: list[str] | None = None) -> tuple[Any, Any]:
     """Read all rows of a table as a data frame, and determine its feature columns."""
     data, files = recipe.data, recipe.tables(name)
-    targets = [data[key] for key in TARGETS if key in data]
+    numbers = [data[key] for key in ("label_column", "teacher_score_column") if key in data]
     features = features or data.get("features")
-    columns = training_columns(files, targets, features, data.get("ignore", []))
+    columns = training_columns(
+        files, data["query_column"], numbers, features, data.get("ignore", [])
+    )
     batches = [
         batch
         for file in files

@@ -12,6 +12,7 @@ from skdistill.students.estimator import StudentEstimator
 from skdistill.students.frames import Targets
 from skdistill.tables.columns import TableColumns, training_columns
 from skdistill.tables.errors import pyarrow_extra
+from skdistill.tables.query_codes import query_codes
 from skdistill.tables.reading import Paths, find_files, read_batches, shards_of
 from skdistill.tables.shard import Shard
 
@@ -71,7 +72,7 @@ def fit_from_files(
     """
     targets = Targets(query_column, label_column, teacher_column)
     files = find_files(inputs)
-    columns = training_columns(files, targets.names, features, ignore=())
+    columns = training_columns(files, query_column, targets.numbers, features, ignore=())
     shards = [shard for file in files for shard in shards_of(file)]
     rng = check_random_state(random_state)
     for _ in range(n_epochs):
@@ -86,7 +87,7 @@ def _whole_queries(shard: Shard, columns: TableColumns, query_column: str) -> It
     table = pyarrow_extra().Table
     begun: list[Any] = []
     for _, batch in read_batches(shard, columns.csv_types):
-        query = batch.column(query_column).to_numpy(zero_copy_only=False)
+        query = query_codes(batch.column(query_column))
         others = np.flatnonzero(query != query[-1])
         # The last query may continue in the next batch.
         cut = int(others[-1]) + 1 if len(others) else 0

@@ -13,6 +13,7 @@ from sklearn.utils import check_array
 
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import check_k, refuse_masked
+from skdistill.inputs.ids import as_ids, concatenate_ids, id_codes, missing_ids
 from skdistill.inputs.queries import positions_within
 from skdistill.threads import single_blas_thread
 
@@ -31,12 +32,13 @@ class ExactIndex:
         Embeddings of the items. They are not copied if they are float32 and C-contiguous, as in a
         memory map.
     ids : array-like of shape (n_items,), optional
-        Distinct ids of the items, of any type. The position of the item by default.
+        Distinct ids of the items, of any type. They are kept as they are: ids of several types are
+        an array of dtype object. The position of the item by default.
 
     Raises
     ------
     ValueError
-        If embeddings are not finite, or ids are not distinct or not one per item.
+        If embeddings are not finite, or ids are missing, not distinct or not one per item.
 
     Examples
     --------
@@ -52,18 +54,14 @@ class ExactIndex:
         self.embeddings = check_array(
             embeddings, dtype=np.float32, order="C", input_name="embeddings"
         )
-        self.ids = None if ids is None else np.asarray(ids)
+        self.ids = None if ids is None else as_ids(ids)
         if self.ids is not None and self.ids.shape != (self.n_items,):
             raise ValueError(
                 f"ids must hold one id per item: expected shape ({self.n_items},), got "
                 f"{self.ids.shape}."
             )
         if self.ids is not None:
-            names, counts = np.unique(self.ids, return_counts=True)
-            if len(names) < self.n_items:
-                raise ValueError(
-                    f"ids must be distinct: {names[counts > 1].tolist()[0]!r} names several items."
-                )
+            _check_distinct(self.ids)
 
     @property
     def n_items(self) -> int:
@@ -169,7 +167,7 @@ class ExactIndex:
             )
         all_ids = None
         if self.ids is not None and new.ids is not None:
-            all_ids = np.concatenate([self.ids, new.ids])
+            all_ids = concatenate_ids(self.ids, new.ids)
         return ExactIndex(np.concatenate([self.embeddings, new.embeddings]), all_ids)
 
     def remove(self, ids: ArrayLike) -> ExactIndex:
@@ -192,12 +190,13 @@ class ExactIndex:
         ValueError
             If no item would be left.
         """
-        gone = np.asarray(ids)
+        gone = as_ids(ids)
         present = np.arange(self.n_items) if self.ids is None else self.ids
-        missing = gone[~np.isin(gone, present)]
+        present_codes, gone_codes = id_codes(present, gone)
+        missing = gone[~np.isin(gone_codes, present_codes)]
         if len(missing):
             raise KeyError(f"The index has no items {missing[:5].tolist()}.")
-        kept = ~np.isin(present, gone)
+        kept = ~np.isin(present_codes, gone_codes)
         if not kept.any():
             raise ValueError("An index needs at least one item, but all of them would be removed.")
         return ExactIndex(self.embeddings[kept], None if self.ids is None else self.ids[kept])
@@ -246,6 +245,21 @@ def _is_ready(queries: Any) -> bool:
         and queries.flags.c_contiguous
         and bool(np.isfinite(queries.sum()))
     )
+
+
+def _check_distinct(ids: NDArray[Any]) -> None:
+    """Raise a ValueError if an id is missing or names several items."""
+    missing = missing_ids(ids)
+    if missing.any():
+        item = int(np.flatnonzero(missing)[0])
+        raise ValueError(
+            f"ids must name every item: the id of item {item} is {ids[[item]].tolist()[0]!r}."
+        )
+    codes = id_codes(ids)[0]
+    counts = np.bincount(codes)
+    if len(counts) < len(ids):
+        item = int(np.flatnonzero(counts[codes] > 1)[0])
+        raise ValueError(f"ids must be distinct: {ids[[item]].tolist()[0]!r} names several items.")
 
 
 def named_ids(ids: NDArray[Any] | None, found: NDArray[np.int64]) -> NDArray[Any]:

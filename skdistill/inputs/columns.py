@@ -18,6 +18,7 @@ from skdistill._sklearn_compat import column_indices, take
 from skdistill.inputs.alignment import number_rows
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import refuse_masked
+from skdistill.inputs.ids import as_ids, concatenate_ids, id_codes
 from skdistill.inputs.rows import CHUNK_ROWS
 
 MASKED_FEATURES = "X.filled(np.nan) for a model that imputes NaN, or by a value"
@@ -129,11 +130,20 @@ def take_values(values: Any, rows: NDArray[Any] | slice | None) -> Any:
     return values if values is None or rows is None else values[rows]
 
 
+def cells(X: Any, position: int) -> NDArray[Any]:
+    """Return the cells of a column, shape (n_rows,), without changing any of them."""
+    if column_names(X) is None:
+        return X[:, position] if isinstance(X, np.ndarray) else np.asarray(X)[:, position]
+    return as_ids(take_columns(X, [position]))
+
+
 def query_ids(X: Any, query_column: Any) -> NDArray[Any]:
     """Return the column of query ids, shape (n_rows,)."""
     X = as_table(X)
-    ids = take_columns(X, [_query_position(X, query_column)])
-    return (ids.toarray() if sparse.issparse(ids) else np.asarray(ids))[:, 0]
+    position = _query_position(X, query_column)
+    if sparse.issparse(X):
+        return take_columns(X, [position]).toarray()[:, 0]
+    return cells(X, position)
 
 
 def without_query_column(X: Any, query_column: Any) -> Any:
@@ -216,11 +226,35 @@ def side_by_side(left: Any, right: Any) -> Any:
     return pandas.concat([number_rows(left), number_rows(right)], axis=1)
 
 
+def replace_columns(table: Any, columns: dict[int, NDArray[Any]]) -> Any:
+    """Return a table with other cells in some columns, which are given by position."""
+    names = column_names(table)
+    if names is None:
+        replaced = table.astype(object)
+        for position, values in columns.items():
+            replaced[:, position] = values
+        return replaced
+    if hasattr(table, "with_columns"):  # polars
+        import polars
+
+        # polars has no other type that stays exact on its way to NumPy.
+        types = {p: polars.Object if v.dtype == object else None for p, v in columns.items()}
+        return table.with_columns(
+            *(polars.Series(names[p], v.tolist(), types[p]) for p, v in columns.items())
+        )
+    if not columns:
+        return table
+    replaced = table.copy(deep=False)
+    for position, values in columns.items():
+        replaced[names[position]] = values
+    return replaced
+
+
 def row_codes(*tables: Any) -> list[NDArray[np.int64]]:
     """Number the rows of tables with the same columns; equal rows get equal numbers.
 
-    Cells are compared column by column, and NaN equals NaN. Rows of CSR matrices are compared by a
-    random projection, which almost surely differs for different rows.
+    Cells are compared column by column; missing cells are equal to each other. Rows of CSR matrices
+    are compared by a random projection, which almost surely differs for different rows.
     """
     sizes = [table.shape[0] for table in tables]
     if sparse.issparse(tables[0]):
@@ -229,12 +263,9 @@ def row_codes(*tables: Any) -> list[NDArray[np.int64]]:
     else:
         codes = np.zeros(sum(sizes), dtype=np.int64)
         for position in range(tables[0].shape[1]):
-            parts = [np.asarray(take_columns(table, [position]))[:, 0] for table in tables]
-            column = np.concatenate(parts)
-            if column.dtype == object:
-                column = column.astype(str)
-            values, column_codes = np.unique(column, return_inverse=True)
-            codes = np.unique(codes * len(values) + column_codes, return_inverse=True)[1]
+            column_codes = np.concatenate(id_codes(*(cells(table, position) for table in tables)))
+            codes = codes * (column_codes.max(initial=0) + 1) + column_codes
+            codes = np.unique(codes, return_inverse=True)[1]
     return np.split(codes, np.cumsum(sizes)[:-1])
 
 
@@ -243,9 +274,19 @@ def stack_rows(upper: Any, lower: Any) -> Any:
     if sparse.issparse(upper):
         return sparse.vstack([upper, lower], format="csr")
     if column_names(upper) is None:
-        return np.concatenate([upper, lower])
+        is_mixed = upper.dtype.kind != lower.dtype.kind and not {
+            upper.dtype.kind,
+            lower.dtype.kind,
+        } <= set("iufb")
+        return np.concatenate([upper.astype(object), lower] if is_mixed else [upper, lower])
     if hasattr(upper, "vstack"):  # polars
         return upper.vstack(lower)
     import pandas
 
-    return pandas.concat([upper, lower], ignore_index=True)
+    stacked = pandas.concat([upper, lower], ignore_index=True)
+    kinds = [[getattr(dtype, "kind", "O") for dtype in table.dtypes] for table in (upper, lower)]
+    # pandas makes floats of int64 and uint64.
+    integers = [p for p, both in enumerate(zip(*kinds, strict=True)) if set(both) == {"i", "u"}]
+    return replace_columns(
+        stacked, {p: concatenate_ids(cells(upper, p), cells(lower, p)) for p in integers}
+    )

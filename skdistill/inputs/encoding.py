@@ -14,7 +14,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
-from skdistill.inputs.columns import column_names, take_columns
+from skdistill.inputs.columns import cells, column_names, take_columns
+from skdistill.inputs.ids import n_distinct
 
 # Rarer categories share one code, except in id columns.
 RARE = 2
@@ -41,7 +42,7 @@ def make_transformer(transformer: Any, table: Any) -> Any:
         column = np.asarray(take_columns(table, [position]))[:, 0]
         if column.dtype.kind == "f":
             numbers.append(position)
-        elif len(np.unique(column.astype(str))) == len(column):
+        elif n_distinct(cells(table, position)) == len(column):
             ids.append(position)
         else:
             categories.append(position)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdistill.inputs.checks import refuse_masked
+from skdistill.inputs.ids import as_ids, id_codes, missing_ids
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import CHUNK_ROWS
 
@@ -30,18 +31,13 @@ def check_qid(qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
     if qid is None:
         return None
     refuse_masked("qid", qid, "an id of their own")
-    ids = np.asarray(qid)
-    if ids.ndim == 2 and ids.shape[1] == 1:
-        ids = ids[:, 0]
+    ids = as_ids(qid)
     if ids.ndim != 1 or len(ids) != n_rows:
         raise ValueError(
             f"qid must hold one query id per row: expected shape ({n_rows},), got {ids.shape}."
         )
-    # NaN and NaT differ from themselves, in object arrays too; None does not.
-    missing = ids != ids
-    if ids.dtype == object:
-        missing = missing | np.array([value is None for value in ids])
-    if np.any(missing):
+    missing = missing_ids(ids)
+    if missing.any():
         row = int(np.flatnonzero(missing)[0])
         raise ValueError(f"qid must name a query in every row: row {row} holds {ids[row]!r}.")
     return ids
@@ -91,22 +87,13 @@ def sort_by_query(
 
     Raises
     ------
-    ValueError
-        If the ids have several types that cannot be sorted together.
+    TypeError
+        If an id has no hash value, such as a list.
     """
     if qid is None:
         order = None if tie_break is None else np.argsort(tie_break, kind="stable")
         return Queries.single(n_rows), order
-    codes: NDArray[Any]
-    if qid.dtype.kind in "iufbM":
-        codes = qid
-    else:
-        try:
-            codes = np.unique(qid, return_inverse=True)[1]
-        except TypeError as error:
-            raise ValueError(
-                f"qid must hold ids of one sortable type, got a mixture: {error}."
-            ) from error
+    codes = qid if qid.dtype.kind in "iufbM" else id_codes(qid)[0]
     order = (
         np.argsort(codes, kind="stable") if tie_break is None else np.lexsort((tie_break, codes))
     )

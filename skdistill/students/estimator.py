@@ -19,6 +19,7 @@ from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks
 from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import take_rows
+from skdistill.inputs.ids import as_ids
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.scaling import ColumnScaler
@@ -142,7 +143,7 @@ class StudentEstimator(FittedStudent):
             return {
                 "X": lambda: take_rows(X, rows),
                 "y": lambda: None if y is None else np.asarray(y)[rows],
-                "metadata": lambda: None if qid is None else {"qid": np.asarray(qid)[rows]},
+                "metadata": lambda: None if qid is None else {"qid": as_ids(qid)[rows]},
             }
 
         return self._train(data, None, callback_data)

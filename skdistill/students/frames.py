@@ -32,15 +32,15 @@ class Targets:
             )
 
     @property
-    def names(self) -> list[str]:
-        """The columns that there are."""
-        return [name for name in (self.query, self.label, self.teacher) if name is not None]
+    def numbers(self) -> list[str]:
+        """The columns of labels and scores that there are."""
+        return [name for name in (self.label, self.teacher) if name is not None]
 
     def partial_fit(self, student: Any, frame: Any, features: Sequence[str]) -> None:
         """Train a student on the rows of a frame once."""
         student.partial_fit(
             frame[list(features)],
             column_of(frame, self.label),
-            qid=frame[self.query].to_numpy(),
+            qid=frame[self.query],
             teacher_scores=column_of(frame, self.teacher),
         )

@@ -9,7 +9,15 @@ from typing import Any
 
 from skdistill.tables.csv import Csv
 from skdistill.tables.errors import TableError, pyarrow_extra
-from skdistill.tables.reading import format_of, schema_of
+from skdistill.tables.reading import format_of, read_batches, schema_of, shards_of
+from skdistill.tables.text import TextContent
+from skdistill.tables.types import (
+    common_type,
+    is_number,
+    plain,
+    plain_column,
+    without_decimals,
+)
 
 
 @dataclass(frozen=True)
@@ -21,18 +29,20 @@ class TableColumns:
     features : list of str
         Columns that the model reads.
     carried : pyarrow.Schema
-        Columns that are copied to the output.
+        Columns that are copied to the output, with a type that holds the values of every file.
     csv_types : pyarrow.Schema
         All these columns, with the types as which CSV files are read.
-    wants_numbers : bool
-        Whether features must be numbers. If so, those of CSV files are read as text, so that an
-        error can name the row of a cell that is not a number.
+    kinds : tuple of (str or None)
+        Kind of values that the model takes in each feature; see ``inputs.column_types``.
+    numbers : tuple of str
+        Copied columns that must hold numbers.
     """
 
     features: list[str]
     carried: Any
     csv_types: Any
-    wants_numbers: bool
+    kinds: tuple[str | None, ...]
+    numbers: tuple[str, ...]
 
     @classmethod
     def match(
@@ -44,9 +54,14 @@ class TableColumns:
         ids: Sequence[str],
         carries_rest: bool,
         added: Sequence[str],
-        wants_numbers: bool,
+        kinds: Sequence[str | None] | None = None,
+        numbers: Sequence[str] = (),
+        parses_text: bool = False,
     ) -> TableColumns:
         """Determine the columns from the first file and check all files against it.
+
+        A column that is copied has one type in all files. If it is in CSV files alone, that is
+        text, as it stands in the file.
 
         Parameters
         ----------
@@ -62,8 +77,14 @@ class TableColumns:
             Whether all other columns that are not features are copied too.
         added : sequence of str
             Names of columns that the output adds. Copied columns must have other names.
-        wants_numbers : bool
-            Whether features must be numbers.
+        kinds : sequence of (str or None), optional
+            Kind of values that the model takes in each feature. In CSV files, features of unknown
+            kind are numbers if all their cells in all files are, otherwise text.
+        numbers : sequence of str, default=()
+            Those of ``ids`` that must hold numbers.
+        parses_text : bool, default=False
+            Whether the model's features of a known kind are read from CSV files as text, because
+            the caller converts them and can put aside rows with a cell that is something else.
 
         Returns
         -------
@@ -72,13 +93,14 @@ class TableColumns:
         Raises
         ------
         TableError
-            If a column is missing, is not numeric, or has another type than in the first file.
+            If a column is missing, or does not hold the values that are expected.
         """
         pyarrow = pyarrow_extra()
-        schema = schema_of(files[0])
+        schemas = {file: schema_of(file) for file in files}
+        names = schemas[files[0]].names
         ids = list(dict.fromkeys(ids))
         if features is None:
-            features = [name for name in schema.names if name not in ids]
+            features = [name for name in names if name not in ids]
             if len(features) != n_features:
                 raise TableError(
                     f"{files[0]}: the model was fitted without column names and takes "
@@ -86,49 +108,56 @@ class TableColumns:
                     "columns that are not features in id_columns."
                 )
         if carries_rest:
-            ids += [name for name in schema.names if name not in features and name not in ids]
+            ids += [name for name in names if name not in features and name not in ids]
         for name in added:
             if name in ids:
                 raise TableError(
                     f"{files[0]}: has a column {name!r}, but the output adds one of that name."
                 )
-        check_there(files[0], schema.names, [*features, *ids])
-        as_text = pyarrow.string()
-        types = {n: as_text if wants_numbers else schema.field(n).type for n in features}
-        types = {n: schema.field(n).type for n in ids} | types
+        for file, schema in schemas.items():
+            check_there(file, schema.names, [*features, *ids])
+        typed = {file: schema for file, schema in schemas.items() if not _is_csv(file)}
+        carried = {name: _carried_type(typed, name, name in numbers) for name in ids}
+        kinds = tuple(kinds or [None] * len(features))
+        unknown = [
+            n for n, k in zip(features, kinds, strict=True) if k is None and n not in carried
+        ]
+        types = {
+            n: arrow_type(None if parses_text else kind)
+            for n, kind in zip(features, kinds, strict=True)
+        }
+        types |= carried | _content_types(schemas, unknown)
         columns = cls(
             features,
-            pyarrow.schema([schema.field(name).remove_metadata() for name in ids]),
-            pyarrow.schema(list(types.items())),
-            wants_numbers,
+            pyarrow.schema(list(carried.items())),
+            pyarrow.schema([(name, type_) for name, type_ in types.items()]),
+            kinds,
+            tuple(numbers),
         )
-        for file in files:
-            columns.check(file)
+        for file, schema in typed.items():
+            columns.check(file, schema)
         return columns
 
-    def check(self, file: Path) -> None:
-        """Check the schema of a file.
+    def check(self, file: Path, schema: Any) -> None:
+        """Check the types of a file that has types; cells of a CSV file are checked when read.
 
         Raises
         ------
         TableError
-            If a column is missing or has another type than in the first file.
+            If a column does not hold the values that are expected.
         """
-        schema = schema_of(file)
-        check_there(file, schema.names, self.csv_types.names)
-        # The types of a CSV file are only found when it is read.
-        if isinstance(format_of(file), Csv):
-            return
-        for name in self.features if self.wants_numbers else ():
-            if not is_number(schema.field(name).type):
+        expected = dict(zip(self.features, self.kinds, strict=True))
+        expected |= dict.fromkeys(self.numbers, "float")
+        for name, kind in expected.items():
+            type_ = plain(schema.field(name).type)
+            if kind == "float" and not is_number(type_):
                 raise TableError(
                     f"{file}: column {name!r} holds {schema.field(name).type}, expected numbers."
                 )
-        for field in self.carried:
-            if not _same(schema.field(field.name).type, field.type):
+            if kind == "text" and is_number(type_):
                 raise TableError(
-                    f"{file}: column {field.name!r} holds {schema.field(field.name).type}, "
-                    f"expected {field.type} as in the first file."
+                    f"{file}: column {name!r} holds {type_}, but the model was fitted with text. "
+                    "Convert the column to text in the form that it had in fit."
                 )
 
     def plan(self) -> dict[str, Any]:
@@ -137,14 +166,54 @@ class TableColumns:
         return {"features": self.features, "carried": carried}
 
     def carry(self, record: Any) -> list[Any]:
-        """Return the columns of a batch to copy, cast to the first file's types."""
-        return [record.column(field.name).cast(field.type) for field in self.carried]
+        """Return the columns of a batch to copy, cast to their types in the output."""
+        return [plain_column(record.column(field.name)).cast(field.type) for field in self.carried]
 
 
-def is_number(type_: Any) -> bool:
-    """Whether a type can be cast to float32."""
-    types = pyarrow_extra().types
-    return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_))
+def _is_csv(file: Path) -> bool:
+    return isinstance(format_of(file), Csv)
+
+
+def _carried_type(typed: dict[Path, Any], name: str, is_number: bool) -> Any:
+    """Type that holds the values of a column of all files: text if no file has types."""
+    pyarrow = pyarrow_extra()
+    if is_number:
+        return pyarrow.float64()
+    if not typed:
+        return pyarrow.string()
+    (first, schema), *others = typed.items()
+    type_ = plain(schema.field(name).type)
+    for file, schema in others:
+        other = plain(schema.field(name).type)
+        common = common_type(type_, other)
+        if common is None:
+            raise TableError(
+                f"{file}: column {name!r} holds {other}, expected {type_} as in {first.name}."
+            )
+        type_ = common
+    return type_
+
+
+def arrow_type(kind: str | None) -> Any:
+    """Type that text is converted to if a model takes values of this kind; text if unknown."""
+    aliases = {"integer": "int64", "float": "float64", "boolean": "bool", "date": "timestamp[us]"}
+    return pyarrow_extra().type_for_alias(aliases.get(kind or "", "string"))
+
+
+def _content_types(schemas: dict[Path, Any], names: list[str]) -> dict[str, Any]:
+    """Types of columns: those of the first file with types, or else what all their cells are."""
+    typed = [schema for file, schema in schemas.items() if not _is_csv(file)]
+    if typed or not names:
+        # Dictionaries stay, because estimators take them for categories.
+        return {name: without_decimals(typed[0].field(name).type) for name in names}
+    contents = {name: TextContent() for name in names}
+    text = pyarrow_extra().schema([(name, pyarrow_extra().string()) for name in names])
+    for file in schemas:
+        for shard in shards_of(file):
+            for _, batch in read_batches(shard, text):
+                for name, content in contents.items():
+                    content.see(batch.column(name))
+    return {name: content.type for name, content in contents.items()}
 
 
 def check_there(file: Path | str, present: Sequence[str], names: Sequence[str]) -> None:
@@ -160,15 +229,12 @@ def check_there(file: Path | str, present: Sequence[str], names: Sequence[str]) 
         raise TableError(f"{file}: lacks the columns {missing}; it has {list(present)}.")
 
 
-def _same(left: Any, right: Any) -> bool:
-    """Whether two types are equal; strings of either size are."""
-    types = pyarrow_extra().types
-    texts = [types.is_string(one) or types.is_large_string(one) for one in (left, right)]
-    return all(texts) or bool(left == right)
-
-
 def training_columns(
-    files: list[Path], targets: Sequence[str], features: Sequence[str] | None, ignore: Sequence[str]
+    files: list[Path],
+    query: str,
+    numbers: Sequence[str],
+    features: Sequence[str] | None,
+    ignore: Sequence[str],
 ) -> TableColumns:
     """Determine the columns for training.
 
@@ -176,11 +242,12 @@ def training_columns(
     ----------
     files : list of Path
         Files of the run.
-    targets : sequence of str
-        Columns such as query ids and labels.
+    query : str
+        Column of query ids.
+    numbers : sequence of str
+        Columns of labels and scores.
     features : sequence of str or None
-        Columns that the model reads. None takes all numeric columns except ``targets`` and
-        ``ignore``.
+        Columns that the model reads. None takes all other columns of numbers, except ``ignore``.
     ignore : sequence of str
         Columns that are not features.
 
@@ -191,22 +258,26 @@ def training_columns(
     Raises
     ------
     TableError
-        If a column is missing or has another type than in the first file, or a target is among the
-        features.
+        If a column is missing or does not hold the values that are expected, or a target is among
+        the features.
     """
-    refuse_targets(features or (), targets)
+    refuse_targets(features or (), [query, *numbers])
     if features is None:
-        others = {*targets, *ignore}
-        fields = [field for field in schema_of(files[0]) if field.name not in others]
-        features = [field.name for field in fields if is_number(field.type)]
+        others = {query, *numbers, *ignore}
+        names = [name for name in schema_of(files[0]).names if name not in others]
+        schemas = {file: schema_of(file) for file in files}
+        for file, schema in schemas.items():
+            check_there(file, schema.names, names)
+        types = _content_types(schemas, names)
+        features = [name for name in names if is_number(types[name])]
     return TableColumns.match(
         files,
         features=list(features),
         n_features=len(features),
-        ids=targets,
+        ids=[query, *numbers],
         carries_rest=False,
         added=[],
-        wants_numbers=False,
+        numbers=numbers,
     )
 
 

@@ -26,7 +26,11 @@ def write_batches(file: BinaryIO, output_format: str, batches: Iterator[Any], sc
     """
     from pyarrow import csv, parquet
 
-    make = csv.CSVWriter if output_format == "csv" else parquet.ParquetWriter
+    is_csv = output_format == "csv"
+    make = csv.CSVWriter if is_csv else parquet.ParquetWriter
+    if is_csv:
+        schema = _csv_schema(schema)
+        batches = (_csv_batch(batch, schema) for batch in batches)
     table = pyarrow_extra().Table
     with make(file, schema) as writer:
         group: list[Any] = []
@@ -37,3 +41,25 @@ def write_batches(file: BinaryIO, output_format: str, batches: Iterator[Any], sc
                 group = []
         if group:
             writer.write_table(table.from_batches(group))
+
+
+def _csv_schema(schema: Any) -> Any:
+    """Return a schema without extension types, such as UUIDs, which become text in a CSV file."""
+    pyarrow = pyarrow_extra()
+    types = (
+        pyarrow.string() if isinstance(one.type, pyarrow.BaseExtensionType) else one.type
+        for one in schema
+    )
+    return pyarrow.schema(list(zip(schema.names, types, strict=True)))
+
+
+def _csv_batch(batch: Any, schema: Any) -> Any:
+    """Convert a batch to the schema of a CSV file."""
+    pyarrow = pyarrow_extra()
+    columns = [
+        column
+        if column.type == field.type
+        else pyarrow.array([None if one is None else str(one) for one in column.to_pylist()])
+        for field, column in zip(schema, batch.columns, strict=True)
+    ]
+    return pyarrow.RecordBatch.from_arrays(columns, schema=schema)

@@ -285,7 +285,7 @@ class TowerEstimator(FittedTowers):
         data = RankingData.sort(ids, table, labels, sample_weight=weight, metadata=metadata)
         in_order = take_rows(X, data.order)
         if items is not None:
-            items = columns.check(as_table(items), "item")
+            items = self.check_table(as_table(items), "item")
         pairs = PairTable.split(
             *(columns.queries(in_order), columns.items(in_order)), data.queries.segment, items
         )
@@ -335,6 +335,7 @@ class TowerEstimator(FittedTowers):
         rows = []
         pairs = supervision.pairs
         for name, table in (("query", pairs.queries), ("item", pairs.items)):
+            table = self.check_table(table, name)
             transformer = make_transformer(getattr(self, f"{name}_transformer"), table).fit(table)
             encoded = encode(transformer, table, name)
             scaler = ColumnScaler.fit(encoded, squash=True, standardize=True)

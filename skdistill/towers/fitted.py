@@ -12,6 +12,7 @@ from skdistill.base import RankingEstimator
 from skdistill.index import make_index
 from skdistill.inputs.columns import as_table, take_rows, without_query_column
 from skdistill.inputs.encoding import encode
+from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.metrics.agreement import fraction_of_top, teacher_recall
 from skdistill.models.scoring import Scorer
@@ -250,7 +251,9 @@ class FittedTowers(RankingEstimator):
                 tables = self.pair_columns_.queries(X), self.pair_columns_.items(X)
                 rows = pair_rows(self.pair_features, *tables)
             return teacher_recall(score_rows(self.teacher_, rows), self.predict(X), ids, k=k, m=m)
-        queries = take_rows(self.pair_columns_.queries(X), np.unique(ids, return_index=True)[1])
+        grouped, order = sort_by_query(check_qid(ids, X.shape[0]), X.shape[0])
+        first = grouped.starts if order is None else order[grouped.starts]
+        queries = take_rows(self.pair_columns_.queries(X), first)
         features = self.pair_features or self.pair_columns_.side_by_side
         scores = teacher_scores_of(self.teacher_, features, queries, self.items_)
         left, right = self.transform_queries(queries), self.transform_items(self.items_)
@@ -271,8 +274,55 @@ class FittedTowers(RankingEstimator):
             if former in state and name not in state:
                 state[name] = state.pop(former)
         super().__setstate__(state)
+        if hasattr(self, "pair_columns_"):
+            self.pair_columns_ = self.pair_columns_.with_kinds_of(
+                self.query_transformer_, self.item_transformer_
+            )
         if hasattr(self, "params_"):
             self._scorers = self._fold(self.params_)
+
+    def check_table(self, table: Any, side: str) -> Any:
+        """Check a table of queries or items, and bring its columns to the order and kinds of fit.
+
+        Parameters
+        ----------
+        table : table of shape (n_rows, n_columns)
+            Queries or items.
+        side : {"query", "item"}
+            Which of the two it is.
+
+        Returns
+        -------
+        table of shape (n_rows, n_query_columns) or (n_rows, n_item_columns)
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or a cell cannot be converted exactly.
+        """
+        # A transformer of the user may take any number, "auto" takes integers for categories.
+        keeps_numbers = not isinstance(getattr(self, f"{side}_transformer"), str)
+        return self.pair_columns_.check(table, side, keeps_numbers=keeps_numbers)
+
+    def input_kinds(self) -> list[str | None]:
+        """Kind of values that the towers take in each column of ``fit``.
+
+        Returns
+        -------
+        list of (str or None)
+            Kinds as in ``inputs.column_kinds``; None if one is not known.
+        """
+        columns = self.pair_columns_
+        kinds: list[str | None] = ["text"] * self.n_features_in_
+        for positions, side_kinds in (
+            (columns.query, columns.query_kinds),
+            (columns.item, columns.item_kinds),
+        ):
+            for position, kind in zip(
+                positions, side_kinds or ["float"] * len(positions), strict=True
+            ):
+                kinds[position] = kind
+        return kinds
 
     @property
     def served_combination(self) -> NDArray[np.float32] | None:
@@ -296,7 +346,7 @@ class FittedTowers(RankingEstimator):
 
     def _embed(self, table: Any, name: str) -> NDArray[np.float32]:
         check_is_fitted(self)
-        table = self.pair_columns_.check(table, name)
+        table = self.check_table(table, name)
         if not table.shape[0]:
             return np.empty((0, self.embedding_dim), dtype=np.float32)
         outputs = self._scorers[name](encode(getattr(self, f"{name}_transformer_"), table, name))

@@ -61,7 +61,8 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         floats are imputed and standardised, and integers, strings, booleans and categories are
         one-hot encoded. Unknown categories and those seen once share one code. An unknown id gets
         no code, so that new queries and items are embedded by their other columns. All columns of
-        arrays and CSR matrices are taken as numbers.
+        arrays and CSR matrices are taken as numbers. Tables passed after ``fit`` are converted to
+        the types of ``fit``, or refused if that is not exact.
     pair_features : callable, optional
         ``pair_features(queries, items)`` takes two aligned tables, one with the query columns and
         one with the item columns, and returns the teacher's input rows. Both tables have the same

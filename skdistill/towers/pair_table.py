@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.canonical_csr import canonical_csr
+from skdistill.inputs.column_kinds import column_kinds, to_kinds
 from skdistill.inputs.columns import (
     column_names,
     column_positions,
@@ -20,6 +21,10 @@ from skdistill.inputs.columns import (
     take_columns,
     take_rows,
 )
+from skdistill.inputs.encoder_kinds import kinds_of_input
+
+# Names of the two tables in messages.
+NAMES = {"query": "queries", "item": "items"}
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,16 @@ class PairColumns:
         Positions of the columns.
     query_names, item_names : list of str, or int
         Names of the columns; their number if the log has no names.
+    query_kinds, item_kinds : list of str, or None
+        Kind of values in each column of the log; None if all are numbers, or if it is not known.
     """
 
     query: list[int]
     item: list[int]
     query_names: Any
     item_names: Any
+    query_kinds: list[str | None] | None = None
+    item_kinds: list[str | None] | None = None
 
     @classmethod
     def find(cls, X: Any, query_columns: Any, item_columns: Any) -> PairColumns:
@@ -74,9 +83,30 @@ class PairColumns:
                 f"query_columns and item_columns both select {shown}; a column describes either "
                 "the query or the item."
             )
+        kinds = column_kinds(take_columns(X, query)), column_kinds(take_columns(X, item))
         if names is None:
-            return cls(query, item, len(query), len(item))
-        return cls(query, item, [names[p] for p in query], [names[p] for p in item])
+            return cls(query, item, len(query), len(item), *kinds)
+        return cls(query, item, [names[p] for p in query], [names[p] for p in item], *kinds)
+
+    def with_kinds_of(self, query_transformer: Any, item_transformer: Any) -> PairColumns:
+        """Fill in the kinds that a file of 0.1.0 lacks, as far as fitted transformers show them.
+
+        Parameters
+        ----------
+        query_transformer, item_transformer : transformer
+            The fitted transformers.
+
+        Returns
+        -------
+        PairColumns
+        """
+        if isinstance(self.query_names, int) or self.query_kinds is not None:
+            return self
+        return replace(
+            self,
+            query_kinds=kinds_of_input(query_transformer, len(self.query), self.query_names),
+            item_kinds=kinds_of_input(item_transformer, len(self.item), self.item_names),
+        )
 
     def queries(self, X: Any) -> Any:
         """Take the query columns of a log.
@@ -123,8 +153,8 @@ class PairColumns:
         order = np.argsort([*self.query, *self.item])
         return take_columns(side_by_side(queries, items), [int(place) for place in order])
 
-    def check(self, table: Any, side: str) -> Any:
-        """Check a table of queries or items, and take its columns in the order of ``fit``.
+    def check(self, table: Any, side: str, *, keeps_numbers: bool = False) -> Any:
+        """Check a table of queries or items, and bring its columns to the order and kinds of fit.
 
         Parameters
         ----------
@@ -132,6 +162,8 @@ class PairColumns:
             Queries or items. Further named columns are left out.
         side : {"query", "item"}
             Which of the two it is.
+        keeps_numbers : bool, default=False
+            Whether any number may take the place of an integer.
 
         Returns
         -------
@@ -140,10 +172,17 @@ class PairColumns:
         Raises
         ------
         ValueError
-            If a column is missing, or several have its name.
+            If a column is missing, several have its name, or a cell cannot be converted exactly to
+            its kind in ``fit``.
         """
+        table = self._in_order(table, side)
+        kinds = self.query_kinds if side == "query" else self.item_kinds
+        return to_kinds(table, kinds, NAMES[side], keeps_numbers=keeps_numbers)
+
+    def _in_order(self, table: Any, side: str) -> Any:
+        """Take the columns of a table in the order of ``fit``."""
         expected = self.query_names if side == "query" else self.item_names
-        name = {"query": "queries", "item": "items"}[side]
+        name = NAMES[side]
         if not hasattr(table, "columns") and not hasattr(table, "shape"):
             table = np.asarray(table)
         names = column_names(table)

@@ -1,6 +1,8 @@
 """Rows grouped by query: reductions, subsets and ids of any type."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +62,15 @@ def test_sorted_rows_are_left_as_they_are():
     assert (queries.n_queries, order) == (1, None)
 
 
-def test_mixed_types_are_refused():
-    with pytest.raises(ValueError, match="one sortable type"):
-        sort_by_query(np.array([1, "a"], dtype=object), 2)
+def test_ids_of_several_types_stay_apart_and_missing_ones_are_refused():
+    ids = check_qid([2, "2", 1, "1", 2, b"2", 1.0], 7)
+    queries, order = sort_by_query(ids, 7)
+    assert [ids[row] for row in order] == [1, 1.0, 2, 2, b"2", "1", "2"]
+    assert_array_equal(queries.sizes, [2, 2, 1, 1, 1])
+    for missing in (None, float("nan"), np.datetime64("NaT"), pd.NA):
+        with pytest.raises(ValueError, match="qid must name a query in every row: row 1 holds"):
+            check_qid(np.array(["a", missing], dtype=object), 2)
+    with pytest.raises(ValueError, match="row 1 holds None"):
+        check_qid(pl.Series([2**60, None]), 2)
+    with pytest.raises(ValueError, match=r"expected shape \(2,\), got \(2, 2\)"):
+        check_qid([[1, 2], [1, 3]], 2)

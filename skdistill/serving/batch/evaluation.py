@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skdistill.metrics import (
     average_precision_score,
@@ -20,7 +22,8 @@ from skdistill.serving.batch.runs import ShardCount
 from skdistill.serving.batch.scoring import Scoring
 from skdistill.serving.batch.table_scorer import table_scorer
 from skdistill.tables.columns import TableColumns
-from skdistill.tables.errors import TableError
+from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.query_codes import query_codes
 from skdistill.tables.reading import Paths, find_files, shards_of
 
 SCORE = "_score"
@@ -47,7 +50,7 @@ def evaluate_table(
     inputs : path, or sequence of paths
         Files, folders or globs of Parquet, CSV or Arrow tables.
     query_column : str
-        Column of query ids.
+        Column of query ids, which every row must have.
     label_column : str
         Column of relevance labels, 0 or more. For MRR and average precision, labels above 0 are
         relevant.
@@ -83,21 +86,13 @@ def evaluate_table(
         ids=others,
         carries_rest=False,
         added=[SCORE],
-        wants_numbers=scorer.wants_numbers,
+        kinds=scorer.kinds,
+        numbers=others[1:],
+        parses_text=True,
     )
     scoring = Scoring(scorer, "", columns, SCORE, None, None, keeps_rejects=False)
-    parts: dict[str, list[Any]] = {name: [] for name in [*others, SCORE]}
-    for file in files:
-        for shard in shards_of(file):
-            for batch in scoring.results(shard, ShardCount()):
-                for name, values in parts.items():
-                    values.append(batch.column(name).to_numpy(zero_copy_only=False))
-    table = {name: np.concatenate(values) for name, values in parts.items()}
-    qid, labels, scores = table[query_column], table[label_column], table[SCORE]
-    if not np.issubdtype(labels.dtype, np.number):
-        raise TableError(
-            f"{files[0]}: label column {label_column!r} holds {labels.dtype}, expected numbers."
-        )
+    qid, table = _read(scoring, files, query_column)
+    labels, scores = table[label_column], table[SCORE]
     relevant = (labels > 0).astype(np.float64)
     figures = {
         "rows": len(scores),
@@ -119,3 +114,26 @@ def evaluate_table(
             "teacher_recall": teacher_recall(teacher, scores, qid, k=k, m=5 * k),
         }
     return {name: float(value) for name, value in figures.items()}
+
+
+def _read(
+    scoring: Scoring, files: list[Path], query_column: str
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Score files; return the number of each row's query, and the columns of numbers."""
+    queries: list[Any] = []
+    numbers: dict[str, list[Any]] = {name: [] for name in (*scoring.columns.numbers, SCORE)}
+    for file in files:
+        for shard in shards_of(file):
+            for batch in scoring.results(shard, ShardCount()):
+                queries.append(batch.column(query_column))
+                for name, values in numbers.items():
+                    values.append(batch.column(name).to_numpy(zero_copy_only=False))
+    query_type = scoring.columns.carried.field(query_column).type
+    codes = query_codes(pyarrow_extra().chunked_array(queries, query_type))
+    if (codes < 0).any():
+        row = int((codes < 0).argmax())
+        raise TableError(
+            f"{files[0]}: column {query_column!r} holds nothing in row {row}, counted over all "
+            "files, and a query id is expected. Drop such rows."
+        )
+    return codes, {name: np.concatenate(values) for name, values in numbers.items()}

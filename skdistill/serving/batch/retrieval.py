@@ -12,13 +12,15 @@ from typing import Any
 import joblib
 import numpy as np
 
+from skdistill.inputs.column_kinds import ColumnKindError
 from skdistill.public_names import set_module
 from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.serving.batch.runs import Progress, ShardCount, run
-from skdistill.tables.columns import TableColumns
+from skdistill.tables.columns import TableColumns, arrow_type
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.reading import Paths, find_files, read_batches
 from skdistill.tables.shard import Shard
+from skdistill.tables.text import is_text, parse
 from skdistill.towers.fitted import FittedTowers
 from skdistill.towers.retriever import TwoTowerRetriever
 
@@ -49,7 +51,9 @@ def retrieve_table(
     model : TwoTowerRetriever or MultiObjectiveRetriever
         A retriever with an index, fitted on tables with column names.
     queries : path, or sequence of paths
-        Files, folders or globs of Parquet, CSV or Arrow tables with the query columns.
+        Files, folders or globs of Parquet, CSV or Arrow tables with the query columns. They are
+        converted to the types of ``fit`` where that is exact, such as text of whole numbers to
+        integer ids.
     output : path
         Output folder: new, or that of an earlier run.
     k : int, default=10
@@ -74,15 +78,17 @@ def retrieve_table(
     Raises
     ------
     TableError
-        If a table cannot be read, or its queries cannot be embedded. The message names the file and
-        the rows.
+        If a table cannot be read, or its queries cannot be embedded: a query id of another type
+        than in ``fit`` that has no exact counterpart is refused. The message names the file and the
+        rows.
     OutputError
         If the output cannot be written, would replace an input, or would be read as one by the next
         run.
     TypeError
         If the model is not a retriever.
     ValueError
-        If the retriever has no index or no column names, or ``k`` is less than 1.
+        If the retriever has no index or no column names, ``k`` is less than 1, or the ids of the
+        index are of several types.
     ImportError
         If PyArrow is not installed (extra ``serving``).
     """
@@ -103,13 +109,22 @@ def retrieve_table(
     folder = RunFolder(Path(output), output_format, keeps_candidates=False)
     files = find_files(queries)
     folder.check(queries, files)
-    columns = _match(files, list(model.pair_columns_.query_names), id_columns)
-    task = Retrieval(model, joblib.hash(model), columns, k)
+    item_type = _item_type(model.index_.ids)
+    columns = _match(
+        files,
+        list(model.pair_columns_.query_names),
+        model.pair_columns_.query_kinds,
+        id_columns,
+    )
+    task = Retrieval(model, joblib.hash(model), columns, k, item_type)
     return run(task, files, folder, resume=resume, n_jobs=n_jobs, on_progress=on_progress)
 
 
 def _match(
-    files: list[Path], features: list[str], id_columns: Sequence[str] | None
+    files: list[Path],
+    features: list[str],
+    kinds: Sequence[str | None] | None,
+    id_columns: Sequence[str] | None,
 ) -> TableColumns:
     """Match the query columns, and the columns that are carried into the output."""
     match = partial(
@@ -118,13 +133,33 @@ def _match(
         features=features,
         n_features=len(features),
         added=ADDED,
-        wants_numbers=False,
+        kinds=kinds,
     )
     columns = match(ids=list(id_columns or []), carries_rest=id_columns is None)
     if columns.carried.names or id_columns is not None:
         return columns
     # If there are no columns besides those of the queries, they identify the rows of the output.
     return match(ids=features, carries_rest=False)
+
+
+def _item_type(ids: Any) -> Any:
+    """Type of the column of items, which holds all ids of the index.
+
+    Raises
+    ------
+    ValueError
+        If no type does.
+    """
+    pyarrow = pyarrow_extra()
+    if ids is None:
+        return pyarrow.int64()
+    try:
+        return pyarrow.array(ids).type
+    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"The ids of the index do not fit into one column of a file: {error}. Index the items "
+            "with ids of one type: index(items, ids)."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -140,12 +175,15 @@ class Retrieval:
         Query columns and copied columns of the tables.
     k : int
         Number of items per query.
+    item_type : pyarrow.DataType
+        Type of the items' ids.
     """
 
     model: TwoTowerRetriever
     model_hash: str
     columns: TableColumns
     k: int
+    item_type: Any
 
     def plan(self) -> dict[str, Any]:
         return {"model": self.model_hash, "k": self.k} | self.columns.plan()
@@ -153,9 +191,7 @@ class Retrieval:
     @property
     def schema(self) -> Any:
         pyarrow = pyarrow_extra()
-        ids = self.model.index_.ids
-        item = pyarrow.int64() if ids is None else pyarrow.array(ids[:1]).type
-        types = (item, pyarrow.int32(), pyarrow.float32())
+        types = (self.item_type, pyarrow.int32(), pyarrow.float32())
         schema = self.columns.carried
         for name, type_ in zip(ADDED, types, strict=True):
             schema = schema.append(pyarrow.field(name, type_))
@@ -165,9 +201,12 @@ class Retrieval:
         pyarrow = pyarrow_extra()
         for first_row, record in read_batches(shard, self.columns.csv_types):
             count.n_rows += record.num_rows
-            queries = record.select(self.columns.features).to_pandas()
+            queries = self._queries(record)
             try:
                 ids, scores = self.model.retrieve(queries, self.k)
+            except ColumnKindError as error:
+                at = f"{shard.path}: row {first_row + error.row}"
+                raise TableError(f"{at}: {error.problem}") from error
             except (TypeError, ValueError) as error:
                 last = first_row + record.num_rows - 1
                 raise TableError(f"{shard.path}: rows {first_row} to {last}: {error}") from error
@@ -177,8 +216,22 @@ class Retrieval:
                 self.columns.carry(record), schema=self.columns.carried
             ).take(pyarrow.array(row))
             found = [
-                pyarrow.array(ids[row, place].tolist(), self.schema.field("item").type),
+                pyarrow.array(ids[row, place], self.item_type),
                 pyarrow.array((place + 1).astype(np.int32)),
                 pyarrow.array(scores[row, place]),
             ]
             yield pyarrow.RecordBatch.from_arrays([*carried.columns, *found], schema=self.schema)
+
+    def _queries(self, record: Any) -> Any:
+        """Query columns of a batch as a data frame, with the types of ``fit``."""
+        columns = []
+        for name, kind in zip(self.columns.features, self.columns.kinds, strict=True):
+            column, type_ = record.column(name), arrow_type(kind)
+            if is_text(column.type) and not is_text(type_):
+                converted, is_unfit = parse(column, type_)
+                # If a cell cannot be converted, retrieve names it.
+                column = column if is_unfit.any() else converted
+            columns.append(column)
+        batch = pyarrow_extra().RecordBatch.from_arrays(columns, names=self.columns.features)
+        # Otherwise one missing id would make all integers floats.
+        return batch.to_pandas(integer_object_nulls=True)

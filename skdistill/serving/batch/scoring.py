@@ -11,15 +11,15 @@ from typing import Any
 
 import joblib
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.public_names import set_module
 from skdistill.serving.batch.best_rows import best_rows
 from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.serving.batch.runs import Progress, ShardCount, run
-from skdistill.serving.batch.table_scorer import TableScorer, table_scorer, unscored
+from skdistill.serving.batch.table_scorer import Reject, TableScorer, table_scorer, unscored
 from skdistill.tables.columns import TableColumns
 from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.query_codes import missing_queries, query_codes
 from skdistill.tables.reading import Paths, find_files, read_batches
 from skdistill.tables.shard import Shard
 
@@ -55,13 +55,15 @@ def score_table(
     inputs : path, or sequence of paths
         Files, folders or globs of Parquet, CSV or Arrow tables. Columns are matched by the names
         that the model was fitted with. A model without names takes all columns in order, except
-        those that ``query_column`` and ``id_columns`` name.
+        those that ``query_column`` and ``id_columns`` name. CSV files have no types: features are
+        read as what the model takes, and all other columns as text.
     output : path
         Output folder: new, or that of an earlier run.
     score_column : str, default="score"
         Name of the output column with the scores.
     query_column : str, optional
-        Column of query ids. Required for ``top_k``.
+        Column of query ids. Required for ``top_k``, which ranks no row without a query id: such a
+        row ends the run or is one of the rejects.
     id_columns : sequence of str, optional
         Columns to copy to the output; by default all that are not features.
     top_k : int, optional
@@ -116,7 +118,8 @@ def score_table(
         ids=[*([] if query_column is None else [query_column]), *(id_columns or [])],
         carries_rest=id_columns is None,
         added=[score_column],
-        wants_numbers=scorer.wants_numbers,
+        kinds=scorer.kinds,
+        parses_text=True,
     )
     scoring = Scoring(
         scorer, joblib.hash(model), columns, score_column, query_column, top_k, rejects is not None
@@ -182,22 +185,45 @@ class Scoring:
             count.n_rows += record.num_rows
             features = record.select(self.columns.features)
             scores, rejects = self.scorer.scores(features, str(shard.path), first_row)
+            if self.top_k is not None:
+                rejects = self._without_query(record, str(shard.path), first_row, rejects)
             arrays = [*self.columns.carry(record), pyarrow.array(scores)]
             result = pyarrow.RecordBatch.from_arrays(arrays, schema=self.schema)
             if rejects:
                 if not self.keeps_rejects:
-                    raise TableError(unscored(rejects[0], self.scorer.allows_missing))
+                    raise TableError(self._message(rejects[0]))
                 count.rejects += rejects
                 good = np.ones(len(scores), dtype=bool)
                 good[[reject.row - first_row for reject in rejects]] = False
                 result = result.filter(pyarrow.array(good))
             yield result
 
+    def _without_query(
+        self, record: Any, file: str, first_row: int, rejects: list[Reject]
+    ) -> list[Reject]:
+        """Add rows without a query id to the rejects, in the order of the rows."""
+        assert self.query_column is not None  # top_k needs it
+        missing = missing_queries(record.column(self.query_column))
+        if not missing.any():
+            return rejects
+        by_row = {
+            first_row + row: Reject(file, first_row + row, self.query_column, "nothing")
+            for row in np.flatnonzero(missing).tolist()
+        }
+        by_row |= {reject.row: reject for reject in rejects}
+        return [by_row[row] for row in sorted(by_row)]
+
+    def _message(self, reject: Reject) -> str:
+        """Message about a row that ends the run."""
+        if reject.column == self.query_column and reject.column not in self.columns.features:
+            return unscored(reject, "a query id")
+        return unscored(reject, self.scorer.expected)
+
     def best(self, table: Any) -> Any:
         """Positions of the ``top_k`` best rows of each query."""
-        query = table.column(self.query_column).to_numpy(zero_copy_only=False)
+        query = query_codes(table.column(self.query_column))
         scores = table.column(self.score_column).to_numpy()
-        rows = best_rows(_sortable(query), scores, self.top_k or len(scores))
+        rows = best_rows(query, scores, self.top_k or len(scores))
         return pyarrow_extra().array(rows)
 
 
@@ -223,7 +249,3 @@ def _write_best(scoring: Scoring, folder: RunFolder, candidates: list[Path]) -> 
         mark = folder.mark(number)
         assert mark is not None
         folder.finish(number, replace(mark, files=mark.files | files))
-
-
-def _sortable(query: NDArray[Any]) -> NDArray[Any]:
-    return query.astype(str) if query.dtype == object else query

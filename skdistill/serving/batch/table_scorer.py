@@ -10,15 +10,20 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
+from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.models.scoring import Scratch
+from skdistill.ranker import DistilledRanker
 from skdistill.serving.column_steps import is_nothing
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
-from skdistill.tables.columns import is_number
+from skdistill.tables.columns import arrow_type
 from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.text import is_text, parse
+from skdistill.tables.types import is_number, plain_column
+from skdistill.towers.fitted import FittedTowers
 
 # Number of rows that are transposed, checked and scored while they are in cache.
 CHUNK = 1024
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+NUMBER, NUMBER_OR_NOTHING = "a finite number", "a finite number or nothing"
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,10 @@ class TableScorer(Protocol):
         Number of columns.
     allows_missing : bool
         Whether the model accepts missing values.
-    wants_numbers : bool
-        Whether all columns must hold numbers.
+    kinds : list of (str or None)
+        Kind of values that the model takes in each column; None if it is not known.
+    expected : str
+        What the model expects in a cell, for messages.
     engine : str
         Computes the scores. It is part of a run's plan, because engines differ in the last bits.
     """
@@ -63,7 +70,8 @@ class TableScorer(Protocol):
     features: list[str] | None
     n_features: int
     allows_missing: bool
-    wants_numbers: bool
+    kinds: list[str | None]
+    expected: str
     engine: str
 
     def scores(
@@ -116,14 +124,14 @@ def table_scorer(model: Any) -> TableScorer:
 class CompiledTableScorer:
     """Scores columns of numbers by a compiled scorer."""
 
-    wants_numbers = True
-
     def __init__(self, scorer: CompiledScorer) -> None:
         self.scorer = scorer
         names = scorer.feature_names
         self.features = None if names is None else list(names)
         self.n_features = scorer.n_features
+        self.kinds: list[str | None] = ["float"] * scorer.n_features
         self.allows_missing = scorer.allows_missing
+        self.expected = NUMBER_OR_NOTHING if self.allows_missing else NUMBER
         self.engine = scorer.engine
         self.dtype = np.float64 if scorer.needs_float64 else np.float32
 
@@ -165,38 +173,66 @@ class PredictingScorer:
         self.allows_missing = bool(get_tags(first).input_tags.allow_nan)
         names = getattr(first, "feature_names_in_", None)
         self.features = None if names is None else [str(name) for name in names]
-        self.wants_numbers = self.features is None
+        self.kinds: list[str | None] = ["float"] * self.n_features
+        if self.features is not None:
+            self.kinds = input_kinds(model, self.features)
+        self.expected = "what the model was fitted with"
+        if all(kind == "float" for kind in self.kinds):
+            self.expected = NUMBER_OR_NOTHING if self.allows_missing else NUMBER
 
     def scores(
         self, record: Any, file: str, first_row: int
     ) -> tuple[NDArray[np.float32], list[Reject]]:
-        X, text = _matrix(record, np.float64) if self.wants_numbers else (_numbers(record), None)
+        read, is_unfit = self._read(record)
+        X = _numbers(read)
         bad = unfit(X, self.allows_missing)
-        if text is not None:
-            bad = text if bad is None else bad | text
+        if is_unfit.any():
+            bad = is_unfit if bad is None else bad | is_unfit
         if bad is None:
-            return self._predict(record, X, file, first_row), []
+            return self._predict(read, X, file, first_row), []
         good = ~bad.any(axis=1)
         scores = np.full(len(X), np.nan, dtype=np.float32)
         if good.any():
-            kept = record.filter(pyarrow_extra().array(good))
+            kept = read.filter(pyarrow_extra().array(good))
             scores[good] = self._predict(kept, X[good], file, first_row)
         return scores, _rejects(record, bad, file, first_row)
+
+    def _read(self, record: Any) -> tuple[Any, NDArray[np.bool_]]:
+        """Convert text to what the model takes; also mark the cells that are something else."""
+        is_unfit = np.zeros((record.num_rows, record.num_columns), dtype=bool)
+        columns = list(record.columns)
+        for position, kind in enumerate(self.kinds):
+            type_ = arrow_type(kind)
+            if is_text(columns[position].type) and not is_text(type_):
+                columns[position], is_unfit[:, position] = parse(columns[position], type_)
+        names = record.schema.names
+        return pyarrow_extra().RecordBatch.from_arrays(columns, names=names), is_unfit
 
     def _predict(
         self, record: Any, X: NDArray[np.float64], file: str, first_row: int
     ) -> NDArray[np.float32]:
-        table = X if self.features is None else record.to_pandas()
+        # Integers with missing values stay integers where the model takes them as categories.
+        has_integers = "integer" in self.kinds
+        table = record.to_pandas(integer_object_nulls=has_integers)
         try:
-            return np.asarray(self.model.predict(table), dtype=np.float32)
+            given = X if self.features is None else table
+            return np.asarray(self.model.predict(given), dtype=np.float32)
         except (TypeError, ValueError) as error:
             last = first_row + record.num_rows - 1
             raise TableError(f"{file}: rows {first_row} to {last}: {error}") from error
 
 
-def unscored(reject: Reject, allows_missing: bool) -> str:
+def input_kinds(model: Any, names: list[str]) -> list[str | None]:
+    """Kind of values that a fitted model takes in each column."""
+    if isinstance(model, DistilledRanker):
+        return input_kinds(model.export_student(), names)
+    if isinstance(model, FittedTowers):
+        return model.input_kinds()
+    return kinds_of_input(model, len(names), names)
+
+
+def unscored(reject: Reject, expected: str) -> str:
     """Message about a row that ends a run."""
-    expected = "a finite number or nothing" if allows_missing else "a finite number"
     return (
         f"{reject.file}: row {reject.row}: column {reject.column!r} holds {reject.value}, expected "
         f"{expected}. Correct or drop such rows; score_table can set them aside (rejects=, "
@@ -229,19 +265,18 @@ def _matrix(record: Any, dtype: type) -> tuple[NDArray[Any], NDArray[np.bool_] |
 
     The thread's next call overwrites the columns.
     """
-    types = pyarrow_extra().types
     # One column after the other: the caller transposes them chunk by chunk, in cache.
     n_words = record.num_rows * np.dtype(dtype).itemsize // 4
     (words,) = _memory.buffers(record.num_columns, (n_words,))
     columns: NDArray[Any] = words.view(dtype)
     text = None
     for position, column in enumerate(record.columns):
-        if types.is_string(column.type):
-            column, is_text = _parsed(column)
-            if is_text.any():
+        if is_text(column.type):
+            column, is_unfit = parse(column, pyarrow_extra().float64())
+            if is_unfit.any():
                 text = np.zeros(columns.shape[::-1], bool) if text is None else text
-                text[:, position] = is_text
-        columns[position] = column.to_numpy(zero_copy_only=False)
+                text[:, position] = is_unfit
+        columns[position] = _as_floats(column)
     return columns.T, text
 
 
@@ -253,20 +288,15 @@ def _numbers(record: Any) -> NDArray[np.float64]:
     X = np.zeros((record.num_rows, record.num_columns))
     for position, column in enumerate(record.columns):
         if is_number(column.type):
-            X[:, position] = column.to_numpy(zero_copy_only=False)
+            X[:, position] = _as_floats(column)
     return X
 
 
-def _parsed(column: Any) -> tuple[Any, NDArray[np.bool_]]:
-    """Parse text as numbers, null if it is not a number; also marks of text that is not one."""
-    pyarrow = pyarrow_extra()
-    from pyarrow import compute
-
-    text = compute.utf8_trim_whitespace(column)
-    is_number = compute.match_substring_regex(text, NUMBER)
-    numbers = compute.if_else(is_number, text, None).cast(pyarrow.float64())
-    is_text = compute.fill_null(compute.invert(is_number), False)
-    return numbers, is_text.to_numpy(zero_copy_only=False)
+def _as_floats(column: Any) -> NDArray[Any]:
+    """Numbers of a column as an array that can be cast to float32."""
+    if pyarrow_extra().types.is_decimal(column.type):
+        column = column.cast(pyarrow_extra().float64())
+    return plain_column(column).to_numpy(zero_copy_only=False)
 
 
 def _shown(record: Any, column: int, row: int) -> str:

@@ -151,7 +151,8 @@ def test_steps_that_are_not_compiled_take_columns_of_text(frame, tmp_path, small
     kind.to_csv(tmp_path / "b.csv", index=False)
     rejects = tmp_path / "rejects.csv"
     score_table(model, tmp_path / "b.csv", tmp_path / "out2", rejects=rejects)
-    assert list(written(tmp_path / "out2")["item"]) == list(kind["item"].drop(200))
+    # Nothing says that the ids in a CSV file are numbers.
+    assert list(written(tmp_path / "out2")["item"]) == list(kind["item"].drop(200).astype(str))
     kind.loc[0, "kind"] = "unheard of"
     kind.to_csv(tmp_path / "c.csv", index=False)
     with pytest.raises(TableError, match=r"c.csv: rows 0 to 127: .*unknown categories"):
@@ -243,10 +244,10 @@ def test_missing_columns_changed_types_and_unreadable_files_are_named(frame, mod
     for name, message in {
         "b.parquet": r"b.parquet: lacks the columns \['f2'\]",
         "c.parquet": r"c.parquet: column 'f2' holds (large_)?string, expected numbers",
-        "d.parquet": r"d.parquet: column 'item' holds .*string, expected int64 as in the first",
+        "d.parquet": r"d.parquet: column 'item' holds .*string, expected int64 as in a.parquet",
         "e.parquet": r"e.parquet: cannot be read",
         "f.parquet": r"f.parquet: cannot be read",
-        "g.csv": r"g.csv: cannot be read: .*column #7.*nine hundred",
+        "g.csv": r"g.csv: row \d+: column 'item' holds 'nine hundred', expected int64",
         "h.txt": r"h.txt: the ending determines the format and must be one of",
         "i.parquet": r"i.parquet: there is no table",
     }.items():

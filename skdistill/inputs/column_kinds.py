@@ -1,0 +1,283 @@
+"""Kinds of values in the columns of a table, and exact conversions between them.
+
+A model that was fitted with ids of one kind does not know the same ids in another: an encoder takes
+``"7"`` for a category that it has not seen if it was fitted with ``7``. Tables are therefore
+brought to the kinds of ``fit`` where that is exact, and refused otherwise.
+
+Kinds are "integer", "float", "boolean", "text", "date", "bytes", "missing" (if every cell is), and
+the names of other types. A column of several kinds has a name with "and".
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skdistill.inputs.columns import cells, column_names, replace_columns
+from skdistill.inputs.ids import INT64, as_ids, missing_ids
+
+KIND_OF_DTYPE = dict.fromkeys("iu", "integer") | {
+    "f": "float", "b": "boolean", "U": "text", "S": "bytes", "M": "date", "m": "timedelta",
+}  # fmt: skip
+KIND_OF_TYPE: tuple[tuple[Any, str], ...] = (
+    ((bool, np.bool_), "boolean"),
+    ((int, np.integer), "integer"),
+    ((float, np.floating), "float"),
+    (str, "text"),
+    (bytes, "bytes"),
+    ((datetime.date, np.datetime64), "date"),
+)
+# Of pandas and polars.
+TEXT_DTYPES = ("str", "string", "String")
+NUMBERS = ("integer", "float", "boolean")
+# Larger integers may have been rounded when they became floats.
+EXACT_FLOAT = 2**53
+NUMBER_TYPES = bool | np.bool_ | int | np.integer | float | np.floating | Decimal
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+TRUTH: dict[Any, bool] = {
+    "true": True,
+    "True": True,
+    "false": False,
+    "False": False,
+    0: False,
+    1: True,
+}
+
+
+class ColumnKindError(ValueError):
+    """Raised if a cell cannot be converted to the kind of ``fit``.
+
+    Parameters
+    ----------
+    table : str
+        Name of the table in the message.
+    row : int
+        Row of the cell in the table.
+    column : str or int
+    cell : object
+        The cell.
+    kind, expected : str
+        Kind of the column now, and in ``fit``.
+    """
+
+    def __init__(
+        self, table: str, row: int, column: Any, cell: Any, kind: str, expected: str
+    ) -> None:
+        self.row = row
+        self.problem = (
+            f"column {column!r} held values of type {expected} in fit and holds {kind} now; "
+            f"{cell!r} has no exact counterpart. Pass values as they were in fit, or drop such "
+            "rows."
+        )
+        super().__init__(f"{table}: row {row}: {self.problem}")
+
+
+def column_kinds(table: Any) -> list[str | None] | None:
+    """Kind of each column of a table; None for CSR matrices and arrays of numbers."""
+    if sparse.issparse(table):
+        return None
+    if column_names(table) is None and table.dtype.kind in "iufbc":
+        return None
+    kinds: list[str | None] = []
+    for position, dtype in enumerate(_dtypes(table)):
+        kind = _kind_of_column(table, position, dtype)
+        if kind == "integer" and _is_taken_for_floats(table, position, dtype):
+            kind = "float"
+        kinds.append(kind)
+    return kinds
+
+
+def kind_of(values: NDArray[Any]) -> str:
+    """Kind of the values of an array that are not missing."""
+    if values.dtype != object:
+        return KIND_OF_DTYPE.get(values.dtype.kind, str(values.dtype))
+    present = values[~missing_ids(values)]
+    kinds = {_kind_of_type(type_) for type_ in set(map(type, present))}
+    return " and ".join(sorted(kinds)) or "missing"
+
+
+def to_kinds(
+    table: Any, kinds: Sequence[str | None] | None, name: str, *, keeps_numbers: bool = False
+) -> Any:
+    """Convert the columns of a table to the kinds of ``fit``.
+
+    Parameters
+    ----------
+    table : table of shape (n_rows, n_columns)
+    kinds : sequence of (str or None), or None
+        What :func:`column_kinds` returned in ``fit``. Columns of unknown kind are left as they are.
+    name : str
+        Name of the table in the message.
+    keeps_numbers : bool, default=False
+        Whether any number may take the place of an integer.
+
+    Returns
+    -------
+    table of shape (n_rows, n_columns)
+        The table itself if nothing is to be converted.
+
+    Raises
+    ------
+    ColumnKindError
+        If a cell cannot be converted exactly.
+    """
+    if kinds is None or sparse.issparse(table) or not table.shape[0]:
+        return table
+    names = column_names(table)
+    changed: dict[int, NDArray[Any]] = {}
+    for position, (dtype, expected) in enumerate(zip(_dtypes(table), kinds, strict=True)):
+        if expected is None or " and " in expected or expected == "missing":
+            continue
+        kind = _kind_of_column(table, position, dtype)
+        if kind == expected == "integer":
+            values = _signed(table, position, dtype)
+            if values is not None and not (keeps_numbers and values.dtype == object):
+                changed[position] = values
+            continue
+        if kind in (expected, "missing") or (keeps_numbers and {kind, expected} <= set(NUMBERS)):
+            continue
+        values = cells(table, position)
+        converted, is_unfit = convert(values, expected)
+        if is_unfit.any():
+            row = int(is_unfit.argmax())
+            cell = values[[row]].tolist()[0]
+            column = position if names is None else names[position]
+            raise ColumnKindError(name, row, column, cell, kind, expected)
+        if converted is not values:
+            changed[position] = converted
+    return replace_columns(table, changed) if changed else table
+
+
+def convert(values: NDArray[Any], kind: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Convert cells to a kind, exactly.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+    kind : str
+
+    Returns
+    -------
+    converted : ndarray of shape (n_rows,)
+        None for missing cells, if the array type of the kind has no missing value.
+    is_unfit : ndarray of shape (n_rows,), bool
+        Whether a cell cannot be converted.
+    """
+    missing = missing_ids(values)
+    if kind_of(values) == "float" and missing.all():
+        return values, np.zeros(len(values), dtype=bool)
+    if kind == "float" and kind_of(values) in ("integer", "boolean"):
+        return values, np.zeros(len(values), dtype=bool)
+    convert_cell = CONVERSIONS.get(kind, _same_kind(kind))
+    is_unfit = np.zeros(len(values), dtype=bool)
+    converted: list[Any] = [None] * len(values)
+    known: dict[Any, Any] = {}
+    source = values if values.dtype.kind in "OmM" else values.tolist()
+    for row in np.flatnonzero(~missing):
+        cell = source[row]
+        try:
+            if cell not in known:
+                known[cell] = convert_cell(cell)
+            converted[row] = known[cell]
+        except (TypeError, ValueError, OverflowError):
+            is_unfit[row] = True
+    if kind == "float":
+        return np.array(converted, dtype=np.float64), is_unfit
+    return as_ids(converted), is_unfit
+
+
+def _dtypes(table: Any) -> list[Any]:
+    """Type of each column; it is none of NumPy's if the table's library has its own."""
+    return list(table.dtypes) if hasattr(table, "dtypes") else [table.dtype] * table.shape[1]
+
+
+def _kind_of_column(table: Any, position: int, dtype: Any) -> str:
+    """Kind of a column; read off its type where that says it."""
+    if isinstance(dtype, np.dtype):
+        if dtype.kind != "O":
+            return KIND_OF_DTYPE.get(dtype.kind, str(dtype))
+    elif str(dtype) in TEXT_DTYPES:
+        return "text"
+    return kind_of(cells(table, position))
+
+
+def _is_taken_for_floats(table: Any, position: int, dtype: Any) -> bool:
+    """Whether integers become floats for NumPy, because some of a nullable column are missing."""
+    return not isinstance(dtype, np.dtype) and bool(missing_ids(cells(table, position)).any())
+
+
+def _signed(table: Any, position: int, dtype: Any) -> NDArray[Any] | None:
+    """Integers of a column in a type that scikit-learn compares exactly; None if they have one.
+
+    It makes floats of unsigned integers, if others are signed, and of nullable ones.
+    """
+    if isinstance(dtype, np.dtype) and dtype.kind in "iO":
+        return None
+    values = cells(table, position)
+    if values.dtype.kind == "u" and values.max() <= INT64.max:
+        return values.astype(np.int64)
+    return values.astype(object) if values.dtype.kind == "u" else values
+
+
+def _kind_of_type(type_: type) -> str:
+    return next((kind for types, kind in KIND_OF_TYPE if issubclass(type_, types)), type_.__name__)
+
+
+def _integer(cell: Any) -> int:
+    if not isinstance(cell, str | NUMBER_TYPES):
+        raise TypeError(cell)
+    integer = int(cell)
+    if isinstance(cell, str):
+        is_exact = str(integer) == cell
+    else:
+        may_be_rounded = isinstance(cell, float | np.floating) and abs(integer) >= EXACT_FLOAT
+        is_exact = bool(integer == cell) and not may_be_rounded
+    if not is_exact:
+        raise ValueError(cell)
+    return integer
+
+
+def _float(cell: Any) -> float:
+    if not isinstance(cell, str | NUMBER_TYPES):
+        raise TypeError(cell)
+    if isinstance(cell, str) and not re.fullmatch(NUMBER, cell.strip()):
+        raise ValueError(cell)  # Python also knows "nan" and 1_000
+    return float(cell)
+
+
+def _boolean(cell: Any) -> bool:
+    if cell not in TRUTH:
+        raise ValueError(cell)
+    return TRUTH[cell]
+
+
+def _date(cell: Any) -> np.datetime64:
+    if isinstance(cell, str) and not cell[:1].isdigit():
+        raise ValueError(cell)  # NumPy knows "now" and "today"
+    if not isinstance(cell, str | datetime.date | np.datetime64):
+        raise TypeError(cell)
+    return np.datetime64(cell, "us")  # type: ignore[call-overload]
+
+
+def _same_kind(kind: str) -> Callable[[Any], Any]:
+    def convert_cell(cell: Any) -> Any:
+        if _kind_of_type(type(cell)) != kind:
+            raise TypeError(cell)
+        return cell
+
+    return convert_cell
+
+
+CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "integer": _integer,
+    "float": _float,
+    "boolean": _boolean,
+    "date": _date,
+}

@@ -1,0 +1,138 @@
+"""Text that stands for numbers and other values, and what a column of text holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.tables.errors import pyarrow_extra
+
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+INTEGER = r"^(0|-?[1-9]\d{0,17})$"
+BOOLEAN = r"^(true|false|True|False|TRUE|FALSE)$"
+# Codes with leading zeros and numbers of more digits than an integer has: text, not numbers.
+CODE = r"^[+-]?(0\d|\d{19})"
+# Text that other programs write for a missing number.
+MISSING = r"^(|#N/A|#N/A N/A|#NA|-?1\.#IND|-?1\.#QNAN|-?NaN|-?nan|N/A|NA|NULL|n/a|null)$"
+
+
+def is_text(type_: Any) -> bool:
+    """Whether a type is a string of any layout."""
+    types = pyarrow_extra().types
+    return bool(
+        types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_)
+    )
+
+
+def parse(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
+    """Convert text to a type, exactly.
+
+    Text of an integer has no leading zero, plus sign, point or exponent. Text of a number may have
+    spaces around it, or say that the number is missing, such as ``NA``.
+
+    Parameters
+    ----------
+    column : pyarrow.Array
+        Text.
+    type_ : pyarrow.DataType
+
+    Returns
+    -------
+    values : pyarrow.Array
+        Null if a cell is missing or cannot be converted.
+    is_unfit : ndarray of shape (n_rows,), bool
+        Whether a cell cannot be converted.
+    """
+    pyarrow = pyarrow_extra()
+    from pyarrow import compute
+
+    if pyarrow.types.is_floating(type_):
+        return _numbers(column, type_)
+    try:
+        values = column.cast(type_)
+    except pyarrow.ArrowException:
+        values = None
+    is_integer = pyarrow.types.is_integer(type_)
+    if values is not None and not (is_integer and not values.cast(column.type).equals(column)):
+        return values, np.zeros(len(column), dtype=bool)
+    cells = column.to_pylist()
+    is_unfit = np.array([one is not None and not _fits(one, type_, is_integer) for one in cells])
+    return compute.if_else(pyarrow.array(~is_unfit), column, None).cast(type_), is_unfit
+
+
+def _fits(cell: str, type_: Any, is_integer: bool) -> bool:
+    """Whether a cell can be converted exactly."""
+    pyarrow = pyarrow_extra()
+    try:
+        value = pyarrow.scalar(cell).cast(type_).as_py()
+    except pyarrow.ArrowException:
+        return False
+    return not is_integer or str(value) == cell
+
+
+def _numbers(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
+    """Convert text to floating-point numbers."""
+    pyarrow = pyarrow_extra()
+    from pyarrow import compute
+
+    try:
+        return column.cast(type_), np.zeros(len(column), dtype=bool)
+    except pyarrow.ArrowException:
+        pass
+    text = compute.utf8_trim_whitespace(column)
+    is_number = compute.match_substring_regex(text, NUMBER)
+    numbers = compute.if_else(is_number, text, None).cast(type_)
+    is_missing = compute.match_substring_regex(text, MISSING)
+    is_unfit = compute.fill_null(compute.invert(compute.or_(is_number, is_missing)), False)
+    return numbers, is_unfit.to_numpy(zero_copy_only=False)
+
+
+class TextContent:
+    """What the cells of a column of text have all been so far: numbers, truth values or text."""
+
+    def __init__(self) -> None:
+        self.is_empty = self.is_integer = self.is_number = self.is_boolean = True
+
+    def see(self, column: Any) -> None:
+        """Look at further cells.
+
+        Parameters
+        ----------
+        column : pyarrow.Array
+            Text.
+        """
+        from pyarrow import compute
+
+        def every(pattern: str, cells: Any) -> bool:
+            return compute.all(compute.match_substring_regex(cells, pattern)).as_py()
+
+        cells = column.drop_null()
+        if not len(cells) or not (self.is_number or self.is_boolean):
+            self.is_empty &= not len(cells)
+            return
+        trimmed = compute.utf8_trim_whitespace(cells)
+        present = trimmed.filter(compute.invert(compute.match_substring_regex(trimmed, MISSING)))
+        if not len(present):
+            self.is_integer = False
+            return
+        self.is_empty = False
+        self.is_integer = self.is_integer and every(INTEGER, cells)
+        self.is_boolean = self.is_boolean and every(BOOLEAN, cells)
+        self.is_number = self.is_number and (
+            every(NUMBER, present)
+            and not compute.any(compute.match_substring_regex(present, CODE)).as_py()
+        )
+
+    @property
+    def type(self) -> Any:
+        """The type that all cells can be converted to, as a ``pyarrow.DataType``."""
+        pyarrow = pyarrow_extra()
+        if self.is_empty:
+            return pyarrow.string()
+        if self.is_boolean:
+            return pyarrow.bool_()
+        if not self.is_number:
+            return pyarrow.string()
+        return pyarrow.int64() if self.is_integer else pyarrow.float64()
