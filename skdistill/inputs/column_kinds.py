@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -104,9 +105,15 @@ def kind_of(values: NDArray[Any]) -> str:
 
 
 def to_kinds(
-    table: Any, kinds: Sequence[str | None] | None, name: str, *, keeps_numbers: bool = False
+    table: Any,
+    kinds: Sequence[str | None] | None,
+    name: str,
+    *,
+    keeps_numbers: bool = False,
+    allows_words: bool = False,
 ) -> Any:
     """Convert the columns of a table to the kinds of ``fit``.
+
 
     Parameters
     ----------
@@ -117,6 +124,9 @@ def to_kinds(
         Name of the table in the message.
     keeps_numbers : bool, default=False
         Whether any number may take the place of an integer.
+    allows_words : bool, default=False
+        Whether a few words among integers, such as "guest", are ids that ``fit`` did not see. A
+        warning counts them. A column of nothing but words is refused.
 
     Returns
     -------
@@ -149,10 +159,27 @@ def to_kinds(
             row = int(is_unfit.argmax())
             cell = values[[row]].tolist()[0]
             column = position if names is None else names[position]
-            raise ColumnKindError(name, row, column, cell, kind, expected)
+            is_allowed = allows_words and expected == "integer" and _are_few_words(values, is_unfit)
+            if not is_allowed:
+                raise ColumnKindError(name, row, column, cell, kind, expected)
+            # They stay missing, which encoders of integers take for an id that they do not know.
+            warnings.warn(
+                f"{name}: row {row}: column {column!r} held integers in fit, and {cell!r} is none. "
+                f"{is_unfit.sum()} such values count as ids that fit did not see.",
+                UserWarning,
+                stacklevel=6,
+            )
         if converted is not values:
             changed[position] = converted
     return replace_columns(table, changed) if changed else table
+
+
+def _are_few_words(values: NDArray[Any], is_unfit: NDArray[np.bool_]) -> bool:
+    """Whether some cells can be converted, and the others are text that is no number."""
+    if is_unfit[~missing_ids(values)].all():
+        return False
+    others = values[is_unfit].tolist()
+    return all(isinstance(cell, str) and not re.fullmatch(NUMBER, cell) for cell in others)
 
 
 def convert(values: NDArray[Any], kind: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -177,7 +177,11 @@ class PairColumns:
         """
         table = self._in_order(table, side)
         kinds = self.query_kinds if side == "query" else self.item_kinds
-        return to_kinds(table, kinds, NAMES[side], keeps_numbers=keeps_numbers)
+        # A visitor without an account is a query; an item of the catalogue has an id.
+        allows_words = side == "query"
+        return to_kinds(
+            table, kinds, NAMES[side], keeps_numbers=keeps_numbers, allows_words=allows_words
+        )
 
     def _in_order(self, table: Any, side: str) -> Any:
         """Take the columns of a table in the order of ``fit``."""

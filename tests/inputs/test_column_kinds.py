@@ -81,7 +81,8 @@ def test_cells_are_converted_exactly(cells, kind, converted, library):
 @pytest.mark.parametrize(
     ("cells", "kind", "row", "shown"),
     [
-        (["7", "guest"], "integer", 1, "'guest'"),
+        (["guest", "visitor"], "integer", 0, "'guest'"),
+        ([7, "guest", 7.5], "integer", 1, "'guest'"),
         (["007"], "integer", 0, "'007'"),
         (["7", "+7"], "integer", 1, r"'\+7'"),
         ([7.0, 7.5], "integer", 1, "7.5"),
@@ -100,8 +101,18 @@ def test_cells_are_converted_exactly(cells, kind, converted, library):
 def test_a_cell_without_an_exact_counterpart_is_named(cells, kind, row, shown):
     table = pd.DataFrame({"x": pd.Series(cells, dtype=object)})
     message = rf"queries: row {row}: column 'x' held values of type {kind} in fit and .*{shown} has"
-    with pytest.raises(ColumnKindError, match=message):
-        to_kinds(table, [kind], "queries")
+    for allows_words in (False, True):
+        with pytest.raises(ColumnKindError, match=message):
+            to_kinds(table, [kind], "queries", allows_words=allows_words)
+
+
+@pytest.mark.parametrize("cells", [["7", "guest", None, "me", "8"], [7, "guest", None, "me", 8.0]])
+def test_a_few_words_among_integers_are_ids_that_fit_did_not_see(cells):
+    table = pd.DataFrame({"x": pd.Series(cells, dtype=object)})
+    message = "queries: row 1: column 'x' held integers in fit, and 'guest' is none. 2 such values"
+    with pytest.warns(UserWarning, match=message):
+        column = to_kinds(table, ["integer"], "queries", allows_words=True)["x"]
+    assert as_ids(column).tolist() == [7, None, None, None, 8]
 
 
 def test_tables_that_fit_are_not_copied():
