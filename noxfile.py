@@ -135,6 +135,17 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change the code in thousands of places, and count the changes that no test notices.
+
+    It takes hours. ``nox -s mutants -- "skdistill.losses*"`` tries the mutants of these modules
+    alone; ``mutmut results`` in the folder lists those that survived, ``mutmut show`` prints one.
+    """
+    session.install("--editable", ".[dev]", "mutmut>=3.8")
+    session.run("mutmut", "run", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; warnings are errors."""
     session.install("--editable", ".[docs,data,plots]")
