@@ -8,7 +8,7 @@ teacher applied to pair features.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -23,6 +23,9 @@ from skdistill.teachers.asking import BLOCK, check_scores, name_of, unchecked_sc
 
 # Pairs of a grid that are scored at once.
 GRID_PAIRS = 1 << 20
+# Scores lie far from 0 if their mean is so many times their deviation: float32 then holds less than
+# four digits of their differences.
+FAR_FROM_ZERO = 1000
 
 
 class PairScores(Protocol):
@@ -42,6 +45,16 @@ class PairScores(Protocol):
         -------
         ndarray of shape (n_pairs,), float32
         """
+
+
+def far_origin(scores: NDArray[np.float64]) -> float:
+    """Return what to subtract from scores before they are cast to float32.
+
+    Losses compare the scores of all pairs with each other, so that a constant does not matter. It
+    is 0 unless the scores lie far from 0. Probabilities, whose value does matter, never do.
+    """
+    mean = float(scores.mean()) if scores.size else 0.0
+    return mean if abs(mean) > max(1.0, FAR_FROM_ZERO * float(scores.std())) else 0.0
 
 
 @dataclass(frozen=True)
@@ -94,9 +107,11 @@ class BestScores:
         return (self._least[query] + np.maximum(found - 1, 0)).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass
 class FunctionScores:
     """Scores from a function of two aligned tables, called for blocks of bounded memory.
+
+    The first block tells whether the scores lie far from 0.
 
     Parameters
     ----------
@@ -114,12 +129,16 @@ class FunctionScores:
     queries: Any
     items: Any
     name: str
+    _origin: float | None = field(init=False, default=None)
 
     def __call__(self, query: NDArray[Any], item: NDArray[Any]) -> NDArray[np.float32]:
         scores = np.empty(len(query), dtype=np.float32)
         for start in range(0, len(query), BLOCK):
             rows = slice(start, start + BLOCK)
-            scores[rows] = self._score_block(query[rows], item[rows])
+            block = self._score_block(query[rows], item[rows])
+            if self._origin is None:
+                self._origin = far_origin(block)
+            scores[rows] = block - self._origin
         return scores
 
     def _score_block(self, query: NDArray[Any], item: NDArray[Any]) -> NDArray[np.float64]:
@@ -213,13 +232,18 @@ def check_pair_scores(
             f"query ids, and one column per item: expected shape ({n_queries}, {n_items}), got "
             f"{matrix.shape}."
         )
-    values = matrix.data if is_sparse else matrix
+    values: NDArray[Any] = matrix.data if is_sparse else matrix
     if not np.isfinite(values).all():
         raise ValueError(
             "teacher_scores must be finite, but the matrix contains NaN or infinity. Replace them, "
             "or pass a sparse matrix with the scores of the best items only."
         )
-    return BestScores(matrix) if is_sparse else DenseScores(matrix)
+    origin = far_origin(np.asarray(values, dtype=np.float64))
+    if not is_sparse:
+        return DenseScores(matrix - origin if origin else matrix)
+    if origin:
+        matrix = sparse.csr_array((values - origin, matrix.indices, matrix.indptr), matrix.shape)
+    return BestScores(matrix)
 
 
 def score_grid(

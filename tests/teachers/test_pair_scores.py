@@ -55,6 +55,23 @@ def test_any_kind_of_scores_fills_a_grid_in_blocks(scores, kind, per_block, monk
     assert checked(query, np.array([1, 1, 1, 1])).dtype == np.float32
 
 
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, lambda far: far_function(far)])
+def test_scores_far_from_0_keep_their_differences(make):
+    far = SCORES / 8 + 1e8
+    grid = score_grid(check_pair_scores(make(far), 3, 4, *TABLES), np.arange(3), np.arange(4))
+    assert_array_equal(grid - grid[0, 0], SCORES / 8)
+
+
+def far_function(far):
+    return lambda queries, items: far[queries[:, 0].astype(int) // 4, items[:, 0].astype(int)]
+
+
+def test_probabilities_stay_what_they_are():
+    for scores in (np.full((3, 4), 0.25), 0.999 + SCORES * 1e-5, -SCORES, np.full((3, 4), 1.0)):
+        grid = score_grid(check_pair_scores(scores, 3, 4, *TABLES), np.arange(3), np.arange(4))
+        assert_allclose(grid, scores, rtol=1e-7)
+
+
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
 def test_matrices_of_another_shape_or_with_nan_are_refused(make):
     with pytest.raises(ValueError, match=r"expected shape \(4, 3\), got \(3, 4\)"):
