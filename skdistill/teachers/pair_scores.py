@@ -225,14 +225,14 @@ def check_pair_scores(
     if callable(scores):
         return FunctionScores(scores, queries, items, "teacher_scores")
     is_sparse = sparse.issparse(scores)
-    matrix = sparse.csr_array(canonical_csr(scores)) if is_sparse else np.asarray(scores)
+    matrix: Any = sparse.csr_array(canonical_csr(scores)) if is_sparse else np.asarray(scores)
     if matrix.shape != (n_queries, n_items):
         raise ValueError(
             "teacher_scores of a catalogue must have one row per query, in the order of the sorted "
             f"query ids, and one column per item: expected shape ({n_queries}, {n_items}), got "
             f"{matrix.shape}."
         )
-    values: NDArray[Any] = matrix.data if is_sparse else matrix
+    values = matrix.data if is_sparse else matrix
     if not np.isfinite(values).all():
         raise ValueError(
             "teacher_scores must be finite, but the matrix contains NaN or infinity. Replace them, "
