@@ -21,7 +21,7 @@ from skdistill.calibration import CALIBRATORS, calibrated
 from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import calibrate, prepare, teach, train_student
 from skdistill.inputs.columns import as_table, select_columns, without_query_column
-from skdistill.losses import LOSS_CONSTRAINTS
+from skdistill.losses import LOSS_CONSTRAINTS, get_loss
 from skdistill.multi_objective import WithObjectives, mean_ndcg
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
@@ -39,7 +39,18 @@ def _has_objectives(ranker: DistilledRanker) -> bool:
 
 def _has_probabilities(ranker: DistilledRanker) -> bool:
     """Check whether scores can be turned into probabilities; see ``has_log_odds``."""
-    return ranker.calibrate is not None or has_log_odds(ranker)
+    if ranker.calibrate is not None:
+        return True
+    has_log_odds(ranker)
+    # A loss without weight teaches nothing.
+    hard_loss = ranker.loss if ranker.hard_loss is None else ranker.hard_loss
+    losses = [ranker.loss] * (ranker.alpha > 0) + [hard_loss] * (ranker.alpha < 1)
+    if any(get_loss(loss).is_log_odds for loss in losses):
+        return True
+    raise AttributeError(
+        f"predict_proba needs scores that are log-odds, but alpha={ranker.alpha!r} leaves the "
+        "logistic loss without weight."
+    )
 
 
 @set_module("skdistill")

@@ -73,8 +73,14 @@ class FrameScorer:
         -------
         list of str
             ``id_columns`` if given, otherwise all columns that are not features.
+
+        Raises
+        ------
+        TableError
+            If one of ``id_columns`` is missing.
         """
         if self.id_columns is not None:
+            check_there("the table", names, self.id_columns)
             return self.id_columns
         return [name for name in names if name not in self.features]
 
@@ -98,7 +104,7 @@ class FrameScorer:
         """
         names = list(frame.columns)
         carried = self.carried(names)
-        check_there("the table", names, [*self.features, *carried])
+        check_there("the table", names, self.features)
         batch = pyarrow_extra().RecordBatch.from_pandas(frame[self.features], preserve_index=False)
         scores, rejects = self.scorer.scores(batch, "a partition of the table", 0)
         if rejects:

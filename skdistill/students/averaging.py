@@ -44,12 +44,21 @@ def mean_student(
     StudentEstimator
         A new student, from which ``partial_fit`` can continue.
 
+    Raises
+    ------
+    ValueError
+        If there is a ``step`` but no ``start`` to take it from.
+
     References
     ----------
     McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data",
     AISTATS 2017.
     Reddi et al., "Adaptive Federated Optimization", ICLR 2021.
     """
+    if step != 1 and start is None:
+        raise ValueError(
+            f"step={step} moves the mean away from start. Pass start, or leave out step."
+        )
     fractions = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     mean = copy.deepcopy(students[0])
     first, *others = [one.optimizer_ for one in (mean, *students[1:]) if one.optimizer_ is not None]

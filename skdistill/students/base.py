@@ -22,12 +22,12 @@ from skdistill.training.objective import Objective
 
 
 def has_log_odds(estimator: Any) -> bool:
-    """Check whether an estimator's losses make its scores log-odds.
+    """Check whether a loss of an estimator makes its scores log-odds.
 
     Raises
     ------
     AttributeError
-        If they do not, so that ``available_if`` explains why a method is missing.
+        If none does, so that ``available_if`` explains why a method is missing.
     """
     losses = (estimator.loss, estimator.hard_loss)
     if any(get_loss(loss).is_log_odds for loss in losses if loss):

@@ -34,3 +34,10 @@ def test_the_mean_of_students_is_the_weighted_mean_of_their_parameters(frame, st
     assert not np.array_equal(mean.predict(frame[NAMES]), before)
     mean.partial_fit(frame[NAMES], frame["label"], **options)
     np.testing.assert_array_equal(first.predict(frame[NAMES]), before)
+
+
+def test_a_step_needs_a_start(frame):
+    student = MLPRanker((4,), random_state=0)
+    student.partial_fit(frame[NAMES], frame["label"], qid=frame["query"])
+    with pytest.raises(ValueError, match="step=2.0 moves the mean away from start. Pass start"):
+        mean_student([student, student], [1, 1], step=2.0)
