@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.ids import as_ids, id_codes, missing_ids
 from skdistill.inputs.queries import Queries
-from skdistill.inputs.rows import CHUNK_ROWS
 
 # Number of queries that a fitted model remembers, and the fraction of them that may have another
 # number of rows in a table that is scored. Folds without shuffling cut two queries at most.
@@ -65,10 +64,16 @@ class QuerySample:
 
 def _count(wanted: Container[Any], ids: NDArray[Any]) -> Counter[Any]:
     """Count the rows of some queries."""
+    ids = ids.ravel()
+    if ids.dtype == object:
+        return Counter(query for query in ids if query in wanted)
+    # Rows of a query mostly stand together, and a run is counted at once.
+    ends = np.flatnonzero(np.append(ids[1:] != ids[:-1], True)) + 1
+    sizes = np.diff(ends, prepend=0)
     counts: Counter[Any] = Counter()
-    for start in range(0, len(ids), CHUNK_ROWS):
-        chunk = ids[start : start + CHUNK_ROWS].ravel().tolist()
-        counts.update(query for query in chunk if query in wanted)
+    for query, size in zip(ids[ends - 1].tolist(), sizes.tolist(), strict=True):
+        if query in wanted:
+            counts[query] += size
     return counts
 
 
