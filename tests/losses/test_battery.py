@@ -235,9 +235,8 @@ class ThreeMethods:
 
 
 def test_a_loss_of_three_methods_is_given_everything():
-    with pytest.warns(FutureWarning, match="ThreeMethods keeps only the contract") as caught:
+    with pytest.warns(FutureWarning, match="^ThreeMethods keeps only the contract"):
         loss = get_loss(ThreeMethods())
-    assert caught[0].filename == __file__
     assert loss.soft_target("scores", "queries") == ("soft", "scores", "queries")
     assert loss.hard_target("labels", "queries") == ("hard", "labels", "queries")
     assert loss.value_and_gradient("s", "t", "q") == ("s", "t", "q", None)
