@@ -141,7 +141,7 @@ def test_a_callback_sees_every_epoch_and_may_stop():
 
 
 def test_an_objective_that_is_no_number_is_an_error():
-    wrong = "Training diverged: the objective is nan in epoch 1. Lower learning_rate_init=0.5"
+    wrong = "Training diverged: the objective is nan in epoch 1. Lower learning_rate_init=0.5, or"
     with pytest.raises(ValueError, match=wrong):
         run(Falling([np.nan]))
 
