@@ -153,6 +153,14 @@ def test_plackett_luce_shares_the_last_two_places_of_the_table():
     assert_allclose(value_of(PlackettLuce(k=3), s, teacher), (first + second + third) / 3)
 
 
+def test_plackett_luce_of_two_tied_pairs():
+    s, teacher = np.array([0.2, -0.3, 0.9, 0.4]), [1.0, 3.0, 1.0, 3.0]
+    upper, lower = np.exp(s[[1, 3]]).sum(), np.exp(s[[0, 2]]).sum()
+    denominators = np.log([upper + lower, upper / 2 + lower, lower, lower / 2])
+    expected = denominators.sum() - 2 * s[[1, 3]].mean() - 2 * s[[0, 2]].mean()
+    assert_allclose(value_of(PlackettLuce(k=4), s, teacher), expected / 4)
+
+
 def test_plackett_luce_of_labels_orders_relevant_rows_alone():
     s = np.array([0.2, -0.3, 0.9, 0.4])
     first = np.log(np.exp(s).sum()) - s[1]
