@@ -198,6 +198,19 @@ def test_ranking_group_k_fold_needs_queries(table):
         next(RankingGroupKFold(2).split(table.X))
 
 
+def test_folds_are_shuffled_by_the_seed_where_asked_for(table):
+    def held_out(**parameters):
+        folds = RankingGroupKFold(3, **parameters).split(table.X, groups=table.qid)
+        return [frozenset(table.qid[test]) for _, test in folds]
+
+    shuffled = [held_out(shuffle=True, random_state=seed) for seed in (0, 1)]
+    assert held_out(shuffle=True, random_state=0) == shuffled[0]
+    assert len({frozenset(folds) for folds in (*shuffled, held_out())}) == 3
+    for folds in shuffled:
+        assert [len(queries) for queries in folds] == [60 / 3] * 3
+        assert frozenset().union(*folds) == frozenset(table.qid)
+
+
 def test_callbacks_see_every_epoch_of_a_student(table, capsys):
     monitor = ScoringMonitor(scoring=ndcg_scorer(k=10))
     student = MLPRanker((8,), max_iter=4, early_stopping=True, random_state=0)

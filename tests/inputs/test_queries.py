@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skdistill.inputs.queries import Queries
+from skdistill.inputs.queries import Queries, positions_within
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 
 sizes_of_queries = st.lists(st.integers(1, 9), min_size=1, max_size=20)
@@ -34,6 +34,54 @@ def test_reductions_ranks_and_subsets_are_those_of_each_query(sizes, seed):
     rows, taken = queries.take(chosen)
     assert_array_equal(values[rows], np.concatenate([parts[c] for c in chosen]))
     assert_array_equal(taken.sizes, queries.sizes[chosen])
+
+
+@pytest.mark.parametrize("n_queries", [1 << 16, (1 << 16) + 1, 70_000])
+def test_many_queries_stay_apart(n_queries):
+    """More than 16 bits can number: queries of two rows, the second of which is the higher."""
+    rows = np.arange(2 * n_queries)
+    queries = Queries.even(n_queries, 2)
+    assert_array_equal(queries.sort_descending(rows), rows ^ 1)
+    assert_array_equal(queries.rank_descending(rows), (rows + 1) % 2)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_even_queries_are_those_of_their_sizes(width):
+    even, ragged = Queries.even(4, width), Queries.from_sizes([width] * 4)
+    assert (even.n_queries, even.n_rows) == (4, 4 * width)
+    assert even.width == ragged.width == width
+    assert_array_equal(even.offsets, ragged.offsets)
+    rows, taken = even.take(np.array([2, 0]))
+    first = np.arange(width)
+    assert_array_equal(rows, np.r_[2 * width + first, 0 * width + first])
+    assert (taken.n_queries, taken.width) == (2, width)
+
+
+@pytest.mark.parametrize("sizes", [[2, 2], [1, 3]])
+def test_an_operation_with_each_querys_value_may_go_to_an_array(sizes):
+    queries, values = Queries.from_sizes(sizes), np.array([1.0, 2, 3, 4])
+    expected = values * np.repeat([10, 100], sizes)
+    assert_array_equal(queries.apply(np.multiply, values, np.array([10.0, 100])), expected)
+    out = np.zeros(4)
+    found = queries.apply(np.multiply, values, np.array([10.0, 100]), out=out)
+    assert_array_equal(found, expected)
+    assert_array_equal(out, expected)
+
+
+def test_ranks_and_levels_are_integers_and_means_keep_the_dtype():
+    queries, values = Queries.from_sizes([3, 2]), np.array([5, 9, 5, 1, 4], dtype=np.float32)
+    ranks, levels = queries.rank_descending(values), queries.level(values)
+    assert_array_equal(ranks, [1, 0, 2, 1, 0])
+    assert_array_equal(levels, [-1, 0, -1, -1, 0])
+    assert ranks.dtype == levels.dtype == np.int64
+    means = queries.mean(values)
+    assert_array_equal(means, np.float32([19 / 3, 5 / 2]))
+    assert means.dtype == np.float32
+
+
+def test_no_runs_have_no_positions():
+    assert_array_equal(positions_within(np.array([2, 3])), [0, 1, 0, 1, 2])
+    assert positions_within(np.array([], dtype=np.int64)).shape == (0,)
 
 
 @pytest.mark.parametrize(

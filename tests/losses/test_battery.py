@@ -196,8 +196,52 @@ def test_errors_say_what_was_expected():
     queries = Queries.single(2)
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\], but run from -3 to 4.2"):
         get_loss("logistic").soft_target(np.array([-3, 4.2]), queries)
-    with pytest.raises(ValueError, match="smallest label is -1"):
-        get_loss("listwise").hard_target(np.array([-1.0, 2]), queries)
+    with pytest.raises(ValueError, match="^y must hold .* smallest label is -1. .* or 'margin'.$"):
+        get_loss("listwise").hard_target(np.array([2, -1.0]), queries)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("sizes", [[6, 6, 6], [1, 5, 40]], ids=["even", "ragged"])
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_float32_in_float32_out_without_a_warning(name, kind, sizes, weighted):
+    rng = np.random.default_rng(8)
+    loss = get_loss(name)
+    queries, values = example_targets(name, kind, rng, sizes)
+    if kind == "hard":
+        values[queries.position > 1] = 0  # few relevant rows
+    weight = rng.uniform(0.2, 3, queries.n_rows) if weighted else None
+    target, scores = target_of(loss, kind, values, queries), rng.standard_normal(queries.n_rows)
+    value, gradient = loss.value_and_gradient(scores, target, queries, weight)
+    narrow = [a if a is None else a.astype(np.float32) for a in (scores, target, weight)]
+    found, slope = loss.value_and_gradient(narrow[0], narrow[1], queries, narrow[2])
+    assert slope.dtype == np.float32
+    assert_allclose(found, value, rtol=1e-5)
+    assert_allclose(slope, gradient, rtol=1e-4, atol=1e-6)
+
+
+class ThreeMethods:
+    """A loss with the contract of 0.1.0, which answers with what it was given."""
+
+    def soft_target(self, teacher_scores, queries):
+        return "soft", teacher_scores, queries
+
+    def hard_target(self, labels, queries):
+        return "hard", labels, queries
+
+    def value_and_gradient(self, scores, target, queries, weight=None):
+        return scores, target, queries, weight
+
+
+def test_a_loss_of_three_methods_is_given_everything():
+    advice = "error from 0.3 on. Subclass skdistill.protocols.Loss, which .* that was added since.$"
+    with pytest.warns(FutureWarning, match=f"^ThreeMethods keeps only .* {advice}"):
+        loss = get_loss(ThreeMethods())
+    assert loss.soft_target("scores", "queries") == ("soft", "scores", "queries")
+    assert loss.hard_target("labels", "queries") == ("hard", "labels", "queries")
+    assert loss.value_and_gradient("s", "t", "q") == ("s", "t", "q", None)
+    assert loss.value_and_gradient("s", "t", "q", "w") == ("s", "t", "q", "w")
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard"])

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 
 from skdistill.inputs.queries import Queries
 from skdistill.losses import LOSSES, PlackettLuce, get_loss, has_temperature
+from skdistill.losses.listwise import support
 
 
 def value_of(loss, scores, values, kind="soft", weight=None):
@@ -92,6 +93,40 @@ def test_lambda_gains_of_a_teacher_fall_by_rank():
     assert_allclose(value_of(LOSSES["lambda"](k=2), scores, teacher), expected)
 
 
+def test_lambda_gains_of_a_teacher_are_0_below_the_first_k():
+    """Lower rows neither lose gain nor enter the ideal DCG."""
+    scores, teacher = np.array([0.0, 1.0, 2.0, 3.0]), np.array([9.0, 5.0, 4.0, 2.0])
+    loss = LOSSES["lambda"](k=2)
+    target = loss.soft_target(teacher, Queries.single(4))
+    assert_allclose(target[:, 1], [1, 1 / 2, 0, 0])
+    discount = 1 / np.log2([5, 4, 3, 2])  # of the student's places 3 to 0
+    ideal = 1 / np.log2(2) + (1 / 2) / np.log2(3)
+    expected = 0
+    for i, j in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3)):
+        change = (target[i, 1] - target[j, 1]) * abs(discount[i] - discount[j]) / ideal
+        preference = 1 / (1 + np.exp(-(teacher[i] - teacher[j])))
+        expected += change * binary_cross_entropy(scores[i] - scores[j], preference)
+    assert_allclose(value_of(loss, scores, teacher), expected)
+
+
+def test_lambda_of_labels_takes_the_whole_list_as_ideal():
+    """With k = 1 only row 0 forms pairs, but row 1 has a gain too."""
+    scores, labels = [0.0, 1.0, 2.0], [2.0, 1.0, 0.0]
+    discount = 1 / np.log2([4, 3, 2])
+    ideal = 1 / np.log2(2) + (1 / 3) / np.log2(3)
+    swap_1 = (1 - 1 / 3) * abs(discount[0] - discount[1]) / ideal
+    swap_2 = (1 - 0) * abs(discount[0] - discount[2]) / ideal
+    expected = swap_1 * np.log1p(np.exp(1.0)) + swap_2 * np.log1p(np.exp(2.0))
+    assert_allclose(value_of(LOSSES["lambda"](k=1), scores, labels, "hard"), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pairwise", "margin", "lambda"])
+def test_a_pair_has_the_geometric_mean_of_its_row_weights(name):
+    loss, scores, teacher = get_loss(name), [0.0, 1.0], [2.0, 1.0]
+    weighted = value_of(loss, scores, teacher, weight=[4.0, 9.0])
+    assert_allclose(weighted, np.sqrt(4 * 9) * value_of(loss, scores, teacher))
+
+
 def test_plackett_luce_by_hand():
     s = np.array([0.2, -0.3, 0.9])
     first = s[1] - np.log(np.exp(s).sum())
@@ -107,6 +142,41 @@ def test_plackett_luce_shares_tied_places():
     second = np.log(tied.sum()) - s[[0, 2, 3]].mean()
     third = np.log(tied.sum() * 2 / 3) - s[[0, 2, 3]].mean()
     assert_allclose(value_of(PlackettLuce(k=3), s, teacher), (first + second + third) / 3)
+
+
+def test_plackett_luce_shares_the_last_two_places_of_the_table():
+    s, teacher = np.array([0.2, -0.3, 0.9]), [3.0, 1.0, 1.0]
+    tied = np.exp(s[1:]).sum()
+    first = np.log(np.exp(s).sum()) - s[0]
+    second = np.log(tied) - s[1:].mean()
+    third = np.log(tied / 2) - s[1:].mean()
+    assert_allclose(value_of(PlackettLuce(k=3), s, teacher), (first + second + third) / 3)
+
+
+def test_plackett_luce_of_two_tied_pairs():
+    s, teacher = np.array([0.2, -0.3, 0.9, 0.4]), [1.0, 3.0, 1.0, 3.0]
+    upper, lower = np.exp(s[[1, 3]]).sum(), np.exp(s[[0, 2]]).sum()
+    denominators = np.log([upper + lower, upper / 2 + lower, lower, lower / 2])
+    expected = denominators.sum() - 2 * s[[1, 3]].mean() - 2 * s[[0, 2]].mean()
+    assert_allclose(value_of(PlackettLuce(k=4), s, teacher), expected / 4)
+
+
+def test_plackett_luce_of_labels_orders_relevant_rows_alone():
+    s = np.array([0.2, -0.3, 0.9, 0.4])
+    first = np.log(np.exp(s).sum()) - s[1]
+    second = np.log(np.exp(s[[0, 2, 3]]).sum()) - s[2]
+    found = value_of(PlackettLuce(k=4), s, [0.0, 2.0, 1.0, 0.0], "hard")
+    assert_allclose(found, (first + second) / 2)
+    assert_allclose(value_of(PlackettLuce(k=4), s, [0.0, 1.0, 0.0, 0.0], "hard"), first)
+
+
+def test_plackett_luce_of_a_list_with_as_many_rows_as_places():
+    """Nothing is left beyond the places of the first query; the second has two more rows."""
+    s, teacher = np.array([0.2, -0.3, 0.9, 0.4, 0.1, -0.6]), np.array([2.0, 1, 1, 4, 3, 2])
+    queries, loss = Queries.from_sizes([2, 4]), PlackettLuce(k=2)
+    found = loss.value_and_gradient(s, loss.soft_target(teacher, queries), queries)[0]
+    alone = [value_of(loss, s[rows], teacher[rows]) for rows in (slice(0, 2), slice(2, 6))]
+    assert_allclose(found, np.mean(alone))
 
 
 def test_plackett_luce_of_tied_rows_is_the_mean_over_their_orders():
@@ -126,6 +196,15 @@ def test_top_k_shares_tied_places():
     down = np.array([1 / 3, 1 / 3, 1 / 3, 1]) / 2
     expected = up @ binary_cross_entropy(s, 1) + down @ binary_cross_entropy(s, 0)
     assert_allclose(value_of(LOSSES["top_k"](k=2), s, teacher), expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_top_k_of_a_decay_that_leaves_a_positive_no_weight():
+    """The weight exp(-1 / 0.001) of the second positive is 0: it teaches nothing."""
+    scores = [-1.0, 1.0, 0.5]
+    expected = binary_cross_entropy(-1.0, 1) + binary_cross_entropy(0.5, 0)
+    loss = LOSSES["top_k"](k=2, decay=0.001)
+    assert_allclose(value_of(loss, scores, [3.0, 2.0, 1.0]), expected)
 
 
 def test_lambda_gains_of_tied_rows_are_their_mean():
@@ -203,6 +282,19 @@ def test_listwise_labels_by_hand(n_irrelevant):
     assert_allclose(weighted, np.sum([2, 5] * p * np.log(p / q)))
 
 
+@pytest.mark.parametrize("n_relevant", [1, 3, 4])
+def test_listwise_picks_out_the_relevant_rows_up_to_a_tenth(n_relevant):
+    target = np.zeros(30)
+    target[[5, 17, 20, 29][:n_relevant]] = 0.5
+    rows, segment = support(target, Queries.from_sizes([10, 20]))
+    if n_relevant > 0.1 * 30:
+        assert rows == slice(None)
+        assert segment is None
+    else:
+        assert_array_equal(rows, [5, 17, 20][:n_relevant])
+        assert_array_equal(segment, [0, 1, 1][:n_relevant])
+
+
 def test_pairs_are_formed_from_the_first_k_rows_of_the_target():
     """With k = 1, row 0 with rows 2 and 1, but not row 2 with row 1."""
     scores, teacher = np.array([0.0, 1.0, 0.5]), np.array([30.0, 10.0, 20.0])
@@ -214,6 +306,13 @@ def test_pairs_are_formed_from_the_first_k_rows_of_the_target():
         for j in (2, 1)
     ]
     assert_allclose(value_of(LOSSES["pairwise"](k=1), scores, teacher), sum(terms) / 2)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_unit_of_a_score_is_the_teachers_deviation_where_targets_are_standardised(name):
+    unit = np.sqrt((20**2 + 10**2 + 30**2) / 3) if name in ("pointwise", "margin") else 1
+    assert get_loss(name).score_unit(np.array([10.0, 20.0, 60.0])) == pytest.approx(unit)
+    assert get_loss(name).score_unit(np.full(3, 7.0)) == 1
 
 
 @pytest.mark.parametrize("name", ["pointwise", "margin"])
@@ -241,5 +340,9 @@ def test_top_k_takes_relevant_rows_alone_as_positives():
 def test_probabilities_lie_between_0_and_1():
     assert value_of(get_loss("logistic"), [0.0, 0.0], [0.0, 1.0]) == pytest.approx(np.log(2))
     for wrong in ([-0.1, 0.5], [0.5, 1.1]):
-        with pytest.raises(ValueError, match="probabilities"):
+        with pytest.raises(
+            ValueError, match=r"probabilities: the teacher's scores must.* Use a classifier as t"
+        ):
             value_of(get_loss("logistic"), [0.0, 0.0], wrong)
+        with pytest.raises(ValueError, match=r"probabilities: y must .* Use labels 0 and 1, or"):
+            value_of(get_loss("logistic"), [0.0, 0.0], wrong, "hard")

@@ -87,6 +87,12 @@ def test_grades_keep_the_order_and_small_gaps(labels):
             assert np.clip(difference, -1, 1) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_gap_that_overflows_is_certain():
+    logits = logits_of(np.array([1e308, -1e308, 1e308]), Queries.single(3), 1.0)
+    assert_allclose(logits, [0, -CERTAIN, 0])
+
+
 def test_weights_that_float32_cannot_hold_are_refused():
     from skdistill.students import LinearRanker
 

@@ -4,6 +4,7 @@ import lightgbm
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.dummy import DummyRegressor
 
 from skdistill.inputs.queries import Queries
 from skdistill.metrics import ndcg_score
@@ -30,3 +31,21 @@ def test_out_of_fold_scores_come_from_teachers_that_did_not_see_the_query(table)
     assert_allclose(without.scores, out_of_fold.scores)
     with pytest.raises(ValueError, match="there are 60"):
         fit_and_score(teacher, table.X, table.y, queries, cv=61)
+
+
+def test_folds_are_drawn_by_the_seed():
+    """The mean label of the other folds tells which queries share a fold: labels 1, 2, 4, ..."""
+    queries, teacher = Queries.even(12, 2), DummyRegressor()
+    y = queries.spread(2.0 ** np.arange(12))
+
+    def folds(seed):
+        scores = fit_and_score(teacher, y[:, None], y, queries, cv=3, random_state=seed).scores
+        kept_out = {y[scores == score].sum() / 2 for score in scores}
+        # Each score is the mean label of the 2 / 3 of the queries that are not in its fold.
+        expected = [(sum(2.0 ** np.arange(12)) - labels) / 8 for labels in kept_out]
+        assert_allclose(sorted(set(scores)), sorted(expected))
+        return kept_out
+
+    assert len(folds(0)) == 3
+    assert folds(0) == folds(0)
+    assert len({frozenset(folds(seed)) for seed in range(4)}) == 4

@@ -55,7 +55,7 @@ def test_a_gain_counts_from_the_tolerance_on():
 
 def test_a_score_that_is_nan_is_no_score():
     """It compares with nothing: the first epoch would be kept without a word."""
-    with pytest.raises(ValueError, match="validation score is NaN"):
+    with pytest.raises(ValueError, match="^The validation score is NaN.* best. Check the held-out"):
         watch([0.5, np.nan])
 
 
@@ -74,8 +74,10 @@ def test_held_out_queries_and_the_others_are_all(n_queries, fraction, n_held_out
 
 
 def test_one_query_cannot_be_split():
-    with pytest.raises(ValueError, match="needs at least 2, got 1"):
+    with pytest.raises(ValueError, match="^early_stopping=True holds .* needs at least 2, got 1"):
         hold_out(1, 0.5, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="^calibration= holds out .* leave out calibration="):
+        hold_out(1, 0.5, np.random.default_rng(0), "calibration=")
 
 
 def by_column(queries, labels, teacher_scores):
@@ -97,9 +99,11 @@ def test_labels_are_what_is_validated_where_there_are_any():
     labels = np.array([1.0, 0, 0, 1, np.nan, 0])
     expected = (1 + 1 / np.log2(3)) / 2
     assert by_column(queries, labels, -np.arange(6.0)) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="without a single label"):
+    with pytest.raises(ValueError, match="^early_stopping .*single label. Raise validation_frac"):
         by_column(queries, np.full(6, np.nan), None)
-    with pytest.raises(ValueError, match="without a single relevant row"):
+    with pytest.raises(
+        ValueError, match="^early_stopping .*single relevant row.* another. Raise v"
+    ):
         by_column(queries, np.zeros(6), None)
     with pytest.raises(ValueError, match="query number 1 .in sorted order"):
         by_column(queries, np.array([1.0, 0, 0, -1, 0, 0]), None)
@@ -114,6 +118,29 @@ def test_without_labels_the_teachers_order_is_validated():
     upside_down = gains[::-1] @ discounts / (gains @ discounts)
     found = by_column(queries, None, np.array([9.0, 5, -7, 40, 0, -3]))
     assert found == pytest.approx((1 + upside_down) / 2)
+
+
+def linear_params():
+    """Parameters of a linear model that scores a row by its single column."""
+    params = Linear().initialize(1, None)
+    return {name: np.full(array.shape, "weights" in name, float) for name, array in params.items()}
+
+
+def test_what_is_validated_is_ndcg_at_10():
+    """The relevant row of the first query comes 10th, that of the second 11th."""
+    X = np.tile(-np.arange(12.0), 2)[:, None]
+    labels = np.zeros(24)
+    labels[[10 - 1, 12 + 11 - 1]] = 1
+    validate = ndcg_on(Linear(), Rows(X), Queries.even(2, 12), labels, None)
+    assert validate(linear_params()) == pytest.approx((1 / np.log2(10 + 1) + 0) / 2)
+
+
+def test_teacher_recall_looks_for_10_items_among_50():
+    """The student has the teacher's first ten items at its places 46 to 55, the 11th on top."""
+    place = np.r_[np.arange(46, 56), 1, np.arange(2, 46), np.arange(56, 61)]
+    teacher = -np.arange(60.0)[None]
+    validate = teacher_recall_on(Linear(), Rows(-place[:, None].astype(float)), teacher)
+    assert validate(linear_params()) == pytest.approx(5 / 10)
 
 
 def test_teacher_recall_and_the_mean_of_several_measures():
@@ -133,7 +160,9 @@ def test_scores_that_are_not_finite_name_their_query(missing):
     params = {name: np.ones(a.shape) for name, a in Linear().initialize(1, None).items()}
     labels = np.array([np.nan if missing else 0.0, 1.0, 1.0, 0.0])
     validate = ndcg_on(Linear(), Rows(X), Queries.from_sizes([1, 1, 2]), labels, None)
-    with pytest.raises(ValueError, match=r"query number 2 \(in sorted order\) as inf"):
+    with pytest.raises(
+        ValueError, match=r"^Early stopping .* number 2 \(in sorted order\) as inf. L"
+    ):
         validate(params)
     X[3] = np.nan
     teacher = np.array([[1.0, 2], [3, 4]])

@@ -45,12 +45,14 @@ class Falling:
     """Two steps an epoch of the objective 3 * weights, or of what is given."""
 
     values: list = field(default_factory=lambda: [3.0, 3.0])
+    seen: list = field(default_factory=list)
 
     @property
     def n_steps(self):
         return len(self.values)
 
     def epoch(self, epoch, params, rng):
+        self.seen.append((epoch, float(params["weights"][0]), rng.random()))
         for value in self.values:
             yield None, lambda scores, value=value: (value * float(scores[0]), np.array([value]))
 
@@ -110,6 +112,13 @@ def test_the_loss_curve_is_the_mean_of_each_epochs_steps():
     assert training.validation_scores == []
 
 
+def test_batches_see_each_epoch_with_its_parameters_and_one_generator():
+    batches, rng = Falling(), np.random.default_rng(0)
+    run(batches, max_iter=3)
+    # The two steps of an epoch take 0.5 * 3 off the weight each.
+    assert batches.seen == [(epoch, 10 - epoch * 2 * 0.5 * 3, rng.random()) for epoch in range(3)]
+
+
 def test_early_stopping_ends_the_loop_with_the_best_parameters():
     scores = iter([0.2, 0.6, 0.5, 0.4])
     early_stopping = EarlyStopping(lambda params: next(scores), 2, 0.0)
@@ -132,8 +141,15 @@ def test_a_callback_sees_every_epoch_and_may_stop():
 
 
 def test_an_objective_that_is_no_number_is_an_error():
-    with pytest.raises(ValueError, match="Training diverged: .* epoch 1.*learning_rate_init=0.5"):
+    wrong = "Training diverged: the objective is nan in epoch 1. Lower learning_rate_init=0.5, or"
+    with pytest.raises(ValueError, match=wrong):
         run(Falling([np.nan]))
+
+
+def test_gradients_that_overflow_are_an_error(monkeypatch):
+    monkeypatch.setattr(Descent, "is_finite", False)
+    with pytest.raises(ValueError, match="diverged: the gradients overflow in epoch 1. Lower"):
+        run()
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

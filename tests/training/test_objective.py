@@ -137,12 +137,56 @@ def test_the_balance_follows_a_moving_average_of_the_lengths():
     assert_allclose(second, [3 * ((5 + length) / 2) / length])
 
 
+def test_the_balance_takes_one_gradient_per_term():
+    with pytest.raises(ValueError, match="longer"):
+        GradientBalance(np.ones(2)).factors([0], [np.ones(1), np.ones(1)])
+
+
 def test_row_weights_are_scaled_to_mean_1():
     weight = np.array([1.0, 2, 0, 4, 5])
     assert value_with(np.full(5, 7.0)) == pytest.approx(value_with(None))
     assert value_with(10 * weight) == pytest.approx(value_with(weight))
+    assert value_with(0.01 * weight) == pytest.approx(value_with(weight))
     assert value_with(weight) != pytest.approx(value_with(None))
     assert value_with(np.zeros(5)) == 0
+
+
+def test_a_batch_has_the_weights_of_its_rows():
+    """Rows of weights 1, 3, 2 and 2, of mean 2; the batch is the first query."""
+    queries, loss = Queries.from_sizes([2, 2]), get_loss("pointwise")
+    objective = Objective.mix(
+        queries,
+        soft=loss,
+        hard=loss,
+        alpha=0.0,
+        labels=np.array([1.0, -1, 1, -1]),
+        sample_weight=np.array([1.0, 3, 2, 2]),
+    )
+    assert_allclose(objective.sample_weight, [1 / 2, 3 / 2, 2 / 2, 2 / 2])
+    rows, batch = queries.take(np.array([0]))
+    value, gradient = objective.value_and_gradient(np.array([0.0, 1.0]), rows, batch)
+    assert value == pytest.approx((1 / 2 * (0 - 1) ** 2 + 3 / 2 * (1 + 1) ** 2) / 2)
+    assert_allclose(gradient, [2 * 1 / 2 * (0 - 1) / 2, 2 * 3 / 2 * (1 + 1) / 2])
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_targets_and_weights_have_the_dtype_of_training(dtype, missing):
+    loss, labels = get_loss("listwise"), np.array([1.0, 0, 2, 0])
+    if missing:
+        labels[3] = np.nan
+    objective = Objective.mix(
+        Queries.from_sizes([2, 2]),
+        soft=loss,
+        hard=loss,
+        alpha=0.5,
+        labels=labels,
+        teacher_scores=np.arange(4.0),
+        sample_weight=np.ones(4),
+        dtype=dtype,
+    )
+    arrays = [term.target for term in objective.terms] + [objective.sample_weight]
+    assert [array.dtype for array in arrays] == [dtype] * 3
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skdistill.inputs.rows import RowGradient
-from skdistill.training import OPTIMIZERS
+from skdistill.training import OPTIMIZERS, Optimizer
 
 each_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
@@ -118,3 +118,60 @@ def test_a_pickled_optimizer_goes_on_where_it_was(name):
     for key in initial:
         assert_array_equal(again.params[key], optimizer.params[key])
         assert not np.array_equal(again.params[key], initial[key])
+
+
+@each_optimizer
+def test_tables_of_any_shape_and_dtype_step_row_by_row(name):
+    """As they step where they are no tables; a table of one dimension has a number per row."""
+    rng = np.random.default_rng(0)
+    initial = {
+        "bias": np.zeros(1, dtype=np.float32),
+        "linear": rng.standard_normal(5).astype(np.float32),
+        "factors": rng.standard_normal((5, 3)).astype(np.float32),
+    }
+    rows = np.array([4, 1])
+    flat, tables = (OPTIMIZERS[name](initial, of) for of in ((), ("linear", "factors")))
+    for _ in range(2):
+        gradients = {"bias": np.ones(1, dtype=np.float32)}
+        for key in ("linear", "factors"):
+            values = rng.standard_normal(initial[key][rows].shape).astype(np.float32)
+            gradients[key] = RowGradient(rows, values)
+        for one in (flat, tables):
+            one.step(gradients, 0.1)
+    for key in initial:
+        assert_allclose(tables.params[key], flat.params[key], rtol=1e-6)
+        assert tables.params[key].dtype == np.float32
+
+
+@each_optimizer
+def test_the_average_is_weighted_over_parameters_and_moments(name):
+    """Optimizers with steps of their own, of weights 1/2, 1/3 and 1/6."""
+    rng = np.random.default_rng(0)
+    weights, optimizers = np.array([1 / 2, 1 / 3, 1 / 6]), []
+    for n_steps in (1, 3, 2):
+        initial = {"weights": rng.standard_normal((4, 3)), "table": rng.standard_normal((5, 2))}
+        optimizers.append(OPTIMIZERS[name](initial, ("table",)))
+        for _ in range(n_steps):
+            table = RowGradient(np.array([0, 4]), rng.standard_normal((2, 2)))
+            gradients = {"weights": rng.standard_normal((4, 3)), "table": table}
+            optimizers[-1].step(gradients, 0.1)
+
+    def arrays(optimizer):
+        state = optimizer.__getstate__()
+        flat, of_tables = state["moments"]
+        return [*state["initial"].values(), *flat, *of_tables["table"]]
+
+    each = zip(*(arrays(one) for one in optimizers), strict=True)
+    expected = [np.tensordot(weights, np.stack(same), 1) for same in each]
+    first, *others = optimizers
+    first.average(others, weights)
+    assert len(arrays(first)) == 2 + 2 * first.n_moments
+    for found, mean in zip(arrays(first), expected, strict=True):
+        assert_allclose(found, mean)
+    assert first.n_steps == max(1, 3, 2)
+
+
+def test_the_base_class_has_no_step():
+    optimizer = Optimizer({"weights": np.ones(2)})
+    with pytest.raises(NotImplementedError, match="^Optimizer is a base .* use Adam or AdaGrad.$"):
+        optimizer.step({"weights": np.ones(2)}, 0.1)
