@@ -4,6 +4,7 @@ import importlib.util
 import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skdistill.index import ExactIndex
-from skdistill.index.approximate import ENGINES, FaissIndex, make_index
+from skdistill.index.adapter import ApproximateIndex
+from skdistill.index.approximate import (
+    ENGINES,
+    FaissIndex,
+    HnswlibIndex,
+    UsearchIndex,
+    make_index,
+)
 
 # Settings of recall 1 for a few hundred items. An engine that is not named here has its defaults.
 OPTIONS = {
@@ -142,6 +150,7 @@ def test_a_pickled_index_finds_the_same(engine, vectors):
     index = make_index(engine, items, np.arange(300) * 2, **OPTIONS.get(engine, {}))
     again = pickle.loads(pickle.dumps(index))
     assert_array_equal(again.search(queries, 5)[0], index.search(queries, 5)[0])
+    assert again.options == index.options
 
 
 def test_a_missing_library_names_the_extra(vectors, monkeypatch):
@@ -151,3 +160,112 @@ def test_a_missing_library_names_the_extra(vectors, monkeypatch):
     with pytest.raises(ValueError, match="engine must be one of"):
         make_index("quick", vectors[0])
     assert set(OPTIONS) < set(ENGINES)
+
+
+def test_only_non_zero_entries_exclude(engine):
+    """A zero that is stored excludes nothing; any other number does, also a negative one."""
+    items = np.eye(40, dtype=np.float32)[:, ::-1] + np.linspace(0, 1, 40, dtype=np.float32)[:, None]
+    index = make_index(engine, items, **OPTIONS.get(engine, {}))
+    query = np.ones((1, 40), np.float32)  # item 39 is the best, then 38, ...
+    stored = sparse.csr_array(([0.0, -1.0, 2.0], ([0, 0, 0], [39, 38, 36])), shape=(1, 40))
+    ids, _ = index.search(query, 3, exclude=stored)
+    assert ids.tolist() == [[39, 37, 35]]
+
+
+def test_clusters_that_are_searched_hold_four_times_the_items_asked_for():
+    items = np.random.default_rng(0).standard_normal((400, 4)).astype(np.float32)
+    index = FaissIndex(items, **CLUSTERS)
+    assert index.candidates == 2 * 400 // 32 // 4
+    probed = []
+    index._space = SimpleNamespace(set_index_parameter=lambda _, *setting: probed.append(setting))
+    for n in (1, 50, 51, 400):
+        index._set_candidates(n)
+    # 32 clusters of 400 items: 4 n * 32 / 400 of them, rounded up, at least the 2 that were set.
+    assert probed == [("nprobe", 2), ("nprobe", 16), ("nprobe", 17), ("nprobe", 32)]
+
+
+def test_a_forked_process_searches_with_one_thread():
+    index, threads = FaissIndex(np.eye(3)), []
+    index._library = SimpleNamespace(omp_set_num_threads=threads.append)
+    index.after_fork()
+    assert threads == [1]
+
+
+class FakeIndex:
+    """Libraries' interfaces over a few fixed answers; remembers its calls."""
+
+    def __init__(self, **settings):
+        self.calls = [("Index", settings)]
+
+    def init_index(self, n_items, **settings):
+        self.calls.append(("init_index", n_items, settings))
+
+    def add_items(self, embeddings, positions):
+        self.items = np.array(embeddings)[np.argsort(positions)]
+
+    def set_ef(self, n):
+        self.calls.append(("set_ef", n))
+
+    def knn_query(self, queries, k):
+        distance = 1 - queries @ self.items.T
+        order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+        return order.astype(np.uint64), np.take_along_axis(distance, order, axis=1)
+
+
+def test_hnswlib_is_asked_as_its_documentation_says(monkeypatch):
+    """With a stand-in, because the library has no wheels."""
+    library = ModuleType("hnswlib")
+    library.Index = FakeIndex
+    monkeypatch.setitem(sys.modules, "hnswlib", library)
+    items = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    index = HnswlibIndex(items)
+    assert index.candidates == 100
+    ids, scores = index.search(items[:4], 5)
+    expected, expected_scores = ExactIndex(items).search(items[:4], 5)
+    assert_array_equal(ids, expected)
+    assert_allclose(scores, expected_scores, rtol=1e-5)
+    position, score = index._nearest(items[:1], 2)
+    assert position.dtype == np.int64
+    assert_allclose(score, expected_scores[:1, :2], rtol=1e-5)
+    assert index._index.calls[:3] == [
+        ("Index", {"space": "ip", "dim": 3}),
+        ("init_index", 50, {"ef_construction": 200, "M": 16}),
+        ("set_ef", 100),
+    ]
+    index._set_candidates(7)
+    assert index._index.calls[-1] == ("set_ef", 7)
+
+
+def test_matches_of_usearch_are_padded():
+    index, asked = UsearchIndex(np.eye(6), exact=True), []
+
+    def search(queries, k, exact):
+        asked.append((len(queries), k, exact))
+        if len(queries) == 1:
+            return SimpleNamespace(keys=np.array([5]), distances=np.array([0.25]))
+        return SimpleNamespace(
+            keys=np.array([[5, 3], [4, 9]], np.uint64),
+            distances=np.array([[0.25, 0.5], [0.75, 9.0]]),
+            counts=np.array([2, 1]),
+        )
+
+    index._index = SimpleNamespace(search=search)
+    position, score = index._nearest(np.eye(6)[:2], 4)
+    assert position.tolist() == [[5, 3, -1, -1], [4, -1, -1, -1]]
+    assert score[0].tolist() == [1 - 0.25, 1 - 0.5, -np.inf, -np.inf]
+    position, score = index._nearest(np.eye(6)[:1], 2)
+    assert position.tolist() == [[5, -1]]
+    assert score.tolist() == [[1 - 0.25, -np.inf]]
+    assert score.dtype == np.float32
+    assert asked == [(2, 4, True), (1, 2, True)]
+
+
+def test_the_base_of_adapters_is_no_index():
+    base = ApproximateIndex.__new__(ApproximateIndex)
+    for call in (
+        lambda: base._build(np.eye(2, dtype=np.float32)),
+        lambda: base._set_candidates(3),
+        lambda: base._nearest(np.eye(2, dtype=np.float32), 1),
+    ):
+        with pytest.raises(TypeError, match="^ApproximateIndex is abstract: use FaissIndex"):
+            call()
