@@ -1,6 +1,7 @@
 """A teacher's scores of pairs, dense or of the best alone."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -11,7 +12,9 @@ from skdistill.teachers.pair_scores import (
     DenseScores,
     FunctionScores,
     check_pair_scores,
+    pair_rows,
     score_grid,
+    teacher_scores_of,
 )
 
 SCORES = np.arange(12.0).reshape(3, 4)
@@ -71,3 +74,57 @@ def test_a_function_must_return_a_finite_score_per_pair():
         scores = check_pair_scores(function, 3, 4, *TABLES)
         with np.errstate(all="ignore"), pytest.raises(ValueError, match="teacher_scores must"):
             scores(np.array([0, 1]), np.array([0, 1]))
+
+
+def test_a_score_that_is_not_finite_is_named_by_its_pair(monkeypatch):
+    """Blocks of two pairs: the third pair is the first of its block."""
+    monkeypatch.setattr(pair_scores, "BLOCK", 2)
+    scores = check_pair_scores(lambda queries, items: np.log(items[:, 0] - 0.5), 3, 4, *TABLES)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(
+            ValueError,
+            match=r"^teacher_scores must .* of query 2 \(sorted by query id\) and item 0 is nan",
+        ),
+    ):
+        scores(np.array([0, 1, 2, 0]), np.array([1, 2, 0, 3]))
+
+
+def test_a_teacher_scores_the_rows_that_are_built_of_two_tables():
+    class SumOfColumns:
+        def predict(self, X):
+            return X.sum(axis=1)
+
+    scores = teacher_scores_of(SumOfColumns(), lambda q, i: np.hstack([q, i]), *TABLES)
+    assert isinstance(scores, FunctionScores)
+    query, item = np.array([2, 0, 1]), np.array([3, 1, 0])
+    assert_array_equal(scores(query, item), SCORES[query, item])
+    assert scores.name == "The teacher SumOfColumns"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda q, i: q[:, 0], r"expected 2 rows, got ndarray of shape \(2,\)\.$"),
+        (lambda q, i: q[:1], r"expected 2 rows, got ndarray of shape \(1, 1\)\.$"),
+        (lambda q, i: [[1.0], [2.0]], r"expected 2 rows, got list\.$"),
+    ],
+)
+def test_pair_features_make_a_table_of_one_row_per_pair(answer, message):
+    with pytest.raises(ValueError, match=f"^pair_features must return a table .*{message}"):
+        pair_rows(answer, TABLES[0][:2], TABLES[1][:2])
+
+
+def test_pair_features_keep_the_order_of_the_rows():
+    queries, items = (pd.DataFrame(table, columns=["a"]) for table in TABLES)
+    with pytest.raises(ValueError, match="^pair_features must return one row per row"):
+        pair_rows(lambda q, i: q.iloc[::-1], queries.iloc[[1, 0]], items.iloc[[2, 3]])
+    # Tables with other indexes are aligned by position.
+    rows = pair_rows(lambda q, i: q + i, queries.iloc[[1, 0]], items.iloc[[2, 3]])
+    assert rows["a"].tolist() == [4 + 2, 0 + 3]
+
+
+def test_cells_that_are_stored_twice_are_added_up():
+    twice = sparse.coo_array(([1.0, 2, 5], ([0, 0, 0], [1, 1, 2])), shape=(1, 3))
+    scores = check_pair_scores(twice, 1, 3, *TABLES)
+    assert scores(np.zeros(3, int), np.arange(3)).tolist() == [1 + 2, 1 + 2, 5]
