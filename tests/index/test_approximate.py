@@ -184,6 +184,82 @@ def test_clusters_that_are_searched_hold_four_times_the_items_asked_for():
     assert probed == [("nprobe", 2), ("nprobe", 16), ("nprobe", 17), ("nprobe", 32)]
 
 
+@pytest.mark.parametrize(
+    ("options", "candidates"),
+    [
+        ({}, 16),
+        ({"parameters": "efSearch=48"}, 48),
+        ({"factory": "Flat"}, 400),
+        ({"factory": "IVF32_HNSW8,Flat", "parameters": "quantizer_efSearch=20, nprobe=7"}, 21),
+    ],
+)
+def test_candidates_are_those_that_the_settings_of_faiss_allow(options, candidates):
+    """7 of 32 clusters hold 87 of 400 items, which is enough for 21 of them."""
+    items = np.random.default_rng(0).standard_normal((400, 4)).astype(np.float32)
+    assert FaissIndex(items, **options).candidates == candidates
+
+
+class Remembering(ApproximateIndex):
+    """Finds what the exact index finds, and remembers what it was asked for."""
+
+    module = "numpy"
+
+    def _build(self, embeddings, n_found=None):
+        self.candidates, self.n_found = 5, n_found
+        self.asked, self.widths = [], []
+
+    def _set_candidates(self, n):
+        self.widths.append(n)
+
+    def _nearest(self, queries, k):
+        self.asked.append((len(queries), k))
+        position, score = ExactIndex(self._exact.embeddings).search(queries, k)
+        if self.n_found is not None:
+            position[:, self.n_found :] = -1
+        return position, score
+
+
+# Item 0 is the best of 100, then item 1, ...
+DESCENDING = np.arange(100, 0, -1, dtype=np.float32)[:, None]
+ONE = np.ones((1, 1), np.float32)
+
+
+def test_a_library_is_asked_for_as_many_as_hold_k_allowed_ones():
+    index = Remembering(DESCENDING)
+    assert index.search(ONE, 3)[0].tolist() == [[0, 1, 2]]
+    assert index.search(ONE, 3, mask=np.arange(100) % 2 == 1)[0].tolist() == [[1, 3, 5]]
+    assert index.search(ONE, 3, mask=np.arange(100) % 7 < 3)[0].tolist() == [[0, 1, 2]]
+    assert index.asked == [(1, 3), (1, 3 * 2), (1, 7)]  # 45 of 100 are allowed: 3 / 0.45 = 6.7
+    # A search is no narrower than the candidates that were set, which the next one finds again.
+    index.search(ONE, 3)
+    assert index.widths == [6, 7, 5]
+
+
+def test_only_queries_with_too_few_items_are_asked_again_for_twice_as_many():
+    index = Remembering(DESCENDING)
+    seen = np.zeros((3, 100), bool)
+    seen[1, :4], seen[2, :30] = True, True
+    ids, _ = index.search(np.ones((3, 1)), 3, exclude=sparse.csr_array(seen))
+    assert ids.tolist() == [[0, 1, 2], [4, 5, 6], [30, 31, 32]]
+    # The last query is searched exactly, because 48 are more than a quarter of all items.
+    assert index.asked == [(3, 3), (2, 6), (2, 12), (1, 24)]
+
+
+def test_a_quarter_of_the_items_is_the_most_that_a_library_is_asked_for():
+    index = Remembering(DESCENDING)
+    for k in (25, 26):
+        assert index.search(ONE, k)[0].tolist() == [list(range(k))]
+    assert index.asked == [(1, 25)]
+
+
+def test_places_that_a_library_leaves_empty_are_no_items():
+    index = Remembering(DESCENDING, n_found=2)
+    assert index.search(ONE, 3, mask=np.arange(100) != 50)[0].tolist() == [[0, 1, 2]]
+    stored = sparse.csr_array(([1.0], ([0], [1])), shape=(1, 100))
+    assert index.search(ONE, 3, exclude=stored)[0].tolist() == [[0, 2, 3]]
+    assert Remembering(DESCENDING).search(ONE, 1, exclude=stored)[0].tolist() == [[0]]
+
+
 def test_a_forked_process_searches_with_one_thread():
     index, threads = FaissIndex(np.eye(3)), []
     index._library = SimpleNamespace(omp_set_num_threads=threads.append)

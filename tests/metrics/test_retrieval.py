@@ -153,12 +153,6 @@ def test_a_warning_says_what_no_query_has(call, what):
         call()
 
 
-def test_a_warning_of_a_metric_points_to_its_call():
-    with pytest.warns(UndefinedMetricWarning) as caught:
-        hit_rate(sparse.csr_array((1, 3)), [[0]], k=1)
-    assert caught[0].filename == __file__
-
-
 def test_sizes_and_kinds_of_arguments_are_named():
     with pytest.raises(ValueError, match="^n_items must be an integer of at least 1, got 0"):
         catalogue_coverage([[0]], 0)
