@@ -38,7 +38,7 @@ def test_rows_count_by_their_weights():
 def test_probabilities_outside_of_0_and_1_are_refused():
     assert expected_calibration_error([0, 1], [0.0, 1.0]) == 0
     for wrong in ([0, 1.5], [-0.1, 1], [np.nan, 1]):
-        with pytest.raises(ValueError, match="must lie in"):
+        with pytest.raises(ValueError, match="^y_prob must lie in"):
             expected_calibration_error([0, 1], wrong)
     for y, predicted in (([0, 1], [0.5]), ([[0]], [[0.5]]), ([], [])):
         with pytest.raises(ValueError, match="^y_true and y_prob must hold one value per row"):
@@ -46,8 +46,8 @@ def test_probabilities_outside_of_0_and_1_are_refused():
 
 
 def test_ten_bins_of_equal_width_are_the_default():
-    """0.09 and 0.1 fall into one of eleven bins, but into two of ten."""
-    assert expected_calibration_error([0, 1], [0.09, 0.1]) == pytest.approx((0.09 + 0.9) / 2)
+    """0.095 and 0.1 fall into one of eleven bins, but into two of ten."""
+    assert expected_calibration_error([0, 1], [0.095, 0.1]) == pytest.approx((0.095 + 0.9) / 2)
 
 
 def test_an_unknown_strategy_is_refused():

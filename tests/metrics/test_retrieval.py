@@ -169,3 +169,5 @@ def test_items_of_two_queries_are_never_one():
     relevant = sparse.csr_array([[1, 0, 1, 0], [1, 1, 0, 1], [1, 1, 1, 1]])
     retrieved = [[2, 0, 2], [0, 1, 3], [3, 2, 0]]
     assert retrieval_recall(relevant, retrieved, k=3) == pytest.approx((2 / 2 + 3 / 3 + 3 / 4) / 3)
+    tall = sparse.csr_array([[0, 1], [0, 1], [1, 0]])  # more queries than items
+    assert retrieval_recall(tall, [[1, 0], [1, 0], [0, 1]], k=1) == 1

@@ -28,7 +28,7 @@ class ByColumn(RegressorMixin, BaseEstimator):
 # Columns are the query and the score. Relevant rows are first in query 0, second in query 1.
 X = np.array([[0.0, 2], [0, 1], [1, 2], [1, 1]])
 Y = np.array([1.0, 0, 0, 1])
-OTHER_QID = np.zeros(4)  # the relevant rows share rank 1 with irrelevant ones
+OTHER_QID = np.array([0, 0, 0, 1])  # a relevant row tied with an irrelevant one, and one alone
 
 
 def swap(table):
@@ -38,7 +38,7 @@ def swap(table):
 WRAPPED = {
     "pipeline": make_pipeline(FunctionTransformer(swap), ByColumn()),
     "longer pipeline": make_pipeline(
-        FunctionTransformer(swap), FunctionTransformer(np.asarray), ByColumn()
+        FunctionTransformer(np.asarray), FunctionTransformer(swap), ByColumn()
     ),
     "nested pipeline": make_pipeline(FunctionTransformer(swap), make_pipeline(ByColumn())),
     "search": GridSearchCV(make_pipeline(FunctionTransformer(swap), ByColumn()), {}, cv=2),
@@ -57,7 +57,7 @@ def test_queries_come_from_the_column_that_the_last_step_sees(name):
 @pytest.mark.parametrize("name", WRAPPED)
 def test_queries_that_are_given_go_before_a_column(name):
     model = WRAPPED[name].fit(X, Y)
-    assert mrr_scorer()(model, X, Y, qid=OTHER_QID) == 1 / 2
+    assert mrr_scorer()(model, X, Y, qid=OTHER_QID) == (1 / 2 + 1) / 2
 
 
 def test_no_step_is_run_for_queries_that_are_given():
