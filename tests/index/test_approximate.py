@@ -155,7 +155,7 @@ def test_a_pickled_index_finds_the_same(engine, vectors):
 
 def test_a_missing_library_names_the_extra(vectors, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(ImportError, match=r'extra ann: pip install "skdistill\[ann\]"'):
+    with pytest.raises(ImportError, match=r'FaissIndex.*extra ann: pip install "skdistill\[ann\]"'):
         FaissIndex(vectors[0])
     with pytest.raises(ValueError, match="engine must be one of"):
         make_index("quick", vectors[0])
@@ -310,6 +310,36 @@ def test_hnswlib_is_asked_as_its_documentation_says(monkeypatch):
     ]
     index._set_candidates(7)
     assert index._index.calls[-1] == ("set_ef", 7)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"connectivity": 16, "expansion_add": 128, "expansion_search": 64, "dtype": "f32"}),
+        (
+            {"connectivity": 5, "expansion_add": 6, "expansion_search": 7, "dtype": "f16"},
+            {"connectivity": 5, "expansion_add": 6, "expansion_search": 7, "dtype": "f16"},
+        ),
+    ],
+)
+def test_usearch_is_made_with_its_settings(options, expected, monkeypatch):
+    made = []
+
+    class Index(SimpleNamespace):
+        def __init__(self, **settings):
+            made.append(settings)
+
+        def add(self, keys, embeddings):
+            made.append((keys.tolist(), len(embeddings)))
+
+    library = ModuleType("usearch.index")
+    library.Index = Index
+    monkeypatch.setitem(sys.modules, "usearch.index", library)
+    index = UsearchIndex(np.eye(3), **options)
+    assert made == [{"ndim": 3, "metric": "ip", **expected}, ([0, 1, 2], 3)]
+    assert index.candidates == expected["expansion_search"]
+    assert not index._is_exact
+    assert UsearchIndex(np.eye(3), exact=True).candidates == 3
 
 
 def test_matches_of_usearch_are_padded():

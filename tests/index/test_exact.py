@@ -208,3 +208,48 @@ def test_an_item_without_an_id_is_named_by_its_position(ids):
 def test_the_first_of_the_doubled_ids_is_named():
     with pytest.raises(ValueError, match="^ids must be distinct: 'c' names several items"):
         ExactIndex(np.eye(5), ["a", "c", "b", "b", "c"])
+
+
+def test_embeddings_are_kept_in_float32_row_by_row():
+    index = ExactIndex(np.asfortranarray(np.eye(3)))
+    assert index.embeddings.dtype == np.float32
+    assert index.embeddings.flags.c_contiguous
+
+
+@pytest.mark.parametrize("name", ["embeddings", "queries"])
+def test_masked_and_missing_numbers_are_refused_under_their_name(name):
+    def use(table):
+        return ExactIndex(table) if name == "embeddings" else ExactIndex(np.eye(2)).search(table, 1)
+
+    masked = np.ma.array(np.eye(2), mask=[[False, False], [False, True]])
+    with pytest.raises(ValueError, match=rf"^{name} must not be masked.* by {name}\.filled"):
+        use(masked)
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=rf"^Input {name} contains"):
+            use(np.full((2, 2), wrong))
+        with pytest.raises(ValueError, match=rf"^Input {name} contains"):
+            use(np.full((2, 2), wrong, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    "queries",
+    [
+        [[1, 0], [0, 2]],
+        np.array([[1, 0], [0, 2]]),
+        np.asfortranarray(np.array([[1, 0], [0, 2]], np.float32)),
+        np.array([[1.0, 9, 0, 9], [0, 9, 2, 9]], np.float32)[:, ::2],
+        np.array([[1.0, 0], [0, 2]], dtype=object),
+    ],
+    ids=["list", "integers", "Fortran", "strided", "objects"],
+)
+def test_queries_of_any_kind_are_searched_in_float32(queries):
+    ids, scores = ExactIndex(np.eye(2)).search(queries, 2)
+    assert ids.tolist() == [[0, 1], [1, 0]]
+    assert scores.tolist() == [[1, 0], [2, 0]]
+    assert scores.dtype == np.float32
+
+
+def test_exclusion_that_is_no_sparse_matrix_is_refused_by_kind():
+    for wrong, shown in ((np.zeros((2, 2)), r"\(2, 2\)"), ([0, 1], "<class 'list'>")):
+        with pytest.raises(ValueError, match=f"^exclude must be a sparse matrix.* got {shown}"):
+            ExactIndex(np.eye(2)).search(np.eye(2), 1, exclude=wrong)
