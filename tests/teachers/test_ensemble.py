@@ -88,7 +88,10 @@ def test_ranks_are_averaged_in_each_query_and_need_queries():
     ensemble.averaging = "rank"
     expected = [(0 + 0) / 2, (1 + 1) / 2, (0 + 1) / 2, (1 + 0) / 2]
     assert_allclose(ensemble.predict(X, qid=QID), expected)
-    with pytest.raises(ValueError, match="^averaging='rank' ranks .* so predict needs qid"):
+    with pytest.raises(
+        ValueError,
+        match=r"^averaging='rank' ranks .* needs qid\. Pass qid=, or set averaging='score'\.$",
+    ):
         ensemble.predict(X)
 
 

@@ -60,12 +60,12 @@ def test_any_kind_of_scores_fills_a_grid_in_blocks(scores, kind, per_block, monk
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
 def test_matrices_of_another_shape_or_with_nan_are_refused(make):
-    with pytest.raises(ValueError, match=r"expected shape \(4, 3\), got \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"^teacher_scores of .* shape \(4, 3\), got \(3, 4\)"):
         check_pair_scores(make(SCORES), 4, 3, *TABLES)
     for wrong in (np.nan, np.inf):
         changed = SCORES.copy()
         changed[1, 2] = wrong
-        with pytest.raises(ValueError, match="teacher_scores must be finite"):
+        with pytest.raises(ValueError, match="^teacher_scores must be finite"):
             check_pair_scores(make(changed), 3, 4, *TABLES)
 
 
@@ -99,6 +99,7 @@ def test_a_teacher_scores_the_rows_that_are_built_of_two_tables():
     assert isinstance(scores, FunctionScores)
     query, item = np.array([2, 0, 1]), np.array([3, 1, 0])
     assert_array_equal(scores(query, item), SCORES[query, item])
+    assert scores(query, item).dtype == np.float32
     assert scores.name == "The teacher SumOfColumns"
 
 
@@ -128,3 +129,41 @@ def test_cells_that_are_stored_twice_are_added_up():
     twice = sparse.coo_array(([1.0, 2, 5], ([0, 0, 0], [1, 1, 2])), shape=(1, 3))
     scores = check_pair_scores(twice, 1, 3, *TABLES)
     assert scores(np.zeros(3, int), np.arange(3)).tolist() == [1 + 2, 1 + 2, 5]
+
+
+def test_answers_may_be_objects_and_keep_the_order_of_the_pairs():
+    scores = check_pair_scores(lambda q, i: (q + i)[:, 0].astype(object), 3, 4, *TABLES)
+    assert scores(np.array([2, 0]), np.array([1, 3])).tolist() == [8 + 1, 0 + 3]
+    shuffled = check_pair_scores(lambda q, i: q[0].iloc[::-1], 3, 4, *map(pd.DataFrame, TABLES))
+    with pytest.raises(ValueError, match="^teacher_scores must return one row per row"):
+        shuffled(np.array([2, 0]), np.array([1, 3]))
+
+
+@pytest.mark.parametrize(("per_block", "sizes"), [(2, [2, 2, 1]), (5, [5])])
+def test_a_function_is_called_for_blocks_of_pairs(per_block, sizes, monkeypatch):
+    monkeypatch.setattr(pair_scores, "BLOCK", per_block)
+    called = []
+
+    def function(queries, items):
+        called.append(len(queries))
+        return sum_of_features(queries, items)
+
+    scores = check_pair_scores(function, 3, 4, *TABLES)
+    query, item = np.array([2, 0, 1, 1, 0]), np.array([3, 1, 0, 2, 2])
+    assert_array_equal(scores(query, item), SCORES[query, item])
+    assert called == sizes
+
+
+@pytest.mark.parametrize(("n_pairs", "sizes"), [(1, [4, 4, 4]), (9, [8, 4]), (12, [12])])
+def test_a_grid_is_scored_for_whole_queries(n_pairs, sizes, monkeypatch):
+    monkeypatch.setattr(pair_scores, "GRID_PAIRS", n_pairs)
+    asked = []
+
+    def remember(query, item):
+        asked.append(len(query))
+        return SCORES[query, item]
+
+    grid = score_grid(remember, np.arange(3), np.arange(4))
+    assert_array_equal(grid, SCORES)
+    assert grid.dtype == np.float32
+    assert asked == sizes

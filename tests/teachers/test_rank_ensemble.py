@@ -10,6 +10,9 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skdistill import DistilledRanker
 from skdistill.inputs.queries import Queries
@@ -246,6 +249,28 @@ def test_members_that_are_all_wrong_are_weighted_equally(table):
     ensemble = RankEnsemble(members, weights="learn", random_state=0)
     ensemble.fit(table.X, table.X[:, 0] - table.X[:, 0].min(), qid=table.qid)
     assert ensemble.weights_.tolist() == [1 / 2, 1 / 2]
+
+
+def test_a_member_that_remembers_its_rows_gains_nothing_by_it(table):
+    """Weights are learnt on queries that the members were not fitted on."""
+    noise = FunctionTransformer(lambda X: np.sin(1e6 * X[:, :1]))
+    members = [("ridge", Ridge()), ("nearest", make_pipeline(noise, KNeighborsRegressor(1)))]
+    ensemble = RankEnsemble(members, weights="learn", random_state=0)
+    ensemble.fit(table.X, table.y, qid=table.qid)
+    ridge, nearest = ensemble.weights_
+    assert ridge > 2 * nearest
+    # With the weights, scores are averaged that are standardised within each query.
+    scores = [member.predict(table.X) for member in ensemble.estimators_]
+    expected = np.empty(len(table.y))
+    for query in np.unique(table.qid):
+        rows = table.qid == query
+        expected[rows] = sum(
+            weight * (s[rows] - s[rows].mean()) / (s[rows].std() or 1)
+            for weight, s in zip(ensemble.weights_, scores, strict=True)
+        )
+    assert_allclose(ensemble.predict(table.X, qid=table.qid), expected, atol=1e-5)
+    again = clone(ensemble).fit(table.X, table.y, qid=table.qid)
+    assert_array_equal(again.weights_, ensemble.weights_)
 
 
 def test_parameters_of_members_are_reached_by_name():
