@@ -20,6 +20,8 @@ from skdistill.inputs.ranking_data import RankingData
 from skdistill.metrics import kendall_tau
 from skdistill.students import LinearRanker, MLPRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble
+from skdistill.teachers.ensemble import standardize_by_query
+from skdistill.training.early_stopping import hold_out
 
 QUICK = {"max_iter": 5}
 
@@ -271,6 +273,27 @@ def test_a_member_that_remembers_its_rows_gains_nothing_by_it(table):
     assert_allclose(ensemble.predict(table.X, qid=table.qid), expected, atol=1e-5)
     again = clone(ensemble).fit(table.X, table.y, qid=table.qid)
     assert_array_equal(again.weights_, ensemble.weights_)
+
+
+def test_learnt_weights_are_those_of_a_linear_ranker_fitted_by_hand(table):
+    """On standardised scores of the held-out queries, with the weights of their rows."""
+    weight = np.random.default_rng(0).uniform(0.1, 10, len(table.y))
+    members = [(str(column), FrozenEstimator(Column(column))) for column in range(3)]
+    ensemble = RankEnsemble(members, weights="learn", validation_fraction=0.4, random_state=5)
+    ensemble.fit(table.X, table.y, qid=table.qid, sample_weight=weight)
+    _, evaluation = hold_out(60, 0.4, ensemble.generator(), "")
+    data = RankingData.sort(table.qid, table.X, table.y, sample_weight=weight)
+    held_out = data.take_queries(evaluation)
+    scores = [standardize_by_query(held_out.X[:, c], held_out.queries) for c in range(3)]
+    linear = LinearRanker(squash=False, standardize=False, max_iter=100, random_state=0)
+    linear.fit(
+        np.column_stack(scores),
+        held_out.labels,
+        qid=held_out.queries.segment,
+        sample_weight=held_out.sample_weight,
+    )
+    learnt = np.maximum(linear.params_["weights_0"][:, 0].astype(np.float64), 0)
+    assert_allclose(ensemble.weights_, learnt / learnt.sum(), rtol=1e-6)
 
 
 def test_parameters_of_members_are_reached_by_name():
