@@ -121,3 +121,31 @@ def test_an_answer_with_another_index_is_refused(method):
     teacher = type("Rule", (), {method: shuffled})()
     with pytest.raises(ValueError, match="^The teacher Rule must return one row per row"):
         score_rows(teacher, pd.DataFrame(X, columns=["a", "b"]))
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_an_answer_with_the_index_of_the_table_is_taken(method):
+    frame = pd.DataFrame(X[:3], columns=["a", "b"], index=[7, 9, 8])
+    rule = type(
+        "Rule", (), {method: lambda self, table: table[["a", "b"]].set_axis([0, 1], axis=1)}
+    )
+    if method != "predict_proba":
+        rule = type("Rule", (), {method: lambda self, table: table["b"].astype(object)})
+    assert_array_equal(score_rows(rule(), frame), X[:3, 1])
+
+
+def test_an_answer_by_query_is_checked_like_any_other():
+    class Shuffled(RegressorMixin, BaseEstimator):
+        def fit(self, X, y):
+            return self
+
+        def predict(self, table, qid):
+            return table["a"] if self.keeps_order else table["a"].iloc[::-1]
+
+    frame = pd.DataFrame(X[:3], columns=["a", "b"], index=[7, 9, 8])
+    teacher, queries = Shuffled(), Queries.single(3)
+    teacher.keeps_order = True
+    assert_array_equal(score_rows(teacher, frame, queries), X[:3, 0])
+    teacher.keeps_order = False
+    with pytest.raises(ValueError, match="^The teacher Shuffled must return one row per row"):
+        score_rows(teacher, frame, queries)

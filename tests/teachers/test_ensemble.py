@@ -70,6 +70,11 @@ def test_without_queries_members_are_divided_by_their_mean_deviation():
     assert_allclose(ensemble.predict(X), (X[:, 0] / 1.5 + X[:, 1] / 5) / 2)
 
 
+def test_a_member_of_small_scores_is_not_taken_for_a_constant():
+    ensemble = Two().fit(X / 100, np.zeros(4), qid=QID)
+    assert_allclose(ensemble.deviations_, [1.5 / 100, 5 / 100])
+
+
 def test_a_constant_member_is_divided_by_1():
     ensemble = Two().fit(X * [1, 0] + [0, 3], np.zeros(4), qid=QID)
     assert ensemble.deviations_.tolist() == [(1 + 2) / 2, 1]

@@ -105,3 +105,17 @@ def test_metadata_of_a_fold_are_those_of_its_rows():
     )
     expected = [np.average(Y[rows], weights=weight[rows]) for rows in (SECOND, FIRST)]
     assert_allclose(taught.scores, np.repeat(expected, 4))
+
+
+def test_teachers_of_folds_are_told_the_queries_that_they_score():
+    """Also the whole teacher, of the query that is in no fold."""
+
+    class ByQuery(MeanLabel):
+        def predict(self, X, qid=None):
+            return np.full(len(X), np.nan) if qid is None else 10.0 * qid + X[:, 0]
+
+    table = np.arange(8.0)[:, None]
+    folds = [(FIRST, [4, 5]), (SECOND, FIRST)]
+    taught = fit_and_score(ByQuery(), table, Y, QUERIES, cv=folds)
+    # Queries are numbered anew among the rows that are scored at once.
+    assert taught.scores.tolist() == [0, 1, 12, 13, 4, 5, 6, 7]
