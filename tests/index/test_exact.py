@@ -138,12 +138,17 @@ def test_added_removed_and_reordered_items_are_found_as_in_a_new_index():
     # Without ids items are their positions, and the others move up.
     plain = ExactIndex(items).remove([0, 39])
     assert_array_equal(plain.search(queries, 3)[0], ExactIndex(items[1:39]).search(queries, 3)[0])
-    with pytest.raises(KeyError, match="no items"):
-        removed.remove(["item 0"])
-    with pytest.raises(ValueError, match="at least one item"):
+    with pytest.raises(KeyError, match=r"The index has no items \['item 0'\]\."):
+        removed.remove(["item 1", "item 0"])
+    with pytest.raises(ValueError, match="^An index needs at least one item"):
         removed.remove(names[1::2])
-    with pytest.raises(ValueError, match="this one has ids"):
+    with pytest.raises(ValueError, match=r"^Pass ids if .* this one has ids\.$"):
         index.add(items[30:])
+    with pytest.raises(ValueError, match=r"this one has none\.$"):
+        ExactIndex(items[:30]).add(items[30:], names[30:])
+    longer = ExactIndex(items[:30]).add(items[30:])
+    assert longer.ids is None
+    assert_array_equal(longer.search(queries, 5)[0], ExactIndex(items).search(queries, 5)[0])
     with pytest.raises(ValueError, match="2 dimensions, but the index has 6"):
         index.add(np.zeros((1, 2)), ["new"])
     with pytest.raises(ValueError, match="'item 3' names several"):
@@ -163,3 +168,88 @@ def test_a_single_query_over_several_blocks_is_exact():
     query = rng.standard_normal((1, 4)).astype(np.float32)
     ids, _ = ExactIndex(items).search(query, 20)
     assert_array_equal(ids[0], np.argsort(-(items @ query[0]), kind="stable")[:20])
+
+
+@pytest.mark.parametrize("item_block", [2, 4096])
+def test_only_non_zero_entries_exclude(item_block, monkeypatch):
+    """A zero that is stored excludes nothing; any other number does, also a negative one."""
+    monkeypatch.setattr(index_module, "ITEM_BLOCK", item_block)
+    monkeypatch.setattr(index_module, "BLOCK_SCORES", item_block)
+    index = ExactIndex([[5.0], [4], [3], [2], [1]])
+    stored = sparse.csr_array(([0.0, -1.0, 2.0, 0.0], ([0, 0, 0, 0], [0, 1, 3, 4])), shape=(1, 5))
+    assert index.search([[1.0]], 5, exclude=stored)[0].tolist() == [[0, 2, 4, -1, -1]]
+    # Of a cell that is stored twice the sum counts, as everywhere in SciPy.
+    twice = sparse.coo_array(([1.0, -1.0, 1.0, 1.0], ([0, 0, 0, 0], [0, 0, 1, 1])), shape=(1, 5))
+    assert index.search([[1.0]], 2, exclude=twice)[0].tolist() == [[0, 2]]
+    mask = np.array([True, True, False, True, True])
+    found = index.search([[1.0]], 5, exclude=stored, mask=mask)[0]
+    assert found.tolist() == [[0, 4, -1, -1, -1]]
+
+
+@pytest.mark.parametrize("item_block", [1, 2, 3, 4096])
+@pytest.mark.parametrize("ids", [None, [50, 40, 30, 20, 10, 0]])
+def test_ties_at_the_last_place_go_to_the_earlier_position_whatever_the_id(
+    item_block, ids, monkeypatch
+):
+    monkeypatch.setattr(index_module, "ITEM_BLOCK", item_block)
+    monkeypatch.setattr(index_module, "BLOCK_SCORES", item_block)
+    index = ExactIndex([[1.0], [2], [1], [2], [1], [2]], ids)
+    for k, expected in ((2, [1, 3]), (3, [1, 3, 5]), (5, [1, 3, 5, 0, 2])):
+        found = index.search([[1.0]], k)[0][0].tolist()
+        assert found == (expected if ids is None else [ids[item] for item in expected])
+
+
+@pytest.mark.parametrize("ids", [["a", None, None], ["a", np.nan, None]])
+def test_an_item_without_an_id_is_named_by_its_position(ids):
+    with pytest.raises(ValueError, match=rf"^ids must name .* item 1 is {ids[1]!r}\.$"):
+        ExactIndex(np.eye(3), np.array(ids, dtype=object))
+
+
+def test_the_first_of_the_doubled_ids_is_named():
+    with pytest.raises(ValueError, match="^ids must be distinct: 'c' names several items"):
+        ExactIndex(np.eye(5), ["a", "c", "b", "b", "c"])
+
+
+def test_embeddings_are_kept_in_float32_row_by_row():
+    index = ExactIndex(np.asfortranarray(np.eye(3)))
+    assert index.embeddings.dtype == np.float32
+    assert index.embeddings.flags.c_contiguous
+
+
+@pytest.mark.parametrize("name", ["embeddings", "queries"])
+def test_masked_and_missing_numbers_are_refused_under_their_name(name):
+    def use(table):
+        return ExactIndex(table) if name == "embeddings" else ExactIndex(np.eye(2)).search(table, 1)
+
+    masked = np.ma.array(np.eye(2), mask=[[False, False], [False, True]])
+    with pytest.raises(ValueError, match=rf"^{name} must not be masked.* by {name}\.filled"):
+        use(masked)
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=rf"^Input {name} contains"):
+            use(np.full((2, 2), wrong))
+        with pytest.raises(ValueError, match=rf"^Input {name} contains"):
+            use(np.full((2, 2), wrong, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    "queries",
+    [
+        [[1, 0], [0, 2]],
+        np.array([[1, 0], [0, 2]]),
+        np.asfortranarray(np.array([[1, 0], [0, 2]], np.float32)),
+        np.array([[1.0, 9, 0, 9], [0, 9, 2, 9]], np.float32)[:, ::2],
+        np.array([[1.0, 0], [0, 2]], dtype=object),
+    ],
+    ids=["list", "integers", "Fortran", "strided", "objects"],
+)
+def test_queries_of_any_kind_are_searched_in_float32(queries):
+    ids, scores = ExactIndex(np.eye(2)).search(queries, 2)
+    assert ids.tolist() == [[0, 1], [1, 0]]
+    assert scores.tolist() == [[1, 0], [2, 0]]
+    assert scores.dtype == np.float32
+
+
+def test_exclusion_that_is_no_sparse_matrix_is_refused_by_kind():
+    for wrong, shown in ((np.zeros((2, 2)), r"\(2, 2\)"), ([0, 1], "<class 'list'>")):
+        with pytest.raises(ValueError, match=f"^exclude must be a sparse matrix.* got {shown}"):
+            ExactIndex(np.eye(2)).search(np.eye(2), 1, exclude=wrong)

@@ -38,7 +38,34 @@ def test_rows_count_by_their_weights():
 def test_probabilities_outside_of_0_and_1_are_refused():
     assert expected_calibration_error([0, 1], [0.0, 1.0]) == 0
     for wrong in ([0, 1.5], [-0.1, 1], [np.nan, 1]):
-        with pytest.raises(ValueError, match="must lie in"):
+        with pytest.raises(ValueError, match="^y_prob must lie in"):
             expected_calibration_error([0, 1], wrong)
-    with pytest.raises(ValueError, match="one value per row"):
-        expected_calibration_error([0, 1], [0.5])
+    for y, predicted in (([0, 1], [0.5]), ([[0]], [[0.5]]), ([], [])):
+        with pytest.raises(ValueError, match="^y_true and y_prob must hold one value per row"):
+            expected_calibration_error(y, predicted)
+
+
+def test_ten_bins_of_equal_width_are_the_default():
+    """0.095 and 0.1 fall into one of eleven bins, but into two of ten."""
+    assert expected_calibration_error([0, 1], [0.095, 0.1]) == pytest.approx((0.095 + 0.9) / 2)
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(ValueError, match=r"^strategy must be one of \['uniform', 'quantile'\]"):
+        expected_calibration_error([0], [0.5], strategy="log")
+
+
+@pytest.mark.parametrize("name", ["y_true", "y_prob"])
+def test_masked_values_are_refused_with_a_way_out(name):
+    columns = {"y_true": np.array([0.0, 1]), "y_prob": np.array([0.2, 0.7])}
+    columns[name] = np.ma.array(columns[name], mask=[False, True])
+    with pytest.raises(
+        ValueError,
+        match=rf"^{name} must not be masked.* by {name}\.filled.*, or leave out their rows\.$",
+    ):
+        expected_calibration_error(**columns)
+
+
+def test_columns_of_objects_are_numbers():
+    y, predicted = np.array([0, 1], dtype=object), np.array([0.25, 0.5], dtype=object)
+    assert expected_calibration_error(y, predicted) == pytest.approx((0.25 + 0.5) / 2)

@@ -48,3 +48,43 @@ def test_two_queries_are_enough_and_missing_values_of_either_side_are_left_out()
     assert (found.low, found.high) == (1 / 2, 3 / 4)
     padded = bootstrap_ratio([1, np.nan, 3, 7], [2, 9, 4, np.nan], random_state=0)
     assert padded == found
+
+
+VALUES, BASELINE = [0.4, 0.6, 0.8, 0.3], [0.5, 0.6, 0.9, 0.1]
+
+
+def test_a_seed_gives_the_same_interval_in_every_release():
+    found = bootstrap_ratio(VALUES, BASELINE, n_resamples=50, random_state=0)
+    assert_allclose(found, [2.1 / 2.1, 0.8611607142857143, 1.2857142857142858])
+
+
+def test_two_thousand_samples_and_95_percent_are_the_default():
+    values, baseline = np.random.default_rng(0).uniform(1, 2, (2, 20))
+    found = bootstrap_ratio(values, baseline, random_state=3)
+    explicit = {"n_resamples": 2000, "confidence_level": 0.95}
+    assert found == bootstrap_ratio(values, baseline, random_state=3, **explicit)
+
+
+def test_columns_of_objects_are_numbers():
+    found = bootstrap_ratio(
+        np.array(VALUES, dtype=object), np.array(BASELINE, dtype=object), random_state=3
+    )
+    assert found == bootstrap_ratio(VALUES, BASELINE, random_state=3)
+
+
+def test_an_infinite_baseline_is_named():
+    with pytest.raises(ValueError, match="^baseline must be .* query number 1 holds -inf"):
+        bootstrap_ratio([1, 1], [1, -np.inf])
+
+
+@pytest.mark.parametrize("level", [0, 1, 1.5])
+def test_a_confidence_level_lies_between_0_and_1(level):
+    with pytest.raises(ValueError, match="^confidence_level must lie between 0 and 1"):
+        bootstrap_ratio([1, 2], [1, 2], confidence_level=level)
+
+
+@pytest.mark.filterwarnings("ignore::scipy.stats.DegenerateDataWarning")
+@pytest.mark.parametrize("values", [[1.0, 2.0], [0.0, 0.0]])
+def test_a_division_by_0_is_an_error_of_its_own(values):
+    with np.errstate(all="raise"), pytest.raises(ValueError, match="^The ratio is undefined"):
+        bootstrap_ratio(values, [0.0, 0.0])

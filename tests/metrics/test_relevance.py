@@ -1,6 +1,7 @@
 """Metrics of binary relevance against brute force, and what all metrics have in common."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -70,15 +71,61 @@ def test_nothing_relevant_is_no_silent_nan():
 
 
 @pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        (metrics.ndcg_score, "No query has a row of positive relevance"),
+        (metrics.mrr_score, "No query has a relevant row"),
+        (metrics.average_precision_score, "No query has a relevant row"),
+        (partial(metrics.recall_at_k, k=1), "No query has a relevant row"),
+        (metrics.grouped_auc, "No query has both a relevant and an irrelevant row"),
+        (metrics.kendall_tau, "No query has two different values on both sides"),
+    ],
+)
+def test_a_warning_says_what_no_query_has(metric, reason):
+    """Where all scores are equal and nothing is relevant; nothing is divided by 0 meanwhile."""
+    with np.errstate(all="raise"), pytest.warns(UndefinedMetricWarning) as caught:
+        assert metric([0, 0, 0], [1, 1, 1], [1, 1, 2]) == 0
+    assert str(caught[0].message) == f"{reason}: the metric is undefined and set to 0."
+    with pytest.warns(UndefinedMetricWarning, match="^All queries that count have the weight 0: "):
+        assert metric([1, 0, 0], [2, 1, 1], [1, 1, 2], sample_weight=[0, 0, 1]) == 0
+
+
+@pytest.mark.parametrize("name", ["y_true", "y_score"])
+def test_columns_are_refused_under_their_names(name):
+    def refused(wrong, message):
+        columns = {"y_true": [1.0, 0.0], "y_score": [1.0, 0.0]} | {name: wrong}
+        with pytest.raises(ValueError, match=message):
+            metrics.mrr_score(**columns, qid=["a", "b"])
+        with pytest.raises(ValueError, match=message.partition(r" \(")[0]):
+            metrics.mrr_score(**columns, qid=None)
+
+    refused([1, np.inf], rf"^{name} must be finite: row 1 holds inf \(query b\)\.$")
+    refused([[1, 0]], rf"^{name} must be one-dimensional, got shape \(1, 2\)\.$")
+    masked = np.ma.array([1.0, 0.0], mask=[False, True])
+    refused(masked, rf"^{name} must not be masked.* by {name}\.filled.* or leave out their rows\.$")
+
+
+def test_a_row_without_a_query_is_named_by_its_number_alone():
+    with pytest.raises(ValueError, match=r"^y_score must be finite: row 0 holds nan\.$"):
+        metrics.mrr_score([1], [np.nan], None)
+
+
+def test_columns_of_objects_are_numbers():
+    y, score = np.array([0, 1], dtype=object), np.array([2, 1], dtype=object)
+    assert metrics.mrr_score(y, score, None) == 1 / 2
+    assert metrics.ndcg_score(y, score, None) == pytest.approx(1 / np.log2(3))
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([1, -2], [0, 1], [0, 0]), "relevance of 0 or more: y_true holds -2"),
+        (([1, 1, -2], [0, 1, 2], [7, 5, 7]), "^NDCG needs .* y_true holds -2 in query number 1 "),
         (([1, 2, 3], [0, 1], [0, 0]), "got 3 and 2"),
         (([1, 2], [0, 1], [0, 0, 1]), r"expected shape \(2,\), got \(3,\)"),
         (([1, 2], [0, np.nan], [0, 0]), "y_score must be finite: row 1 holds nan"),
         (([1, 2], [0, 1], ["a", None]), "row 1 holds None"),
         (([1, 2], [0, 1], [0.0, np.nan]), "row 1 holds .*nan"),
-        (([], [], []), "at least one row"),
+        (([], [], []), "^A metric needs at least one row, got 0"),
     ],
 )
 def test_bad_input_is_refused(arguments, message):
@@ -95,6 +142,11 @@ def test_unknown_choices_are_refused():
         metrics.ndcg_score([1], [1], None, convention="yahoo")
     with pytest.raises(TypeError):
         metrics.ndcg_score([1, 0], [1, 2])  # the queries are never silently one
+    for metric in (metrics.ndcg_score, metrics.mrr_score):
+        with pytest.raises(ValueError, match="^ties must be one of"):
+            metric([1], [1], None, ties="random")
+        with pytest.raises(ValueError, match="^empty must be one of"):
+            metric([1], [1], None, empty="two")
 
 
 METRICS = {

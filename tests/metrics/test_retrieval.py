@@ -105,3 +105,69 @@ def test_a_recall_is_reached_where_it_is_equalled():
     for wanted in ([1, 2], [[1], [2]]):
         with pytest.raises(ValueError, match="one row per query"):
             retrieval_curve(wanted, [[2, 5, 1]])
+
+
+def test_the_whole_range_of_recalls_can_be_asked_for():
+    curve = retrieval_curve([[1, 2]], [[5, 1]])
+    assert curve.items_needed(0) == 1
+    for wrong in (-0.1, 1.5):
+        with pytest.raises(ValueError, match="^recall must lie between 0 and 1"):
+            curve.items_needed(wrong)
+    with pytest.raises(ValueError, match=r"not reached: 2 items have 0\.5000\. Retrieve more\.$"):
+        curve.items_needed(1)
+
+
+def test_queries_without_a_wanted_item_are_left_out_of_a_curve():
+    curve = retrieval_curve([[1], [-1], [3]], [[1, 2], [1, 2], [2, 3]])
+    assert curve.recall.tolist() == [1 / 2, 2 / 2]
+    assert curve.m.tolist() == [1, 2]
+
+
+def test_shapes_of_a_curve_are_checked_on_either_side():
+    for wanted, retrieved in (([[1, 2]], [1]), ([1], [[1, 2]]), ([[1]], [[1], [2]])):
+        with pytest.raises(ValueError, match="^wanted and retrieved must have one row"):
+            retrieval_curve(wanted, retrieved)
+
+
+def test_objects_may_hold_ids_of_any_kind():
+    wanted = np.array([["a", 3]], dtype=object)
+    assert retrieval_curve(wanted, [[3, 4]]).recall.tolist() == [1 / 2, 1 / 2]
+    assert retrieval_curve([["b"]], wanted[:, ::-1]).recall.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("metric", [retrieval_recall, hit_rate, retrieval_mrr, retrieval_ndcg])
+def test_nothing_returned_counts_0(metric):
+    assert metric(sparse.csr_array([[1, 0], [1, 1]]), np.empty((2, 0), int), k=3) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda: retrieval_recall(sparse.csr_array((1, 3)), [[0]], k=1), "relevant"),
+        (lambda: retrieval_curve([[-1]], [[3]]), "wanted"),
+        (lambda: mean_popularity([[-1]], [1, 2]), "returned"),
+    ],
+)
+def test_a_warning_says_what_no_query_has(call, what):
+    with pytest.warns(UndefinedMetricWarning, match=f"^No query has a {what} item: the metric is"):
+        call()
+
+
+def test_sizes_and_kinds_of_arguments_are_named():
+    with pytest.raises(ValueError, match="^n_items must be an integer of at least 1, got 0"):
+        catalogue_coverage([[0]], 0)
+    with pytest.raises(ValueError, match="^relevant must be a sparse matrix .* got list"):
+        hit_rate([[1]], [[0]], k=1)
+
+
+def test_the_popularity_of_a_catalogue_of_two():
+    assert mean_popularity([[0, 1, 1]], [5, 9]) == pytest.approx((0 + 1 + 1) / 3)
+
+
+def test_items_of_two_queries_are_never_one():
+    """Item 0 of query 1 and item 2 of query 0, among two, three or four items."""
+    relevant = sparse.csr_array([[1, 0, 1, 0], [1, 1, 0, 1], [1, 1, 1, 1]])
+    retrieved = [[2, 0, 2], [0, 1, 3], [3, 2, 0]]
+    assert retrieval_recall(relevant, retrieved, k=3) == pytest.approx((2 / 2 + 3 / 3 + 3 / 4) / 3)
+    tall = sparse.csr_array([[0, 1], [0, 1], [1, 0]])  # more queries than items
+    assert retrieval_recall(tall, [[1, 0], [1, 0], [0, 1]], k=1) == 1

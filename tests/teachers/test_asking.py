@@ -1,9 +1,16 @@
 """Asking a teacher for scores, and refusing what is no score."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
-from skdistill.teachers import score_rows
+from skdistill.inputs.queries import Queries
+from skdistill.teachers import asking, score_rows
 
 
 def test_a_teacher_that_returns_nan_or_too_much_is_refused():
@@ -15,7 +22,130 @@ def test_a_teacher_that_returns_nan_or_too_much_is_refused():
             return self.value(len(X))
 
     X = np.zeros((3, 2))
-    with pytest.raises(ValueError, match=r"but the score of row 0 \(sorted by query\) is nan"):
-        score_rows(Bad(lambda n: np.full(n, np.nan)), X)
+    with pytest.raises(
+        ValueError,
+        match=r"^The teacher Bad must give finite .* the score of row 1 \(sorted by query\) is nan",
+    ):
+        score_rows(Bad(lambda n: np.array([0, np.nan, np.inf])), X)
     with pytest.raises(ValueError, match=r"expected shape \(3,\), got \(3, 2\)"):
         score_rows(Bad(lambda n: np.zeros((n, 2))), X)
+
+
+X = np.random.default_rng(0).normal(size=(60, 2))
+
+
+def test_a_classifier_of_two_classes_scores_by_the_second():
+    teacher = LogisticRegression().fit(X, np.where(X[:, 0] > 0, "yes", "no"))
+    assert_array_equal(score_rows(teacher, X), teacher.predict_proba(X)[:, 1])
+
+
+def test_a_classifier_of_more_classes_scores_by_the_expected_one():
+    teacher = LogisticRegression().fit(X, np.digitize(X[:, 0], [-0.5, 0.5]) * 3 - 1)
+    p = teacher.predict_proba(X)
+    assert_allclose(score_rows(teacher, X), -1 * p[:, 0] + 2 * p[:, 1] + 5 * p[:, 2])
+
+
+def test_a_classifier_without_probabilities_scores_by_its_decision_function():
+    teacher = RidgeClassifier().fit(X, X[:, 0] > 0)
+    assert_array_equal(score_rows(teacher, X), teacher.decision_function(X))
+
+
+def test_a_rule_may_have_any_of_the_methods():
+    class Probability:
+        def predict_proba(self, X):
+            return np.column_stack([1 - X[:, 0], X[:, 0]])
+
+    class Decision:
+        def decision_function(self, X):
+            return 2 * X[:, 0]
+
+    class Both(Probability, Decision):
+        """Not a classifier of scikit-learn: ``predict`` is its score."""
+
+        def predict(self, X):
+            return 3 * X[:, 0]
+
+    for rule, factor in ((Probability(), 1), (Decision(), 2), (Both(), 3)):
+        assert_array_equal(score_rows(rule, X), factor * X[:, 0])
+
+
+@pytest.mark.parametrize(("block", "sizes"), [(2, [2, 2, 1]), (5, [5]), (6, [5])])
+def test_rows_are_scored_in_blocks_and_in_order(block, sizes, monkeypatch):
+    monkeypatch.setattr(asking, "BLOCK", block)
+    asked = []
+
+    class Rule:
+        def predict(self, X):
+            asked.append(len(X))
+            return X[:, 0]
+
+    assert_array_equal(score_rows(Rule(), X[:5]), X[:5, 0])
+    assert asked == sizes
+
+
+class ByQuery(RegressorMixin, BaseEstimator):
+    """Scores rows by their place in the query."""
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X, qid=None):
+        return np.zeros(len(X)) if qid is None else X[:, 0] + 10 * qid
+
+
+@pytest.mark.parametrize("wrap", [lambda teacher: teacher, FrozenEstimator])
+def test_a_teacher_that_takes_queries_gets_all_rows_with_them(wrap, monkeypatch):
+    monkeypatch.setattr(asking, "BLOCK", 2)
+    queries = Queries.from_sizes([2, 3])
+    scores = score_rows(wrap(ByQuery()), X[:5], queries)
+    assert_array_equal(scores, X[:5, 0] + 10 * np.array([0, 0, 1, 1, 1]))
+    assert_array_equal(score_rows(wrap(ByQuery()), X[:5]), np.zeros(5))
+
+
+def test_a_teacher_gets_sparse_rows_with_each_cell_once():
+    class Rule:
+        def predict(self, table):
+            return np.diff(table.indptr)
+
+    twice = sparse.coo_array(([1.0, 2.0, 3.0], ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
+    assert score_rows(Rule(), twice).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_an_answer_with_another_index_is_refused(method):
+    """pandas would combine it with the rows by index, in another order."""
+
+    def shuffled(self, table):
+        return table["a"].iloc[::-1]
+
+    teacher = type("Rule", (), {method: shuffled})()
+    with pytest.raises(ValueError, match="^The teacher Rule must return one row per row"):
+        score_rows(teacher, pd.DataFrame(X, columns=["a", "b"]))
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_an_answer_with_the_index_of_the_table_is_taken(method):
+    frame = pd.DataFrame(X[:3], columns=["a", "b"], index=[7, 9, 8])
+    rule = type(
+        "Rule", (), {method: lambda self, table: table[["a", "b"]].set_axis([0, 1], axis=1)}
+    )
+    if method != "predict_proba":
+        rule = type("Rule", (), {method: lambda self, table: table["b"].astype(object)})
+    assert_array_equal(score_rows(rule(), frame), X[:3, 1])
+
+
+def test_an_answer_by_query_is_checked_like_any_other():
+    class Shuffled(RegressorMixin, BaseEstimator):
+        def fit(self, X, y):
+            return self
+
+        def predict(self, table, qid):
+            return table["a"] if self.keeps_order else table["a"].iloc[::-1]
+
+    frame = pd.DataFrame(X[:3], columns=["a", "b"], index=[7, 9, 8])
+    teacher, queries = Shuffled(), Queries.single(3)
+    teacher.keeps_order = True
+    assert_array_equal(score_rows(teacher, frame, queries), X[:3, 0])
+    teacher.keeps_order = False
+    with pytest.raises(ValueError, match="^The teacher Shuffled must return one row per row"):
+        score_rows(teacher, frame, queries)

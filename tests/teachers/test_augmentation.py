@@ -165,3 +165,80 @@ def test_teachers_without_thresholds_and_sparse_tables_are_refused(table):
         fit(None, teacher_scores=table.y)
     with pytest.raises(TypeError, match="augment needs X .* got a sparse matrix"):
         fit(TREES["xgboost"], X=sparse.csr_array(table.X))
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_a_booster_has_the_thresholds_of_its_estimator(name, steps):
+    X, y = steps
+    teacher = clone(TREES[name]).fit(X, y)
+    booster = teacher.booster_ if name == "lightgbm" else teacher.get_booster()
+    for own, expected in zip(
+        split_thresholds(booster, 3), split_thresholds(teacher, 3), strict=True
+    ):
+        assert_array_equal(own, expected)
+        assert len(own) == len(set(own))
+        assert (np.diff(own) > 0).all()
+
+
+def test_thresholds_are_those_that_lightgbm_writes(steps):
+    """Each number of the model's text is the threshold of one split."""
+    X, y = steps
+    booster = clone(TREES["lightgbm"]).fit(X, y).booster_
+    expected = [set(), set(), set()]
+    lines = dict.fromkeys(("split_feature", "threshold"))
+    for line in booster.model_to_string().split("\n"):
+        key, _, value = line.partition("=")
+        if key in lines:
+            lines[key] = value.split()
+        if key == "threshold":
+            for feature, threshold in zip(*lines.values(), strict=True):
+                expected[int(feature)].add(float(threshold))
+    assert [set(values) for values in split_thresholds(booster, 3)] == expected
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_splits_of_categories_have_no_thresholds(library):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"kind": pd.Categorical(rng.integers(0, 6, 300)), "x": rng.normal(size=300)})
+    y = 5.0 * X["kind"].cat.codes.isin([1, 4]) + (X["x"] > 0)
+    teacher = (
+        LGBMRegressor(n_estimators=3, verbose=-1, min_child_samples=2)
+        if library == "lightgbm"
+        else XGBRegressor(n_estimators=3, enable_categorical=True, max_cat_to_onehot=1)
+    )
+    kind, x = split_thresholds(teacher.fit(X, y), 2)
+    assert len(kind) == 0
+    assert np.abs(x).min() < 0.1
+
+
+def test_features_of_xgboost_are_found_by_name_and_by_number(steps):
+    X, y = steps
+    frame = pd.DataFrame(X, columns=["f2", "f0", "f1"])
+    named = split_thresholds(clone(TREES["xgboost"]).fit(frame, y), 3)
+    nameless = split_thresholds(clone(TREES["xgboost"]).fit(X, y), 3)
+    for own, expected in zip(named, nameless, strict=True):
+        assert_array_equal(own, expected)
+
+
+def test_missing_values_are_no_ends_and_types_of_floats_are_kept():
+    X = np.array([[np.nan, 1], [2, 3], [8, 5]], dtype=np.float32)
+    thresholds = [np.array([3.0, 4.0, 7.0]), np.array([2.0])]
+    rows = draw_rows(X, thresholds, [0, 1], 300, np.random.default_rng(0))
+    assert rows.dtype == np.float32
+    assert rows.shape == (300, 2)
+    assert set(rows[:, 0]) == {2, (3 + 4) / 2, (4 + 7) / 2, 8}
+    assert set(rows[:, 1]) == {1, 5}
+
+
+def test_integers_are_drawn_between_integers():
+    X = pd.DataFrame({"age": [1, 4, 9], "kind": ["a", "b", "a"]}, index=[7, 8, 9])
+    rows = draw_rows(X, [np.array([2.5, 3.0])], [0], 100, np.random.default_rng(0))
+    assert set(rows["age"]) == {1, (2.5 + 3) / 2, 9}
+    assert set(rows["kind"]) == {"a", "b"}
+    assert rows.index.tolist() == list(range(100))
+
+
+def test_the_same_seed_draws_the_same_rows():
+    X = np.random.default_rng(1).normal(size=(20, 2))
+    one, other = (draw_rows(X, [], [], 9, np.random.default_rng(5)) for _ in range(2))
+    assert_array_equal(one, other)

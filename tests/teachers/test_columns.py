@@ -19,7 +19,12 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import XGBRegressor
 
 from skdistill.teachers import RankEnsemble, score_rows
-from skdistill.teachers.columns import fitted_names, teacher_positions
+from skdistill.teachers.columns import (
+    fitted_names,
+    positions_among,
+    teacher_positions,
+    teacher_table,
+)
 
 NAMES = ["unit price", "age", "clicks"]  # LightGBM replaces the blank by an underscore
 rng = np.random.default_rng(0)
@@ -147,3 +152,36 @@ def test_a_teacher_of_ones_own_gets_the_table_as_it_is():
             return table["age"] * 2
 
     assert_array_equal(score_rows(Rule(), X), X["age"] * 2)
+
+
+def test_positions_among_some_columns_are_those_of_the_whole_table():
+    teacher = Ridge().fit(X, Y)
+    frame = X.assign(day=0)[["clicks", "day", "age", "unit price"]]
+    assert positions_among(teacher, frame, None) == [3, 2, 0]
+    assert positions_among(teacher, frame, [0, 2, 3]) == [3, 2, 0]
+    with pytest.raises(ValueError, match=r"the table lacks: \['age'\]"):
+        positions_among(teacher, frame, [0, 1, 3])
+    nameless = Ridge().fit(ARRAY, Y)
+    assert positions_among(nameless, np.zeros((2, 5)), [4, 0, 2]) == [4, 0, 2]
+
+
+def test_a_teacher_gets_the_table_itself_if_it_reads_all_of_it():
+    teacher = Ridge().fit(X, Y)
+    assert teacher_table(teacher, X) is X
+    assert list(teacher_table(teacher, X[NAMES[::-1]]).columns) == NAMES
+
+
+def test_a_rule_has_no_names_and_reads_any_number_of_columns():
+    assert fitted_names(object()) is None
+    assert teacher_positions(object(), X) == [0, 1, 2]
+    assert fitted_names(Ridge().fit(ARRAY, Y)) is None
+
+
+def test_missing_columns_are_listed_with_what_there_is():
+    teacher = make_pipeline("passthrough", Ridge()).fit(X, Y)
+    with pytest.raises(
+        ValueError,
+        match=r"^The teacher Ridge was .* lacks: \['unit price', 'clicks'\]\. The table has "
+        r"\['age', 'day'\]\. Add or rename .* pass an array \(X\.to_numpy\(\)\)\.$",
+    ):
+        teacher_positions(teacher, X[["age"]].assign(day=0))

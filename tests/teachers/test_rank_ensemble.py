@@ -10,6 +10,9 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skdistill import DistilledRanker
 from skdistill.inputs.queries import Queries
@@ -17,6 +20,8 @@ from skdistill.inputs.ranking_data import RankingData
 from skdistill.metrics import kendall_tau
 from skdistill.students import LinearRanker, MLPRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble
+from skdistill.teachers.ensemble import standardize_by_query
+from skdistill.training.early_stopping import hold_out
 
 QUICK = {"max_iter": 5}
 
@@ -204,3 +209,108 @@ def test_members_get_queries_and_weights(table):
     ]
     for own, expected in zip(ensemble.estimators_, by_hand, strict=True):
         assert_array_equal(own.predict(table.X), expected.predict(table.X))
+
+
+def test_weights_by_agreement_by_hand():
+    """All agree in query 1, one is upside down in query 2, and nobody agrees in query 3."""
+    a = np.array([-1.0, 0, 1])
+    b = np.array([1.0, -2, 1])  # uncorrelated with a
+    X = np.vstack([np.column_stack(columns) for columns in ((a, a, a), (a, a, -a), (a, b, -a))])
+    qid = np.repeat([1, 2, 3], 3)
+    members = [(str(column), Column(column)) for column in range(3)]
+    ensemble = RankEnsemble(members, weights="agreement").fit(X, np.zeros(9), qid=qid)
+    assert_allclose(ensemble.weights_, [1 / 3] * 3)
+    unit_a, unit_b = a / a.std(), b / b.std()
+    expected = [unit_a, (unit_a + unit_a) / 2, (unit_a + unit_b - unit_a) / 3]
+    assert_allclose(ensemble.predict(X, qid=qid), np.concatenate(expected), atol=1e-5)
+    with pytest.raises(ValueError, match="^averaging='score' with weights='agreement' compares"):
+        ensemble.predict(X)
+
+
+def test_without_queries_weights_apply_to_scores_by_their_deviation():
+    X = np.array([[1.0, 10], [3, 30], [0, 7], [4, 7]])
+    ensemble = RankEnsemble([("a", Column(0)), ("b", Column(1))], weights=[3, 1])
+    ensemble.fit(X, np.zeros(4), qid=[5, 5, 6, 6])
+    expected = 0.75 * X[:, 0] / ((1 + 2) / 2) + 0.25 * X[:, 1] / ((10 + 0) / 2)
+    assert_allclose(ensemble.predict(X), expected)
+    assert list(ensemble.named_estimators_) == ["a", "b"]
+    assert ensemble.named_estimators_["b"] is ensemble.estimators_[1]
+
+
+@pytest.mark.parametrize("weights", [[1, -1], [0, 0], [1], [1, 1, 1], [np.nan, 1]])
+def test_weights_that_are_no_weights_are_refused(weights, table):
+    ensemble = RankEnsemble([("a", Column(0)), ("b", Column(1))], weights=weights)
+    with pytest.raises(ValueError, match="^weights must be 2 numbers of at least 0"):
+        ensemble.fit(table.X, table.y, qid=table.qid)
+    zero = clone(ensemble).set_params(weights=[0, 2]).fit(table.X, table.y, qid=table.qid)
+    assert zero.weights_.tolist() == [0, 1]
+
+
+def test_members_that_are_all_wrong_are_weighted_equally(table):
+    members = [("a", Column(0, -1.0)), ("b", Column(0, -2.0))]
+    ensemble = RankEnsemble(members, weights="learn", random_state=0)
+    ensemble.fit(table.X, table.X[:, 0] - table.X[:, 0].min(), qid=table.qid)
+    assert ensemble.weights_.tolist() == [1 / 2, 1 / 2]
+
+
+def test_a_member_that_remembers_its_rows_gains_nothing_by_it(table):
+    """Weights are learnt on queries that the members were not fitted on."""
+    noise = FunctionTransformer(lambda X: np.sin(1e6 * X[:, :1]))
+    members = [("ridge", Ridge()), ("nearest", make_pipeline(noise, KNeighborsRegressor(1)))]
+    ensemble = RankEnsemble(members, weights="learn", random_state=0)
+    ensemble.fit(table.X, table.y, qid=table.qid)
+    ridge, nearest = ensemble.weights_
+    assert ridge > 2 * nearest
+    # With the weights, scores are averaged that are standardised within each query.
+    scores = [member.predict(table.X) for member in ensemble.estimators_]
+    expected = np.empty(len(table.y))
+    for query in np.unique(table.qid):
+        rows = table.qid == query
+        expected[rows] = sum(
+            weight * (s[rows] - s[rows].mean()) / (s[rows].std() or 1)
+            for weight, s in zip(ensemble.weights_, scores, strict=True)
+        )
+    assert_allclose(ensemble.predict(table.X, qid=table.qid), expected, atol=1e-5)
+    again = clone(ensemble).fit(table.X, table.y, qid=table.qid)
+    assert_array_equal(again.weights_, ensemble.weights_)
+
+
+def test_learnt_weights_are_those_of_a_linear_ranker_fitted_by_hand(table):
+    """On standardised scores of the held-out queries, with the weights of their rows."""
+    weight = np.random.default_rng(0).uniform(0.1, 10, len(table.y))
+    members = [(str(column), FrozenEstimator(Column(column))) for column in range(3)]
+    ensemble = RankEnsemble(members, weights="learn", validation_fraction=0.4, random_state=5)
+    ensemble.fit(table.X, table.y, qid=table.qid, sample_weight=weight)
+    _, evaluation = hold_out(60, 0.4, ensemble.generator(), "")
+    data = RankingData.sort(table.qid, table.X, table.y, sample_weight=weight)
+    held_out = data.take_queries(evaluation)
+    scores = [standardize_by_query(held_out.X[:, c], held_out.queries) for c in range(3)]
+    linear = LinearRanker(squash=False, standardize=False, max_iter=100, random_state=0)
+    linear.fit(
+        np.column_stack(scores),
+        held_out.labels,
+        qid=held_out.queries.segment,
+        sample_weight=held_out.sample_weight,
+    )
+    learnt = np.maximum(linear.params_["weights_0"][:, 0].astype(np.float64), 0)
+    assert_allclose(ensemble.weights_, learnt / learnt.sum(), rtol=1e-6)
+
+
+def test_parameters_of_members_are_reached_by_name():
+    ensemble = RankEnsemble([("a", Column(0)), ("b", Column(1))])
+    assert ensemble.get_params()["b__column"] == 1
+    assert "b__column" not in ensemble.get_params(deep=False)
+    assert ensemble.set_params(b__column=2, weights=[1, 2]) is ensemble
+    assert ensemble.estimators[1][1].column == 2
+    assert ensemble.weights == [1, 2]
+    assert ensemble.validation_fraction == 0.2
+
+
+def test_a_prefit_member_of_another_table_is_refused_before_any_fit(table):
+    frozen = FrozenEstimator(Ridge().fit(table.X[:, :3], table.y))
+    Column.fits = 0
+    with pytest.raises(ValueError, match="fitted on 3 columns, but the table has 8"):
+        RankEnsemble([("a", Column()), ("b", frozen)]).fit(table.X, table.y, qid=table.qid)
+    with pytest.raises(TypeError, match="^teacher must be an estimator instance"):
+        RankEnsemble([("a", Column()), ("b", "trees")]).fit(table.X, table.y, qid=table.qid)
+    assert Column.fits == 0

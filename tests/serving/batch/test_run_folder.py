@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from skdistill.serving import OutputError, TableError, score_table
+from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.students import LinearRanker
 
 NAMES = list("abcd")
@@ -242,6 +243,22 @@ def test_starting_again_removes_marks_before_parts(model, inputs, tmp_path, monk
                 score_table(model, inputs, out, resume=False)
         marks = {path.stem for path in (out / "_done").iterdir()}
         assert marks <= {path.stem for path in out.glob("part-*")}
+
+
+def test_starting_again_removes_marks_before_candidates(model, inputs, tmp_path, monkeypatch):
+    """As parts, also where a run died before its final parts and left its candidates."""
+    out, options = tmp_path / "out", {"query_column": "query", "top_k": 3}
+    folder = RunFolder(out, "parquet", keeps_candidates=True)
+    removed = []
+
+    def remember(path, *args, **_):
+        removed.append(path.relative_to(out).parts[0].partition("-")[0])
+
+    score_table(model, inputs, out, **options)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", remember)
+        folder._remove((out / "_plan.json").read_text())
+    assert removed == ["_done"] * 3 + ["_candidates"] * 3 + ["part"] * 3
 
 
 def test_a_plan_that_cannot_be_read_names_nothing_to_remove(model, inputs, tmp_path):

@@ -1,0 +1,158 @@
+"""Queries in the form that each library takes, and the adapter that sorts rows for it."""
+
+import lightgbm
+import numpy as np
+import pytest
+import sklearn
+import xgboost
+from catboost import CatBoostRanker
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.linear_model import Ridge
+from sklearn.utils.validation import check_is_fitted
+
+from skdistill.inputs.queries import Queries
+from skdistill.teachers.qid_adapter import (
+    QidAdapter,
+    clone_or_deepcopy,
+    default_request,
+    query_parameter,
+    with_queries,
+)
+
+QUERIES = Queries.from_sizes([2, 3])
+WEIGHT = np.array([1.0, 5, 2, 3, 4])
+
+
+class Ranker(RegressorMixin, BaseEstimator):
+    """Takes queries in any form, and remembers the arguments of its fit."""
+
+    def __init__(self, depth=1):
+        self.depth = depth
+
+    def fit(self, X, y, sample_weight=None, qid=None, group=None, start=None):
+        self.routing_ = sklearn.get_config()["enable_metadata_routing"]
+        self.seen_ = X, y, sample_weight, qid, group, start
+        return self
+
+    def predict(self, X):
+        return X[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (lightgbm.LGBMRanker(), "group"),
+        (xgboost.XGBRanker(), "qid"),
+        (CatBoostRanker(), "group_id"),
+        (Ridge(), None),
+        (Ranker(), "qid"),
+    ],
+)
+def test_the_signature_of_fit_tells_how_queries_are_taken(estimator, name):
+    assert query_parameter(estimator) == name
+
+
+def test_requests_of_the_user_decide_between_parameters(routing):
+    assert query_parameter(Ranker().set_fit_request(group=True)) == "group"
+    assert query_parameter(Ranker().set_fit_request(qid=False)) == "group"
+    assert query_parameter(lightgbm.LGBMRanker().set_fit_request(group=False)) is None
+
+
+def test_queries_are_passed_as_ids_or_sizes_and_weights_per_row_or_query():
+    given = {"sample_weight": WEIGHT}
+    ids = with_queries(Ranker(), QUERIES, given)
+    assert ids["qid"].tolist() == [0, 0, 1, 1, 1]
+    assert ids["sample_weight"] is WEIGHT
+    assert with_queries(lightgbm.LGBMRanker(), QUERIES, {})["group"].tolist() == [2, 3]
+    per_query = with_queries(xgboost.XGBRanker(), QUERIES, {"sample_weight": [1, 5, 2, 3, 4]})
+    assert_allclose(per_query["sample_weight"], [(1 + 5) / 2, (2 + 3 + 4) / 3])
+    assert set(with_queries(xgboost.XGBRanker(), QUERIES, {})) == {"qid"}
+    assert with_queries(Ridge(), QUERIES, given) == given
+    assert given == {"sample_weight": WEIGHT}
+
+
+def test_weights_are_requested_unless_declined_and_queries_never(routing):
+    requests = default_request(Ranker()).fit.requests
+    assert requests["sample_weight"] is True
+    assert requests.keys() & {"qid", "group"} == set()
+    declined = default_request(Ranker().set_fit_request(sample_weight=False)).fit.requests
+    assert declined["sample_weight"] is False
+    named = default_request(Ranker().set_fit_request(sample_weight="w").set_score_request())
+    assert named.fit.requests["sample_weight"] == "w"
+    assert named.score.requests["sample_weight"] is True
+
+
+def test_the_adapter_sorts_rows_and_all_that_belongs_to_them():
+    X, y = np.arange(10.0).reshape(5, 2), np.arange(5.0)
+    qid = np.array(["b", "a", "b", "a", "b"])
+    order = [1, 3, 0, 2, 4]
+    ranker = Ranker()
+    adapter = QidAdapter(ranker)
+    assert adapter.fit(X, y, sample_weight=WEIGHT, qid=qid, start=-y, unknown=3) is adapter
+    table, labels, weight, ids, group, start = ranker.seen_
+    assert_array_equal(table, X[order])
+    assert_array_equal(labels, y[order])
+    assert_array_equal(weight, WEIGHT[order])
+    assert_array_equal(start, -y[order])
+    assert ids.tolist() == [0, 0, 1, 1, 1]
+    assert group is None
+    with pytest.raises(ValueError, match="^Ranker takes queries, but .* passed no qid"):
+        adapter.fit(X, y)
+
+
+def test_an_estimator_without_queries_gets_rows_as_they_are():
+    class Plain(Ranker):
+        def fit(self, X, y, sample_weight=None):
+            self.seen_ = X, y, sample_weight
+            return self
+
+    X, y = np.zeros((3, 1)), np.arange(3.0)
+    plain = Plain()
+    QidAdapter(plain).fit(X, y, qid=[2, 1, 1], sample_weight=WEIGHT[:3])
+    assert plain.seen_[0] is X
+    assert plain.seen_[1] is y
+    assert_array_equal(plain.seen_[2], WEIGHT[:3])
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_the_ranker_is_fitted_under_the_routing_of_the_user(enabled, routing):
+    ranker = Ranker()
+    QidAdapter(ranker, enabled).fit(np.zeros((2, 1)), np.zeros(2), qid=[1, 1])
+    assert ranker.routing_ is enabled
+
+
+def test_in_all_else_the_adapter_is_the_ranker():
+    adapter = QidAdapter(Ranker(depth=3), enable_metadata_routing=True)
+    assert adapter.get_params() == {"depth": 3}
+    assert adapter.set_params(depth=4) is adapter
+    assert adapter.depth == 4
+    again = clone(adapter)
+    assert (again.estimator.depth, again.enable_metadata_routing) == (4, True)
+    assert again.estimator is not adapter.estimator
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        check_is_fitted(adapter)
+    check_is_fitted(adapter.fit(np.zeros((2, 1)), np.zeros(2), qid=[1, 1]))
+    for missing in ("_private", "unknown"):
+        with pytest.raises(AttributeError, match=missing):
+            getattr(adapter, missing)
+    assert sklearn.base.is_regressor(adapter)
+
+
+def test_the_adapter_requests_queries_only_if_they_are_taken(routing):
+    assert QidAdapter(Ranker()).get_metadata_routing().fit.requests["qid"] is True
+    assert "qid" not in QidAdapter(Ridge()).get_metadata_routing().fit.requests
+
+
+def test_what_cannot_be_cloned_is_copied():
+    """Its constructor changes a parameter, which ``clone`` refuses."""
+
+    class Stubborn(BaseEstimator):
+        def __init__(self, values=()):
+            self.values = list(values)
+
+    stubborn = Stubborn([1, 2])
+    copied = clone_or_deepcopy(stubborn)
+    assert copied is not stubborn
+    assert copied.values == [1, 2]
+    assert copied.values is not stubborn.values
