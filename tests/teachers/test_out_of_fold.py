@@ -3,15 +3,11 @@
 import lightgbm
 import numpy as np
 import pytest
-<<<<<<< HEAD
-from numpy.testing import assert_allclose
-from sklearn.dummy import DummyRegressor
-=======
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.dummy import DummyRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold
->>>>>>> m2
 
 from skdistill.inputs.queries import Queries
 from skdistill.metrics import ndcg_score
@@ -40,7 +36,6 @@ def test_out_of_fold_scores_come_from_teachers_that_did_not_see_the_query(table)
         fit_and_score(teacher, table.X, table.y, queries, cv=61)
 
 
-<<<<<<< HEAD
 def test_folds_are_drawn_by_the_seed():
     """The mean label of the other folds tells which queries share a fold: labels 1, 2, 4, ..."""
     queries, teacher = Queries.even(12, 2), DummyRegressor()
@@ -57,7 +52,8 @@ def test_folds_are_drawn_by_the_seed():
     assert len(folds(0)) == 3
     assert folds(0) == folds(0)
     assert len({frozenset(folds(seed)) for seed in range(4)}) == 4
-=======
+
+
 class MeanLabel(RegressorMixin, BaseEstimator):
     """Scores every row by the mean label of its fit, which tells the rows that it saw."""
 
@@ -142,4 +138,3 @@ def test_teachers_of_folds_are_told_the_queries_that_they_score():
     taught = fit_and_score(ByQuery(), table, Y, QUERIES, cv=folds)
     # Queries are numbered anew among the rows that are scored at once.
     assert taught.scores.tolist() == [0, 1, 12, 13, 4, 5, 6, 7]
->>>>>>> m2
