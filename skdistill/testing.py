@@ -249,9 +249,10 @@ def _check_onnx(net: Net, X: Any, expected: Any) -> None:
     if type(net.model).add_to_graph is StudentModel.add_to_graph or not find_spec("onnxruntime"):
         return
     from skdistill.serving.onnx_engine import OnnxEngine
+    from skdistill.serving.onnx_graph import OUTPUTS
 
     engine = OnnxEngine(ServedStudent(net))
-    outputs = engine.outputs(X)
+    outputs = engine.runs[X.dtype.char](OUTPUTS, {"X": X})[0]
     message = "ONNX differs from the forward pass"
     assert_allclose(outputs, expected.reshape(outputs.shape), rtol=1e-3, atol=1e-3, err_msg=message)
 

@@ -258,22 +258,22 @@ class CompiledScorer:
 
     def _checked(self, X: Rows) -> Rows:
         """Check rows, and round float64 to float32 unless a net needs the digits."""
-        if (
-            type(X) is not np.ndarray
-            or (X.dtype != FLOAT32 and X.dtype != FLOAT64)
-            or X.ndim != 2
-            or X.shape[1] != self.n_features
-            or not X.flags.c_contiguous
-        ):
-            shown = f"{X.dtype} of shape {X.shape}" if hasattr(X, "dtype") else type(X).__name__
-            raise ValueError(
-                f"A compiled scorer takes a C-contiguous float32 or float64 array of shape "
-                f"(n_rows, {self.n_features}), got {shown}. Convert it by np.ascontiguousarray(X, "
-                "dtype=np.float32)."
-            )
-        if X.dtype == FLOAT64 and not self.needs_float64:
-            return X.astype(np.float32)
-        return X
+        is_table = (
+            type(X) is np.ndarray
+            and X.ndim == 2
+            and X.shape[1] == self.n_features
+            and X.flags.c_contiguous
+        )
+        if is_table and X.dtype == FLOAT32:
+            return X
+        if is_table and X.dtype == FLOAT64:
+            return X if self.needs_float64 else X.astype(np.float32)
+        shown = f"{X.dtype} of shape {X.shape}" if hasattr(X, "dtype") else type(X).__name__
+        raise ValueError(
+            f"A compiled scorer takes a C-contiguous float32 or float64 array of shape "
+            f"(n_rows, {self.n_features}), got {shown}. Convert it by np.ascontiguousarray(X, "
+            "dtype=np.float32)."
+        )
 
     def _score(self, X: Rows, out: Floats) -> None:
         at_once = self._engine.n_rows
@@ -301,7 +301,9 @@ class NumpyEngine:
     def __init__(self, served: Served, in_threads: bool = False) -> None:
         self.served = served
         self.in_threads = in_threads
-        self.nets = tuple(FoldedNet(net, in_threads) for net in served.nets)
+        # If one net centres float64 columns, the others cast them by subtracting 0.
+        centres = any(net.origin is not None for net in served.nets)
+        self.nets = tuple(FoldedNet(net, in_threads, centres) for net in served.nets)
         self.n_rows = min(net.n_rows for net in self.nets)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -330,20 +332,21 @@ class NumpyEngine:
 class FoldedNet:
     """A net folded for scoring, with buffers for each thread."""
 
-    def __init__(self, net: Net, in_threads: bool) -> None:
+    def __init__(self, net: Net, in_threads: bool, centres: bool) -> None:
         self.steps = net.steps
         self.model = net.model
         self.origin = None
-        if net.origin is not None:
-            self.origin = {dtype: net.origin.astype(dtype) for dtype in (FLOAT32, FLOAT64)}
+        if centres:
+            origin = np.zeros(net.n_features) if net.origin is None else net.origin
+            self.origin = {dtype: origin.astype(dtype) for dtype in (FLOAT32, FLOAT64)}
         self.scaler = net.scaler.for_scoring()
         self.folded = net.model.fold(net.params, self.scaler)
         for array in self.folded.values():
             array.flags.writeable = False
         widths = net.step_widths
         n_columns = widths[-1] if widths else net.n_features
-        n_centred = 0 if net.origin is None else net.n_features
-        self.widths = (n_centred, *widths, n_columns, *net.model.buffer_widths)
+        n_centred = net.n_features if centres else 0
+        self.widths = (*widths, n_columns, *net.model.buffer_widths, n_centred)
         n_floats = sum(widths) + sum(net.model.buffer_widths)
         n_floats += n_columns if self.scaler.applies_softsign else 0
         n_bytes = 4 * BLOCK_ROWS * (n_floats + n_centred)
@@ -353,12 +356,10 @@ class FoldedNet:
     def outputs(self, block: Any) -> Floats:
         """Outputs of the model for a block; the thread's next call overwrites them."""
         n_steps = len(self.steps)
-        centred, *buffers = self._buffers(len(block))
+        buffers = self._buffers(len(block))
         if self.origin is not None:
             origin = self.origin[block.dtype]
-            block = np.subtract(block, origin, out=centred, casting="same_kind")
-        elif block.dtype == FLOAT64:
-            block = block.astype(np.float32)
+            block = np.subtract(block, origin, out=buffers[-1], casting="same_kind")
         for step, buffer in zip(self.steps, buffers, strict=False):
             block = step.apply(block, buffer)
         block = self.scaler.softsign(block, buffers[n_steps])
