@@ -74,10 +74,12 @@ def _match(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
     """Whether a glob matches a path or one of the folders that it is in."""
     if not pattern:
         return not is_hidden(Path(*path))
+    if not path:
+        return False  # not even "**" finds something inside of a file
     if pattern[0] == "**":
         if _match(pattern[1:], path):
             return True
-        return bool(path) and not path[0].startswith(".") and _match(pattern, path[1:])
-    if not path or (path[0].startswith(".") and not pattern[0].startswith(".")):
+        return not path[0].startswith(".") and _match(pattern, path[1:])
+    if path[0].startswith(".") and not pattern[0].startswith("."):
         return False
     return fnmatch.fnmatchcase(path[0], pattern[0]) and _match(pattern[1:], path[1:])

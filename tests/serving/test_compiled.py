@@ -217,7 +217,8 @@ def test_memory_does_not_grow_with_the_number_of_requests(data):
     after.wait()
     for thread in threads:
         thread.join()
-    assert grown < 100_000
+    # Less than ten bytes per request, to which other threads of the process add their own.
+    assert grown < 1_000_000
 
 
 @pytest.mark.parametrize("width", [20, 40, 48, 90, 300])

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from skdistill.serving import OutputError, TableError
@@ -50,6 +50,7 @@ PATTERNS = st.sampled_from(["a", "b", "*", "**", "_*", "?"])
     pattern=st.lists(PATTERNS, max_size=3),
     last=st.sampled_from(["*.csv", "*", "out.csv", "*.parquet", None]),
 )
+@example(folders=[], pattern=["*", "**"], last=None)
 def test_an_output_is_refused_exactly_if_the_next_run_would_read_it(
     tmp_path_factory, folders, pattern, last
 ):
