@@ -86,6 +86,8 @@ class ColumnScaler:
         """
         n_features = X.shape[1]
         zeros, ones = np.zeros(n_features, np.float32), np.ones(n_features, np.float32)
+        if not (squash or standardize):
+            return cls(ones, zeros, zeros, ones)
         columns = ColumnStatistics.of(X)
         origin = columns.origin() if standardize else np.zeros(n_features)
         half, has_softsign = columns.heavy_tails(origin) if squash else (ones, zeros)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.inputs.column_kinds import NUMBER
 from skdistill.tables.errors import pyarrow_extra
 
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+NUMERIC_TEXT = f"^{NUMBER}$"
 INTEGER = r"^(0|-?[1-9]\d{0,17})$"
 BOOLEAN = r"^(true|false|True|False|TRUE|FALSE)$"
 # Codes with leading zeros and numbers of more digits than an integer has: text, not numbers.
@@ -82,7 +83,7 @@ def _numbers(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
     except pyarrow.ArrowException:
         pass
     text = compute.utf8_trim_whitespace(column)
-    is_number = compute.match_substring_regex(text, NUMBER)
+    is_number = compute.match_substring_regex(text, NUMERIC_TEXT)
     numbers = compute.if_else(is_number, text, None).cast(type_)
     is_missing = compute.match_substring_regex(text, MISSING)
     is_unfit = compute.fill_null(compute.invert(compute.or_(is_number, is_missing)), False)
@@ -121,7 +122,7 @@ class TextContent:
         self.is_integer = self.is_integer and every(INTEGER, cells)
         self.is_boolean = self.is_boolean and every(BOOLEAN, cells)
         self.is_number = self.is_number and (
-            every(NUMBER, present)
+            every(NUMERIC_TEXT, present)
             and not compute.any(compute.match_substring_regex(present, CODE)).as_py()
         )
 

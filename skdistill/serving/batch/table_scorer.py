@@ -159,7 +159,7 @@ class CompiledTableScorer:
 class PredictingScorer:
     """Scores frames by the model's ``predict``, for steps that cannot be compiled.
 
-    A model without column names was fitted on an array. It gets an array, and so wants numbers.
+    A model without column names was fitted on an array of numbers, and gets one.
     """
 
     engine = "predict"
