@@ -20,7 +20,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as take
 from sklearn.utils._indexing import _get_column_indices as column_indices
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import (
     MetadataRequest,
     _raise_for_params,
@@ -37,7 +37,9 @@ __all__ = [
     "BaseSearchCV",
     "HasMethods",
     "Interval",
+    "RealNotInt",
     "StrOptions",
+    "add_csr_product",
     "callbacks_of",
     "check_further_metadata",
     "column_indices",
@@ -67,13 +69,24 @@ def csr_product(
     ``scipy.sparse`` checks every matrix object that it makes. For a thousand rows of ids this costs
     half of a training step, so that the routine behind it is called directly.
     """
-    n_rows = len(indptr) - 1
-    out = np.zeros((n_rows, weights.shape[1]), dtype=weights.dtype)
+    out = np.zeros((len(indptr) - 1, weights.shape[1]), dtype=weights.dtype)
+    add_csr_product(data, indices, indptr, n_columns, weights, out)
+    return out
+
+
+def add_csr_product(
+    data: NDArray[Any],
+    indices: NDArray[Any],
+    indptr: NDArray[Any],
+    n_columns: int,
+    weights: NDArray[Any],
+    out: NDArray[Any],
+) -> None:
+    """Add the product of a CSR matrix and a dense matrix to ``out``, which is C-contiguous."""
     _sparsetools.csr_matvecs(
-        *(n_rows, n_columns, weights.shape[1]),
+        *(len(indptr) - 1, n_columns, weights.shape[1]),
         *(indptr, indices, data, weights.ravel(), out.ravel()),
     )
-    return out
 
 
 def csr_transposed_product(

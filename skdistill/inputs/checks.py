@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -79,15 +80,17 @@ def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float6
     return array
 
 
-def check_magnitude(X: Any, estimator: Any) -> None:
+def check_magnitude(X: Any, estimator: Any, names: Sequence[Any]) -> None:
     """Check that float32 can hold the numbers of a table.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
-        Finite numbers.
+        Numbers; NaN is allowed.
     estimator : estimator
-        Its ``feature_names_in_``, if there are any, name the columns.
+        Its class is named in the message.
+    names : sequence of length n_features
+        Names or positions of the columns.
 
     Raises
     ------
@@ -97,7 +100,11 @@ def check_magnitude(X: Any, estimator: Any) -> None:
     for start in range(0, X.shape[0], CHUNK_ROWS):
         chunk = X[start : start + CHUNK_ROWS]
         values = chunk.data if sparse.issparse(chunk) else chunk
-        if not values.size or max(values.max(), -values.min()) <= LARGEST:
+        # They ignore NaN.
+        if not (
+            values.size
+            and max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None)) > LARGEST
+        ):
             continue
         if sparse.issparse(chunk):
             chunk = chunk.tocoo()
@@ -106,11 +113,9 @@ def check_magnitude(X: Any, estimator: Any) -> None:
         else:
             row, column = np.argwhere(np.abs(chunk) > LARGEST)[0]
             value = chunk[row, column]
-        names = getattr(estimator, "feature_names_in_", None)
-        shown = column if names is None or len(names) != X.shape[1] else repr(names[column])
         raise ValueError(
             f"X contains a value too large for {type(estimator).__name__}, whose arithmetic is "
-            f"float32: row {start + row} of column {shown} holds {value}, the limit is {LARGEST}. "
+            f"float32: row {start + row} of column {names[column]!r} holds {value}, the limit is {LARGEST}. "
             "Divide the column, or take its logarithm."
         )
 

@@ -154,24 +154,61 @@ def to_kinds(
         if kind in (expected, "missing") or (keeps_numbers and {kind, expected} <= set(NUMBERS)):
             continue
         values = cells(table, position)
-        converted, is_unfit = convert(values, expected)
-        if is_unfit.any():
-            row = int(is_unfit.argmax())
-            cell = values[[row]].tolist()[0]
-            column = position if names is None else names[position]
-            is_allowed = allows_words and expected == "integer" and _are_few_words(values, is_unfit)
-            if not is_allowed:
-                raise ColumnKindError(name, row, column, cell, kind, expected)
-            # They stay missing, which encoders of integers take for an id that they do not know.
-            warnings.warn(
-                f"{name}: row {row}: column {column!r} held integers in fit, and {cell!r} is none. "
-                f"{is_unfit.sum()} such values count as ids that fit did not see.",
-                UserWarning,
-                stacklevel=6,
-            )
+        column = position if names is None else names[position]
+        converted = to_kind(values, kind, expected, name, column, allows_words=allows_words)
         if converted is not values:
             changed[position] = converted
     return replace_columns(table, changed) if changed else table
+
+
+def to_kind(
+    values: NDArray[Any],
+    kind: str,
+    expected: str,
+    name: str,
+    column: Any,
+    *,
+    allows_words: bool,
+) -> NDArray[Any]:
+    """Convert the cells of a column to the kind of ``fit``.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+        The cells.
+    kind, expected : str
+        Their kind, and that of ``fit``.
+    name : str
+        Name of the table in messages.
+    column : object
+        Name of the column in messages.
+    allows_words : bool
+        As in :func:`to_kinds`.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+
+    Raises
+    ------
+    ColumnKindError
+        If a cell cannot be converted exactly.
+    """
+    converted, is_unfit = convert(values, expected)
+    if not is_unfit.any():
+        return converted
+    row = int(is_unfit.argmax())
+    cell = values[[row]].tolist()[0]
+    if not (allows_words and expected == "integer" and _are_few_words(values, is_unfit)):
+        raise ColumnKindError(name, row, column, cell, kind, expected)
+    # They stay missing, which encoders of integers take for an id that they do not know.
+    warnings.warn(
+        f"{name}: row {row}: column {column!r} held integers in fit, and {cell!r} is none. "
+        f"{is_unfit.sum()} such values count as ids that fit did not see.",
+        UserWarning,
+        stacklevel=7,
+    )
+    return converted
 
 
 def _are_few_words(values: NDArray[Any], is_unfit: NDArray[np.bool_]) -> bool:

@@ -35,12 +35,36 @@ def _chunks(X: Any) -> Any:
         yield X[start : start + CHUNK_ROWS]
 
 
-def moments(X: Any, function: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and deviation of a function of the columns, in float64, chunk by chunk."""
-    total = sum(function(chunk).sum(axis=0, dtype=np.float64) for chunk in _chunks(X))
-    mean = np.asarray(total) / X.shape[0]
-    squares = sum(((function(chunk) - mean) ** 2).sum(axis=0) for chunk in _chunks(X))
-    return mean, np.sqrt(np.asarray(squares) / X.shape[0])
+def columns_with_missing(X: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the columns that hold NaN, in ascending order."""
+    is_missing = np.zeros(X.shape[1], dtype=bool)
+    for chunk in _chunks(X):
+        # NaN in any row makes the sum NaN, and so may infinite sums.
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspects = np.flatnonzero(np.isnan(chunk.sum(axis=0)) & ~is_missing)
+        is_missing[suspects] = np.isnan(chunk[:, suspects]).any(axis=0)
+    return np.flatnonzero(is_missing)
+
+
+def moments(
+    X: NDArray[Any], function: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and deviation of a function of the columns, in float64, chunk by chunk.
+
+    Missing values are left out. A column of nothing else has mean and deviation 0.
+    """
+    has_missing = len(columns_with_missing(X)) > 0
+
+    def total(of_chunk: Any) -> NDArray[np.float64]:
+        sums = 0.0
+        for chunk in _chunks(X):
+            present = ~np.isnan(chunk) if has_missing else True
+            sums = sums + of_chunk(chunk).sum(axis=0, dtype=np.float64, where=present)
+        return np.asarray(sums)
+
+    n_present = np.maximum(total(np.ones_like), 1) if has_missing else X.shape[0]
+    mean = total(function) / n_present
+    return mean, np.sqrt(total(lambda chunk: (function(chunk) - mean) ** 2) / n_present)
 
 
 @dataclass(frozen=True)
@@ -66,8 +90,9 @@ class ColumnStatistics:
         """Compute the statistics of a dense or CSR table."""
         if not sparse.issparse(X):
             mean, deviation = moments(X, lambda chunk: chunk)
-            low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
-            return cls(X, mean, deviation, low, high)
+            # They ignore NaN in columns with other values.
+            low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+            return cls(X, mean, deviation, low.astype(np.float64), high.astype(np.float64))
         n_rows = X.shape[0]
         mean = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() / n_rows
         square = np.asarray(X.astype(np.float64).power(2).sum(axis=0)).ravel() / n_rows
@@ -82,9 +107,10 @@ class ColumnStatistics:
         return cls(by_column, mean, deviation, low, high)
 
     def stored(self, column: np.integer) -> NDArray[Any]:
-        """Return the values of a column; of a CSC matrix, those that are stored."""
+        """Return the values of a column that are not missing; of a CSC matrix, those stored."""
         if not sparse.issparse(self.by_column):
-            return self.by_column[:, column]
+            values = self.by_column[:, column]
+            return values[~np.isnan(values)]
         start, stop = self.by_column.indptr[column : column + 2]
         return self.by_column.data[start:stop]
 
@@ -98,7 +124,7 @@ class ColumnStatistics:
         for column in np.flatnonzero(is_far):
             values = self.stored(column)
             # A column with implicit zeros would be filled by another origin than 0.
-            if len(values) == n_rows:
+            if not sparse.issparse(self.by_column) or len(values) == n_rows:
                 origin[column] = np.float32(np.median(values))
         return origin
 

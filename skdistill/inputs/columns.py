@@ -19,6 +19,7 @@ from skdistill.inputs.alignment import number_rows
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.ids import as_ids, concatenate_ids, id_codes
+from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.rows import CHUNK_ROWS
 
 MASKED_FEATURES = "X.filled(np.nan) for a model that imputes NaN, or by a value"
@@ -107,6 +108,10 @@ def as_table(X: Any) -> Any:
         If X has no rows or no columns, is not two-dimensional, or is masked.
     """
     refuse_masked("X", X, MASKED_FEATURES)
+    if hasattr(X, "collect") and not hasattr(X, "shape"):
+        raise TypeError(
+            f"X is a {type(X).__name__}, whose rows are not computed yet. Pass X.collect()."
+        )
     if not hasattr(X, "columns"):
         X = check_array(X, dtype=None, accept_sparse="csr", ensure_all_finite=False)
         return canonical_csr(X)
@@ -122,7 +127,9 @@ def take_columns(X: Any, positions: list[int]) -> Any:
 
 def take_rows(X: Any, rows: NDArray[Any] | None) -> Any:
     """Select rows by number or mask, as a table of the same kind; None selects all."""
-    return X if rows is None else take(X, rows, axis=0)
+    if rows is None:
+        return X
+    return X[rows] if isinstance(X, MixedTable) else take(X, rows, axis=0)
 
 
 def take_values(values: Any, rows: NDArray[Any] | slice | None) -> Any:
@@ -140,7 +147,7 @@ def cells(X: Any, position: int) -> NDArray[Any]:
 def query_ids(X: Any, query_column: Any) -> NDArray[Any]:
     """Return the column of query ids, shape (n_rows,)."""
     X = as_table(X)
-    position = _query_position(X, query_column)
+    position = query_position(X, query_column)
     if sparse.issparse(X):
         return take_columns(X, [position]).toarray()[:, 0]
     return cells(X, position)
@@ -151,11 +158,11 @@ def without_query_column(X: Any, query_column: Any) -> Any:
     if query_column is None:
         return X
     X = as_table(X)
-    position = _query_position(X, query_column)
+    position = query_position(X, query_column)
     return take_columns(X, [column for column in range(X.shape[1]) if column != position])
 
 
-def _query_position(X: Any, query_column: Any) -> int:
+def query_position(X: Any, query_column: Any) -> int:
     """Return the position of the query column; raise a ValueError if several are named."""
     positions = column_positions(X, query_column, "query_column")
     if len(positions) != 1:
@@ -171,6 +178,8 @@ def row_keys(X: Any) -> NDArray[np.uint64] | None:
     the columns would be one that a student can learn wherever its target ties. Different rows
     almost surely have different keys. None if a column cannot be turned into numbers.
     """
+    if isinstance(X, MixedTable):
+        return _mix(row_keys(X.numbers) + np.uint64(3) * row_keys(X.codes))
     factors = np.random.default_rng(0).integers(2**64, size=X.shape[1], dtype=np.uint64) | 1
     if sparse.issparse(X):
         X = canonical_csr(X)

@@ -1,4 +1,4 @@
-"""Rows of a dense or CSR matrix, with the two products that models need."""
+"""Rows of a dense, mixed or CSR table, with the two products that models need."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skdistill._sklearn_compat import csr_product, csr_transposed_product
+from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.queries import positions_within
 
-# A CSR batch touches few of so many columns: a dense gradient, and an optimizer that walks over all
+# A batch of one-hot columns touches few of so many columns: a dense gradient, and an optimizer that walks over all
 # of it, would cost more than the batch.
 WIDE = 1024
 # Rows that are scored at once. They and their activations fit into the second-level cache; larger
@@ -45,7 +46,7 @@ class Rows:
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_rows, n_features), float32
+    X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features), float32
         Dense rows are C-contiguous. A CSR matrix stores each cell once.
     """
 
@@ -64,7 +65,7 @@ class Rows:
     @property
     def is_wide(self) -> bool:
         """Whether ``gradient`` returns a ``RowGradient``; the same for all batches of a table."""
-        return sparse.issparse(self.X) and self.n_features >= WIDE
+        return not isinstance(self.X, np.ndarray) and self.n_features >= WIDE
 
     def take(self, rows: NDArray[np.integer]) -> Rows:
         """Select rows, in the given order.
@@ -78,19 +79,22 @@ class Rows:
         -------
         Rows
         """
-        if sparse.issparse(self.X):
-            return self._bare.take(rows)
-        return Rows(self.X[rows])
+        return Rows(self.X[rows]) if self._sparse is None else self._sparse.take(rows)
 
     @cached_property
-    def _bare(self) -> BareRows:
+    def _sparse(self) -> Rows | None:
+        """The rows as an object of the class for tables with one-hot columns; None if dense."""
         matrix = self.X
+        if isinstance(matrix, np.ndarray):
+            return None
+        if isinstance(matrix, MixedTable):
+            return MixedRows(matrix)
         return BareRows(matrix.data, matrix.indices, matrix.indptr, self.n_features)
 
     @cached_property
     def squared(self) -> Rows:
         """The rows with every value squared, which factorization machines need."""
-        return self._bare.squared if sparse.issparse(self.X) else Rows(self.X**2)
+        return Rows(self.X**2) if self._sparse is None else self._sparse.squared
 
     def dot(self, weights: NDArray[Any]) -> NDArray[Any]:
         """Compute ``X @ weights``.
@@ -119,9 +123,43 @@ class Rows:
         ndarray or RowGradient
             A ``RowGradient`` if ``is_wide``.
         """
-        if sparse.issparse(self.X):
-            return self._bare.gradient(grad_output)
+        if self._sparse is not None:
+            return self._sparse.gradient(grad_output)
         return self.X.T @ grad_output
+
+
+@dataclass(frozen=True)
+class MixedRows(Rows):
+    """Rows of numbers and categories.
+
+    Parameters
+    ----------
+    X : MixedTable of shape (n_rows, n_features), float32
+        The table.
+    """
+
+    X: MixedTable
+
+    def take(self, rows: NDArray[np.integer]) -> MixedRows:
+        return MixedRows(self.X[rows])
+
+    @cached_property
+    def squared(self) -> MixedRows:
+        return MixedRows(self.X.squared)
+
+    def gradient(self, grad_output: NDArray[Any]) -> NDArray[Any] | RowGradient:
+        grad = grad_output.reshape(self.n_rows, -1)
+        of_numbers = self.X.numbers.T @ grad
+        codes, n_codes, touched = self.X.codes.ravel(), self.X.n_codes, None
+        if self.is_wide:
+            touched, codes = distinct(codes, n_codes)
+            n_codes = len(touched)
+        values = np.concatenate([of_numbers, self.X.sum_by_code(grad, codes, n_codes)])
+        values = values.reshape(-1, *grad_output.shape[1:])
+        if touched is None:
+            return values
+        start = len(of_numbers)
+        return RowGradient(np.append(np.arange(start), start + touched), values)
 
 
 class BareRows(Rows):
@@ -228,3 +266,10 @@ def distinct(numbers: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], N
     place = np.empty(n, dtype=numbers.dtype)
     place[found] = np.arange(len(found), dtype=place.dtype)
     return found, place[numbers]
+
+
+def square(X: Any) -> Any:
+    """Return a table of the same kind with every value squared."""
+    if isinstance(X, np.ndarray):
+        return X * X
+    return X.squared if isinstance(X, MixedTable) else X.multiply(X)

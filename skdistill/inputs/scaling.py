@@ -6,7 +6,9 @@ centred in float64 before it is cast. The softsign is ``x / (half + |x|)``, wher
 ``half`` is a magnitude that one value in a hundred exceeds. It is odd, independent of the column's
 unit, nearly linear for the bulk of the column, and bounded by 1. Shift and scale are folded into
 the first layer of a model, so that scoring only pays for the softsign, and only if a column has a
-heavy tail. ``docs/decisions`` lists the alternatives that were tried.
+heavy tail. A missing value becomes 0, the mean. After the columns follow flags, 1 where a value is
+missing, for the columns in which ``fit`` saw missing values. ``docs/decisions`` lists the
+alternatives that were tried.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ from skdistill.inputs.column_statistics import (
     LARGEST_EXPONENT,
     ROUNDINGS,
     ColumnStatistics,
+    columns_with_missing,
     moments,
 )
+from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.rows import BLOCK_ROWS
 
 
@@ -44,6 +48,8 @@ class ColumnScaler:
     origin : ndarray of shape (n_features,), float64, or None
         Subtracted from each column before the softsign; 0 for columns that do not lie far from 0.
         None if no column does. The values are exact in float32.
+    flagged : ndarray of shape (n_flagged,), int64, or None
+        Columns that get a flag. None if no missing value is accepted.
 
     Examples
     --------
@@ -60,6 +66,7 @@ class ColumnScaler:
     shift: NDArray[np.float32]
     scale: NDArray[np.float32]
     origin: NDArray[np.float64] | None = None
+    flagged: NDArray[np.int64] | None = None
 
     @classmethod
     def fit(cls, X: Any, squash: bool, standardize: bool) -> ColumnScaler:
@@ -72,8 +79,8 @@ class ColumnScaler:
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
-            The table, without NaN or infinity.
+        X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features), float32 or float64
+            The table, without infinity. Only dense numbers may be missing (NaN).
         squash : bool
             Whether to apply a softsign to columns with a heavy tail.
         standardize : bool
@@ -84,22 +91,29 @@ class ColumnScaler:
         -------
         ColumnScaler
         """
+        is_mixed = isinstance(X, MixedTable)
+        X = X.numbers if is_mixed else X
         n_features = X.shape[1]
         zeros, ones = np.zeros(n_features, np.float32), np.ones(n_features, np.float32)
-        if not (squash or standardize):
-            return cls(ones, zeros, zeros, ones)
+        flagged = None if sparse.issparse(X) else columns_with_missing(X)
+        if flagged is not None and not (is_mixed or len(flagged)):
+            flagged = None
+        if not (squash or standardize) or not n_features:
+            return cls(ones, zeros, zeros, ones, flagged=flagged)
         columns = ColumnStatistics.of(X)
         origin = columns.origin() if standardize else np.zeros(n_features)
         half, has_softsign = columns.heavy_tails(origin) if squash else (ones, zeros)
         without_scale = cls(
-            half, has_softsign, zeros, ones, origin=origin if origin.any() else None
+            *(half, has_softsign, zeros, ones),
+            origin=origin if origin.any() else None,
+            flagged=flagged,
         )
         if not standardize:
             return without_scale
         if sparse.issparse(X):
             largest = np.asarray(abs(without_scale.softsign(X)).max(axis=0).todense()).ravel()
             return replace(without_scale, scale=_inverse(largest, largest > 0, absent=1))
-        mean, deviation = moments(X, without_scale.softsign)
+        mean, deviation = moments(X, without_scale.bound)
         varies = deviation > ROUNDINGS * np.finfo(np.float32).eps * np.abs(mean)
         scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
         return replace(without_scale, shift=mean.astype(np.float32), scale=scale.astype(np.float32))
@@ -109,16 +123,17 @@ class ColumnScaler:
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_features)
+        X : ndarray or MixedTable of shape (n_rows, n_features)
             The dense table that the scaler was fitted on.
 
         Returns
         -------
         list of int
-            Columns with scale 0 whose values are not all the same.
+            Columns with scale 0 whose values, without missing ones, are not all the same.
         """
+        numbers = X.numbers if isinstance(X, MixedTable) else X
         flat = np.flatnonzero(self.scale == 0).tolist()
-        return [column for column in flat if (X[:, column] != X[0, column]).any()]
+        return [column for column in flat if _varies(numbers[:, column])]
 
     def for_scoring(self) -> ColumnScaler:
         """Return an equal map with a softsign on every column or on none, which is faster.
@@ -196,8 +211,42 @@ class ColumnScaler:
             centred = centred + sparse.csr_array(absent, shape=X.shape)
         return centred.astype(np.float32)
 
+    @property
+    def n_outputs(self) -> int:
+        """Number of columns and flags."""
+        return len(self.scale) + (0 if self.flagged is None else len(self.flagged))
+
     def softsign(self, X: Any, out: NDArray[np.float32] | None = None) -> Any:
-        """Subtract the origin and apply the softsign, without shift and scale.
+        """Subtract the origin, apply the softsign, and flag missing values; do not scale.
+
+        Parameters
+        ----------
+        X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features), float32 or float64
+            Unscaled columns.
+        out : ndarray of shape (n_rows, n_outputs), float32, optional
+            Array for the dense columns of the result.
+
+        Returns
+        -------
+        ndarray, MixedTable or CSR matrix of shape (n_rows, n_outputs), float32
+            X itself if it is float32 and nothing is to be done; otherwise a new table or matrix, or
+            ``out``. Missing values are what ``shift`` and ``scale`` map to 0.
+        """
+        if isinstance(X, MixedTable):
+            return X.with_numbers(self.softsign(X.numbers, out))
+        if self.flagged is None:
+            return self.bound(X, out)
+        if out is None:
+            out = np.empty((len(X), self.n_outputs), dtype=np.float32)
+        missing = np.isnan(X)
+        columns = out[:, : X.shape[1]]
+        columns[...] = self.bound(X)
+        np.copyto(columns, self.shift, where=missing)
+        out[:, X.shape[1] :] = missing[:, self.flagged]
+        return out
+
+    def bound(self, X: Any, out: NDArray[np.float32] | None = None) -> Any:
+        """Subtract the origin and apply the softsign; NaN stays NaN.
 
         Parameters
         ----------
@@ -209,8 +258,6 @@ class ColumnScaler:
         Returns
         -------
         ndarray or CSR matrix of shape (n_rows, n_features), float32
-            X itself if it is float32 and no column has an origin or a softsign; otherwise a new CSR
-            matrix, or ``out``.
         """
         if not self.applies_softsign:
             return self.centre(X, out)
@@ -246,17 +293,29 @@ class ColumnScaler:
 
         Parameters
         ----------
-        weights : ndarray of shape (n_features, n_outputs)
-            Weights of the first layer.
+        weights : ndarray of shape (n_inputs, n_outputs)
+            Weights of the first layer. The rows after those of the scaled columns, for flags and
+            categories, stay the same.
         bias : ndarray of shape (n_outputs,)
             Bias of the first layer.
 
         Returns
         -------
-        weights : ndarray of shape (n_features, n_outputs)
+        weights : ndarray of shape (n_inputs, n_outputs)
         bias : ndarray of shape (n_outputs,)
         """
-        return weights * self.scale[:, None], bias - (self.shift * self.scale) @ weights
+        shift, scale = self.shift_and_scale(len(weights))
+        return weights * scale[:, None], bias - (shift * scale) @ weights
+
+    def shift_and_scale(self, n_inputs: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return shift and scale of all inputs of a model, 0 and 1 after the scaled columns."""
+        n_more = n_inputs - len(self.scale)
+        if not n_more:
+            return self.shift, self.scale
+        return (
+            np.append(self.shift, np.zeros(n_more, np.float32)),
+            np.append(self.scale, np.ones(n_more, np.float32)),
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -264,20 +323,23 @@ class ColumnScaler:
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "bend" in state:  # the name in 0.1.0
             state["has_softsign"] = state.pop("bend")
-        self.__dict__.update({"origin": None} | state)
+        # Files of 0.1.0 have neither.
+        self.__dict__.update({"origin": None, "flagged": None} | state)
 
     def transform(self, X: Any) -> Any:
-        """Apply origin, softsign, shift and scale.
+        """Apply origin, softsign, shift and scale, and flag missing values.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
+        X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features), float32 or float64
             Unscaled columns. It is not changed.
 
         Returns
         -------
-        ndarray or CSR matrix of shape (n_rows, n_features), float32
+        ndarray, MixedTable or CSR matrix of shape (n_rows, n_outputs), float32
         """
+        if isinstance(X, MixedTable):
+            return X.with_numbers(self.transform(X.numbers))
         bounded = self.softsign(X)
         if sparse.issparse(X):
             scaled = bounded.copy()
@@ -285,9 +347,16 @@ class ColumnScaler:
             return scaled
         if bounded is X:
             return (X - self.shift) * self.scale
-        bounded -= self.shift
-        bounded *= self.scale
+        columns = bounded[:, : len(self.scale)]
+        columns -= self.shift
+        columns *= self.scale
         return bounded
+
+
+def _varies(values: NDArray[Any]) -> bool:
+    """Whether values that are not missing differ."""
+    present = values[~np.isnan(values)]
+    return bool((present != present[:1]).any())
 
 
 def _inverse(values: NDArray[Any], where: NDArray[np.bool_], absent: float) -> NDArray[np.float32]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from skdistill.inputs.rows import RowGradient, Rows
+from skdistill.inputs.rows import RowGradient, Rows, square
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
 
@@ -71,15 +70,16 @@ class FactorizationMachine(StudentModel):
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
         # A scaled column is z = (q - shift) * scale, so z^2 is a polynomial in q. Its coefficients
         # of q^2 and q are added to the vectors, and the rest to the constant.
-        squares = np.einsum("ij,ij->i", params["factors"], params["factors"]) * scaler.scale**2
-        factors = params["factors"] * scaler.scale[:, None]
-        linear = params["linear"] * scaler.scale
-        constant = params["bias"][0] - linear @ scaler.shift
-        constant -= squares @ scaler.shift**2 / 2
+        shift, scale = scaler.shift_and_scale(len(params["linear"]))
+        squares = np.einsum("ij,ij->i", params["factors"], params["factors"]) * scale**2
+        factors = params["factors"] * scale[:, None]
+        linear = params["linear"] * scale
+        constant = params["bias"][0] - linear @ shift
+        constant -= squares @ shift**2 / 2
         return {
             "factors": factors,
-            "sums": -(scaler.shift @ factors),
-            "linear": linear + squares * scaler.shift,
+            "sums": -(shift @ factors),
+            "linear": linear + squares * shift,
             "squares": squares / 2,
             "constant": constant.reshape(1),
         }
@@ -90,16 +90,14 @@ class FactorizationMachine(StudentModel):
         return (self.n_factors,)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        if sparse.issparse(X):
-            sums = X @ folded["factors"]
-            squared = X.multiply(X)
-        else:
+        if isinstance(X, np.ndarray):
             sums = np.matmul(X, folded["factors"], out=workspace[0][: len(X)])
-            squared = X * X
+        else:
+            sums = X @ folded["factors"]
         sums += folded["sums"]
         output = np.einsum("ij,ij->i", sums, sums) / 2
         output += X @ folded["linear"]
-        output -= squared @ folded["squares"]
+        output -= square(X) @ folded["squares"]
         output += folded["constant"]
         return output
 

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from skdistill.inputs.rows import BLOCK_ROWS, RowGradient, Rows
 from skdistill.inputs.scaling import ColumnScaler
@@ -110,10 +109,10 @@ class Network(StudentModel):
         output = X
         for layer in range(self.n_layers):
             weights = folded[f"weights_{layer}"]
-            if sparse.issparse(output):
-                output = output @ weights
-            else:
+            if isinstance(output, np.ndarray):
                 output = _product(output, weights, workspace[layer][: len(output)])
+            else:
+                output = output @ weights
             if layer < self.n_layers - 1:
                 blocks = output.reshape(-1, min(len(output), BLOCK_ROWS), output.shape[1])
                 np.maximum(blocks, folded[f"floor_{layer}"][: blocks.shape[1]], out=blocks)

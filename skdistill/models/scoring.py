@@ -20,6 +20,8 @@ from skdistill.protocols import Parameters, ScoringModel
 # SHORT rows are computed in float64, so that a row's score does not depend on the other rows or on
 # their order. That costs nothing there, because overhead dominates arithmetic.
 SHORT = 32
+# Parameters of more numbers, such as embeddings of a million ids, are not kept in float64 as well.
+LARGEST_COPY = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,17 @@ class Scorer:
     @cached_property
     def _precise(self) -> Parameters:
         """The folded parameters in float64, for short requests."""
-        return {name: array.astype(np.float64) for name, array in self.folded.items()}
+        return {
+            name: array.astype(np.float64) if array.size <= LARGEST_COPY else array
+            for name, array in self.folded.items()
+        }
 
     def __call__(self, X: Any, ensure_finite: bool = False) -> NDArray[np.float32]:
         """Score rows.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
+        X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features), float32 or float64
             C-contiguous if dense, with at least one row.
         ensure_finite : bool, default=False
             Check each block of a dense table while it is in cache.
@@ -92,7 +97,7 @@ class Scorer:
             buffers = [np.empty((n_rows, width)) for width in widths]
             return self.model.score(self._precise, bounded, buffers).astype(np.float32)
         # The softsign of a CSR block is a new CSR block and needs no dense buffer.
-        width = 0 if sparse.issparse(X) else X.shape[1]
+        width = 0 if sparse.issparse(X) else self.scaler.n_outputs
         bounded, *buffers = _scratch.buffers(min(n_rows, BLOCK_ROWS), (width, *widths))
         outputs = None
         for start in range(0, n_rows, BLOCK_ROWS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 
-from skdistill._sklearn_compat import Interval
+from skdistill._sklearn_compat import Interval, RealNotInt, StrOptions
 from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks
 from skdistill.inputs.checks import check_finite, check_sample_weight
@@ -53,6 +53,9 @@ class StudentEstimator(FittedStudent):
     tol: float = 1e-4
     squash: bool = True
     standardize: bool = True
+    categorical_features: Any = "from_dtype"
+    min_frequency: float | None = None
+    max_categories: int | None = None
     warm_start: bool = False
     query_column: str | int | None = None
     random_state: Any = None
@@ -62,6 +65,13 @@ class StudentEstimator(FittedStudent):
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "squash": ["boolean"],
         "standardize": ["boolean"],
+        "categorical_features": [StrOptions({"from_dtype"}), "array-like", callable, None],
+        "min_frequency": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+            None,
+        ],
+        "max_categories": [Interval(Integral, 1, None, closed="left"), None],
         "warm_start": ["boolean"],
     }
 
@@ -114,7 +124,8 @@ class StudentEstimator(FittedStudent):
         Parameters
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
-            Finite numbers; rows in any order.
+            Rows in any order. A data frame may have columns of numbers, booleans, categories,
+            strings and dates, with missing values; an array may have NaN.
         y : array-like of shape (n_rows,) or (n_rows, n_label_objectives), optional
             Relevance, NaN for unlabelled rows. A student of several objectives takes a column per
             objective. Required unless there are ``teacher_scores``.
@@ -193,7 +204,8 @@ class StudentEstimator(FittedStudent):
         Parameters
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
-            Finite numbers; all rows of each query.
+            The columns as in ``fit``; all rows of each query. The first call also determines
+            the categories and the columns that may have missing values.
         y : array-like of shape (n_rows,) or (n_rows, n_label_objectives), optional
             Relevance, as in ``fit``.
         qid : array-like of shape (n_rows,), optional
@@ -328,7 +340,11 @@ class StudentEstimator(FittedStudent):
         self.scaler_ = ColumnScaler.fit(data.X, self.squash, self.standardize)
         if not sparse.issparse(data.X):
             self._warn_of_lost_columns(self.scaler_.lost_columns(data.X))
-        self.params_ = self.make_model().initialize(data.X.shape[1], rng)
+        self.params_ = self.make_model().initialize(self._n_inputs(data.X), rng)
+
+    def _n_inputs(self, X: Any) -> int:
+        """Return the number of inputs of the model: columns, flags of missing values, codes."""
+        return self.scaler_.n_outputs + getattr(X, "n_codes", 0)
 
     def _warn_of_lost_columns(self, lost: list[int]) -> None:
         """Warn about columns whose values differ too little for float32."""
@@ -348,7 +364,7 @@ class StudentEstimator(FittedStudent):
         """Check that the parameters of the previous fit have the shapes of this table and model."""
         if not hasattr(self, "params_"):
             return False
-        fresh = self.make_model().initialize(data.X.shape[1], np.random.default_rng(0))
+        fresh = self.make_model().initialize(self._n_inputs(data.X), np.random.default_rng(0))
         if {name: array.shape for name, array in fresh.items()} != {
             name: array.shape for name, array in self.params_.items()
         }:

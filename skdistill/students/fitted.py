@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skdistill.base import RankingEstimator
-from skdistill.inputs.canonical_csr import canonical_csr
-from skdistill.inputs.checks import check_magnitude, refuse_masked
-from skdistill.inputs.columns import MASKED_FEATURES, without_query_column
 from skdistill.inputs.scaling import ColumnScaler
+from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.models.scoring import NotFiniteError, Scorer
 from skdistill.protocols import Parameters, StudentModel
+from skdistill.students.reading import read_table
 
 
 class FittedStudent(RankingEstimator):
@@ -29,11 +28,22 @@ class FittedStudent(RankingEstimator):
         Trained parameters, float32.
     scaler_ : ColumnScaler
         Softsign, shift and scale of each column.
+    encoder_ : TableEncoder or None
+        Reads the columns of data frames; None if ``fit`` got an array or CSR matrix of numbers.
     """
 
     params_: Parameters
     scaler_: ColumnScaler
+    # Files of 0.1.0 have none.
+    encoder_: TableEncoder | None = None
     _scorer: Scorer
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
 
     def make_model(self) -> StudentModel:
         """Make the model that the parameters of the student describe.
@@ -59,7 +69,8 @@ class FittedStudent(RankingEstimator):
         Parameters
         ----------
         X : array, CSR matrix or data frame of shape (n_rows, n_features)
-            The columns of ``fit``, with finite values; rows in any order.
+            The columns of ``fit``; rows in any order. Values may be missing if some were in
+            ``fit``.
 
         Returns
         -------
@@ -71,7 +82,7 @@ class FittedStudent(RankingEstimator):
         NotFittedError
             If the student is not fitted.
         ValueError
-            If the columns differ from those of ``fit``, or values are missing or infinite.
+            If the columns differ from those of ``fit``, or numbers are infinite.
         """
         check_is_fitted(self)
         if self._is_ready(X):
@@ -93,23 +104,12 @@ class FittedStudent(RankingEstimator):
             self._scorer = Scorer.fold(self.make_model(), self.params_, self.scaler_)
 
     def read_table(self, X: Any, reset: bool) -> Any:
-        """Check a table and return its features as finite numbers, C-contiguous or CSR.
+        """Check a table and return its features; see :func:`skdistill.students.reading.read_table`.
 
-        Float32 stays float32, and all other numbers become float64, because the scaler centres
-        columns before it casts them. ``reset`` remembers the columns, as in ``fit``; otherwise they
-        are compared with those remembered.
+        ``reset`` remembers the columns, as in ``fit``; otherwise they are compared with those
+        remembered.
         """
-        refuse_masked("X", X, MASKED_FEATURES)
-        as_numbers = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "order": "C"}
-        X = canonical_csr(X)
-        if self.query_column is None:
-            table = self.check_columns(X, reset, **as_numbers)
-        else:
-            self.check_columns(X, reset)
-            X = without_query_column(X, self.query_column)
-            table = check_array(X, **as_numbers, estimator=self)
-        check_magnitude(table, self)
-        return table
+        return read_table(self, X, reset)
 
     def served_model(self) -> tuple[StudentModel, Parameters]:
         """Return the model and the parameters that a compiled scorer and ONNX compute."""

@@ -1,0 +1,201 @@
+"""Number the categories of a column: each has a code, and rare ones share one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.column_kinds import NUMBERS, ColumnKindError, kind_of, to_kind
+from skdistill.inputs.column_reading import dictionary_of, values_of
+from skdistill.inputs.ids import as_ids, id_codes, missing_ids
+
+# Codes, before those of the known categories.
+MISSING, OTHER, N_SPECIAL = 0, 1, 2
+# So many categories of a column are looked up even if it has fewer rows.
+FEW_CATEGORIES = 1024
+
+
+@dataclass(frozen=True)
+class CategoryCodes:
+    """Codes of the categories of a column.
+
+    Code 0 is a missing value. Code 1 is shared by the categories that are rare or were not seen in
+    ``fit``. The known categories follow, in ascending order.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_known,)
+        The known categories.
+    kind : str
+        Kind of the categories, as in :func:`skdistill.inputs.column_kinds.kind_of`.
+    """
+
+    values: NDArray[Any]
+    kind: str
+
+    @classmethod
+    def fit(
+        cls, column: Any, name: Any, min_frequency: float | None, max_categories: int | None
+    ) -> CategoryCodes:
+        """Choose the categories that get a code of their own.
+
+        Parameters
+        ----------
+        column : ndarray, or a column of pandas, polars or Arrow
+            Categories of the training rows.
+        name : object
+            Name of the column in messages.
+        min_frequency : int, float or None
+            Least number, or fraction, of the rows that a known category has.
+        max_categories : int or None
+            Largest number of known categories; the most frequent are known.
+
+        Returns
+        -------
+        CategoryCodes
+
+        Raises
+        ------
+        TypeError
+            If a cell cannot be a category, such as a list.
+        """
+        counts = _counts(column, name)
+        least = 1.0 if min_frequency is None else float(min_frequency)
+        if isinstance(min_frequency, float):
+            least = min_frequency * sum(counts.values())
+        values = as_ids(list(counts))
+        order = np.argsort(id_codes(values)[0], kind="stable")
+        values = values[order]
+        frequency = np.fromiter(counts.values(), np.int64, len(counts))[order]
+        is_known = frequency >= least
+        if max_categories is not None and is_known.sum() > max_categories:
+            candidates = np.flatnonzero(is_known)
+            rank = np.argsort(-frequency[candidates], kind="stable")
+            is_known[candidates[rank[max_categories:]]] = False
+        return cls(values[is_known], kind_of(values))
+
+    @property
+    def n_codes(self) -> int:
+        """Number of codes."""
+        return N_SPECIAL + len(self.values)
+
+    @cached_property
+    def _code(self) -> dict[Any, int]:
+        known = self.values if self.values.dtype.kind in "OmM" else self.values.tolist()
+        codes = {value: code for code, value in enumerate(known, start=N_SPECIAL)}
+        return codes | {None: MISSING, np.nan: MISSING}
+
+    def encode(self, column: Any, name: Any) -> NDArray[np.int32]:
+        """Return the code of each row.
+
+        Parameters
+        ----------
+        column : ndarray, or a column of pandas, polars or Arrow
+            Categories.
+        name : object
+            Name of the column in messages.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int32
+
+        Raises
+        ------
+        ColumnKindError
+            If a category has another type than those of ``fit``, and no exact counterpart.
+        TypeError
+            If a cell cannot be a category, such as a list.
+        """
+        dictionary = dictionary_of(column)
+        if dictionary is not None:
+            # If a category is of another kind, the rows below tell where.
+            with suppress(ColumnKindError):
+                return self._encode_dictionary(*dictionary, name)
+        return self.codes_of(values_of(column), name)
+
+    def _encode_dictionary(
+        self, categories: Sequence[Any], places: NDArray[np.integer], name: Any
+    ) -> NDArray[np.int32]:
+        """Look up each category once. Place -1 is a missing value."""
+        last, codes = self._last
+        if last is categories:
+            return codes[places]
+        if len(categories) <= max(FEW_CATEGORIES, len(places)):
+            # The code of a missing value comes last, where place -1 finds it.
+            codes = np.append(self.codes_of(list(categories), name), np.int32(MISSING))
+            self.__dict__["_last"] = categories, codes
+            return codes[places]
+        used, places = np.unique(places, return_inverse=True)
+        return self.codes_of([None if p < 0 else categories[p] for p in used], name)[places]
+
+    # Categories and codes of the last column. pandas shares the former between columns of a type.
+    _last: ClassVar[Any] = (None, np.empty(0, dtype=np.int32))
+
+    def codes_of(self, values: Sequence[Any], name: Any) -> NDArray[np.int32]:
+        """Return the codes of Python values, shape (n_values,)."""
+        get = self._code.get
+        try:
+            codes = np.fromiter([get(value, OTHER) for value in values], np.int32, len(values))
+        except TypeError as error:
+            raise _no_category(name, error) from error
+        unknown = np.flatnonzero(codes == OTHER)
+        if len(unknown):
+            self._look_closer(values, codes, unknown, name)
+        return codes
+
+    def _look_closer(
+        self, values: Sequence[Any], codes: NDArray[np.int32], rows: NDArray[np.int64], name: Any
+    ) -> None:
+        """Find missing values, and known ones of another kind, among those that seem unknown."""
+        cells = as_ids([values[row] for row in rows.tolist()])
+        is_missing = missing_ids(cells)
+        codes[rows[is_missing]] = MISSING
+        kind = kind_of(cells)
+        is_number = {kind, self.kind} <= set(NUMBERS)
+        if kind in (self.kind, "missing") or " and " in self.kind or is_number:
+            return
+        converted = to_kind(as_ids(values), kind, self.kind, "X", name, allows_words=True)
+        get = self._code.get
+        rows = rows[~is_missing]
+        source = converted if converted.dtype.kind in "OmM" else converted.tolist()
+        codes[rows] = [OTHER if source[row] is None else get(source[row], OTHER) for row in rows]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def _counts(column: Any, name: Any) -> dict[Any, int]:
+    """Count the rows of each category; missing values do not count."""
+    dictionary = dictionary_of(column)
+    if dictionary is not None:
+        categories, places = dictionary
+        number = np.bincount(places[places >= 0], minlength=len(categories)).tolist()
+        pairs = zip(list(categories), number, strict=True)
+        counts = {category: count for category, count in pairs if count}
+    else:
+        try:
+            counts = Counter(values_of(column))
+        except TypeError as error:
+            raise _no_category(name, error) from error
+    if not counts:
+        return counts
+    present = ~missing_ids(as_ids(list(counts)))
+    return {one: counts[one] for one, is_present in zip(counts, present, strict=True) if is_present}
+
+
+def _no_category(name: Any, error: TypeError) -> TypeError:
+    # In scikit-learn's words, which its checks of estimators look for.
+    return TypeError(
+        f"Column {name!r} of X: the argument must be a string, a number or the like in each row "
+        f"({error}). Convert the column, or drop it."
+    )

@@ -1,0 +1,141 @@
+"""Read a column of a table of any library as numbers, as times, or as categories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.columns import column_names
+
+MICROSECONDS = 1e6
+# Types of columns that store each category once, by how pandas, polars and Arrow print them.
+DICTIONARY_TYPES = ("category", "Categorical", "Enum", "dictionary")
+
+
+def column_of(X: Any, position: int, name: Any) -> Any:
+    """Return a column of a data frame by its name, or of an array by its position."""
+    return X[:, position] if column_names(X) is None else X[name]
+
+
+def type_of(column: Any) -> Any:
+    """Return the type of a column in its library."""
+    return column.type if hasattr(column, "chunks") else column.dtype
+
+
+def is_dictionary(column: Any) -> bool:
+    """Whether a column stores each category once, and a code per row."""
+    return str(type_of(column)).startswith(DICTIONARY_TYPES)
+
+
+def as_floats(column: Any) -> NDArray[Any] | None:
+    """Return a column of numbers or booleans with NaN where it is missing.
+
+    Parameters
+    ----------
+    column : ndarray, or a column of pandas, polars or Arrow
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), or None
+        Numbers of any type. None if the column has another type, or none that says what it holds.
+    """
+    type_ = type_of(column)
+    if isinstance(type_, np.dtype):
+        return np.asarray(column) if type_.kind in "biuf" else None
+    if hasattr(column, "chunks"):  # Arrow
+        import pyarrow
+
+        is_number = pyarrow.types.is_boolean(type_) or pyarrow.types.is_decimal(type_)
+        if is_number or pyarrow.types.is_integer(type_) or pyarrow.types.is_floating(type_):
+            return column.cast(pyarrow.float64()).to_numpy()
+        return None
+    if hasattr(type_, "is_numeric"):  # polars
+        import polars
+
+        if type_.is_numeric() or type_ == polars.Boolean:
+            return column.cast(polars.Float64).to_numpy()
+        return None
+    if getattr(type_, "kind", "O") in "biuf":  # pandas with missing values
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return None
+
+
+def as_seconds(column: Any) -> NDArray[np.float64] | None:
+    """Return a column of times or durations in seconds, times since 1970 UTC, NaN if missing.
+
+    Parameters
+    ----------
+    column : ndarray, or a column of pandas, polars or Arrow
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64, or None
+        None if the column has another type.
+    """
+    times = _times(column)
+    if times is None or times.dtype.kind not in "mM":
+        return None
+    unit = f"{times.dtype.kind}8[us]"
+    ticks = times.astype(unit).astype(np.int64)
+    return np.where(np.isnat(times), np.nan, ticks / MICROSECONDS)
+
+
+def _times(column: Any) -> NDArray[Any] | None:
+    """Return a column of times or durations as an array of NumPy's types."""
+    type_ = type_of(column)
+    if isinstance(type_, np.dtype):
+        return np.asarray(column) if type_.kind in "mMO" else None
+    if hasattr(column, "chunks"):  # Arrow
+        import pyarrow
+
+        if pyarrow.types.is_duration(type_):
+            return column.cast(pyarrow.duration("us")).to_numpy()
+        if pyarrow.types.is_date(type_) or pyarrow.types.is_timestamp(type_):
+            zone = getattr(type_, "tz", None)
+            return column.cast(pyarrow.timestamp("us", zone)).to_numpy()
+        return None
+    if hasattr(type_, "is_temporal"):  # polars
+        return column.to_numpy() if type_.is_temporal() else None
+    kind = getattr(type_, "kind", "O")
+    if kind in "mM":  # pandas with a time zone, or backed by Arrow
+        return column.to_numpy(dtype=f"{kind}8[us]", na_value=np.array("NaT", f"{kind}8[us]")[()])
+    return None
+
+
+def dictionary_of(column: Any) -> tuple[Any, NDArray[np.integer]] | None:
+    """Return the categories and codes of a column that stores each category once.
+
+    Parameters
+    ----------
+    column : ndarray, or a column of pandas, polars or Arrow
+
+    Returns
+    -------
+    categories : sequence
+        The categories, some of which may not occur. pandas shares it between columns of one type.
+    codes : ndarray of shape (n_rows,), integer
+        Position of each row's category; -1 where it is missing.
+    """
+    if hasattr(column, "chunks"):  # Arrow
+        import pyarrow
+
+        if not pyarrow.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        encoded = column.combine_chunks()
+        if isinstance(encoded, pyarrow.ChunkedArray):  # a table without rows
+            return [], np.empty(0, dtype=np.int64)
+        return encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy()
+    array = getattr(column, "array", None)
+    if hasattr(array, "codes"):  # pandas
+        return array.categories, array.codes
+    return None
+
+
+def values_of(column: Any) -> list[Any]:
+    """Return the cells of a column as Python values."""
+    for method in ("to_pylist", "to_list", "tolist"):
+        if hasattr(column, method):
+            return list(getattr(column, method)())
+    return list(column)

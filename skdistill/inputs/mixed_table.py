@@ -1,0 +1,118 @@
+"""A table of numbers and categories, and the products that a model's first layer needs.
+
+A category is a one-hot column of which only the position is stored. In a product with the weights
+of a layer it selects one row of them: an embedding for a network, a weight for a linear model. No
+one-hot matrix is ever made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill._sklearn_compat import add_csr_product, csr_transposed_product
+
+
+@dataclass(frozen=True)
+class MixedTable:
+    """Rows of numbers, each with a few categories.
+
+    It behaves like the matrix that has a one-hot column for each category after the numbers: it has
+    that shape, is indexed by rows, and is multiplied by weights.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_rows, n_numbers), float32 or float64
+        C-contiguous.
+    codes : ndarray of shape (n_rows, n_categorical), int32
+        Position of each category among all one-hot columns, from 0 to ``n_codes - 1``.
+    n_codes : int
+        Number of one-hot columns.
+    """
+
+    numbers: NDArray[Any]
+    codes: NDArray[np.int32]
+    n_codes: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows, and of numbers and one-hot columns."""
+        return self.numbers.shape[0], self.numbers.shape[1] + self.n_codes
+
+    @property
+    def ndim(self) -> int:
+        """Always 2."""
+        return 2
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the numbers."""
+        return self.numbers.dtype
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: Any) -> MixedTable:
+        return replace(self, numbers=self.numbers[rows], codes=self.codes[rows])
+
+    def astype(self, dtype: Any, copy: bool = True) -> MixedTable:
+        """Convert the numbers."""
+        return self.with_numbers(self.numbers.astype(dtype, copy=copy))
+
+    def with_numbers(self, numbers: NDArray[Any]) -> MixedTable:
+        """Replace the numbers, of which there may be more or fewer; the categories stay."""
+        return replace(self, numbers=numbers)
+
+    @cached_property
+    def squared(self) -> MixedTable:
+        """The table with every value squared; a one-hot column stays the same."""
+        return self.with_numbers(self.numbers**2)
+
+    def __matmul__(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Multiply by weights of shape (n_columns,) or (n_columns, n_outputs)."""
+        start = self.numbers.shape[1]
+        of_numbers = weights[:start].astype(self.numbers.dtype, copy=False)
+        out = self.numbers @ of_numbers
+        of_categories = weights[start:]
+        if out.ndim == 1:
+            out += of_categories[self.codes].sum(axis=1, dtype=out.dtype)
+        elif of_categories.dtype != out.dtype:
+            # A large table of weights is not converted for the sake of a few rows.
+            for codes in self.codes.T:
+                out += of_categories[codes]
+        else:
+            add_csr_product(*self._csr, self.n_codes, of_categories, out)
+        return out
+
+    def sum_by_code(
+        self, grad: NDArray[Any], codes: NDArray[np.integer], n_codes: int
+    ) -> NDArray[Any]:
+        """Sum the rows of an array of shape (n_rows, n_outputs) that have a code.
+
+        Parameters
+        ----------
+        grad : ndarray of shape (n_rows, n_outputs)
+            What is summed.
+        codes : ndarray of shape (n_rows * n_categorical,)
+            Codes of each row, which may be numbered anew.
+        n_codes : int
+            Number of codes in that numbering.
+
+        Returns
+        -------
+        ndarray of shape (n_codes, n_outputs)
+        """
+        data, _, indptr = self._csr
+        return csr_transposed_product(data.astype(grad.dtype), codes, indptr, n_codes, grad)
+
+    @cached_property
+    def _csr(self) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]:
+        """Data, indices and indptr of the one-hot columns as a CSR matrix."""
+        codes = np.ascontiguousarray(self.codes).ravel()
+        width = self.codes.shape[1]
+        indptr = np.arange(0, len(codes) + 1, width, dtype=np.int32)
+        return np.ones(len(codes), self.numbers.dtype), codes, indptr

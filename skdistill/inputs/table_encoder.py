@@ -1,0 +1,217 @@
+"""Read tables as people have them, with columns of numbers, categories and times.
+
+An encoder learns from the training table which columns are numbers and which are categories, and
+the codes of the categories. It turns any later table into numbers, NaN where they are missing, and
+codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.category_codes import CategoryCodes
+from skdistill.inputs.column_kinds import kind_of, to_kind
+from skdistill.inputs.column_reading import as_floats, as_seconds, column_of, is_dictionary
+from skdistill.inputs.columns import column_names
+from skdistill.inputs.ids import as_ids, missing_ids
+from skdistill.inputs.mixed_table import MixedTable
+
+NUMBER_KINDS = {"integer", "float", "boolean", "Decimal", "missing"}
+TIME_KINDS = {"date", "timedelta"}
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """Reads columns as numbers and as codes of categories.
+
+    Parameters
+    ----------
+    kinds : tuple of str
+        What each column holds: "float" for numbers, "date" or "timedelta" for times, which are read
+        as seconds, and "category".
+    names : tuple or None
+        Names of the columns, if the table of ``fit`` had any.
+    categories : tuple of CategoryCodes
+        Codes of each column of categories, in the order of the columns.
+    """
+
+    kinds: tuple[str, ...]
+    names: tuple[Any, ...] | None = None
+    categories: tuple[CategoryCodes, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        X: Any,
+        categorical: Collection[int] | None = None,
+        min_frequency: float | None = None,
+        max_categories: int | None = None,
+    ) -> TableEncoder:
+        """Learn the columns of a table.
+
+        Parameters
+        ----------
+        X : data frame or array of shape (n_rows, n_columns)
+            The training table.
+        categorical : collection of int or None
+            Positions of the columns of categories. None takes the columns of strings and other
+            values that are neither numbers nor times, and those whose type is categorical.
+        min_frequency : int, float or None
+            Least number, or fraction, of the rows of a category with a code of its own.
+        max_categories : int or None
+            Largest number of categories of a column with a code of their own.
+
+        Returns
+        -------
+        TableEncoder
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a column cannot be read. The message names it.
+        """
+        names = _names(X)
+        kinds, categories = [], []
+        for position in range(X.shape[1]):
+            name = position if names is None else names[position]
+            column = column_of(X, position, name)
+            kind = "category" if categorical and position in categorical else _kind(column, name)
+            if kind == "category":
+                if categorical is not None and position not in categorical:
+                    raise ValueError(
+                        f"Column {name!r} of X is not numeric, and categorical_features does not "
+                        'name it. Name it there, set categorical_features="from_dtype", or drop it.'
+                    )
+                categories.append(CategoryCodes.fit(column, name, min_frequency, max_categories))
+            kinds.append(kind)
+        return cls(tuple(kinds), names, tuple(categories))
+
+    @classmethod
+    def of_numbers(cls, n_columns: int) -> TableEncoder:
+        """Make an encoder of a table that only has numbers, in the order of its columns."""
+        return cls(("float",) * n_columns)
+
+    @property
+    def n_codes(self) -> int:
+        """Number of codes of all columns."""
+        return sum(codes.n_codes for codes in self.categories)
+
+    @property
+    def column_kinds(self) -> list[str | None]:
+        """Kind of values in each column, as :mod:`skdistill.inputs.column_kinds` names them."""
+        categories = iter(self.categories)
+        return [next(categories).kind if kind == "category" else kind for kind in self.kinds]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """First code of each column of categories among those of all columns."""
+        return np.cumsum([0, *(codes.n_codes for codes in self.categories)])[:-1].tolist()
+
+    def transform(self, X: Any) -> NDArray[Any] | MixedTable:
+        """Read a table.
+
+        Parameters
+        ----------
+        X : data frame or array of shape (n_rows, n_columns)
+            The columns of ``fit``. Those of a data frame are found by name.
+
+        Returns
+        -------
+        ndarray or MixedTable of shape (n_rows, n_numbers + n_codes), float32 or float64
+            An array if no column holds categories. Float32 only if no digits are lost.
+
+        Raises
+        ------
+        ColumnKindError, TypeError, ValueError
+            If a column holds something else than in ``fit``. The message names it.
+        """
+        by_name = self.names is not None and column_names(X) is not None
+        names = self.names if by_name else _names(X)
+        numbers, codes = [], []
+        for position, kind in enumerate(self.kinds):
+            name = position if names is None else names[position]
+            column = column_of(X, position, name)
+            if kind == "category":
+                place = len(codes)
+                codes.append(self.categories[place].encode(column, name) + self._starts[place])
+            else:
+                numbers.append(_read(column, kind, name))
+        table = _side_by_side(numbers, X.shape[0])
+        if not self.categories:
+            return table
+        return MixedTable(table, np.column_stack(codes).astype(np.int32), self.n_codes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def _names(X: Any) -> tuple[Any, ...] | None:
+    """Return the names of a data frame's columns; refuse repeated ones."""
+    names = column_names(X)
+    if names is None:
+        return None
+    repeated = sorted({str(name) for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(
+            f"X has several columns of the names {repeated}. Rename or drop all but one of each."
+        )
+    return tuple(names)
+
+
+def _kind(column: Any, name: Any) -> str:
+    """Decide what a column holds."""
+    if is_dictionary(column):
+        return "category"
+    if as_floats(column) is not None:
+        return "float"
+    found = set(kind_of(as_ids(column)).split(" and "))
+    if found <= NUMBER_KINDS:
+        return "float"
+    if len(found) == 1:
+        kind = found.pop()
+        return kind if kind in TIME_KINDS else "category"
+    raise ValueError(
+        f"Column {name!r} of X mixes values of the kinds {sorted(found)}. Convert it to one type, "
+        "or name it in categorical_features if they are categories."
+    )
+
+
+def _read(column: Any, kind: str, name: Any) -> NDArray[Any]:
+    """Read a column of numbers, or of times in seconds."""
+    values = as_floats(column) if kind == "float" else as_seconds(column)
+    if values is not None:
+        return values
+    cells = as_ids(column)
+    found = kind_of(cells)
+    if kind == "float" and set(found.split(" and ")) <= NUMBER_KINDS:
+        return np.array(
+            [np.nan if absent else float(cell) for cell, absent in zip(cells, missing_ids(cells))]
+        )
+    converted = to_kind(cells, found, kind, "X", name, allows_words=False)
+    if kind == "float":
+        return converted
+    unit = "M8[us]" if kind == "date" else "m8[us]"
+    times = np.array(["NaT" if cell is None else cell for cell in converted.tolist()], dtype=unit)
+    seconds = as_seconds(times)
+    assert seconds is not None  # the array has a type of times
+    return seconds
+
+
+def _side_by_side(columns: list[NDArray[Any]], n_rows: int) -> NDArray[Any]:
+    """Make a C-contiguous table of columns, float32 if that is exact."""
+    dtype = np.result_type(np.float32, *columns)
+    if dtype != np.float32:
+        dtype = np.dtype(np.float64)
+    table = np.empty((n_rows, len(columns)), dtype=dtype)
+    for position, column in enumerate(columns):
+        table[:, position] = column
+    return table

@@ -1,0 +1,154 @@
+"""Read the tables that students take: arrays, CSR matrices and data frames, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+
+from skdistill.inputs.canonical_csr import canonical_csr
+from skdistill.inputs.checks import check_magnitude, refuse_masked
+from skdistill.inputs.column_statistics import columns_with_missing
+from skdistill.inputs.columns import (
+    MASKED_FEATURES,
+    as_table,
+    column_names,
+    column_positions,
+    query_position,
+    without_query_column,
+)
+from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.table_encoder import TableEncoder
+
+AS_NUMBERS = {
+    "accept_sparse": "csr",
+    "dtype": [np.float64, np.float32],
+    "order": "C",
+    "ensure_all_finite": "allow-nan",
+}
+
+
+def read_table(student: Any, X: Any, reset: bool) -> Any:
+    """Check a table and return its features as numbers and codes of categories.
+
+    Float32 stays float32, and all other numbers become float64, because the scaler centres columns
+    before it casts them.
+
+    Parameters
+    ----------
+    student : FittedStudent
+        It remembers the columns and the encoder.
+    X : array, CSR matrix or data frame of shape (n_rows, n_columns)
+        The user's table.
+    reset : bool
+        Whether to remember the columns, as in ``fit``; otherwise they are compared with those
+        remembered.
+
+    Returns
+    -------
+    ndarray, CSR matrix or MixedTable of shape (n_rows, n_features)
+        Numbers may be NaN if ``fit`` saw missing values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the table does not fit the student. The message names the column.
+    """
+    refuse_masked("X", X, MASKED_FEATURES)
+    encodes = _needs_encoder(student, X, reset)
+    if encodes:
+        X = as_table(X)
+        student.check_columns(X, reset)
+        table = _encode(student, X, reset)
+    else:
+        X = canonical_csr(X)
+        if student.query_column is None:
+            table = student.check_columns(X, reset, **AS_NUMBERS)
+        else:
+            student.check_columns(X, reset)
+            X = without_query_column(X, student.query_column)
+            table = check_array(X, **AS_NUMBERS, estimator=student)
+        if reset:
+            student.encoder_ = None
+    _check_numbers(student, table, reset)
+    return table
+
+
+def _needs_encoder(student: Any, X: Any, reset: bool) -> bool:
+    """Whether the columns of a table may hold something else than numbers."""
+    if sparse.issparse(X):
+        return False
+    if column_names(X) is not None:
+        return True
+    if reset:
+        names_columns = student.categorical_features not in (None, "from_dtype")
+    else:
+        names_columns = bool(student.encoder_ and student.encoder_.categories)
+    return names_columns or np.asarray(X).dtype.kind not in "iufbc"
+
+
+def _encode(student: Any, X: Any, reset: bool) -> Any:
+    table = without_query_column(X, student.query_column)
+    # With warm_start, the parameters that exist belong to the codes that exist.
+    if reset and not (student.warm_start and getattr(student, "encoder_", None)):
+        student.encoder_ = TableEncoder.fit(
+            table,
+            _categorical_positions(student, X),
+            student.min_frequency,
+            student.max_categories,
+        )
+    encoder = student.encoder_ or TableEncoder.of_numbers(table.shape[1])
+    return encoder.transform(table)
+
+
+def _categorical_positions(student: Any, X: Any) -> set[int] | None:
+    """Positions of the columns of categories among the features; None if their types decide."""
+    specified = student.categorical_features
+    if isinstance(specified, str):
+        return None
+    if specified is None:
+        return set()
+    positions = column_positions(X, specified, "categorical_features")
+    if student.query_column is None:
+        return set(positions)
+    query = query_position(X, student.query_column)
+    return {position - (position > query) for position in positions if position != query}
+
+
+def _check_numbers(student: Any, table: Any, reset: bool) -> None:
+    """Refuse numbers that float32 cannot hold, and missing ones that ``fit`` did not see."""
+    numbers = table.numbers if isinstance(table, MixedTable) else table
+    names = _names_of_numbers(student, numbers.shape[1])
+    check_magnitude(numbers, student, names)
+    if sparse.issparse(numbers):
+        if np.isnan(numbers.data).any():
+            column = int(numbers.indices[np.isnan(numbers.data)][0])
+            raise ValueError(
+                f"Input X contains NaN, in column {column} of a CSR matrix, where missing values "
+                "are not supported. Leave such cells out, or pass a dense table."
+            )
+        return
+    if reset or student.scaler_.flagged is not None:
+        return
+    missing = columns_with_missing(numbers)
+    if len(missing):
+        shown = [str(names[column]) for column in missing[:10].tolist()]
+        raise ValueError(
+            f"Input X contains NaN in the columns {shown}, but fit saw no missing value and learnt "
+            "no weight for one. Fit on a table with missing values, or impute them, for example by "
+            "SimpleImputer in a Pipeline."
+        )
+
+
+def _names_of_numbers(student: Any, n_numbers: int) -> list[Any]:
+    """Names of the columns that are read as numbers; their positions if they have none."""
+    encoder = student.encoder_
+    if encoder is None:
+        names = getattr(student, "feature_names_in_", None)
+        is_complete = names is not None and len(names) == n_numbers
+        return list(names) if is_complete else list(range(n_numbers))
+    names = range(len(encoder.kinds)) if encoder.names is None else encoder.names
+    kinds = zip(names, encoder.kinds, strict=True)
+    return [name for name, kind in kinds if kind != "category"]
