@@ -7,7 +7,7 @@ package call them, but users need not.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import validate_data
 
 from skdistill.inputs.checks import check_labels
@@ -48,6 +48,17 @@ def all_or_nothing(
         return estimator
 
     return fit_draft
+
+
+def inherit_input_tags(tags: Tags, readers: Iterable[Any]) -> Tags:
+    """Let an estimator take the values that all the estimators take that read its table."""
+    of_readers = [
+        get_tags(reader).input_tags for reader in readers if hasattr(reader, "__sklearn_tags__")
+    ]
+    for name in ("allow_nan", "string", "categorical"):
+        is_taken = bool(of_readers) and all(getattr(one, name) for one in of_readers)
+        setattr(tags.input_tags, name, is_taken)
+    return tags
 
 
 class RankingEstimator(CallbackSupportMixin, BaseEstimator):

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.callback import with_callbacks
-from sklearn.utils import Tags, get_tags
+from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skdistill._sklearn_compat import Interval, StrOptions, fit_context
-from skdistill.base import RankingEstimator, all_or_nothing
+from skdistill.base import RankingEstimator, all_or_nothing, inherit_input_tags
 from skdistill.calibration import CALIBRATORS, calibrated
 from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import calibrate, prepare, teach, train_student
@@ -179,11 +179,8 @@ class DistilledRanker(RankingEstimator):
     }
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
         student = MLPRanker() if self.student is None else self.student
-        if hasattr(student, "__sklearn_tags__"):
-            tags.input_tags.allow_nan = get_tags(student).input_tags.allow_nan
-        return tags
+        return inherit_input_tags(super().__sklearn_tags__(), [student])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "_seen_by_student" in state:  # its name in 0.1.0

@@ -115,8 +115,8 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any]) -> None:
             value = chunk[row, column]
         raise ValueError(
             f"X contains a value too large for {type(estimator).__name__}, whose arithmetic is "
-            f"float32: row {start + row} of column {names[column]!r} holds {value}, the limit is {LARGEST}. "
-            "Divide the column, or take its logarithm."
+            f"float32: row {start + row} of column {names[column]!r} holds {value}, the limit is "
+            f"{LARGEST}. Divide the column, or take its logarithm."
         )
 
 

@@ -19,9 +19,13 @@ def column_of(X: Any, position: int, name: Any) -> Any:
     return X[:, position] if column_names(X) is None else X[name]
 
 
+def _is_arrow(column: Any) -> bool:
+    return hasattr(column, "to_pylist")
+
+
 def type_of(column: Any) -> Any:
     """Return the type of a column in its library."""
-    return column.type if hasattr(column, "chunks") else column.dtype
+    return column.type if _is_arrow(column) else column.dtype
 
 
 def is_dictionary(column: Any) -> bool:
@@ -44,12 +48,12 @@ def as_floats(column: Any) -> NDArray[Any] | None:
     type_ = type_of(column)
     if isinstance(type_, np.dtype):
         return np.asarray(column) if type_.kind in "biuf" else None
-    if hasattr(column, "chunks"):  # Arrow
+    if _is_arrow(column):
         import pyarrow
 
         is_number = pyarrow.types.is_boolean(type_) or pyarrow.types.is_decimal(type_)
         if is_number or pyarrow.types.is_integer(type_) or pyarrow.types.is_floating(type_):
-            return column.cast(pyarrow.float64()).to_numpy()
+            return column.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)
         return None
     if hasattr(type_, "is_numeric"):  # polars
         import polars
@@ -87,14 +91,14 @@ def _times(column: Any) -> NDArray[Any] | None:
     type_ = type_of(column)
     if isinstance(type_, np.dtype):
         return np.asarray(column) if type_.kind in "mMO" else None
-    if hasattr(column, "chunks"):  # Arrow
+    if _is_arrow(column):
         import pyarrow
 
         if pyarrow.types.is_duration(type_):
-            return column.cast(pyarrow.duration("us")).to_numpy()
+            return column.cast(pyarrow.duration("us")).to_numpy(zero_copy_only=False)
         if pyarrow.types.is_date(type_) or pyarrow.types.is_timestamp(type_):
             zone = getattr(type_, "tz", None)
-            return column.cast(pyarrow.timestamp("us", zone)).to_numpy()
+            return column.cast(pyarrow.timestamp("us", zone)).to_numpy(zero_copy_only=False)
         return None
     if hasattr(type_, "is_temporal"):  # polars
         return column.to_numpy() if type_.is_temporal() else None
@@ -118,16 +122,18 @@ def dictionary_of(column: Any) -> tuple[Any, NDArray[np.integer]] | None:
     codes : ndarray of shape (n_rows,), integer
         Position of each row's category; -1 where it is missing.
     """
-    if hasattr(column, "chunks"):  # Arrow
+    if _is_arrow(column):
         import pyarrow
 
         if not pyarrow.types.is_dictionary(column.type):
             column = column.dictionary_encode()
-        encoded = column.combine_chunks()
-        if isinstance(encoded, pyarrow.ChunkedArray):  # a table without rows
+        if isinstance(column, pyarrow.ChunkedArray):
+            column = column.unify_dictionaries().combine_chunks()
+        if isinstance(column, pyarrow.ChunkedArray):  # a table without rows
             return [], np.empty(0, dtype=np.int64)
-        return encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy()
-    array = getattr(column, "array", None)
+        places = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return column.dictionary.to_pylist(), places
+    array: Any = getattr(column, "array", None)
     if hasattr(array, "codes"):  # pandas
         return array.categories, array.codes
     return None

@@ -46,9 +46,7 @@ def columns_with_missing(X: NDArray[Any]) -> NDArray[np.int64]:
     return np.flatnonzero(is_missing)
 
 
-def moments(
-    X: NDArray[Any], function: Any
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def moments(X: NDArray[Any], function: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and deviation of a function of the columns, in float64, chunk by chunk.
 
     Missing values are left out. A column of nothing else has mean and deviation 0.

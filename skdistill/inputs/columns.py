@@ -179,21 +179,19 @@ def row_keys(X: Any) -> NDArray[np.uint64] | None:
     almost surely have different keys. None if a column cannot be turned into numbers.
     """
     if isinstance(X, MixedTable):
-        return _mix(row_keys(X.numbers) + np.uint64(3) * row_keys(X.codes))
-    factors = np.random.default_rng(0).integers(2**64, size=X.shape[1], dtype=np.uint64) | 1
+        return _mix(_keys_of_numbers(X.numbers) + np.uint64(3) * _keys_of_numbers(X.codes))
+    factors = _factors(X.shape[1])
     if sparse.issparse(X):
         X = canonical_csr(X)
         words = sparse.csr_array((_words(X.data), X.indices, X.indptr), shape=X.shape)
         return _mix(words @ factors)
     names = column_names(X)
-    if names is None:
-        columns = [X[:, position] for position in range(X.shape[1])] if X.dtype == object else None
-        if columns is None:
-            # In chunks, because a float64 copy of the whole table may not fit into memory.
-            chunks = (X[start : start + CHUNK_ROWS] for start in range(0, X.shape[0], CHUNK_ROWS))
-            return _mix(np.concatenate([_words(chunk) @ factors for chunk in chunks]))
-    else:
+    if names is not None:
         columns = [np.asarray(X[name]) for name in names]
+    elif X.dtype == object:
+        columns = [X[:, position] for position in range(X.shape[1])]
+    else:
+        return _keys_of_numbers(X)
     keys = np.zeros(X.shape[0], dtype=np.uint64)
     for factor, column in zip(factors, columns, strict=True):
         if column.dtype.kind not in "iufb":
@@ -203,6 +201,19 @@ def row_keys(X: Any) -> NDArray[np.uint64] | None:
                 return None
         keys += factor * _words(column)
     return _mix(keys)
+
+
+def _factors(n_columns: int) -> NDArray[np.uint64]:
+    """Return an odd random number for each column."""
+    return np.random.default_rng(0).integers(2**64, size=n_columns, dtype=np.uint64) | np.uint64(1)
+
+
+def _keys_of_numbers(X: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return the keys of the rows of an array of numbers."""
+    factors = _factors(X.shape[1])
+    # In chunks, because a float64 copy of the whole table may not fit into memory.
+    chunks = (X[start : start + CHUNK_ROWS] for start in range(0, X.shape[0], CHUNK_ROWS))
+    return _mix(np.concatenate([_words(chunk) @ factors for chunk in chunks]))
 
 
 def _words(values: NDArray[Any]) -> NDArray[np.uint64]:

@@ -14,8 +14,8 @@ from skdistill._sklearn_compat import csr_product, csr_transposed_product
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.queries import positions_within
 
-# A batch of one-hot columns touches few of so many columns: a dense gradient, and an optimizer that walks over all
-# of it, would cost more than the batch.
+# A batch of one-hot columns touches few of so many columns: a dense gradient, and an optimizer that
+# walks over all of it, would cost more than the batch.
 WIDE = 1024
 # Rows that are scored at once. They and their activations fit into the second-level cache; larger
 # blocks are slower.
@@ -150,7 +150,8 @@ class MixedRows(Rows):
     def gradient(self, grad_output: NDArray[Any]) -> NDArray[Any] | RowGradient:
         grad = grad_output.reshape(self.n_rows, -1)
         of_numbers = self.X.numbers.T @ grad
-        codes, n_codes, touched = self.X.codes.ravel(), self.X.n_codes, None
+        codes: NDArray[Any] = self.X.codes.ravel()
+        n_codes, touched = self.X.n_codes, None
         if self.is_wide:
             touched, codes = distinct(codes, n_codes)
             n_codes = len(touched)

@@ -308,7 +308,18 @@ class ColumnScaler:
         return weights * scale[:, None], bias - (shift * scale) @ weights
 
     def shift_and_scale(self, n_inputs: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return shift and scale of all inputs of a model, 0 and 1 after the scaled columns."""
+        """Return shift and scale of all inputs of a model.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Number of columns, flags and codes.
+
+        Returns
+        -------
+        shift, scale : ndarray of shape (n_inputs,), float32
+            0 and 1 after the scaled columns.
+        """
         n_more = n_inputs - len(self.scale)
         if not n_more:
             return self.shift, self.scale

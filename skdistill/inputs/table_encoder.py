@@ -133,7 +133,8 @@ class TableEncoder:
         """
         by_name = self.names is not None and column_names(X) is not None
         names = self.names if by_name else _names(X)
-        numbers, codes = [], []
+        numbers: list[NDArray[Any]] = []
+        codes: list[NDArray[np.int32]] = []
         for position, kind in enumerate(self.kinds):
             name = position if names is None else names[position]
             column = column_of(X, position, name)
@@ -179,9 +180,11 @@ def _kind(column: Any, name: Any) -> str:
     if len(found) == 1:
         kind = found.pop()
         return kind if kind in TIME_KINDS else "category"
-    raise ValueError(
-        f"Column {name!r} of X mixes values of the kinds {sorted(found)}. Convert it to one type, "
-        "or name it in categorical_features if they are categories."
+    # In scikit-learn's words, which its checks of estimators look for.
+    raise TypeError(
+        f"Column {name!r} of X mixes values of the kinds {sorted(found)}, but the argument must be "
+        "a string in each row, or a number. Convert the column to one type, or name it in "
+        "categorical_features if it holds categories."
     )
 
 
@@ -193,9 +196,10 @@ def _read(column: Any, kind: str, name: Any) -> NDArray[Any]:
     cells = as_ids(column)
     found = kind_of(cells)
     if kind == "float" and set(found.split(" and ")) <= NUMBER_KINDS:
-        return np.array(
-            [np.nan if absent else float(cell) for cell, absent in zip(cells, missing_ids(cells))]
-        )
+        numbers = np.full(len(cells), np.nan)
+        present = ~missing_ids(cells)
+        numbers[present] = [float(cell) for cell in cells[present]]
+        return numbers
     converted = to_kind(cells, found, kind, "X", name, allows_words=False)
     if kind == "float":
         return converted

@@ -67,6 +67,9 @@ class BaseStudent(StudentEstimator):
         Whether and how training stops early, as in :class:`MLPRanker`.
     squash, standardize : bool
         How columns are scaled, as in :class:`MLPRanker`.
+    categorical_features, min_frequency, max_categories : array-like, int or float
+        Which columns hold categories, and which categories have weights of their own, as in
+        :class:`MLPRanker`.
     warm_start : bool, default=False
         Start from the parameters of the previous fit instead of new ones.
     query_column : str or int, optional
@@ -79,7 +82,9 @@ class BaseStudent(StudentEstimator):
     params_ : dict of ndarray
         Trained parameters, float32.
     scaler_ : ColumnScaler
-        Softsign, shift and scale of each column.
+        Softsign, shift and scale of each column of numbers.
+    encoder_ : TableEncoder or None
+        Reads the columns of data frames; None if ``fit`` got an array or CSR matrix of numbers.
     """
 
     loss: str | Loss = "listwise"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -22,9 +21,9 @@ from skdistill.inputs.columns import take_rows
 from skdistill.inputs.ids import as_ids
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.rows import Rows
-from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models.scoring import Scorer
 from skdistill.students.fitted import FittedStudent
+from skdistill.students.initialization import fits_parameters, initialize
 from skdistill.training.early_stopping import EarlyStopping, Validate, hold_out
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings, train
 from skdistill.training.objective import HeadsObjective, Objective
@@ -233,7 +232,7 @@ class StudentEstimator(FittedStudent):
         self._partial_rng = copy.deepcopy(getattr(self, "_partial_rng", None)) or self.generator()
         self.optimizer_ = copy.deepcopy(getattr(self, "optimizer_", None))
         if first:
-            self._initialize(data, self._partial_rng)
+            self.scaler_, self.params_ = initialize(self, data.X, self._partial_rng)
             self.loss_curve_: list[float] = []
             self.validation_scores_: list[float] = []
         inputs = Rows(self.scaler_.transform(data.X))
@@ -305,8 +304,8 @@ class StudentEstimator(FittedStudent):
             data = replace(data, labels=None)
         data.warn_if_constant(type(self).__name__, self.compares_rows)
         rng = self.generator()
-        if not (self.warm_start and self._fits_parameters(data)):
-            self._initialize(data, rng)
+        if not (self.warm_start and fits_parameters(self, data.X)):
+            self.scaler_, self.params_ = initialize(self, data.X, rng)
         held_out, early_stopping = None, None
         if self.early_stopping:
             train_queries, eval_queries = hold_out(
@@ -334,46 +333,6 @@ class StudentEstimator(FittedStudent):
         self.publish(training)
         callbacks.end(training)
         return self
-
-    def _initialize(self, data: RankingData, rng: np.random.Generator) -> None:
-        """Determine how the columns are scaled, and draw new parameters."""
-        self.scaler_ = ColumnScaler.fit(data.X, self.squash, self.standardize)
-        if not sparse.issparse(data.X):
-            self._warn_of_lost_columns(self.scaler_.lost_columns(data.X))
-        self.params_ = self.make_model().initialize(self._n_inputs(data.X), rng)
-
-    def _n_inputs(self, X: Any) -> int:
-        """Return the number of inputs of the model: columns, flags of missing values, codes."""
-        return self.scaler_.n_outputs + getattr(X, "n_codes", 0)
-
-    def _warn_of_lost_columns(self, lost: list[int]) -> None:
-        """Warn about columns whose values differ too little for float32."""
-        if not lost:
-            return
-        names = getattr(self, "feature_names_in_", None)
-        shown = lost if names is None else [str(names[column]) for column in lost]
-        warnings.warn(
-            f"The values of the columns {shown} of X differ, but so little that float32 arithmetic "
-            "does not show it: nothing is learnt from them. Subtract their smallest value, or "
-            "multiply them.",
-            UserWarning,
-            stacklevel=6,
-        )
-
-    def _fits_parameters(self, data: RankingData) -> bool:
-        """Check that the parameters of the previous fit have the shapes of this table and model."""
-        if not hasattr(self, "params_"):
-            return False
-        fresh = self.make_model().initialize(self._n_inputs(data.X), np.random.default_rng(0))
-        if {name: array.shape for name, array in fresh.items()} != {
-            name: array.shape for name, array in self.params_.items()
-        }:
-            raise ValueError(
-                "warm_start=True needs parameters of the same shapes as in the previous fit, but "
-                f"the model or the {data.X.shape[1]} columns of X have changed. Set "
-                "warm_start=False."
-            )
-        return True
 
     def _batches(
         self,

@@ -59,6 +59,15 @@ class FactorizationMachineRanker(BaseStudent):
     standardize : bool, default=True
         Bring columns to one scale: dense ones to mean 0 and standard deviation 1, CSR ones to a
         largest absolute value of 1.
+    categorical_features : array-like, callable, "from_dtype" or None, default="from_dtype"
+        Columns of categories: names, positions, a mask, or a function of the table. By default,
+        these are the columns of a data frame that hold strings or have a categorical type. With
+        None there are none.
+    min_frequency : int, float or None, default=None
+        Least number, or fraction, of the rows of a category with weights of its own. Rarer
+        categories share theirs with those that ``fit`` did not see.
+    max_categories : int or None, default=None
+        Largest number of categories of a column with weights of their own; the most frequent ones.
     warm_start : bool, default=False
         Start from the parameters of the previous fit instead of new ones.
     query_column : str or int, optional
@@ -71,7 +80,9 @@ class FactorizationMachineRanker(BaseStudent):
     params_ : dict of ndarray
         Trained parameters, float32.
     scaler_ : ColumnScaler
-        Softsign, shift and scale of each column.
+        Softsign, shift and scale of each column of numbers.
+    encoder_ : TableEncoder or None
+        Reads the columns of data frames; None if ``fit`` got an array or CSR matrix of numbers.
     loss_curve_ : list of float
         Mean objective over the steps of each epoch.
     validation_scores_ : list of float

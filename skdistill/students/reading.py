@@ -91,8 +91,7 @@ def _needs_encoder(student: Any, X: Any, reset: bool) -> bool:
 
 def _encode(student: Any, X: Any, reset: bool) -> Any:
     table = without_query_column(X, student.query_column)
-    # With warm_start, the parameters that exist belong to the codes that exist.
-    if reset and not (student.warm_start and getattr(student, "encoder_", None)):
+    if reset and not _keeps_encoder(student, table):
         student.encoder_ = TableEncoder.fit(
             table,
             _categorical_positions(student, X),
@@ -101,6 +100,15 @@ def _encode(student: Any, X: Any, reset: bool) -> Any:
         )
     encoder = student.encoder_ or TableEncoder.of_numbers(table.shape[1])
     return encoder.transform(table)
+
+
+def _keeps_encoder(student: Any, table: Any) -> bool:
+    """Whether a warm start goes on with the codes to which its parameters belong."""
+    encoder = student.encoder_
+    if not student.warm_start or encoder is None:
+        return False
+    names = column_names(table)
+    return len(encoder.kinds) == table.shape[1] and encoder.names == (names and tuple(names))
 
 
 def _categorical_positions(student: Any, X: Any) -> set[int] | None:
@@ -119,8 +127,8 @@ def _categorical_positions(student: Any, X: Any) -> set[int] | None:
 
 def _check_numbers(student: Any, table: Any, reset: bool) -> None:
     """Refuse numbers that float32 cannot hold, and missing ones that ``fit`` did not see."""
-    numbers = table.numbers if isinstance(table, MixedTable) else table
-    names = _names_of_numbers(student, numbers.shape[1])
+    numbers: Any = table.numbers if isinstance(table, MixedTable) else table
+    names = names_of_numbers(student, numbers.shape[1])
     check_magnitude(numbers, student, names)
     if sparse.issparse(numbers):
         if np.isnan(numbers.data).any():
@@ -142,13 +150,12 @@ def _check_numbers(student: Any, table: Any, reset: bool) -> None:
         )
 
 
-def _names_of_numbers(student: Any, n_numbers: int) -> list[Any]:
+def names_of_numbers(student: Any, n_numbers: int) -> list[Any]:
     """Names of the columns that are read as numbers; their positions if they have none."""
     encoder = student.encoder_
     if encoder is None:
-        names = getattr(student, "feature_names_in_", None)
-        is_complete = names is not None and len(names) == n_numbers
-        return list(names) if is_complete else list(range(n_numbers))
+        names = getattr(student, "feature_names_in_", np.empty(0)).tolist()
+        return names if len(names) == n_numbers else list(range(n_numbers))
     names = range(len(encoder.kinds)) if encoder.names is None else encoder.names
     kinds = zip(names, encoder.kinds, strict=True)
     return [name for name, kind in kinds if kind != "category"]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 
 from skdistill._sklearn_compat import Interval, StrOptions
-from skdistill.base import all_or_nothing
+from skdistill.base import all_or_nothing, inherit_input_tags
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.losses import get_loss
 from skdistill.students import MLPRanker
@@ -97,6 +97,9 @@ class MLPEnsembleRanker(Ensemble):
         self.mlp_parameters = mlp_parameters
         self.n_jobs = n_jobs
         self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        return inherit_input_tags(super().__sklearn_tags__(), [MLPRanker()])
 
     @all_or_nothing
     def fit(

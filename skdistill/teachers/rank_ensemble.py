@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import MetadataRouter
 
 from skdistill._sklearn_compat import (
@@ -16,7 +17,7 @@ from skdistill._sklearn_compat import (
     StrOptions,
     check_further_metadata,
 )
-from skdistill.base import all_or_nothing
+from skdistill.base import all_or_nothing, inherit_input_tags
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.students import LinearRanker
@@ -133,6 +134,9 @@ class RankEnsemble(Ensemble, BaseComposition):
         """
         self._set_params("estimators", **params)
         return self
+
+    def __sklearn_tags__(self) -> Tags:
+        return inherit_input_tags(super().__sklearn_tags__(), [one for _, one in self.estimators])
 
     def sub_teachers(self) -> dict[str, Any]:
         """Return the members by name."""
