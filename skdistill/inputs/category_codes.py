@@ -118,7 +118,7 @@ class CategoryCodes:
             # If a category is of another kind, the rows below tell where.
             with suppress(ColumnKindError):
                 return self._encode_dictionary(*dictionary, name)
-        return self.codes_of(values_of(column), name)
+        return np.array(self.codes_of(values_of(column), name), dtype=np.int32)
 
     def _encode_dictionary(
         self, categories: Sequence[Any], places: NDArray[np.integer], name: Any
@@ -129,43 +129,44 @@ class CategoryCodes:
             return codes[places]
         if len(categories) <= max(FEW_CATEGORIES, len(places)):
             # The code of a missing value comes last, where place -1 finds it.
-            codes = np.append(self.codes_of(list(categories), name), np.int32(MISSING))
+            codes = np.array([*self.codes_of(list(categories), name), MISSING], dtype=np.int32)
             self.__dict__["_last"] = categories, codes
             return codes[places]
         used, places = np.unique(places, return_inverse=True)
-        return self.codes_of([None if p < 0 else categories[p] for p in used], name)[places]
+        values = [None if place < 0 else categories[place] for place in used.tolist()]
+        return np.array(self.codes_of(values, name), dtype=np.int32)[places]
 
     # Categories and codes of the last column. pandas shares the former between columns of a type.
     _last: ClassVar[Any] = (None, np.empty(0, dtype=np.int32))
 
-    def codes_of(self, values: Sequence[Any], name: Any) -> NDArray[np.int32]:
-        """Return the codes of Python values, shape (n_values,)."""
+    def codes_of(self, values: Sequence[Any], name: Any) -> list[int]:
+        """Return the codes of Python values."""
         get = self._code.get
         try:
-            codes = np.fromiter([get(value, OTHER) for value in values], np.int32, len(values))
+            codes = [get(value, OTHER) for value in values]
         except TypeError as error:
             raise _no_category(name, error) from error
-        unknown = np.flatnonzero(codes == OTHER)
-        if len(unknown):
-            self._look_closer(values, codes, unknown, name)
-        return codes
+        return self._look_closer(values, codes, name) if OTHER in codes else codes
 
-    def _look_closer(
-        self, values: Sequence[Any], codes: NDArray[np.int32], rows: NDArray[np.int64], name: Any
-    ) -> None:
+    def _look_closer(self, values: Sequence[Any], codes: list[int], name: Any) -> list[int]:
         """Find missing values, and known ones of another kind, among those that seem unknown."""
-        cells = as_ids([values[row] for row in rows.tolist()])
-        is_missing = missing_ids(cells)
-        codes[rows[is_missing]] = MISSING
+        unknown = [row for row, code in enumerate(codes) if code == OTHER]
+        cells = as_ids([values[row] for row in unknown])
+        present = []
+        for row, is_missing in zip(unknown, missing_ids(cells), strict=True):
+            if is_missing:
+                codes[row] = MISSING
+            else:
+                present.append(row)
         kind = kind_of(cells)
         is_number = {kind, self.kind} <= set(NUMBERS)
         if kind in (self.kind, "missing") or " and " in self.kind or is_number:
-            return
+            return codes
         converted = to_kind(as_ids(values), kind, self.kind, "X", name, allows_words=True)
-        get = self._code.get
-        rows = rows[~is_missing]
         source = converted if converted.dtype.kind in "OmM" else converted.tolist()
-        codes[rows] = [OTHER if source[row] is None else get(source[row], OTHER) for row in rows]
+        for row in present:
+            codes[row] = OTHER if source[row] is None else self._code.get(source[row], OTHER)
+        return codes
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -7,9 +7,11 @@ codes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -97,7 +99,7 @@ class TableEncoder:
         """Make an encoder of a table that only has numbers, in the order of its columns."""
         return cls(("float",) * n_columns)
 
-    @property
+    @cached_property
     def n_codes(self) -> int:
         """Number of codes of all columns."""
         return sum(codes.n_codes for codes in self.categories)
@@ -109,9 +111,10 @@ class TableEncoder:
         return [next(categories).kind if kind == "category" else kind for kind in self.kinds]
 
     @cached_property
-    def _starts(self) -> list[int]:
+    def _starts(self) -> NDArray[np.int32]:
         """First code of each column of categories among those of all columns."""
-        return np.cumsum([0, *(codes.n_codes for codes in self.categories)])[:-1].tolist()
+        sizes = [codes.n_codes for codes in self.categories]
+        return np.cumsum([0, *sizes], dtype=np.int32)[:-1]
 
     def transform(self, X: Any) -> NDArray[Any] | MixedTable:
         """Read a table.
@@ -139,14 +142,82 @@ class TableEncoder:
             name = position if names is None else names[position]
             column = column_of(X, position, name)
             if kind == "category":
-                place = len(codes)
-                codes.append(self.categories[place].encode(column, name) + self._starts[place])
+                codes.append(self.categories[len(codes)].encode(column, name))
             else:
                 numbers.append(_read(column, kind, name))
-        table = _side_by_side(numbers, X.shape[0])
+        return self._join(_side_by_side(numbers, X.shape[0]), codes)
+
+    def read_rows(self, rows: Sequence[Mapping[Any, Any]]) -> NDArray[Any] | MixedTable:
+        """Read rows that are dictionaries.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Values by column, None where they are missing. Further keys are ignored.
+
+        Returns
+        -------
+        ndarray or MixedTable of shape (n_rows, n_numbers + n_codes), float64
+            As of ``transform``.
+
+        Raises
+        ------
+        ValueError
+            If a row lacks a column, or the encoder has no names.
+        ColumnKindError, TypeError
+            If a column holds something else than in ``fit``.
+        """
+        if self.names is None:
+            raise ValueError(
+                "The model was fitted on an array, whose columns have no names. Pass an array."
+            )
+        try:
+            numbers = self._read_numbers(rows)
+            codes = [
+                known.codes_of([row[name] for row in rows], name)
+                for name, known in zip(self._categorical_names, self.categories, strict=True)
+            ]
+        except KeyError as error:
+            place = next(place for place, row in enumerate(rows) if error.args[0] not in row)
+            raise ValueError(
+                f"Row {place} lacks the column {error.args[0]!r}. Pass None if its value is missing."
+            ) from error
+        return self._join(numbers, codes)
+
+    def _read_numbers(self, rows: Sequence[Mapping[Any, Any]]) -> NDArray[Any]:
+        """Read the columns of numbers and times of rows that are dictionaries."""
+        columns = self._numbers
+        if all(kind == "float" for _, kind in columns):
+            # Otherwise reading column by column finds the one that holds something else.
+            with suppress(TypeError, ValueError):
+                cells = list(map(self._numbers_of_row, rows)) if columns else []
+                return np.array(cells, dtype=np.float64).reshape(len(rows), len(columns))
+        read = [_read(as_ids([row[name] for row in rows]), kind, name) for name, kind in columns]
+        return _side_by_side(read, len(rows))
+
+    @cached_property
+    def _numbers(self) -> list[tuple[Any, str]]:
+        """Name and kind of the columns of numbers and times."""
+        named = zip(self.names or (), self.kinds, strict=True)
+        return [(name, kind) for name, kind in named if kind != "category"]
+
+    @cached_property
+    def _numbers_of_row(self) -> Any:
+        return itemgetter(*(name for name, _ in self._numbers))
+
+    @cached_property
+    def _categorical_names(self) -> list[Any]:
+        named = zip(self.names or (), self.kinds, strict=True)
+        return [name for name, kind in named if kind == "category"]
+
+    def _join(
+        self, numbers: NDArray[Any], codes: Sequence[Any]
+    ) -> NDArray[Any] | MixedTable:
+        """Join the columns of numbers and the codes within each column of categories."""
         if not self.categories:
-            return table
-        return MixedTable(table, np.column_stack(codes).astype(np.int32), self.n_codes)
+            return numbers
+        of_all = np.array(codes, dtype=np.int32).T + self._starts
+        return MixedTable(numbers, np.ascontiguousarray(of_all), self.n_codes)
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

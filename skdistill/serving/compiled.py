@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import pairwise
@@ -12,7 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.inputs.columns import column_names
+from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.rows import BLOCK_ROWS
+from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.public_names import set_module
 from skdistill.serving.decomposition import decompose
 from skdistill.serving.served import Net, Served
@@ -21,6 +25,8 @@ from skdistill.threads import ThreadPool, single_blas_thread
 Floats = NDArray[np.float32]
 
 Rows = NDArray[np.float32] | NDArray[np.float64]
+
+Codes = NDArray[np.int32]
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 ENGINES = ("auto", "numpy", "onnxruntime")
@@ -142,9 +148,11 @@ class CompiledScorer:
     Attributes
     ----------
     n_features : int
-        Number of columns of a row.
+        Number of columns of numbers of a row.
+    n_codes : int
+        Number of codes of categories; 0 if the model reads no categories.
     feature_names : tuple of str or None
-        Names of the columns, if the model was fitted with names.
+        Names of all columns, if the model was fitted with names.
     allows_missing : bool
         Whether rows may contain NaN, which the model imputes.
     needs_float64 : bool
@@ -155,20 +163,27 @@ class CompiledScorer:
         Number of threads over blocks of rows.
     """
 
-    __slots__ = ("_engine", "_pool", "_served", "feature_names", "n_features", "n_threads")
+    __slots__ = (
+        *("_engine", "_pool", "_served", "feature_names"),
+        *("n_codes", "n_features", "needs_float64", "n_threads"),
+    )
 
     _engine: Engine
     _pool: ThreadPool | None
     _served: Served
     feature_names: tuple[str, ...] | None
+    n_codes: int
     n_features: int
     n_threads: int
+    needs_float64: bool
 
     def __init__(self, served: Served, engine: Engine, n_threads: int) -> None:
         assign = object.__setattr__
         assign(self, "_served", served)
         assign(self, "_engine", engine)
         assign(self, "n_features", served.nets[0].n_features)
+        assign(self, "n_codes", served.nets[0].n_codes)
+        assign(self, "needs_float64", any(net.origin is not None for net in served.nets))
         assign(self, "feature_names", served.feature_names)
         assign(self, "n_threads", n_threads)
         assign(self, "_pool", ThreadPool(n_threads) if n_threads > 1 else None)
@@ -193,22 +208,21 @@ class CompiledScorer:
         return all(net.allows_missing for net in self._served.nets)
 
     @property
-    def needs_float64(self) -> bool:
-        """Whether a column lies so far from 0 that float32 rows may lose its differences."""
-        return any(net.origin is not None for net in self._served.nets)
-
-    @property
     def engine(self) -> str:
         """Name of the engine."""
         return self._engine.name
 
-    def __call__(self, X: Rows) -> Floats:
+    def __call__(self, X: Any, codes: Codes | None = None) -> Floats:
         """Score rows; higher is better.
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_features), float32 or float64, C-contiguous
-            Rows to score. Their values are not checked: a row with NaN gets an arbitrary score.
+        X : ndarray of shape (n_rows, n_features), float32 or float64, C-contiguous, or data frame
+            Rows to score. The values of an array are not checked: a row with NaN gets an arbitrary
+            score unless ``allows_missing``. The columns of a data frame are found by name.
+        codes : ndarray of shape (n_rows, n_categorical), int32, optional
+            Codes of the categories, as ``encode`` returns them. Required besides an array if the
+            model reads categories.
 
         Returns
         -------
@@ -218,24 +232,29 @@ class CompiledScorer:
         Raises
         ------
         ValueError
-            If X is not a C-contiguous array of floats with ``n_features`` columns.
+            If X is not a C-contiguous array of floats with ``n_features`` columns, if a column is
+            missing or holds something else than in ``fit``, or if codes are missing or invalid.
         """
-        X = self._checked(X)
+        return self._scores(self._checked(X, codes))
+
+    def _scores(self, X: Any) -> Floats:
         if 0 < len(X) <= self._engine.n_rows:
             return self._engine.few(X)
         out = np.empty(len(X), dtype=np.float32)
         self._score(X, out)
         return out
 
-    def into(self, X: Rows, out: Floats) -> Floats:
+    def into(self, X: Any, out: Floats, codes: Codes | None = None) -> Floats:
         """Score rows into an existing array.
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_features), float32 or float64, C-contiguous
-            Rows to score. Their values are not checked.
+        X : ndarray of shape (n_rows, n_features), float32 or float64, or data frame
+            Rows to score, as in a call.
         out : ndarray of shape (n_rows,), float32, C-contiguous
             Receives the scores.
+        codes : ndarray of shape (n_rows, n_categorical), int32, optional
+            Codes of the categories, as in a call.
 
         Returns
         -------
@@ -245,10 +264,10 @@ class CompiledScorer:
         Raises
         ------
         ValueError
-            If either array has the wrong shape, dtype or memory layout.
+            If an array has the wrong shape, dtype or memory layout, or a column is invalid.
         """
-        X = self._checked(X)
-        if out.shape != X.shape[:1] or out.dtype != np.float32 or not out.flags.c_contiguous:
+        X = self._checked(X, codes)
+        if out.shape != (len(X),) or out.dtype != np.float32 or not out.flags.c_contiguous:
             raise ValueError(
                 f"out must be C-contiguous float32 of shape ({len(X)},), got {out.dtype} of shape "
                 f"{out.shape}. Make it by np.empty(len(X), dtype=np.float32)."
@@ -256,7 +275,65 @@ class CompiledScorer:
         self._score(X, out)
         return out
 
-    def _checked(self, X: Rows) -> Rows:
+    def encode(self, frame: Any) -> tuple[Rows, Codes]:
+        """Read a data frame as the two arrays that a call takes.
+
+        Parameters
+        ----------
+        frame : data frame of shape (n_rows, n_columns)
+            The columns of ``fit``, in any order; further ones are ignored.
+
+        Returns
+        -------
+        numbers : ndarray of shape (n_rows, n_features), float32, or float64 if ``needs_float64``
+            Numbers, and times in seconds since 1970; NaN where they are missing.
+        codes : ndarray of shape (n_rows, n_categorical), int32
+            Codes of the categories.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a column is missing or holds something else than in ``fit``.
+        """
+        table = self._rounded(self._encoder().transform(frame))
+        if isinstance(table, MixedTable):
+            return table.numbers, table.codes
+        return table, np.empty((len(table), 0), dtype=np.int32)
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> Floats:
+        """Score rows that are dictionaries, such as those of a request.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Values by column, None where they are missing. Further keys are ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float32
+            One score per row.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a row lacks a column, or a column holds something else than in ``fit``.
+        """
+        return self._scores(self._rounded(self._encoder().read_rows(rows)))
+
+    def _encoder(self) -> TableEncoder:
+        encoder = self._served.encoder
+        if encoder is None:
+            raise ValueError(
+                "The model was fitted on an array, whose columns have no names. Pass an array, or "
+                "fit the model on a data frame."
+            )
+        return encoder
+
+    def _rounded(self, table: Any) -> Any:
+        """Convert the numbers of a table to the precision that the model needs."""
+        return table.astype(FLOAT64 if self.needs_float64 else FLOAT32, copy=False)
+
+    def _checked(self, X: Any, codes: Codes | None = None) -> Any:
         """Check rows, and round float64 to float32 unless a net needs the digits."""
         is_table = (
             type(X) is np.ndarray
@@ -264,12 +341,45 @@ class CompiledScorer:
             and X.shape[1] == self.n_features
             and X.flags.c_contiguous
         )
-        if is_table and X.dtype == FLOAT32:
+        if is_table and codes is None and not self.n_codes:
+            if X.dtype == FLOAT32:
+                return X
+            if X.dtype == FLOAT64:
+                return X if self.needs_float64 else X.astype(np.float32)
+        elif is_table and codes is not None and X.dtype in (FLOAT32, FLOAT64):
+            X = X if self.needs_float64 else X.astype(np.float32, copy=False)
+            return self._with_codes(X, codes)
+        if column_names(X) is not None and codes is None:
+            return self._rounded(self._encoder().transform(X))
+        raise self._unfit(X, codes)
+
+    def _with_codes(self, X: Rows, codes: Codes) -> Any:
+        """Join numbers and codes, which must be in range: they are addresses in memory."""
+        n_categorical = 0 if self._served.encoder is None else len(self._served.encoder.categories)
+        if type(codes) is not np.ndarray or codes.shape != (len(X), n_categorical):
+            raise self._unfit(X, codes)
+        if not n_categorical:
             return X
-        if is_table and X.dtype == FLOAT64:
-            return X if self.needs_float64 else X.astype(np.float32)
+        if codes.dtype.kind not in "iu" or (
+            codes.size and not (codes.min() >= 0 and codes.max() < self.n_codes)
+        ):
+            raise ValueError(
+                f"codes must be integers from 0 to {self.n_codes - 1}, as scorer.encode returns "
+                "them."
+            )
+        return MixedTable(X, np.ascontiguousarray(codes, dtype=np.int32), self.n_codes)
+
+    def _unfit(self, X: Any, codes: Any) -> ValueError:
+        """Make the error about rows that cannot be scored."""
+        if self.n_codes and codes is None and isinstance(X, np.ndarray):
+            return ValueError(
+                "The model reads categories, which an array of numbers does not hold. Pass a data "
+                "frame, dictionaries to scorer.rows, or both arrays that scorer.encode returns."
+            )
         shown = f"{X.dtype} of shape {X.shape}" if hasattr(X, "dtype") else type(X).__name__
-        raise ValueError(
+        if codes is not None:
+            shown += f" and codes of shape {np.shape(codes)}"
+        return ValueError(
             f"A compiled scorer takes a C-contiguous float32 or float64 array of shape "
             f"(n_rows, {self.n_features}), got {shown}. Convert it by np.ascontiguousarray(X, "
             "dtype=np.float32)."
@@ -335,6 +445,7 @@ class FoldedNet:
     def __init__(self, net: Net, in_threads: bool, centres: bool) -> None:
         self.steps = net.steps
         self.model = net.model
+        self.n_codes = net.n_codes
         self.origin = None
         if centres:
             origin = np.zeros(net.n_features) if net.origin is None else net.origin
@@ -344,11 +455,12 @@ class FoldedNet:
         for array in self.folded.values():
             array.flags.writeable = False
         widths = net.step_widths
-        n_columns = widths[-1] if widths else net.n_features
+        n_columns = self.scaler.n_outputs
         n_centred = net.n_features if centres else 0
         self.widths = (*widths, n_columns, *net.model.buffer_widths, n_centred)
         n_floats = sum(widths) + sum(net.model.buffer_widths)
-        n_floats += n_columns if self.scaler.applies_softsign else 0
+        needs_buffer = self.scaler.applies_softsign or self.scaler.flagged is not None
+        n_floats += n_columns if needs_buffer else 0
         n_bytes = 4 * BLOCK_ROWS * (n_floats + n_centred)
         self.n_rows = BLOCK_ROWS * max(1, THREAD_BYTES // n_bytes if in_threads else 1)
         self.local = threading.local()
@@ -357,12 +469,17 @@ class FoldedNet:
         """Outputs of the model for a block; the thread's next call overwrites them."""
         n_steps = len(self.steps)
         buffers = self._buffers(len(block))
+        mixed = block
+        if self.n_codes:
+            block = mixed.numbers
         if self.origin is not None:
             origin = self.origin[block.dtype]
             block = np.subtract(block, origin, out=buffers[-1], casting="same_kind")
         for step, buffer in zip(self.steps, buffers, strict=False):
             block = step.apply(block, buffer)
         block = self.scaler.softsign(block, buffers[n_steps])
+        if self.n_codes:
+            block = mixed.with_numbers(block)
         return self.model.score(self.folded, block, buffers[n_steps + 1 :])
 
     def _buffers(self, n_rows: int) -> list[Floats]:

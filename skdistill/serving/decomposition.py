@@ -11,7 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.models.two_tower import side
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.column_steps import Pick, Step, is_nothing, steps_of
-from skdistill.serving.served import Net, Served, ServedStudent, ServedTowers, merge
+from skdistill.serving.served import (
+    Net,
+    Served,
+    ServedStudent,
+    ServedTowers,
+    encoder_of_numbers,
+    merge,
+)
 from skdistill.students.estimator import StudentEstimator
 from skdistill.towers.fitted import FittedTowers
 
@@ -42,15 +49,26 @@ def decompose(model: Any) -> Served:
         return _pipeline(model)
     check_is_fitted(model)
     if isinstance(model, StudentEstimator):
-        network, params = model.served_model()
-        n_features = len(model.scaler_.half)
-        net = merge(n_features, (), Net(n_features, (), model.scaler_, network, params))
-        return ServedStudent(net, _feature_names(model), model.served_formula)
+        return _student(model)
     if isinstance(model, FittedTowers):
         return _towers(model)
     raise TypeError(
         "serving takes students, a DistilledRanker, a TwoTowerRetriever or a Pipeline that ends "
         f"in a student or a DistilledRanker, got {type(model).__name__}."
+    )
+
+
+def _student(student: StudentEstimator) -> ServedStudent:
+    network, params = student.served_model()
+    encoder, names = student.encoder_, _feature_names(student)
+    n_features = len(student.scaler_.half)
+    n_codes = 0 if encoder is None else encoder.n_codes
+    net = Net(n_features, (), student.scaler_, network, params, n_codes=n_codes)
+    return ServedStudent(
+        merge(n_features, (), net),
+        names,
+        student.served_formula,
+        encoder_of_numbers(names) if encoder is None else encoder,
     )
 
 
@@ -71,8 +89,15 @@ def _pipeline(model: Pipeline) -> ServedStudent:
             "themselves: serve the retriever without the Pipeline."
         )
     net = served.net
+    if net.n_codes:
+        raise TypeError(
+            f"Step {model.steps[-1][0]!r} of the Pipeline reads categories from the step before, "
+            "which cannot be folded into a scorer. Leave the steps before it out: students read "
+            "categories, missing values and dates themselves."
+        )
     merged = merge(first.n_features_in_, tuple(steps), net)
-    return ServedStudent(merged, _feature_names(first), served.formula)
+    names = _feature_names(first)
+    return ServedStudent(merged, names, served.formula, encoder_of_numbers(names))
 
 
 def _towers(model: FittedTowers) -> ServedTowers:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.column_statistics import FAR_FROM_ZERO
 from skdistill.inputs.scaling import ColumnScaler
+from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.models.two_tower import TwoTower
 from skdistill.protocols import GraphBuilder, Parameters, ScoringModel
 from skdistill.serving.column_steps import ONNX_FLOAT, Affine, Floats, Pick, Step
@@ -23,7 +24,7 @@ class Net:
     Parameters
     ----------
     n_features : int
-        Number of input columns.
+        Number of input columns of numbers.
     steps : tuple of Step
         Applied to the columns first.
     scaler : ColumnScaler
@@ -34,6 +35,8 @@ class Net:
         Parameters of the model.
     origin : ndarray of shape (n_features,), float64, or None
         Subtracted from the columns before anything else, in their precision.
+    n_codes : int
+        Number of codes of categories, which go past the steps to the model; 0 if there are none.
     """
 
     n_features: int
@@ -42,6 +45,7 @@ class Net:
     model: ScoringModel
     params: Parameters
     origin: NDArray[np.float64] | None = None
+    n_codes: int = 0
 
     @property
     def step_widths(self) -> tuple[int, ...]:
@@ -54,8 +58,8 @@ class Net:
 
     @property
     def allows_missing(self) -> bool:
-        """Whether a step fills in NaN."""
-        return any(step.fills_missing for step in self.steps)
+        """Whether a step or the scaler fills in NaN."""
+        return self.scaler.flagged is not None or any(step.fills_missing for step in self.steps)
 
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
         """Add ONNX operators from columns to outputs; return the name of the outputs."""
@@ -85,6 +89,10 @@ class Served(Protocol):
     def feature_names(self) -> tuple[str, ...] | None:
         """Names of the columns, if the model was fitted with names."""
 
+    @property
+    def encoder(self) -> TableEncoder | None:
+        """Reads data frames, if the model was fitted on one."""
+
     def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         """Scores of a block of rows, given the outputs of each net."""
 
@@ -110,11 +118,14 @@ class ServedStudent:
         Names of the columns.
     formula : callable or None
         The user's function that combines all outputs and the rows to scores, if there is one.
+    encoder : TableEncoder or None
+        Reads data frames. None if the model was fitted on an array of numbers.
     """
 
     net: Net
     feature_names: tuple[str, ...] | None = None
     formula: Callable[[NDArray[Any], Any], NDArray[Any]] | None = None
+    encoder: TableEncoder | None = None
 
     @property
     def nets(self) -> tuple[Net, ...]:
@@ -158,6 +169,10 @@ class ServedTowers:
     def nets(self) -> tuple[Net, ...]:
         return self.query, self.item
 
+    @property
+    def encoder(self) -> TableEncoder | None:
+        return encoder_of_numbers(self.feature_names)
+
     def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         left, right = outputs
         left = self.model.finish_queries(left)[0]
@@ -170,6 +185,11 @@ class ServedTowers:
         left = self.query.add_to_graph(graph, X)
         right = self.item.add_to_graph(graph, X)
         return self.model.add_products_to_graph(graph, left, right, self.combination)
+
+
+def encoder_of_numbers(names: tuple[str, ...] | None) -> TableEncoder | None:
+    """Make an encoder that reads columns of numbers by name; None without names."""
+    return None if names is None else TableEncoder(("float",) * len(names), names)
 
 
 def merge(n_features: int, steps: tuple[Step, ...], net: Net) -> Net:
@@ -205,7 +225,9 @@ def merge(n_features: int, steps: tuple[Step, ...], net: Net) -> Net:
                 shift=(both.origin - origin + scaler.shift / last.scale).astype(np.float32),
                 scale=both.scale.astype(np.float32),
             )
-    return _centred_first(Net(n_features, tuple(merged), scaler, net.model, net.params))
+    return _centred_first(
+        replace(net, n_features=n_features, steps=tuple(merged), scaler=scaler, origin=None)
+    )
 
 
 def _composed(first: Affine, origin: NDArray[Any], scale: NDArray[Any]) -> Affine:
