@@ -240,6 +240,38 @@ class GraphBuilder(Protocol):
             Name of the constant.
         """
 
+    def dot(self, X: str, weights: Array, bias: Array | None = None) -> str:
+        """Multiply the graph's input columns, which may have categories, by constant weights.
+
+        Parameters
+        ----------
+        X : str
+            Name of the input columns, of shape (n_rows, n_inputs).
+        weights : ndarray of shape (n_inputs, n_outputs)
+            Weights of a first layer.
+        bias : ndarray of shape (n_outputs,), optional
+            Added to the product.
+
+        Returns
+        -------
+        str
+            Name of the product, of shape (n_rows, n_outputs).
+        """
+
+    def square(self, X: str) -> str:
+        """Square the graph's input columns, which may have categories.
+
+        Parameters
+        ----------
+        X : str
+            Name of the input columns, of shape (n_rows, n_inputs).
+
+        Returns
+        -------
+        str
+            Name of the squares, which ``dot`` takes.
+        """
+
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add an operator with one output to the graph.
 
@@ -294,8 +326,9 @@ class ScoringModel(Protocol):
         ----------
         folded : dict of str to ndarray
             What ``fold`` returned.
-        X : ndarray or CSR matrix of shape (n_rows, n_features)
-            Columns after the softsign, before shift and scale, of the dtype of ``folded``.
+        X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features)
+            Columns after the softsign, before shift and scale, of the dtype of ``folded``. All
+            three can be multiplied by weights: ``X @ weights``.
         workspace : list of ndarray
             One buffer of at least n_rows rows for each entry of ``buffer_widths``. The model may
             overwrite the buffers, and return one of them.
@@ -321,7 +354,8 @@ class ScoringModel(Protocol):
             Its shift and scale must be applied, or folded into the parameters.
         X : str
             Name of the graph's input columns, of shape (n_rows, n_features), after the softsign
-            and before shift and scale.
+            and before shift and scale. If the model reads categories, only ``graph.dot`` and
+            ``graph.square`` take it.
 
         Returns
         -------

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from skdistill._sklearn_compat import add_csr_product, csr_transposed_product
 
-
 # Up to so many rows, gathering the weights and summing them is faster than a sparse product.
 FEW = 8
 
@@ -60,6 +59,12 @@ class MixedTable:
     def dtype(self) -> Any:
         """Dtype of the numbers."""
         return self.numbers.dtype
+
+    def __array_ufunc__(self, ufunc: Any, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            f"{ufunc.__name__} does not take a table with categories. Multiply it by weights with "
+            "X @ weights, as a model's score does with a CSR matrix."
+        )
 
     def __len__(self) -> int:
         return len(self.numbers)

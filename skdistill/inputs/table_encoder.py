@@ -180,7 +180,8 @@ class TableEncoder:
         except KeyError as error:
             place = next(place for place, row in enumerate(rows) if error.args[0] not in row)
             raise ValueError(
-                f"Row {place} lacks the column {error.args[0]!r}. Pass None if its value is missing."
+                f"Row {place} lacks the column {error.args[0]!r}. Pass None if its value is "
+                "missing."
             ) from error
         return self._join(numbers, codes)
 
@@ -210,9 +211,7 @@ class TableEncoder:
         named = zip(self.names or (), self.kinds, strict=True)
         return [name for name, kind in named if kind == "category"]
 
-    def _join(
-        self, numbers: NDArray[Any], codes: Sequence[Any]
-    ) -> NDArray[Any] | MixedTable:
+    def _join(self, numbers: NDArray[Any], codes: Sequence[Any]) -> NDArray[Any] | MixedTable:
         """Join the columns of numbers and the codes within each column of categories."""
         if not self.categories:
             return numbers

@@ -106,15 +106,11 @@ class FactorizationMachine(StudentModel):
     ) -> str:
         folded = self.fold(params, scaler)
 
-        def column(name: str) -> str:
-            return graph.constant(folded[name].reshape(-1, 1))
-
-        factors, shift = graph.constant(folded["factors"]), graph.constant(folded["sums"])
-        sums = graph.add("Gemm", X, factors, shift)
+        sums = graph.dot(X, folded["factors"], folded["sums"])
         axis = graph.constant(np.array([1]))
         squares = graph.add("ReduceSum", graph.add("Mul", sums, sums), axis, keepdims=1)
         output = graph.add("Mul", squares, graph.constant(np.float32(0.5)))
-        output = graph.add("Add", output, graph.add("MatMul", X, column("linear")))
-        squared = graph.add("MatMul", graph.add("Mul", X, X), column("squares"))
+        output = graph.add("Add", output, graph.dot(X, folded["linear"].reshape(-1, 1)))
+        squared = graph.dot(graph.square(X), folded["squares"].reshape(-1, 1))
         output = graph.add("Sub", output, squared)
         return graph.add("Add", output, graph.constant(folded["constant"]))

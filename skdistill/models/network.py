@@ -123,12 +123,10 @@ class Network(StudentModel):
         self, graph: GraphBuilder, params: Parameters, scaler: ColumnScaler, X: str
     ) -> str:
         # One Gemm per layer, with a Relu in between.
-        weights, bias = scaler.fold_layer(params["weights_0"], params["bias_0"])
-        for layer in range(self.n_layers):
-            if layer:
-                X = graph.add("Relu", X)
-                weights, bias = params[f"weights_{layer}"], params[f"bias_{layer}"]
-            X = graph.add("Gemm", X, graph.constant(weights), graph.constant(bias))
+        X = graph.dot(X, *scaler.fold_layer(params["weights_0"], params["bias_0"]))
+        for layer in range(1, self.n_layers):
+            weights, bias = params[f"weights_{layer}"], params[f"bias_{layer}"]
+            X = graph.dot(graph.add("Relu", X), weights, bias)
         return X
 
     def combine_outputs(self, params: Parameters, weights: Array) -> tuple[MLP, Parameters]:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.extras import import_extra
-from skdistill.serving.onnx_graph import OUTPUTS, onnx_model
+from skdistill.inputs.mixed_table import MixedTable
+from skdistill.serving.onnx_columns import add_arrays
+from skdistill.serving.onnx_graph import OUTPUTS, Graph, onnx_model
 from skdistill.serving.served import Served
 from skdistill.threads import restart_after_fork
 
@@ -18,6 +20,12 @@ RUN_ROWS = 1024
 THREAD_ROWS = 4 * RUN_ROWS
 
 Rows = NDArray[np.float32] | NDArray[np.float64]
+
+
+def _model(served: Served, dtype: Any) -> Any:
+    """Make the ONNX model of arrays of this dtype."""
+    graph = Graph(dtype=dtype)
+    return onnx_model(graph, served.add_to_graph(graph, add_arrays(graph, served)))
 
 
 class OnnxEngine:
@@ -30,7 +38,7 @@ class OnnxEngine:
             import_extra(library, "onnx", 'engine="onnxruntime"')
         needs_float64 = any(net.origin is not None for net in served.nets)
         dtypes = (np.float32, np.float64) if needs_float64 else (np.float32,)
-        models = {np.dtype(d): onnx_model(served, d).SerializeToString() for d in dtypes}
+        models = {np.dtype(d): _model(served, d).SerializeToString() for d in dtypes}
         self._open(models, THREAD_ROWS if in_threads else RUN_ROWS)
 
     def __getstate__(self) -> tuple[dict[Any, bytes], int]:
@@ -70,7 +78,8 @@ class OnnxEngine:
         if not self.runs:
             self._start()
         # Without names, the session would look up its outputs in every run.
-        scores: NDArray[np.float32] = self.runs[X.dtype.char](OUTPUTS, {"X": X})[0]
+        inputs = {"X": X.numbers, "codes": X.codes} if isinstance(X, MixedTable) else {"X": X}
+        scores: NDArray[np.float32] = self.runs[X.dtype.char](OUTPUTS, inputs)[0]
         return scores[:, 0]
 
     def score(self, X: Rows, out: NDArray[np.float32]) -> None:

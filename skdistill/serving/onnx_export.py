@@ -13,7 +13,9 @@ from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.decomposition import decompose
 from skdistill.serving.description import describe, versions
+from skdistill.serving.onnx_columns import add_arrays, add_columns
 from skdistill.serving.onnx_graph import OPSET, Graph, onnx_model
+from skdistill.serving.served import Served
 from skdistill.students import STUDENTS
 from skdistill.towers import RETRIEVERS
 
@@ -68,11 +70,24 @@ def to_onnx(model: Any) -> Any:
             target_opset=OPSET,
         )
     else:
-        proto = onnx_model(decompose(model))
+        proto = _proto(decompose(model))
     for name, value in description.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = name, value if isinstance(value, str) else json.dumps(value)
     return proto
+
+
+def _proto(served: Served) -> Any:
+    """Make the model of a student or of towers."""
+    net = served.nets[0]
+    if net.n_codes:
+        graph = Graph(dtype=np.float32 if net.origin is None else np.float64)
+        assert served.encoder is not None  # it made the codes
+        X = add_columns(graph, served.encoder)
+    else:
+        graph = Graph()
+        X = add_arrays(graph, served)
+    return onnx_model(graph, served.add_to_graph(graph, X))
 
 
 @set_module("skdistill.serving")

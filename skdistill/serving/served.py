@@ -15,6 +15,7 @@ from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.models.two_tower import TwoTower
 from skdistill.protocols import GraphBuilder, Parameters, ScoringModel
 from skdistill.serving.column_steps import ONNX_FLOAT, Affine, Floats, Pick, Step
+from skdistill.serving.onnx_graph import with_codes, without_codes
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,25 @@ class Net:
 
     def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
         """Add ONNX operators from columns to outputs; return the name of the outputs."""
+        columns = X
         if self.origin is not None:
-            X = graph.add("Sub", X, graph.input_constant(self.origin))
+            X = graph.add("Sub", without_codes(X), graph.input_constant(self.origin))
         # The columns may be float64.
-        X = graph.add("Cast", X, to=ONNX_FLOAT)
+        X = graph.add("Cast", without_codes(X), to=ONNX_FLOAT)
         for step in self.steps:
             X = step.add_to_graph(graph, X)
         scaler = self.scaler.for_scoring()
         if scaler.origin is not None:
             X = graph.add("Sub", X, graph.constant(scaler.origin))
+        missing = "" if scaler.flagged is None else graph.add("IsNaN", X)
         if scaler.applies_softsign:
             size = graph.add("Add", graph.add("Abs", X), graph.constant(scaler.half))
             X = graph.add("Div", X, size)
-        return self.model.add_to_graph(graph, self.params, scaler, X)
+        if scaler.flagged is not None:
+            X = graph.add("Where", missing, graph.constant(scaler.shift), X)
+            flags = graph.add("Gather", missing, graph.constant(scaler.flagged), axis=1)
+            X = graph.add("Concat", X, graph.add("Cast", flags, to=ONNX_FLOAT), axis=1)
+        return self.model.add_to_graph(graph, self.params, scaler, with_codes(X, columns))
 
 
 class Served(Protocol):

@@ -7,7 +7,6 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import sparse
 
 from skdistill.inputs import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
@@ -62,10 +61,10 @@ class TanhNet(StudentModel):
         return (self.n_units,)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        if sparse.issparse(X):
-            hidden = X @ folded["weights_0"]
-        else:
+        if isinstance(X, np.ndarray):
             hidden = np.matmul(X, folded["weights_0"], out=workspace[0][: len(X)])
+        else:
+            hidden = X @ folded["weights_0"]
         hidden += folded["bias_0"]
         np.tanh(hidden, out=hidden)
         return hidden @ folded["weights_1"] + folded["bias_1"]
@@ -74,9 +73,8 @@ class TanhNet(StudentModel):
         self, graph: GraphBuilder, params: Parameters, scaler: ColumnScaler, X: str
     ) -> str:
         folded = self.fold(params, scaler)
-        first = graph.constant(folded["weights_0"]), graph.constant(folded["bias_0"])
-        second = graph.constant(folded["weights_1"][:, None]), graph.constant(folded["bias_1"])
-        return graph.add("Gemm", graph.add("Tanh", graph.add("Gemm", X, *first)), *second)
+        hidden = graph.add("Tanh", graph.dot(X, folded["weights_0"], folded["bias_0"]))
+        return graph.dot(hidden, folded["weights_1"][:, None], folded["bias_1"])
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
