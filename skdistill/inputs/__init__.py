@@ -1,10 +1,21 @@
 """Inputs of a model: queries, rows, pairs and columns of tables, checked and scaled."""
 
+from skdistill.inputs.category_codes import CategoryCodes
+from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import RowGradient, Rows
 from skdistill.inputs.scaling import ColumnScaler
+from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.public_names import publish
 
-__all__ = ["ColumnScaler", "Queries", "RowGradient", "Rows"]
+__all__ = [
+    "CategoryCodes",
+    "ColumnScaler",
+    "MixedTable",
+    "Queries",
+    "RowGradient",
+    "Rows",
+    "TableEncoder",
+]
 
 publish(__name__)

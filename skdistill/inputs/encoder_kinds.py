@@ -50,6 +50,9 @@ def kinds_of_input(step: Any, n_columns: int, names: list[str] | None) -> Kinds:
         learnt = [[value] for value in step.statistics_]
     if learnt is not None and len(learnt) == n_columns:
         return [_named(kind_of(as_ids(values))) for values in learnt]
+    encoder = getattr(step, "encoder_", None)  # of a student
+    if encoder is not None and len(encoder.kinds) == n_columns:
+        return [kind and _named(kind) for kind in encoder.column_kinds]
     return [_of_estimator(step)] * n_columns
 
 

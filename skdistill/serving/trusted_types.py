@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skdistill.index import ExactIndex
-from skdistill.inputs import ColumnScaler
+from skdistill.inputs import CategoryCodes, ColumnScaler, TableEncoder
 from skdistill.losses import LOSSES
 from skdistill.public_names import FORMER_NAMES, public_name
 from skdistill.ranker import DistilledRanker
@@ -15,7 +15,10 @@ from skdistill.towers import RETRIEVERS, PairColumns, TeacherCheck
 from skdistill.training import OPTIMIZERS
 
 # Types that are not registered, but occur in fitted estimators.
-PARTS = (ColumnScaler, DistilledRanker, ExactIndex, PairColumns, QidAdapter, TeacherCheck)
+PARTS = (
+    *(CategoryCodes, ColumnScaler, DistilledRanker, ExactIndex, PairColumns),
+    *(QidAdapter, TableEncoder, TeacherCheck),
+)
 # Types of other libraries that skops does not trust by itself.
 FOREIGN = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "numpy.dtype"})
 # Libraries whose types a file may name; registered types may come from elsewhere.
