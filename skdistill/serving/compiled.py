@@ -72,7 +72,8 @@ def compile_scorer(
         columns.
     engine : {"auto", "numpy", "onnxruntime"}, default="auto"
         "auto" takes ONNX Runtime if it is installed (extra ``onnx``), the model can be exported and
-        it reads no categories, otherwise NumPy. The attribute ``engine`` of the scorer says which one it is.
+        it reads no categories, otherwise NumPy. The attribute ``engine`` of the scorer says which
+        one it is.
     n_threads : int or None, default=1
         Number of threads over blocks of rows, each with one BLAS thread. None takes one thread per
         core.
