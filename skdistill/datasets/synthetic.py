@@ -8,6 +8,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
 
+from skdistill.datasets.mixed_columns import draw_categories, effect_of_categories, mixed_frame
+
 TRUTHS = ("linear", "interactions", "nonlinear")
 
 
@@ -20,6 +22,8 @@ def make_ranking(
     n_levels: int = 5,
     noise: float = 0.2,
     id_columns: tuple[int, ...] = (),
+    categories: tuple[int, ...] = (),
+    missing: float = 0.0,
     random_state: Any = None,
 ) -> Bunch:
     """Make a ranking table with known utility.
@@ -44,6 +48,14 @@ def make_ranking(
     id_columns : tuple of int, default=()
         Number of values of each id column. With ids, X is CSR: numeric columns, then one-hot ids,
         and the utility also depends on the ids.
+    categories : tuple of int, default=()
+        Number of values of each column of categories. With categories or missing values, X is a
+        data frame. Every fourth number then has a heavy tail, and the utility also depends on the
+        categories and on their products with numbers. If there are several, the first describes
+        the query.
+    missing : float, default=0.0
+        Fraction of the cells that are missing. In half of the numbers, a low utility makes them
+        more frequent.
     random_state : int, RandomState or None, default=None
         Pass an int for reproducible data.
 
@@ -52,7 +64,8 @@ def make_ranking(
     Bunch
         With the attributes:
 
-        - ``X``: ndarray or CSR matrix of shape (n_rows, n_features + sum of id_columns), float32;
+        - ``X``: ndarray or CSR matrix of shape (n_rows, n_features + sum of id_columns), float32,
+          or data frame of shape (n_rows, n_features + number of categories);
         - ``y``: ndarray of shape (n_rows,), float64, the grade;
         - ``qid``: ndarray of shape (n_rows,), int64, the query;
         - ``utility``: ndarray of shape (n_rows,), float64, the utility without noise.
@@ -60,7 +73,10 @@ def make_ranking(
     Raises
     ------
     ValueError
-        If ``truth`` is unknown.
+        If ``truth`` is unknown, ``missing`` is not a fraction, or there are both ``id_columns``
+        and ``categories`` or missing values.
+    ImportError
+        If pandas, which categories and missing values need, is not installed.
 
     Examples
     --------
@@ -71,6 +87,14 @@ def make_ranking(
     """
     if truth not in TRUTHS:
         raise ValueError(f"truth must be one of {list(TRUTHS)}, got {truth!r}.")
+    if not 0 <= missing < 1:
+        raise ValueError(f"missing must be a fraction from 0 to less than 1, got {missing}.")
+    is_mixed = bool(categories) or missing > 0
+    if is_mixed and id_columns:
+        raise ValueError(
+            "id_columns make a CSR matrix, which holds neither categories nor missing values. "
+            "Leave one of them out."
+        )
     rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
     low, high = (query_size, query_size) if isinstance(query_size, int) else query_size
     sizes = rng.integers(low, high, size=n_queries, endpoint=True)
@@ -89,6 +113,10 @@ def make_ranking(
     ids = [rng.integers(0, n_values, size=n_rows) for n_values in id_columns]
     for n_values, column in zip(id_columns, ids, strict=True):
         utility += rng.standard_normal(n_values)[column] / np.sqrt(len(ids))
+    query = np.repeat(np.arange(n_queries), sizes)
+    drawn = draw_categories(categories, query, rng)
+    if drawn:
+        utility += effect_of_categories(drawn, categories, used, rng)
     utility = (utility - utility.mean()) / utility.std()
     noisy = utility + noise * rng.standard_normal(n_rows)
     fractions = 0.5 ** np.arange(1, n_levels)
@@ -103,4 +131,6 @@ def make_ranking(
             for n_values, column in zip(id_columns, ids, strict=True)
         ]
         table = sparse.hstack([sparse.csr_array(X), *one_hot], format="csr")
-    return Bunch(X=table, y=y, qid=np.repeat(np.arange(n_queries), sizes), utility=utility)
+    if is_mixed:
+        table = mixed_frame(X, drawn, utility, missing, rng)
+    return Bunch(X=table, y=y, qid=query, utility=utility)

@@ -34,6 +34,7 @@ KIND_OF_TYPE: tuple[tuple[Any, str], ...] = (
     (str, "text"),
     (bytes, "bytes"),
     ((datetime.date, np.datetime64), "date"),
+    ((datetime.timedelta, np.timedelta64), "timedelta"),
 )
 # Of pandas and polars.
 TEXT_DTYPES = ("str", "string", "String")
@@ -327,7 +328,15 @@ def _date(cell: Any) -> np.datetime64:
         raise ValueError(cell)  # NumPy knows "now" and "today"
     if not isinstance(cell, str | datetime.date | np.datetime64):
         raise TypeError(cell)
+    if getattr(cell, "tzinfo", None) is not None:
+        cell = cell.astimezone(datetime.UTC).replace(tzinfo=None)
     return np.datetime64(cell, "us")  # type: ignore[call-overload]
+
+
+def _duration(cell: Any) -> np.timedelta64:
+    if not isinstance(cell, datetime.timedelta | np.timedelta64):
+        raise TypeError(cell)
+    return np.timedelta64(cell, "us")
 
 
 def _same_kind(kind: str) -> Callable[[Any], Any]:
@@ -344,4 +353,5 @@ CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "float": _float,
     "boolean": _boolean,
     "date": _date,
+    "timedelta": _duration,
 }

@@ -1,0 +1,265 @@
+"""Tables of every library are read alike: numbers, times, categories, missing values."""
+
+import datetime
+import pickle
+import uuid
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_array_equal
+
+from skdistill.inputs import MixedTable, TableEncoder
+from skdistill.inputs.category_codes import MISSING, OTHER, CategoryCodes
+from skdistill.inputs.column_kinds import ColumnKindError
+
+DAY = datetime.date(2024, 5, 17)
+NOON = datetime.datetime(2024, 5, 17, 12)
+
+
+def frame():
+    """A pandas frame with columns of every type that people have, some cells missing."""
+    return pd.DataFrame(
+        {
+            "float": [1.5, np.nan, 3.0],
+            "integer": [1, 2, 3],
+            "boolean": [True, False, True],
+            "nullable_integer": pd.array([1, None, 3], dtype="Int64"),
+            "nullable_boolean": pd.array([True, None, False], dtype="boolean"),
+            "arrow_float": pd.array([1.5, None, 2.0], dtype="double[pyarrow]"),
+            "object_float": pd.Series([1.5, None, 2.0], dtype=object),
+            "decimal": [Decimal("1.5"), None, Decimal(2)],
+            "empty": pd.Series([None, None, None], dtype=object),
+            "date": [DAY, None, DAY],
+            "time": pd.to_datetime([NOON, None, NOON]),
+            "time_zone": pd.to_datetime([NOON, None, NOON]).tz_localize("Europe/Berlin"),
+            "arrow_time": pd.array([NOON, None, NOON], dtype="timestamp[us][pyarrow]"),
+            "duration": pd.to_timedelta([1, None, 2], unit="h"),
+            "text": ["b", None, "a"],
+            "object_text": pd.Series(["b", None, "a"], dtype=object),
+            "arrow_text": pd.array(["b", None, "a"], dtype="string[pyarrow]"),
+            "category": pd.Categorical(["y", None, "x"], categories=["z", "y", "x"]),
+        }
+    )
+
+
+SECONDS = 1715904000.0  # of the 17th of May 2024
+NUMBERS = {
+    "float": [1.5, np.nan, 3],
+    "integer": [1, 2, 3],
+    "boolean": [1, 0, 1],
+    "nullable_integer": [1, np.nan, 3],
+    "nullable_boolean": [1, np.nan, 0],
+    "arrow_float": [1.5, np.nan, 2],
+    "object_float": [1.5, np.nan, 2],
+    "decimal": [1.5, np.nan, 2],
+    "empty": [np.nan] * 3,
+    "date": [SECONDS, np.nan, SECONDS],
+    "time": [SECONDS + 43200, np.nan, SECONDS + 43200],
+    "time_zone": [SECONDS + 36000, np.nan, SECONDS + 36000],
+    "arrow_time": [SECONDS + 43200, np.nan, SECONDS + 43200],
+    "duration": [3600, np.nan, 7200],
+}
+# Missing, other, then the known categories in order.
+CODES = {
+    "text": [3, 0, 2],
+    "object_text": [7, 4, 6],
+    "arrow_text": [11, 8, 10],
+    "category": [15, 12, 14],
+}
+
+
+@pytest.mark.parametrize(
+    "convert", [lambda f: f, pl.from_pandas, lambda f: pa.Table.from_pandas(f),
+                lambda f: pa.Table.from_pandas(f).to_batches()[0]],
+    ids=["pandas", "polars", "arrow", "batch"],
+)  # fmt: skip
+def test_columns_of_every_library_are_read_alike(convert):
+    table = convert(frame())
+    for encoder in (TableEncoder.fit(table), TableEncoder.fit(frame())):
+        read = encoder.transform(table)
+        assert isinstance(read, MixedTable)
+        assert_array_equal(read.numbers, np.column_stack(list(NUMBERS.values())))
+        assert_array_equal(read.codes, np.column_stack(list(CODES.values())))
+        assert read.n_codes == encoder.n_codes == 16
+        assert read.numbers.flags.c_contiguous
+        assert read.codes.flags.c_contiguous
+    kinds = dict(zip(NUMBERS | CODES, encoder.column_kinds, strict=True))
+    assert kinds["date"] == kinds["time"] == "date"
+    assert kinds["text"] == kinds["category"] == "text"
+    assert kinds["decimal"] == kinds["boolean"] == "float"
+
+
+def test_dictionaries_are_read_as_the_frame():
+    f = frame()
+    encoder = TableEncoder.fit(f)
+    expected = encoder.transform(f)
+    rows = f.astype(object).where(f.notna(), None).to_dict("records")
+    read = encoder.read_rows([{**row, "further": 1} for row in rows])
+    assert_array_equal(read.numbers, expected.numbers)
+    assert_array_equal(read.codes, expected.codes)
+    assert read[:0].shape == encoder.read_rows([]).shape
+    with pytest.raises(ValueError, match="Row 1 lacks the column 'integer'. Pass None"):
+        encoder.read_rows([rows[0], {k: v for k, v in rows[1].items() if k != "integer"}])
+    with pytest.raises(ColumnKindError, match="column 'float' held values of type float"):
+        encoder.read_rows([rows[0] | {"float": "much"}])
+    with pytest.raises(TypeError, match="'text'.*must be a string"):
+        encoder.read_rows([rows[0] | {"text": ["a"]}])
+
+
+def test_dictionaries_of_numbers_alone_take_the_short_way():
+    numbers = pd.DataFrame({"a": [1.0, np.nan], "b": [2, 3]})
+    encoder = TableEncoder.fit(numbers)
+    read = encoder.read_rows([{"b": 2, "a": 1.0}, {"b": True, "a": None}])
+    assert_array_equal(read, [[1, 2], [np.nan, 1]])
+    with pytest.raises(ColumnKindError, match="'b'"):
+        encoder.read_rows([{"b": "two", "a": 1.0}])
+    one = TableEncoder.fit(numbers[["a"]])
+    assert_array_equal(one.read_rows([{"a": 1.0}, {"a": 4}]), [[1], [4]])
+    with pytest.raises(ValueError, match="no names"):
+        TableEncoder.fit(np.ones((2, 2))).read_rows([{"a": 1.0}])
+
+
+def test_columns_of_a_frame_are_found_by_name_and_of_an_array_by_place():
+    f = frame()[["float", "text", "integer"]]
+    encoder = TableEncoder.fit(f)
+    turned = f[["integer", "text", "float"]].assign(more=1)
+    assert_array_equal(encoder.transform(turned).numbers, encoder.transform(f).numbers)
+    as_array = f.to_numpy(dtype=object)
+    assert_array_equal(encoder.transform(as_array).codes, encoder.transform(f).codes)
+    assert_array_equal(TableEncoder.fit(as_array).transform(f).codes, encoder.transform(f).codes)
+
+
+def test_float32_stays_float32_where_no_digits_are_lost():
+    f = pd.DataFrame({"a": np.ones(3, np.float32), "b": np.ones(3, np.int8), "c": [True] * 3})
+    assert TableEncoder.fit(f).transform(f).dtype == np.float32
+    f["d"] = np.arange(3)
+    assert TableEncoder.fit(f).transform(f).dtype == np.float64
+
+
+def test_unknown_and_missing_categories_have_codes_of_their_own():
+    codes = CategoryCodes.fit(pd.Series(["b", "a", "b", None]), "c", None, None)
+    assert codes.values.tolist() == ["a", "b"]
+    assert codes.n_codes == 4
+    later = ["a", "b", "new", None, np.nan, float("nan"), pd.NA]
+    expected = [2, 3, OTHER, MISSING, MISSING, MISSING, MISSING]
+    assert_array_equal(codes.encode(pd.Series(later, dtype=object), "c"), expected)
+    # Many more categories than rows: only those that occur are looked up.
+    many = pd.Categorical(["b", None, "x9"], categories=[f"x{i}" for i in range(2000)] + ["b"])
+    assert_array_equal(codes.encode(pd.Series(many), "c"), [3, MISSING, OTHER])
+    # The categories of the last column are remembered, and so must not be those of the next.
+    for values, expected in ((["a", "b"], [2, 3]), (["b", "a"], [3, 2]), (["new", "a"], [1, 2])):
+        column = pd.Series(pd.Categorical(values, categories=values))
+        for _ in range(2):
+            assert_array_equal(codes.encode(column, "c"), expected)
+    assert_array_equal(
+        pickle.loads(pickle.dumps(codes)).encode(pd.Series(later), "c")[:3], [2, 3, 1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "known"),
+    [
+        ((None, None), ["a", "b", "c", "d"]),
+        ((2, None), ["a", "b", "c"]),
+        ((3, None), ["a", "c"]),
+        ((0.35, None), ["c"]),
+        ((None, 2), ["a", "c"]),
+        ((None, 3), ["a", "b", "c"]),
+        ((4, 1), ["c"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["text", "category", "polars"])
+def test_rare_categories_share_a_code(settings, known, kind):
+    column = pd.Series(list("aaabbccccd"))
+    if kind == "category":
+        column = column.astype(pd.CategoricalDtype(list("zdcba")))
+    if kind == "polars":
+        column = pl.Series(column.tolist())
+    codes = CategoryCodes.fit(column, "c", *settings)
+    assert codes.values.tolist() == known
+    expected = [OTHER if one not in known else 2 + known.index(one) for one in "aaabbccccd"]
+    assert_array_equal(codes.encode(column, "c"), expected)
+
+
+def test_categories_of_other_kinds_are_converted_exactly_or_refused():
+    codes = CategoryCodes.fit(np.array([7, 9, 7]), "c", None, None)
+    for column in (
+        [7, 9, 8],
+        [7.0, 9.0, 8.0],
+        ["7", "9", "8"],
+        [Decimal(7), Decimal(9), Decimal(8)],
+    ):
+        assert_array_equal(codes.encode(pd.Series(column, dtype=object), "c"), [2, 3, OTHER])
+    with pytest.warns(UserWarning, match="'guest' is none"):
+        guest = codes.encode(pd.Series(["7", "guest", "9"]), "c")
+    assert_array_equal(guest, [2, OTHER, 3])
+    with pytest.raises(ColumnKindError, match="row 1: column 'c' held values of type integer"):
+        codes.encode(pd.Series(["7", "007", "9"]), "c")
+    with pytest.raises(ColumnKindError, match="row 2: column 'c'"):
+        codes.encode(
+            pd.Series(["007", "8", "x"]).astype("category")[[1, 1, 0]].reset_index(drop=True), "c"
+        )
+    text = CategoryCodes.fit(pd.Series(["007", "x"]), "c", None, None)
+    with pytest.raises(ColumnKindError, match="held values of type text"):
+        text.encode(pd.Series([7, 8]), "c")
+
+
+def test_ids_that_numpy_does_not_hold_are_categories():
+    ids = [uuid.UUID(int=5), uuid.UUID(int=3)]
+    f = pd.DataFrame({"id": ids, "bytes": [b"a\0", b"a"]})
+    encoder = TableEncoder.fit(f)
+    assert encoder.kinds == ("category", "category")
+    assert_array_equal(encoder.transform(f).codes, [[3, 7], [2, 6]])
+    again = pickle.loads(pickle.dumps(encoder))
+    assert_array_equal(again.transform(f).codes, [[3, 7], [2, 6]])
+
+
+def test_named_columns_are_categories_and_only_they():
+    f = pd.DataFrame({"a": [1, 2, 1], "b": [0.5, 1.5, np.nan], "c": ["x", "y", "x"]})
+    encoder = TableEncoder.fit(f, {0, 2})
+    assert encoder.kinds == ("category", "float", "category")
+    assert_array_equal(encoder.transform(f).codes, [[2, 6], [3, 7], [2, 6]])
+    with pytest.raises(ValueError, match="'c' of X is not numeric, and categorical_features"):
+        TableEncoder.fit(f, {0})
+    with pytest.raises(ValueError, match="'c' of X is not numeric"):
+        TableEncoder.fit(f, set())
+    numbers = TableEncoder.fit(np.array([[1.0, 5], [2, np.nan]]), {1})
+    assert_array_equal(
+        numbers.transform(np.array([[1.0, 5], [2, np.nan], [3, 6]])).codes, [[2], [0], [1]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "error", "message"),
+    [
+        (
+            [1.0, "n/a", 3],
+            TypeError,
+            r"'a' of X mixes values of the kinds \['float', 'integer', 'text'\]",
+        ),
+        ([[1], [2], [3]], TypeError, "'a' of X: the argument must be a string"),
+        ([{}, {}, {}], TypeError, "'a' of X: the argument must be a string"),
+    ],
+)
+def test_columns_that_cannot_be_read_are_named(column, error, message):
+    with pytest.raises(error, match=message):
+        TableEncoder.fit(pd.DataFrame({"b": [1, 2, 3], "a": pd.Series(column, dtype=object)}))
+
+
+def test_columns_that_changed_are_named():
+    f = frame()[["float", "time", "text"]]
+    encoder = TableEncoder.fit(f)
+    with pytest.raises(ColumnKindError, match="row 1: column 'float' held values of type float"):
+        encoder.transform(f.assign(float=["1", "much", "2"]))
+    with pytest.raises(ColumnKindError, match="column 'time' held values of type date"):
+        encoder.transform(f.assign(time=[1, 2, 3]))
+    exact = encoder.transform(
+        f.assign(float=["1", None, "2.5"], time=["2024-05-17", None, "2024-05-18"])
+    )
+    assert_array_equal(exact.numbers, [[1, SECONDS], [np.nan] * 2, [2.5, SECONDS + 86400]])
+    with pytest.raises(ValueError, match=r"several columns of the names \['a'\]"):
+        TableEncoder.fit(pd.DataFrame([[1, 2]], columns=["a", "a"]))
