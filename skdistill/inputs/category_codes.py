@@ -140,7 +140,26 @@ class CategoryCodes:
     _last: ClassVar[Any] = (None, np.empty(0, dtype=np.int32))
 
     def codes_of(self, values: Sequence[Any], name: Any) -> list[int]:
-        """Return the codes of Python values."""
+        """Return the codes of Python values.
+
+        Parameters
+        ----------
+        values : sequence
+            Categories; None or NaN where they are missing.
+        name : object
+            Name of the column in messages.
+
+        Returns
+        -------
+        list of int
+
+        Raises
+        ------
+        ColumnKindError
+            If a category has another type than those of ``fit``, and no exact counterpart.
+        TypeError
+            If a value cannot be a category, such as a list.
+        """
         get = self._code.get
         try:
             codes = [get(value, OTHER) for value in values]
