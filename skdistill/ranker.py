@@ -157,6 +157,7 @@ class DistilledRanker(RankingEstimator):
     teacher_columns: Any = None
     student_columns: Any = None
     augment: float = 0.0
+    augmentation: str = "crossed"
     memory: Any = None
     calibrate: str | None = None
     sampling_rate: float = 1.0
@@ -171,6 +172,7 @@ class DistilledRanker(RankingEstimator):
         "alpha": [Interval(Real, 0, 1, closed="both")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "augment": [Interval(Real, 0, 1, closed="left")],
+        "augmentation": [StrOptions({"crossed", "thresholds"})],
         "calibrate": [StrOptions(set(CALIBRATORS)), None],
         "sampling_rate": [Interval(Real, 0, 1, closed="right")],
         "teacher_target": [str, None],

@@ -296,6 +296,9 @@ def row_codes(*tables: Any) -> list[NDArray[np.int64]]:
 
 def stack_rows(upper: Any, lower: Any) -> Any:
     """Stack two tables that have the same columns."""
+    if isinstance(upper, MixedTable):
+        numbers = np.concatenate([upper.numbers, lower.numbers])
+        return MixedTable(numbers, np.concatenate([upper.codes, lower.codes]), upper.n_codes)
     if sparse.issparse(upper):
         return sparse.vstack([upper, lower], format="csr")
     if column_names(upper) is None:

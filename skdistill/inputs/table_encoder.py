@@ -52,7 +52,7 @@ class TableEncoder:
         cls,
         X: Any,
         categorical: Collection[int] | None = None,
-        min_frequency: float | None = None,
+        min_frequency: Any = None,
         max_categories: int | None = None,
     ) -> TableEncoder:
         """Learn the columns of a table.
@@ -64,8 +64,9 @@ class TableEncoder:
         categorical : collection of int or None
             Positions of the columns of categories. None takes the columns of strings and other
             values that are neither numbers nor times, and those whose type is categorical.
-        min_frequency : int, float or None
-            Least number, or fraction, of the rows of a category with a code of its own.
+        min_frequency : int, float, "auto" or None
+            Least number, or fraction, of the rows of a category with a code of its own. "auto" is
+            10 rows, or 1% of them in a table of less than 1000.
         max_categories : int or None
             Largest number of categories of a column with a code of their own.
 
