@@ -255,3 +255,10 @@ def test_the_same_seed_draws_the_same_rows():
 def test_each_position_needs_its_thresholds():
     with pytest.raises(ValueError, match="zip"):
         draw_rows(np.zeros((2, 2)), [np.array([1.0])], [0, 1], 3, np.random.default_rng(0))
+
+
+def test_columns_of_the_same_name_are_drawn_each():
+    X = pd.DataFrame([[0.0, 5], [10, 7]], columns=["a", "a"])
+    rows = draw_rows(X, [np.array([8.0])], [0], 50, np.random.default_rng(0))
+    assert set(rows.iloc[:, 0]) == {0.0, 10.0}
+    assert set(rows.iloc[:, 1]) == {5.0, 7.0}
