@@ -55,7 +55,7 @@ def test_what_lightgbm_writes_passes(texts, tmp_path):
 
 def with_sizes(text):
     """The text with the right sizes of its trees: what else is wrong must be found."""
-    trees = text[text.index("\nTree=") + 1 : text.rindex("end of trees")]
+    trees = re.search(r"(?s)\n(Tree=.*?)end of trees", text)[1]
     sizes = [str(len(tree)) for tree in re.split(r"(?=^Tree=)", trees, flags=re.M) if tree]
     return re.sub(r"tree_sizes=[^\n]*", f"tree_sizes={' '.join(sizes)}", text)
 
@@ -233,6 +233,7 @@ SECOND = "\n\nparameters:\nno parameter\n\nend of parameters\n"
         ("^cat_threshold=.*", "cat_threshold=4294967295 1", [1, 2, 2, 2]),
         ("^cat_boundaries=.*", "cat_boundaries=0 0 2", [3, 3, 3, 4]),
         ("end of parameters\n", f"end of parameters{SECOND}", [1, 2, 3, 4]),
+        ("end of parameters\n", "end of parameters\n\nend of trees\n", [1, 2, 3, 4]),
     ],
 )
 def test_what_lightgbm_reads_safely_passes(old, new, expected):
@@ -247,6 +248,11 @@ def test_what_lightgbm_reads_safely_passes(old, new, expected):
 def test_boundaries_of_categories_ascend_from_0_to_their_number(bounds):
     text = changed(BY_HAND, "^cat_boundaries=.*", f"cat_boundaries={bounds}")
     refused(text, "cat_boundaries of tree 0 do not fit")
+
+
+def test_there_are_not_more_classes_than_trees():
+    text = changed(BY_HAND, "num_class=1", "num_class=2")
+    refused(text, "num_class of the header is 2, expected 1 to 1")
 
 
 def test_a_category_beyond_those_of_the_tree_is_refused():

@@ -314,8 +314,14 @@ def test_a_meta_estimator_may_decline_weights(rows, fits, routing):
 def test_a_request_that_cannot_be_met_is_an_error(rows, fits, routing):
     scaler = StandardScaler().set_fit_request(sample_weight=True)
     student = make_pipeline(scaler, LinearRanker(max_iter=1))
-    with pytest.raises(ValueError, match="A step before the student requests sample_weight"):
-        DistilledRanker(Plain(), student).fit(**rows)
+    further = make_pipeline(FunctionTransformer(), scaler, LinearRanker(max_iter=1))
+    message = (
+        "^A step before the student requests sample_weight, but only the student gets it. "
+        r"Call set_fit_request\(sample_weight=False\) on the step, or fit it beforehand.$"
+    )
+    for student in (student, further):
+        with pytest.raises(ValueError, match=message):
+            DistilledRanker(Plain(), student).fit(**rows)
 
     class Forgetful(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """Routes scores' metadata but not those of fit."""
