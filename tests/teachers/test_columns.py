@@ -185,3 +185,9 @@ def test_missing_columns_are_listed_with_what_there_is():
         r"\['age', 'day'\]\. Add or rename .* pass an array \(X\.to_numpy\(\)\)\.$",
     ):
         teacher_positions(teacher, X[["age"]].assign(day=0))
+
+
+def test_all_columns_in_order_are_positions_too():
+    assert teacher_positions(Ridge().fit(X, Y), X) == [0, 1, 2]
+    head = ColumnTransformer([("kept", StandardScaler(), ["age"])]).fit(X)
+    assert teacher_positions(head, X[["age", "clicks"]]) == [0, 1]

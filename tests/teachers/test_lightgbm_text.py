@@ -134,6 +134,8 @@ def refused(text, message):
         ("ranks", r"shrinkage=\S+", "shrinkage=p.1", "shrinkage of tree 0 must hold 1 numbers.*"),
         ("ranks", r"shrinkage=\S+", "shrinkage=1X", "shrinkage of tree 0 must hold 1 numbers.*"),
         ("ranks", r"shrinkage=\S+", "shrinkage=1\t", "shrinkage of tree 0 must hold 1 numbers.*"),
+        ("stumps of one leaf", r"shrinkage=\S+", "shrinkage=x",
+         "shrinkage of tree 0 must hold 1 numbers, got b'x'"),
         ("linear", r"leaf_const=\S+", "leaf_const=1e999",
          "leaf_const of tree 0 holds b'1e999', expected a number"),
         ("linear", r"num_features=\d", "num_features=-1", "tree 0 has an index outside 0 to 4"),

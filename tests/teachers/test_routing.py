@@ -28,6 +28,7 @@ from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, RandomizedSearchCV, ShuffleSplit
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -44,6 +45,9 @@ from skdistill.students import LinearRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, fit_and_score
 from skdistill.teachers.qid_adapter import QidAdapter
 
+WAYS_OUT = (
+    "Fit it yourself and pass it in a FrozenEstimator, or pass its scores as teacher_scores"
+)
 TREES = {"n_estimators": 3, "min_child_samples": 2, "verbose": -1, "n_jobs": 1, "random_state": 0}
 N_ROWS = 200
 
@@ -341,10 +345,11 @@ def test_a_request_that_cannot_be_met_is_an_error(rows, fits, routing):
             return self.estimator.predict(X)
 
     weight = rows.pop("sample_weight")
-    with pytest.raises(ValueError, match="Forgetful passes no qid on"):
+    message = f"^Forgetful passes no qid on to what it fits. {WAYS_OUT}.$"
+    with pytest.raises(ValueError, match=message):
         DistilledRanker(Forgetful(Plain()), LinearRanker(max_iter=1)).fit(**rows)
     trees = Forgetful(lightgbm.LGBMRegressor(**TREES))
-    with pytest.raises(ValueError, match="Forgetful passes no sample_weight on"):
+    with pytest.raises(ValueError, match=message.replace("qid", "sample_weight")):
         DistilledRanker(trees, LinearRanker(max_iter=1)).fit(**rows, sample_weight=weight)
     assert not fits
 
@@ -376,18 +381,26 @@ def test_what_a_teacher_cannot_take_is_an_error_before_any_fit(rows, fits):
                 fit(**rows, **further)
         assert not fits
 
-    lost = "KNeighborsRegressor takes no sample_weight.* FrozenEstimator"
+    lost = (
+        "^KNeighborsRegressor takes no sample_weight, so that the row weights would be lost on "
+        f"the way to the teacher. {WAYS_OUT}, or leave out sample_weight.$"
+    )
+    hidden = f"^GridSearchCV would pass no %s in its parameter param_grid. {WAYS_OUT}.$"
     refused(KNeighborsRegressor(), lost)
     refused(make_pipeline(StandardScaler(), KNeighborsRegressor()), lost)
     refused(RankEnsemble([("a", Plain()), ("b", KNeighborsRegressor())]), lost)
     refused(VotingRegressor([("a", Plain()), ("b", KNeighborsRegressor())]), lost)
     grid = {"ridge": [lightgbm.LGBMRanker(**TREES)]}
-    refused(GridSearchCV(make_pipeline(Ridge()), grid), "no queries to the LGBMRanker")
+    refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "queries to the LGBMRanker")
     grid = {"ridge": [Ridge(), Ridge(2)]}
-    refused(GridSearchCV(make_pipeline(Ridge()), grid), "no row weights to the Ridge")
+    refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "row weights to the Ridge")
     with sklearn.config_context(enable_metadata_routing=True):
         alias = lightgbm.LGBMRanker(**TREES).set_fit_request(group="sizes")
-    refused(alias, "requests group as 'sizes'")
+    refused(
+        alias,
+        "^LGBMRanker requests group as 'sizes', but a teacher's queries are those of qid. "
+        r"Call set_fit_request\(group=True\) instead, and pass qid.$",
+    )
     with pytest.raises(ValueError, match=lost):
         fit_and_score(
             KNeighborsRegressor(),
@@ -421,7 +434,8 @@ def test_scikit_learns_checks_of_meta_estimators(number, rows, routing):
     metadata = rows["X"][:, 0]
     router = routers(ConsumingRegressor())[number]
     assert isinstance(router.get_metadata_routing(), MetadataRouter)
-    with pytest.raises(UnsetMetadataPassedError, match=r"\[metadata\] are passed but are not"):
+    message = rf"\[metadata\] are passed but are not .* within {type(router).__name__}\.fit"
+    with pytest.raises(UnsetMetadataPassedError, match=message):
         router.fit(**rows, metadata=metadata)
     declining = ConsumingRegressor().set_fit_request(metadata=False)
     with pytest.raises(TypeError, match="got unexpected argument"):
@@ -523,3 +537,47 @@ def test_models_with_requests_can_be_stored(rows, tmp_path, routing):
         assert str(ranker.get_metadata_routing()) == requests
         loaded = load(tmp_path / "ranker.skd").teacher_
         assert_array_equal(loaded.predict(rows["X"]), ranker.teacher_.predict(rows["X"]))
+
+
+def test_metadata_of_a_learners_scorer_pass_through_the_learner(rows, routing):
+    costs, seen = rows["X"][:, 0], []
+
+    def negated_cost(y, predicted, costs):
+        seen.append(costs)
+        return -np.mean(costs * (y - predicted) ** 2)
+
+    scorer = make_scorer(negated_cost).set_score_request(costs=True)
+    ranker = DistilledRanker(RidgeCV([0.1, 100], scoring=scorer), LinearRanker(max_iter=1))
+    ranker.fit(**rows, costs=costs)
+    for given in seen:
+        assert_array_equal(given, costs[RankingData.sort(rows["qid"], rows["X"]).order])
+    assert len(seen) > 1
+
+
+class Unscored(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y, sample_weight=None, qid=None):
+        self.classes_ = np.unique(y)
+        self.seen_ = np.asarray(X), {"sample_weight": sample_weight, "qid": qid}
+        return self
+
+
+class Decides(Unscored):
+    def decision_function(self, X):
+        return np.asarray(X)[:, 0]
+
+
+class Estimates(Unscored):
+    def predict_proba(self, X):
+        return np.column_stack([np.zeros(len(X)), np.asarray(X)[:, 0]])
+
+
+@pytest.mark.parametrize("kind", [Decides, Estimates])
+def test_learners_need_no_predict(kind, rows):
+    ranker = DistilledRanker(make_pipeline(FunctionTransformer(), kind()), LinearRanker(max_iter=1))
+    check_arrivals([ranker.fit(**rows).teacher_[-1].seen_], "recording", weighted=True)
+
+
+def test_rankers_of_this_package_need_no_adapter(rows):
+    search = GridSearchCV(LinearRanker(max_iter=1), {}, scoring=ndcg_scorer(), cv=GroupKFold(2))
+    teacher = DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_
+    assert type(teacher.best_estimator_) is LinearRanker
