@@ -143,9 +143,9 @@ def test_in_all_else_the_adapter_is_the_ranker():
     check_is_fitted(adapter.fit(np.zeros((2, 1)), np.zeros(2), qid=[1, 1]))
     adapter.estimator._private = 1  # only what is public shows through
     with pytest.raises(AttributeError, match=r"^QidAdapter has no attribute '_private'\.$"):
-        adapter._private
+        _ = adapter._private
     with pytest.raises(AttributeError, match="'Ranker' object has no attribute 'unknown'"):
-        adapter.unknown
+        _ = adapter.unknown
     assert sklearn.base.is_regressor(adapter)
 
 
@@ -177,7 +177,7 @@ def test_an_adapter_can_be_stored_and_copied_before_and_after_its_fit():
     assert pickle.loads(pickle.dumps(adapter)).seen_[3].tolist() == [0, 0]
     # As while it is unpickled.
     with pytest.raises(AttributeError, match="QidAdapter has no attribute 'estimator'"):
-        QidAdapter.__new__(QidAdapter).depth
+        _ = QidAdapter.__new__(QidAdapter).depth
 
 
 def test_parameters_inside_of_the_ranker_are_reached():

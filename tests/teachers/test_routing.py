@@ -14,6 +14,7 @@ from sklearn.base import (
     ClassifierMixin,
     MetaEstimatorMixin,
     RegressorMixin,
+    TransformerMixin,
     clone,
 )
 from sklearn.calibration import CalibratedClassifierCV
@@ -28,9 +29,14 @@ from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge, RidgeCV
-from sklearn.metrics import make_scorer
-from sklearn.model_selection import GridSearchCV, GroupKFold, RandomizedSearchCV, ShuffleSplit
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.metrics import make_scorer, r2_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    RandomizedSearchCV,
+    ShuffleSplit,
+)
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tests.metadata_routing_common import ConsumingRegressor, NonConsumingRegressor
@@ -45,9 +51,7 @@ from skdistill.students import LinearRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, fit_and_score
 from skdistill.teachers.qid_adapter import QidAdapter
 
-WAYS_OUT = (
-    "Fit it yourself and pass it in a FrozenEstimator, or pass its scores as teacher_scores"
-)
+WAYS_OUT = "Fit it yourself and pass it in a FrozenEstimator, or pass its scores as teacher_scores"
 TREES = {"n_estimators": 3, "min_child_samples": 2, "verbose": -1, "n_jobs": 1, "random_state": 0}
 N_ROWS = 200
 
@@ -323,9 +327,9 @@ def test_a_request_that_cannot_be_met_is_an_error(rows, fits, routing):
         "^A step before the student requests sample_weight, but only the student gets it. "
         r"Call set_fit_request\(sample_weight=False\) on the step, or fit it beforehand.$"
     )
-    for student in (student, further):
+    for refused in (student, further):
         with pytest.raises(ValueError, match=message):
-            DistilledRanker(Plain(), student).fit(**rows)
+            DistilledRanker(Plain(), refused).fit(**rows)
 
     class Forgetful(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """Routes scores' metadata but not those of fit."""
@@ -391,6 +395,8 @@ def test_what_a_teacher_cannot_take_is_an_error_before_any_fit(rows, fits):
     refused(RankEnsemble([("a", Plain()), ("b", KNeighborsRegressor())]), lost)
     refused(VotingRegressor([("a", Plain()), ("b", KNeighborsRegressor())]), lost)
     grid = {"ridge": [lightgbm.LGBMRanker(**TREES)]}
+    refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "queries to the LGBMRanker")
+    grid["ridge"].insert(0, FrozenEstimator(Ridge()))
     refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "queries to the LGBMRanker")
     grid = {"ridge": [Ridge(), Ridge(2)]}
     refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "row weights to the Ridge")
@@ -581,3 +587,75 @@ def test_rankers_of_this_package_need_no_adapter(rows):
     search = GridSearchCV(LinearRanker(max_iter=1), {}, scoring=ndcg_scorer(), cv=GroupKFold(2))
     teacher = DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_
     assert type(teacher.best_estimator_) is LinearRanker
+
+
+def test_scorers_of_several_measures_get_weights_and_stay_as_they_are(rows):
+    scorer = make_scorer(r2_score)
+    search = GridSearchCV(
+        lightgbm.LGBMRegressor(**TREES),
+        {"num_leaves": [3, 7]},
+        scoring={"own": scorer, "named": "r2"},
+        refit="own",
+        cv=3,
+    )
+    ours = DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_
+    data = RankingData.sort(rows["qid"], rows["X"], rows["y"], sample_weight=rows["sample_weight"])
+    by_hand = clone(search).set_params(scoring="r2", refit=True)
+    by_hand.fit(data.X, data.labels, sample_weight=data.sample_weight)
+    for name in ("own", "named"):
+        scores = ours.cv_results_[f"mean_test_{name}"]
+        assert_allclose(scores, by_hand.cv_results_["mean_test_score"])
+    assert ours.scoring["named"] == "r2"
+    with sklearn.config_context(enable_metadata_routing=True):
+        assert scorer.get_metadata_routing().score.requests.get("sample_weight") is None
+
+
+def test_transformers_decline_queries_by_default_and_splitters_request_them(rows, fits):
+    class PerQuery(TransformerMixin, BaseEstimator):
+        def fit(self, X, y=None, qid=None):
+            self.qid_ = qid
+            return self
+
+        def transform(self, X):
+            return X
+
+    class Halves(BaseEstimator):
+        def split(self, X, y=None, qid=None):
+            first = qid < np.median(qid)
+            yield np.flatnonzero(first), np.flatnonzero(~first)
+
+        def get_n_splits(self, X=None, y=None, qid=None):
+            return 1
+
+    pipeline = make_pipeline(PerQuery(), lightgbm.LGBMRanker(**TREES))
+    search = GridSearchCV(pipeline, {}, scoring=ndcg_scorer(), cv=Halves(), error_score="raise")
+    teacher = DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_
+    assert teacher.best_estimator_[0].qid_ is None
+    check_arrivals(fits, "LGBMRanker", weighted=True)
+    assert set(fits[0][0][:, 1]) < set(fits[1][0][:, 1])
+
+
+def test_a_meta_estimator_may_use_weights_in_place_of_its_learner(rows):
+    calibrated = make_pipeline(CalibratedClassifierCV(KNeighborsClassifier(), cv=2))
+    DistilledRanker(calibrated, LinearRanker(max_iter=1)).fit(**rows)
+    bagged = BaggingRegressor(KNeighborsRegressor(), n_estimators=2, random_state=0)
+    rows["sample_weight"] = (rows["y"] > 0).astype(float)
+
+    def scores(teacher):
+        fitted = DistilledRanker(teacher, LinearRanker(max_iter=1)).fit(**rows).teacher_
+        return fitted.predict(rows["X"])
+
+    assert (scores(bagged) == 1).all()  # rows of weight 0 are never drawn
+    # Inside of another meta-estimator, the bag gets no weights.
+    with pytest.raises(ValueError, match="KNeighborsRegressor takes no sample_weight"):
+        scores(make_pipeline(bagged))
+    with sklearn.config_context(enable_metadata_routing=True):
+        declining = bagged.set_fit_request(sample_weight=False)
+        for teacher in (declining, make_pipeline(declining)):
+            assert 0 < scores(teacher).mean() < 1
+
+
+def test_without_weights_learners_in_a_grid_lose_nothing(rows):
+    del rows["sample_weight"]
+    search = GridSearchCV(make_pipeline(Ridge()), {"ridge": [Ridge(), Ridge(2)]}, cv=2)
+    assert DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_.n_splits_ == 2
