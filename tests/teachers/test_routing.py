@@ -659,3 +659,15 @@ def test_without_weights_learners_in_a_grid_lose_nothing(rows):
     del rows["sample_weight"]
     search = GridSearchCV(make_pipeline(Ridge()), {"ridge": [Ridge(), Ridge(2)]}, cv=2)
     assert DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_.n_splits_ == 2
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_learners_are_fitted_under_the_routing_of_the_user(enabled, rows):
+    class Remembers(Plain):
+        def fit(self, X, y, sample_weight=None, qid=None):
+            self.routing_ = sklearn.get_config()["enable_metadata_routing"]
+            return super().fit(X, y)
+
+    with sklearn.config_context(enable_metadata_routing=enabled):
+        ranker = DistilledRanker(make_pipeline(Remembers()), LinearRanker(max_iter=1)).fit(**rows)
+    assert ranker.teacher_[-1].routing_ is enabled
