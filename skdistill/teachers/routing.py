@@ -252,7 +252,7 @@ def _weighted_scorers(scoring: Any) -> Any:
         return scoring
     scorer = get_scorer(scoring)
     if own_request(scorer).score.requests.get("sample_weight") is None:
-        scorer = copy.deepcopy(scorer).set_score_request(sample_weight=True)
+        scorer = copy.copy(scorer).set_score_request(sample_weight=True)
     return scorer
 
 

@@ -75,6 +75,12 @@ def fitted(request, tmp_path_factory):
     return Booster(model_file=path), model.predict(X)
 
 
+@pytest.mark.parametrize("name", TEACHERS)
+def test_names_are_those_of_the_fit_in_every_library(name):
+    renamed = name in ("lightgbm", "frozen", "search")  # LightGBM reads the table
+    assert fitted_names(fit(name, X)) == (["unit_price", *NAMES[1:]] if renamed else NAMES)
+
+
 @settings(deadline=None)
 @given(
     st.permutations([*NAMES, "day", "qid"]),

@@ -29,7 +29,7 @@ from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge, RidgeCV
-from sklearn.metrics import make_scorer, r2_score
+from sklearn.metrics import make_scorer, mean_absolute_error
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -590,22 +590,22 @@ def test_rankers_of_this_package_need_no_adapter(rows):
 
 
 def test_scorers_of_several_measures_get_weights_and_stay_as_they_are(rows):
-    scorer = make_scorer(r2_score)
+    scorer = make_scorer(mean_absolute_error, greater_is_better=False)
     search = GridSearchCV(
         lightgbm.LGBMRegressor(**TREES),
         {"num_leaves": [3, 7]},
-        scoring={"own": scorer, "named": "r2"},
+        scoring={"own": scorer, "named": "neg_mean_absolute_error"},
         refit="own",
         cv=3,
     )
     ours = DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_
     data = RankingData.sort(rows["qid"], rows["X"], rows["y"], sample_weight=rows["sample_weight"])
-    by_hand = clone(search).set_params(scoring="r2", refit=True)
+    by_hand = clone(search).set_params(scoring="neg_mean_absolute_error", refit=True)
     by_hand.fit(data.X, data.labels, sample_weight=data.sample_weight)
     for name in ("own", "named"):
         scores = ours.cv_results_[f"mean_test_{name}"]
         assert_allclose(scores, by_hand.cv_results_["mean_test_score"])
-    assert ours.scoring["named"] == "r2"
+    assert ours.scoring["named"] == "neg_mean_absolute_error"
     with sklearn.config_context(enable_metadata_routing=True):
         assert scorer.get_metadata_routing().score.requests.get("sample_weight") is None
 
@@ -671,3 +671,11 @@ def test_learners_are_fitted_under_the_routing_of_the_user(enabled, rows):
     with sklearn.config_context(enable_metadata_routing=enabled):
         ranker = DistilledRanker(make_pipeline(Remembers()), LinearRanker(max_iter=1)).fit(**rows)
     assert ranker.teacher_[-1].routing_ is enabled
+
+
+def test_a_teacher_that_cannot_be_cloned_is_refused(rows):
+    class NoParameters:
+        fit, predict = Plain.fit, Plain.predict
+
+    with pytest.raises(TypeError, match="does not implement a 'get_params' method"):
+        DistilledRanker(NoParameters(), LinearRanker(max_iter=1)).fit(**rows)
