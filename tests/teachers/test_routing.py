@@ -397,7 +397,9 @@ def test_what_a_teacher_cannot_take_is_an_error_before_any_fit(rows, fits):
     grid = {"ridge": [lightgbm.LGBMRanker(**TREES)]}
     refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "queries to the LGBMRanker")
     grid["ridge"].insert(0, FrozenEstimator(Ridge()))
-    refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "queries to the LGBMRanker")
+    search = GridSearchCV(make_pipeline(Ridge()), grid)
+    for teacher in (search, make_pipeline(StandardScaler(), search)):
+        refused(teacher, hidden % "queries to the LGBMRanker")
     grid = {"ridge": [Ridge(), Ridge(2)]}
     refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "row weights to the Ridge")
     with sklearn.config_context(enable_metadata_routing=True):
