@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs.columns import stack_rows
 from skdistill.inputs.queries import Queries, positions_within
 from skdistill.inputs.rows import Rows
 from skdistill.protocols import Array, Parameters
