@@ -5,15 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from sklearn.callback import FitCallback
 
 from skdistill._sklearn_compat import fit_context, has_callbacks, with_single_callback
+from skdistill.inputs.columns import take_rows
 from skdistill.inputs.ids import as_ids
 
 
 def data_for_callbacks(X: Any, y: Any, qid: Any) -> dict[str, Any]:
     """Gather what a fit shows to its callbacks."""
     return {"X": X, "y": y, "metadata": None if qid is None else {"qid": as_ids(qid)}}
+
+
+def rows_for_callbacks(X: Any, y: Any, qid: Any) -> Callable[[Any], dict[str, Any]]:
+    """Make a function that gathers some rows of a user's table, when a callback asks for them.
+
+    The function takes ``RankingData`` that was read from the table.
+    """
+
+    def gather(watched: Any) -> dict[str, Any]:
+        rows = watched.rows_of_table
+        return {
+            "X": lambda: take_rows(X, rows),
+            "y": lambda: None if y is None else np.asarray(y)[rows],
+            "metadata": lambda: None if qid is None else {"qid": as_ids(qid)[rows]},
+        }
+
+    return gather
+
+
+def sorted_rows_for_callbacks(watched: Any) -> dict[str, Any]:
+    """Gather rows that were read and sorted outside of the fit, given as ``RankingData``."""
+    metadata = {"qid": watched.queries.segment}
+    return {"X": watched.X, "y": watched.labels, "metadata": metadata}
 
 
 class EpochCallbacks:
@@ -43,14 +68,28 @@ class EpochCallbacks:
 
     @property
     def on_epoch(self) -> Callable[[int, Any], bool] | None:
-        """Function to call after each epoch; None if there are no callbacks."""
-        return self._end_epoch if has_callbacks(self.estimator) else None
+        """Function to call after each epoch; None if nobody listens."""
+        # Retrievers have no verbose.
+        is_verbose = getattr(self.estimator, "verbose", False)
+        return self._end_epoch if is_verbose or has_callbacks(self.estimator) else None
 
     def _end_epoch(self, epoch: int, state: Any) -> bool:
-        """Call the callbacks after an epoch; True stops the training."""
+        """Print the epoch and call the callbacks after it; True stops the training."""
+        if getattr(self.estimator, "verbose", False):
+            self._print(epoch, state)
+        if not has_callbacks(self.estimator):
+            return False
         task = self.context.subcontext(task_name=f"epoch {epoch + 1}")
         task.call_on_fit_task_begin(estimator=self.estimator, **self.callback_data)
         return self._end_task(task, state)
+
+    def _print(self, epoch: int, state: Any) -> None:
+        """Print a line about an epoch."""
+        line = f"{type(self.estimator).__name__}: epoch {epoch + 1} of {self.estimator.max_iter}"
+        line += f", loss {state.loss_curve[-1]:.6f}"
+        if state.validation_scores:
+            line += f", validation score {state.validation_scores[-1]:.4f}"
+        print(line, flush=True)
 
     def end(self, state: Any) -> None:
         """Call the callbacks at the end of the fit."""

@@ -28,7 +28,7 @@ FLOORS = {
     "mathematics": ["losses", "models", "training", "datasets", "base"],
     "students": ["multi_objective", "students"],
     "teachers": ["teachers", "streaming"],
-    "front doors": ["distillation", "ranker", "towers", "dask_training"],
+    "front doors": ["outputs", "held_out", "distillation", "ranker", "towers", "dask_training"],
     "service": ["serving", "recipe"],
     "shell": ["cli", "testing", "__main__"],
 }

@@ -69,6 +69,8 @@ class BaseStudent(StudentEstimator):
         How columns are scaled, as in :class:`MLPRanker`.
     warm_start : bool, default=False
         Start from the parameters of the previous fit instead of new ones.
+    verbose : bool, default=False
+        Print the loss and the validation score after each epoch.
     query_column : str or int, optional
         Column of X with the query ids, if no ``qid`` is passed. It is not a feature.
     random_state : int, RandomState or None, default=None
@@ -185,6 +187,7 @@ class BaseStudent(StudentEstimator):
             held_out.queries,
             held_out.labels,
             held_out.teacher_scores,
+            held_out.sample_weight,
         )
 
     def _soft_loss(self) -> Loss:

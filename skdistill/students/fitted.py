@@ -16,6 +16,7 @@ from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import check_magnitude, refuse_masked
 from skdistill.inputs.columns import MASKED_FEATURES, without_query_column
 from skdistill.inputs.scaling import ColumnScaler
+from skdistill.inputs.validation import VALIDATION_REQUESTS
 from skdistill.models.scoring import NotFiniteError, Scorer
 from skdistill.protocols import Parameters, StudentModel
 
@@ -30,6 +31,8 @@ class FittedStudent(RankingEstimator):
     scaler_ : ColumnScaler
         Softsign, shift and scale of each column.
     """
+
+    __metadata_request__fit = {**VALIDATION_REQUESTS, "teacher_scores_val": True}
 
     params_: Parameters
     scaler_: ColumnScaler

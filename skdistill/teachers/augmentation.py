@@ -23,6 +23,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill._sklearn_compat import histogram_tree_splits
 from skdistill.inputs.columns import column_names, take_columns, take_rows
+from skdistill.teachers.boosters import best_trees
 
 
 def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]:
@@ -52,7 +53,7 @@ def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]
         splits = _of_lightgbm(getattr(teacher, "booster_", teacher))
     elif library == "xgboost":
         booster = teacher.get_booster() if hasattr(teacher, "get_booster") else teacher
-        splits = _of_xgboost(booster)
+        splits = _of_xgboost(best_trees(booster))
     elif (histogram_splits := histogram_tree_splits(teacher)) is not None:
         splits = histogram_splits
     else:
