@@ -30,15 +30,16 @@ from skdistill.inputs.columns import (
     take_values,
     without_query_column,
 )
+from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.validation import ValidationTable
 from skdistill.multi_objective import WithObjectives, labels_for_teacher
 from skdistill.students import MLPRanker
 from skdistill.students.estimator import StudentEstimator
-from skdistill.students.pipelines import fit_head, last_step, through_head
-from skdistill.teachers import TeacherScores, fit_and_score, score_rows
-from skdistill.teachers.augmentation import draw_rows, split_thresholds
+from skdistill.students.pipelines import fit_head, through_head
+from skdistill.teachers import TeacherScores, fit_and_score
+from skdistill.teachers.augmentation import synthesize
 from skdistill.teachers.columns import positions_among
 from skdistill.teachers.fitting import check_teacher, seeded, warn_of_refit
 from skdistill.teachers.routing import (
@@ -160,15 +161,7 @@ def prepare(
         teacher_labels = labels_for_teacher(
             data.labels, last.label_names, ranker.teacher_target, asks_teacher and not prefit
         )
-    validation = None
-    if validation_table is not None:
-        validation = validation_table.read(
-            lambda X: _features(ranker, X, reset=False),
-            last.read_labels,
-            query_column=ranker.query_column,
-            has_queries=ids is not None,
-            scores_follow=asks_teacher,
-        )
+    validation = _read_validation(ranker, validation_table, last, ids is not None, asks_teacher)
     student_rows, student_data, calibration_data = split_for_calibration(
         ranker.calibrate, with_students_weights(data, student), validation, seeds.calibration
     )
@@ -231,7 +224,7 @@ def train_student(
     last = last_step(problem.student)
     students_callbacks = callbacks_of(last)
     forwarded = [
-        ForwardedCallback(ranker, callback, callback_data)
+        ForwardedCallback(ranker, callback, callback_data, problem.student)
         for callback in callbacks_of(ranker)
         # An AutoPropagatedCallback reaches the student by itself.
         if not isinstance(callback, AutoPropagatedCallback)
@@ -311,19 +304,9 @@ def _through_fitted_head(student: Any, data: RankingData, columns: list[int] | N
 
 def _synthesize(fraction: float, problem: DistillationProblem, teacher: Any) -> SyntheticRows:
     """Draw as many synthetic rows as two epochs use, and score them with the teacher."""
-    if teacher is None:
-        raise ValueError(
-            f"augment={fraction} needs a teacher to score synthetic rows, but teacher_scores were "
-            "passed or alpha is 0. Set augment=0, or pass teacher= without teacher_scores and with "
-            "alpha above 0."
-        )
-    table = problem.data.X
-    columns = positions_among(teacher, table, problem.teacher_columns)
-    thresholds = split_thresholds(teacher, len(columns))
+    table, rng = problem.data.X, np.random.default_rng(problem.seeds.synthetic)
     n_rows = round(2 * fraction / (1 - fraction) * table.shape[0]) + 1
-    rng = np.random.default_rng(problem.seeds.synthetic)
-    rows = draw_rows(table, thresholds, columns, n_rows, rng)
-    scores = score_rows(teacher, select_columns(rows, problem.teacher_columns))
+    rows, scores = synthesize(teacher, table, problem.teacher_columns, n_rows, rng)
     seen_table = through_head(problem.student, select_columns(rows, problem.student_columns))
     return SyntheticRows(seen_table, scores, fraction)
 
@@ -379,6 +362,25 @@ def _for_teacher(ranker: Any, problem: DistillationProblem) -> tuple[Any, ...] |
         labels = labels_for_teacher(labels, last.label_names, ranker.teacher_target, False)
     table = select_columns(data.X, problem.teacher_columns)
     return table, data.queries.offsets, labels, data.sample_weight
+
+
+def _read_validation(
+    ranker: Any,
+    table: ValidationTable | None,
+    student: StudentEstimator,
+    has_queries: bool,
+    asks_teacher: bool,
+) -> RankingData | None:
+    """Check the validation table, and sort its rows by query; None without one."""
+    if table is None:
+        return None
+    return table.read(
+        lambda X: _features(ranker, X, reset=False),
+        student.read_labels,
+        query_column=ranker.query_column,
+        has_queries=has_queries,
+        scores_follow=asks_teacher,
+    )
 
 
 def _features(ranker: Any, X: Any, reset: bool) -> Any:

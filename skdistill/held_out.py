@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from skdistill.calibration import check_binary, fit_calibrator, undo_sampling_in_weights
 from skdistill.inputs.columns import select_columns
+from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.validation import in_validation_table
-from skdistill.students.pipelines import last_step, through_head
+from skdistill.students.pipelines import through_head
 from skdistill.training.early_stopping import hold_out
 
 # Fraction of the labelled queries that the calibrator is fitted on.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from skdistill.inputs.pipelines import last_step
 from skdistill.losses import get_loss
 from skdistill.multi_objective import WithObjectives
 from skdistill.students.base import has_log_odds
-from skdistill.students.pipelines import last_step
 
 
 def has_objectives(ranker: Any) -> bool:

@@ -22,6 +22,7 @@ from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import prepare, teach, train_student
 from skdistill.held_out import fit_calibrator_of
 from skdistill.inputs.columns import as_table, select_columns, without_query_column
+from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.validation import VALIDATION_REQUESTS, ValidationTable
 from skdistill.losses import LOSS_CONSTRAINTS
 from skdistill.multi_objective import WithObjectives, mean_ndcg
@@ -29,7 +30,7 @@ from skdistill.outputs import has_objectives, has_probabilities
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
 from skdistill.students import MLPRanker
-from skdistill.students.pipelines import last_step, through_head
+from skdistill.students.pipelines import through_head
 from skdistill.teachers.fit_arguments import default_request
 from skdistill.teachers.routing import FIT, teacher_router
 

@@ -22,8 +22,10 @@ from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 
 from skdistill._sklearn_compat import histogram_tree_splits
-from skdistill.inputs.columns import column_names, take_columns, take_rows
+from skdistill.inputs.columns import column_names, select_columns, take_columns, take_rows
+from skdistill.teachers.asking import score_rows
 from skdistill.teachers.boosters import best_trees
+from skdistill.teachers.columns import positions_among
 
 
 def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]:
@@ -91,6 +93,46 @@ def _of_xgboost(booster: Any) -> Iterator[tuple[int, float]]:
             if isinstance(node["split_condition"], int | float):  # a list splits categories
                 yield feature, float(node["split_condition"])
             pending += node["children"]
+
+
+def synthesize(
+    teacher: Any, X: Any, columns: list[int] | None, n_rows: int, rng: np.random.Generator
+) -> tuple[Any, NDArray[np.float64]]:
+    """Draw synthetic rows, and score them with a fitted teacher.
+
+    Parameters
+    ----------
+    teacher : estimator, Booster or None
+        A fitted tree teacher.
+    X : data frame or array of shape (n_seen, n_features)
+        Training rows.
+    columns : list of int or None
+        Positions of the columns that the teacher may see; None for all.
+    n_rows : int
+        Number of rows to draw.
+    rng : numpy.random.Generator
+        Source of the draws.
+
+    Returns
+    -------
+    rows : data frame or array of shape (n_rows, n_features)
+    scores : ndarray of shape (n_rows,), float64
+
+    Raises
+    ------
+    ValueError
+        If there is no teacher.
+    """
+    if teacher is None:
+        raise ValueError(
+            "augment needs a teacher to score synthetic rows, but teacher_scores were passed or "
+            "alpha is 0. Set augment=0, or pass teacher= without teacher_scores and with alpha "
+            "above 0."
+        )
+    positions = positions_among(teacher, X, columns)
+    thresholds = split_thresholds(teacher, len(positions))
+    rows = draw_rows(X, thresholds, positions, n_rows, rng)
+    return rows, score_rows(teacher, select_columns(rows, columns))
 
 
 def draw_rows(

@@ -85,10 +85,9 @@ def fit_routed(teacher: Any, data: RankingData, validation: RankingData | None =
     )
     if isinstance(teacher, BaseSearchCV) and hasattr(teacher, "best_estimator_"):
         # It is a clone of the estimator that was changed.
-        inner = {path.removeprefix("estimator__"): value for path, value in undo.items()}
-        teacher.best_estimator_.set_params(
-            **{path: value for path, value in inner.items() if path.endswith("transform_input")}
-        )
+        for path, value in undo.items():
+            if path.endswith("transform_input"):
+                teacher.best_estimator_.set_params(**{path.removeprefix("estimator__"): value})
     return teacher
 
 
