@@ -31,9 +31,9 @@ from skdistill.models.scoring import Scorer
 from skdistill.students.fitted import FittedStudent
 from skdistill.students.stopping import read_validation, split_for_stopping
 from skdistill.training.early_stopping import EarlyStopping, Validate
-from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings, train
+from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 from skdistill.training.objective import HeadsObjective, Objective
-from skdistill.training.query_batches import AugmentedBatches, QueryBatches
+from skdistill.training.query_batches import AugmentedBatches, QueryBatches, train_on_queries
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -244,7 +244,7 @@ class StudentEstimator(FittedStudent):
         if self.optimizer_ is None:
             self.optimizer_ = settings.make_optimizer(model, self.params_, inputs)
         batches = QueryBatches(inputs, data.queries, self.make_objective(data), settings)
-        training = train(model, self.optimizer_, batches, settings, self._partial_rng)
+        training = train_on_queries(model, self.optimizer_, batches, settings, self._partial_rng)
         training.loss_curve = self.loss_curve_ + training.loss_curve
         return self.publish(training)
 
@@ -318,7 +318,7 @@ class StudentEstimator(FittedStudent):
         )
         settings = TrainingSettings.of(self)
         model = self.make_model()
-        training = train(
+        training = train_on_queries(
             model,
             settings.make_optimizer(model, self.params_, inputs),
             self._batches(data, inputs, synthetic, settings),

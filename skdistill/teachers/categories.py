@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.columns import cells, column_names
 from skdistill.inputs.ids import missing_ids
+from skdistill.teachers.limits import library_of
 
 
 def with_categories_of_model(booster: Any, X: Any) -> Any:
@@ -67,8 +68,7 @@ def table_for_fit(learner: Any, X: Any) -> Any:
 
     For LightGBM, columns of text and categories of polars and pyarrow become categories of pandas.
     """
-    is_lightgbm = any(base.__module__.startswith("lightgbm") for base in type(learner).__mro__)
-    if not is_lightgbm or column_names(X) is None:
+    if library_of(learner) != "lightgbm" or column_names(X) is None:
         return X
     places = [place for place in range(X.shape[1]) if _holds_categories(X, place)]
     if hasattr(X, "iloc"):

@@ -19,6 +19,7 @@ from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.validation import validation_arguments
 from skdistill.teachers.categories import table_for_fit
+from skdistill.teachers.limits import library_of, list_sizes
 
 # Forms in which libraries take queries, the preferred one first.
 QUERY_PARAMETERS = ("qid", "group_id", "group")
@@ -66,7 +67,8 @@ def with_queries(estimator: Any, queries: Queries, arguments: Mapping[str, Any])
     name = query_parameter(estimator)
     if name is None:
         return complete
-    complete[name] = queries.sizes if name == "group" else queries.segment
+    is_group = name == "group"
+    complete[name] = list_sizes(estimator, queries.sizes) if is_group else queries.segment
     if "sample_weight" in complete and weights_queries(estimator):
         complete["sample_weight"] = queries.mean(np.asarray(complete["sample_weight"], float))
     return complete
@@ -74,7 +76,7 @@ def with_queries(estimator: Any, queries: Queries, arguments: Mapping[str, Any])
 
 def weights_queries(ranker: Any) -> bool:
     """XGBoost's rankers take one weight per query, all others one per row."""
-    return any(base.__module__.startswith("xgboost") for base in type(ranker).__mro__)
+    return library_of(ranker) == "xgboost"
 
 
 def takes_validation(learner: Any) -> bool:
@@ -123,9 +125,10 @@ def with_validation(
     weight = data.sample_weight
     if weight is not None and weights_queries(learner):
         weight = data.queries.mean(weight)
+    form = query_parameter(learner)
     lists = {
-        "eval_group": data.queries.sizes if query_parameter(learner) == "group" else None,
-        "eval_qid": data.queries.segment if query_parameter(learner) == "qid" else None,
+        "eval_group": list_sizes(learner, data.queries.sizes) if form == "group" else None,
+        "eval_qid": data.queries.segment if form == "qid" else None,
         "eval_sample_weight": weight,
         "sample_weight_eval_set": weight,
     }

@@ -24,7 +24,12 @@ from skdistill.teachers.columns import teacher_positions
 from skdistill.teachers.ensemble import Ensemble, scores_of, standardize_by_query
 from skdistill.teachers.fit_arguments import labelled_validation
 from skdistill.teachers.fitting import check_teacher, fit_on_labelled, warn_of_refit
-from skdistill.teachers.routing import check_metadata_reaches, is_prefit, teacher_router
+from skdistill.teachers.routing import (
+    check_labels_of_teacher,
+    check_metadata_reaches,
+    is_prefit,
+    teacher_router,
+)
 from skdistill.training.early_stopping import hold_out
 
 
@@ -216,6 +221,7 @@ class RankEnsemble(Ensemble, BaseComposition):
             check_teacher(member)
             check_metadata_reaches(member, weighted=sample_weight is not None)
             warn_of_refit(member, stacklevel=3)
+            check_labels_of_teacher(member, data, labelled_validation(validation))
             if is_prefit(member):
                 teacher_positions(member, data.X)  # refuses another table before anything is fitted
         weights = self._given_weights(len(members))

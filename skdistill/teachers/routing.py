@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from sklearn import config_context, get_config
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
@@ -44,6 +45,7 @@ from skdistill.teachers.fit_arguments import (
     with_queries,
     with_validation,
 )
+from skdistill.teachers.limits import check_limits
 from skdistill.teachers.qid_adapter import QidAdapter, clone_or_deepcopy
 
 FIT = MethodMapping().add(caller="fit", callee="fit")
@@ -60,6 +62,7 @@ def fit_routed(teacher: Any, data: RankingData, validation: RankingData | None =
 
     ``validation`` holds labelled rows for its own early stopping.
     """
+    check_labels_of_teacher(teacher, data, validation)
     metadata = {**data.metadata, "sample_weight": data.sample_weight}
     if not _learners_inside(teacher):
         arguments = requested_by(_leaf_routing(teacher), metadata)
@@ -89,6 +92,33 @@ def fit_routed(teacher: Any, data: RankingData, validation: RankingData | None =
             if path.endswith("transform_input"):
                 teacher.best_estimator_.set_params(**{path.removeprefix("estimator__"): value})
     return teacher
+
+
+def check_labels_of_teacher(
+    teacher: Any, data: RankingData, validation: RankingData | None
+) -> None:
+    """Check that all that a teacher fits can take the labels, and has a table to stop by.
+
+    Raises
+    ------
+    ValueError
+        If a learner of LightGBM or XGBoost would refuse them.
+    """
+    given = [part.labels for part in (data, validation) if part is not None]
+    labels = np.concatenate([part for part in given if part is not None])
+    validates = validation is not None or bool({"eval_set", "eval_X"} & set(data.metadata))
+    for learner in _innermost(teacher):
+        check_limits(learner, labels[~np.isnan(labels)], validates)
+
+
+def _innermost(teacher: Any) -> Iterator[Any]:
+    """Iterate over the learners that a teacher fits, also through rankers of this package."""
+    for _, learner in _find_learners(teacher):
+        if isinstance(learner, RankingEstimator):
+            for inner in learner.sub_teachers().values():
+                yield from _innermost(inner)
+        elif not is_prefit(learner):
+            yield learner
 
 
 def teacher_router(owner: RankingEstimator) -> MetadataRouter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,9 +12,15 @@ import numpy as np
 
 from skdistill.inputs.queries import Queries, positions_within
 from skdistill.inputs.rows import Rows
-from skdistill.protocols import Array, Parameters
-from skdistill.training.loop import BatchSource, Evaluate, TrainingSettings
+from skdistill.protocols import Array, Parameters, TrainableModel
+from skdistill.threads import single_blas_thread
+from skdistill.training.loop import Evaluate, Training, TrainingSettings, train
 from skdistill.training.objective import HeadsObjective, Objective
+from skdistill.training.optimizers import Optimizer
+
+# Multiplications of a step's forward pass above which several threads may help: some ten
+# milliseconds on one.
+LARGE_STEP = 2e8
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class QueryBatches:
     @property
     def n_steps(self) -> int:
         return len(batch_bounds(cut(self.queries, self.settings.max_batch_rows), self.settings))
+
+    @property
+    def rows_per_step(self) -> float:
+        """Mean number of rows of a step."""
+        return self.queries.n_rows / self.n_steps
 
     def epoch(
         self, epoch: int, params: Parameters, rng: np.random.Generator
@@ -69,7 +81,7 @@ class AugmentedBatches:
         Fraction of a step's rows that is synthetic, and their weight in the objective.
     """
 
-    batches: BatchSource
+    batches: QueryBatches
     synthetic: Rows
     target: Array
     fraction: float
@@ -77,6 +89,11 @@ class AugmentedBatches:
     @property
     def n_steps(self) -> int:
         return self.batches.n_steps
+
+    @property
+    def rows_per_step(self) -> float:
+        """Mean number of rows of a step."""
+        return self.batches.rows_per_step / (1 - self.fraction)
 
     def epoch(
         self, epoch: int, params: Parameters, rng: np.random.Generator
@@ -99,6 +116,25 @@ class AugmentedBatches:
         squared_error = float(residual @ residual) / len(residual)
         total = (1 - self.fraction) * value + self.fraction * squared_error
         return total, np.concatenate([(1 - fraction) * gradient, slope])
+
+
+def train_on_queries(
+    model: TrainableModel,
+    optimizer: Optimizer,
+    batches: QueryBatches | AugmentedBatches,
+    settings: TrainingSettings,
+    rng: np.random.Generator,
+    **options: Any,
+) -> Training:
+    """Train a model as :func:`train`, on no more threads than its steps can use.
+
+    BLAS threads spin while they wait for each other. For the small products of a student they gain
+    nothing, and where LightGBM or another process wants the cores too, they lose a lot.
+    """
+    dense = [array.size for name, array in optimizer.params.items() if name not in optimizer.tables]
+    is_large = batches.rows_per_step * sum(dense) > LARGE_STEP
+    with nullcontext() if is_large else single_blas_thread:
+        return train(model, optimizer, batches, settings, rng, **options)
 
 
 def query_batches(
