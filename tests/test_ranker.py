@@ -290,7 +290,7 @@ def test_bad_input_is_refused(table):
 
     with pytest.raises(
         TypeError,
-        match="predict, predict_proba or decision_function, or a function of the table, got <",
+        match="or a function of the table, got <",
     ):
         fit(DistilledRanker(Mute()), table)
     with pytest.raises(TypeError, match=r"LGBMRanker \(a class\)"):

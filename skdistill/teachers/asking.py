@@ -143,6 +143,8 @@ def _score_block(teacher: Any, X: Any) -> NDArray[np.float64]:
         probability = _as_array(teacher.predict_proba(X), X, teacher)
         if probability.ndim == 2 and probability.shape[1] == 2:
             return probability[:, 1]
+        if probability.ndim < 2 or (probability.shape[1] == 1 and _has_two_classes(teacher)):
+            return probability.ravel()
         return probability @ np.asarray(teacher.classes_, dtype=np.float64)
     if (classifies or not hasattr(teacher, "predict")) and hasattr(teacher, "decision_function"):
         return _as_scores(teacher.decision_function(X), X, teacher)
@@ -150,6 +152,11 @@ def _score_block(teacher: Any, X: Any) -> NDArray[np.float64]:
         return _as_scores(xgboost_scores(teacher, X), X, teacher)
     predict = getattr(teacher, "predict", teacher)
     return _as_scores(predict(X), X, teacher)
+
+
+def _has_two_classes(teacher: Any) -> bool:
+    """Whether a single probability, as nets return it, is that of the second of two classes."""
+    return len(getattr(teacher, "classes_", (0, 1))) == 2
 
 
 def _as_scores(answer: Any, X: Any, teacher: Any) -> NDArray[np.float64]:

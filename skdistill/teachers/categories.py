@@ -106,9 +106,8 @@ def _categorical(values: NDArray[Any], categories: list[Any], name: str) -> Any:
     import pandas
 
     present = _without_missing(values)
-    column = pandas.Categorical(present, categories=categories)
-    is_unknown = np.asarray(column.codes) < 0
-    if is_unknown.all():
+    codes = pandas.Index(categories).get_indexer(present)
+    if (codes < 0).all():
         given = [value for value in present if value is not None]
         is_text = {isinstance(value, str) for value in categories}
         if given and len(is_text) == 1 and isinstance(given[0], str) not in is_text:
@@ -116,7 +115,7 @@ def _categorical(values: NDArray[Any], categories: list[Any], name: str) -> Any:
                 f"Column {name!r} holds {given[0]!r}, but the categories of the LightGBM model are "
                 f"like {categories[0]!r}, of another type. Convert the column."
             )
-    return column
+    return pandas.Categorical.from_codes(codes, categories=pandas.Index(categories))
 
 
 def _without_missing(values: NDArray[Any]) -> NDArray[Any]:

@@ -81,10 +81,15 @@ def weights_queries(ranker: Any) -> bool:
 
 def takes_validation(learner: Any) -> bool:
     """Whether an estimator's ``fit`` takes a validation table and may use it."""
-    if has_fit_parameter(learner, "eval_set"):
+    if _takes_eval_set(learner):
         return True
     # Where early stopping is off, scikit-learn and this package refuse a validation table.
     return has_fit_parameter(learner, "X_val") and bool(getattr(learner, "early_stopping", True))
+
+
+def _takes_eval_set(learner: Any) -> bool:
+    """Whether an estimator takes its library's form of a validation table."""
+    return has_fit_parameter(learner, "eval_set") or has_fit_parameter(learner, "eval_X")
 
 
 def labelled_validation(data: RankingData | None) -> RankingData | None:
@@ -114,7 +119,7 @@ def with_validation(
     """
     if data is None or not takes_validation(learner) or {"eval_set", "eval_X"} & set(arguments):
         return arguments
-    if not has_fit_parameter(learner, "eval_set"):
+    if not _takes_eval_set(learner):
         return arguments | {
             name: value
             for name, value in validation_arguments(data).items()

@@ -80,7 +80,7 @@ def check_limits(learner: Any, labels: NDArray[np.float64], validates: bool) -> 
             f"table. Pass X_val, y_val and qid_val to fit, or leave out {stopping[0]}."
         )
     if (
-        not name.endswith("Ranker")
+        not any(base.__name__.endswith("Ranker") for base in type(learner).__mro__)
         or parameters.get("objective") not in (RANKING_OBJECTIVES[library])
     ):
         return

@@ -245,7 +245,9 @@ def _needs_adapter(learner: Any, validates: bool) -> bool:
     if is_prefit(learner) or isinstance(learner, RankingEstimator):
         return False
     requests_by_signature = hasattr(learner, "get_metadata_routing") and not is_router(learner)
-    takes_another_form = validates and has_fit_parameter(learner, "eval_set")
+    takes_another_form = (
+        validates and takes_validation(learner) and not has_fit_parameter(learner, "X_val")
+    )
     return query_parameter(learner) is not None or not requests_by_signature or takes_another_form
 
 
