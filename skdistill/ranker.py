@@ -42,11 +42,12 @@ class DistilledRanker(RankingEstimator):
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable, optional
         Anything with ``predict`` (classifiers: ``predict_proba`` or ``decision_function``). A
-        clone of it is fitted; a ``FrozenEstimator`` and a ``Booster`` are used as they are. They
-        take their columns of X by name, in any order, if both have names, and by position
-        otherwise. Not needed if ``fit`` gets ``teacher_scores``, or if ``alpha`` is 0.
+        clone of it is fitted. A ``FrozenEstimator``, a ``Booster`` of LightGBM or XGBoost, and a
+        function from a table to a score per row are used as they are. They take their columns of X
+        by name, in any order, if both have names, and by position otherwise. Not needed if ``fit``
+        gets ``teacher_scores``, or if ``alpha`` is 0.
     student : estimator or Pipeline, optional
         One of :mod:`skdistill.students`, alone or as the last step of a Pipeline; ``MLPRanker()``
         by default.

@@ -30,7 +30,7 @@ def fitted_names(teacher: Any) -> list[str] | None:
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
         Fitted.
 
     Returns
@@ -53,7 +53,7 @@ def teacher_positions(teacher: Any, X: Any) -> list[int]:
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
         Fitted.
     X : table of shape (n_rows, n_columns)
         A data frame may have further columns, in any order.

@@ -60,8 +60,8 @@ def fit_and_score(
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
-        The teacher. A ``FrozenEstimator`` or ``Booster`` is used as it is.
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
+        The teacher. A ``FrozenEstimator``, a ``Booster`` and a function are used as they are.
     X : table of shape (n_rows, n_features)
         The teacher's columns, sorted by query.
     y : ndarray of shape (n_rows,), float64, or None

@@ -135,7 +135,7 @@ def check_metadata_reaches(teacher: Any, *, weighted: bool) -> None:
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
         The teacher, unfitted or prefit.
     weighted : bool
         Whether there are row weights.
