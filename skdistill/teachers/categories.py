@@ -54,13 +54,13 @@ def with_categories_of_model(booster: Any, X: Any) -> Any:
             + f". The table has {[names[place] for place in by_type]} of categories or text. "
             "Convert these columns to the types that the model was trained on."
         )
-    return _as_pandas(
-        X,
-        {
-            place: _categorical(cells(X, place), categories, names[place])
-            for place, categories in zip(positions, known, strict=True)
-        },
-    )
+    columns = {}
+    for place, categories in zip(positions, known, strict=True):
+        if _is_categorical(X, place):  # LightGBM brings it to the model's categories itself
+            _check_type(X.iloc[:, place].cat.categories, categories, names[place])
+        else:
+            columns[place] = _categorical(cells(X, place), categories, names[place])
+    return _as_pandas(X, columns) if columns else X
 
 
 def table_for_fit(learner: Any, X: Any) -> Any:
@@ -71,8 +71,7 @@ def table_for_fit(learner: Any, X: Any) -> Any:
     if library_of(learner) != "lightgbm" or column_names(X) is None:
         return X
     places = [place for place in range(X.shape[1]) if _holds_categories(X, place)]
-    if hasattr(X, "iloc"):
-        places = [place for place in places if str(X.dtypes.iloc[place]) != "category"]
+    places = [place for place in places if not _is_categorical(X, place)]
     if not places:
         return X
     import pandas
@@ -95,10 +94,17 @@ def _holds_categories(X: Any, place: int) -> bool:
     """Whether a column of a data frame has a type of categories or text."""
     if hasattr(X, "iloc"):  # pandas
         dtype = X.dtypes.iloc[place]
-        text = str(dtype)
-        return text == "category" or dtype.kind in "OUST" or "str" in text or "dictionary" in text
+        if str(dtype) == "category" or "str" in str(dtype) or "dictionary" in str(dtype):
+            return True
+        # Objects may be anything, such as decimal numbers.
+        return dtype.kind == "O" and isinstance(X.iloc[:, place].dropna().iloc[:1].max(), str)
     type_ = str(X.dtypes[place] if hasattr(X, "dtypes") else X.schema.types[place]).lower()
     return type_.startswith(("string", "large_string", "dictionary", "categorical", "enum", "utf8"))
+
+
+def _is_categorical(X: Any, place: int) -> bool:
+    """Whether a column has the categorical type of pandas."""
+    return hasattr(X, "iloc") and str(X.dtypes.iloc[place]) == "category"
 
 
 def _categorical(values: NDArray[Any], categories: list[Any], name: str) -> Any:
@@ -108,14 +114,18 @@ def _categorical(values: NDArray[Any], categories: list[Any], name: str) -> Any:
     present = _without_missing(values)
     codes = pandas.Index(categories).get_indexer(present)
     if (codes < 0).all():
-        given = [value for value in present if value is not None]
-        is_text = {isinstance(value, str) for value in categories}
-        if given and len(is_text) == 1 and isinstance(given[0], str) not in is_text:
-            raise ValueError(
-                f"Column {name!r} holds {given[0]!r}, but the categories of the LightGBM model are "
-                f"like {categories[0]!r}, of another type. Convert the column."
-            )
+        _check_type([value for value in present if value is not None], categories, name)
     return pandas.Categorical.from_codes(codes, categories=pandas.Index(categories))
+
+
+def _check_type(given: Any, categories: list[Any], name: str) -> None:
+    """Refuse text where a model's categories are numbers, or the other way around."""
+    is_text = {isinstance(value, str) for value in categories}
+    if len(given) and len(is_text) == 1 and isinstance(given[0], str) not in is_text:
+        raise ValueError(
+            f"Column {name!r} holds {given[0]!r}, but the categories of the LightGBM model are "
+            f"like {categories[0]!r}, of another type. Convert the column."
+        )
 
 
 def _without_missing(values: NDArray[Any]) -> NDArray[Any]:

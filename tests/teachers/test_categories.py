@@ -1,6 +1,7 @@
 """A LightGBM model reads data frames of every library with its own categories."""
 
 import pickle
+from decimal import Decimal
 
 import lightgbm
 import numpy as np
@@ -33,7 +34,14 @@ FRAME = pd.DataFrame(
 FRAME.loc[::7, "kind"] = None
 EFFECT = {"w": 0.0, "x": 3.0, "y": -2.0, "z": 7.0}
 Y = FRAME["price"] + FRAME["kind"].map(EFFECT).astype(float).fillna(5) + FRAME["size"].astype(int)
-TREES = {"n_estimators": 8, "verbose": -1, "n_jobs": 1, "min_child_samples": 5, "random_state": 0}
+TREES = {
+    "n_estimators": 12,
+    "verbose": -1,
+    "n_jobs": 1,
+    "min_child_samples": 5,
+    "min_data_per_group": 5,
+    "random_state": 0,
+}
 MODEL = lightgbm.LGBMRegressor(**TREES).fit(FRAME, Y)
 EXPECTED = MODEL.predict(FRAME)
 
@@ -109,6 +117,8 @@ def test_tables_that_lightgbm_reads_are_not_copied():
     array = np.zeros((2, 6))
     assert with_categories_of_model(MODEL.booster_, array) is array
     numbers = FRAME[["price", "age"]]
+    assert with_categories_of_model(MODEL.booster_, FRAME) is FRAME
+    assert with_categories_of_model(MODEL.booster_, TABLES["other order"]) is TABLES["other order"]
     plain = lightgbm.LGBMRegressor(**TREES).fit(numbers, Y)
     assert with_categories_of_model(plain.booster_, numbers) is numbers
     assert table_for_fit(plain, FRAME) is FRAME
@@ -121,6 +131,24 @@ def test_what_cannot_be_the_models_categories_is_named():
         score_rows(MODEL, as_text(FRAME).assign(size="large"))
     with pytest.raises(ValueError, match=r"'kind', 'size', 'one'\]. The table has .*'age'"):
         score_rows(MODEL, FRAME.assign(age="old"))
+
+
+def test_categories_of_another_type_are_not_taken_for_missing():
+    """LightGBM scores them as missing, without a word."""
+    frame = FRAME.assign(size=FRAME["size"].astype(str).astype("category"))
+    assert not np.array_equal(MODEL.predict(frame), EXPECTED)
+    with pytest.raises(ValueError, match="Column 'size' holds '5', but .* like 5, of another"):
+        score_rows(MODEL, frame)
+
+
+def test_objects_that_are_no_text_stay_an_error_of_lightgbm():
+    """Numbers beside None, or decimal numbers, are not categories."""
+    frame = FRAME.assign(age=[None if np.isnan(age) else Decimal(int(age)) for age in FRAME["age"]])
+    assert table_for_fit(MODEL, frame) is frame
+    with pytest.raises(ValueError, match="age: object"):
+        DistilledRanker(MODEL, LinearRanker(), student_columns=["price"]).fit(
+            frame, Y - Y.min(), qid=np.zeros(N)
+        )
 
 
 def test_columns_of_a_model_without_a_declaration_are_found_by_type():
