@@ -127,8 +127,8 @@ def prepare(
     qid: Any,
     sample_weight: Any,
     teacher_scores: Any,
-    validation_table: ValidationTable | None,
     metadata: Mapping[str, Any],
+    validation_table: ValidationTable | None = None,
 ) -> DistillationProblem:
     """Check everything, sort the table once, and fit the head of the student's Pipeline."""
     ranker.check_parameters()

@@ -257,7 +257,7 @@ class DistilledRanker(RankingEstimator):
         """
         given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
         table = ValidationTable.of(X_val, **given, teacher_scores=teacher_scores_val)
-        problem = prepare(self, X, y, qid, sample_weight, teacher_scores, table, metadata)
+        problem = prepare(self, X, y, qid, sample_weight, teacher_scores, metadata, table)
         self.fitted_with_qid_ = problem.has_queries
         self.student_positions_ = problem.student_columns
         callback_data = data_for_callbacks(X, y, qid)
