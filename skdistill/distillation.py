@@ -42,11 +42,8 @@ from skdistill.teachers import TeacherScores, fit_and_score
 from skdistill.teachers.augmentation import synthesize
 from skdistill.teachers.columns import positions_among
 from skdistill.teachers.fitting import check_teacher, seeded, warn_of_refit
-from skdistill.teachers.routing import (
-    check_metadata_reaches,
-    is_prefit,
-    with_students_weights,
-)
+from skdistill.teachers.routing import check_metadata_reaches, is_prefit
+from skdistill.teachers.student_weights import with_students_weights
 
 # The student's parameters that DistilledRanker sets.
 OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,6 @@ from skdistill._sklearn_compat import (
     own_request,
 )
 from skdistill.base import RankingEstimator
-from skdistill.inputs.checks import check_sample_weight
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.validation import VALIDATION_REQUESTS, validation_arguments
 from skdistill.teachers.categories import table_for_fit
@@ -165,22 +163,6 @@ def check_metadata_reaches(teacher: Any, *, weighted: bool) -> None:
             )
     if "" not in learners:
         _check_passes_on(teacher, learners, weighted=weighted)
-
-
-def with_students_weights(data: RankingData, student: Any) -> RankingData:
-    """Replace the row weights by those that the student requests; by default, the same."""
-    head = student[:-1] if isinstance(student, Pipeline) and len(student) > 1 else None
-    requested = get_routing_for_object(head).consumes("fit_transform", ["sample_weight"])
-    if requested and data.sample_weight is not None:
-        raise ValueError(
-            "A step before the student requests sample_weight, but only the student gets it. "
-            "Call set_fit_request(sample_weight=False) on the step, or fit it beforehand."
-        )
-    given = {**data.metadata, "sample_weight": data.sample_weight}
-    weight = requested_by(
-        default_request(student[-1] if isinstance(student, Pipeline) else student), given
-    ).get("sample_weight")
-    return replace(data, sample_weight=check_sample_weight(weight, data.n_rows))
 
 
 def _routing_with_defaults(teacher: Any) -> Any:
