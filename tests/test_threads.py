@@ -11,12 +11,14 @@ import pytest
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import skdistill.threads
+from skdistill import TwoTowerRetriever
 from skdistill.datasets import make_ranking
 from skdistill.index import ExactIndex, make_index
 from skdistill.serving import compile_scorer
 from skdistill.students import MLPRanker
 from skdistill.threads import SharedSetting, ThreadPool, single_blas_thread
-from skdistill.training import SCHEDULES, query_batches
+from skdistill.training import SCHEDULES
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork"),
@@ -228,7 +230,7 @@ def test_every_pool_of_the_package_survives_a_fork():
 
 @pytest.mark.parametrize("is_large", [False, True])
 def test_training_limits_blas_where_more_threads_do_not_help(is_large, monkeypatch):
-    monkeypatch.setattr(query_batches, "LARGE_STEP", 0 if is_large else 1e12)
+    monkeypatch.setattr(skdistill.threads, "LARGE_STEP", 0 if is_large else 1e12)
     data, seen = make_ranking(n_queries=20, n_features=4, random_state=0), []
 
     def rate(progress):
@@ -242,6 +244,8 @@ def test_training_limits_blas_where_more_threads_do_not_help(is_large, monkeypat
         student = MLPRanker((4,), max_iter=1, random_state=0)
         student.fit(data.X, data.y, qid=data.qid)
         student.partial_fit(data.X, data.y, qid=data.qid)
+        towers = TwoTowerRetriever(query_columns=[0, 1], item_columns=[2, 3], max_iter=1)
+        towers.fit(np.column_stack([data.qid, data.qid, data.X[:, :2]]), data.y, qid=data.qid)
         assert blas_threads() == before
     expected = before if is_large else [1] * len(before)
     assert set(before) == {2}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,14 +12,10 @@ import numpy as np
 from skdistill.inputs.queries import Queries, positions_within
 from skdistill.inputs.rows import Rows
 from skdistill.protocols import Array, Parameters, TrainableModel
-from skdistill.threads import single_blas_thread
+from skdistill.threads import blas_threads_for
 from skdistill.training.loop import Evaluate, Training, TrainingSettings, train
 from skdistill.training.objective import HeadsObjective, Objective
 from skdistill.training.optimizers import Optimizer
-
-# Multiplications of a step's forward pass above which several threads may help: some ten
-# milliseconds on one.
-LARGE_STEP = 2e8
 
 
 @dataclass(frozen=True)
@@ -126,14 +121,9 @@ def train_on_queries(
     rng: np.random.Generator,
     **options: Any,
 ) -> Training:
-    """Train a model as :func:`train`, on no more threads than its steps can use.
-
-    BLAS threads spin while they wait for each other. For the small products of a student they gain
-    nothing, and where LightGBM or another process wants the cores too, they lose a lot.
-    """
+    """Train a model as :func:`train`, on no more threads than its steps can use."""
     dense = [array.size for name, array in optimizer.params.items() if name not in optimizer.tables]
-    is_large = batches.rows_per_step * sum(dense) > LARGE_STEP
-    with nullcontext() if is_large else single_blas_thread:
+    with blas_threads_for(batches.rows_per_step * sum(dense)):
         return train(model, optimizer, batches, settings, rng, **options)
 
 
