@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from skdistill.public_names import FormerModules, lazy_names
 
 if TYPE_CHECKING:
-    from skdistill.model_selection import RankingGroupKFold
+    from skdistill.model_selection import RankingGroupKFold, RankingTimeSeriesSplit
     from skdistill.ranker import DistilledRanker
     from skdistill.towers.multi_objective import MultiObjectiveRetriever
     from skdistill.towers.retriever import TwoTowerRetriever
@@ -19,6 +19,7 @@ __all__ = [
     "DistilledRanker",
     "MultiObjectiveRetriever",
     "RankingGroupKFold",
+    "RankingTimeSeriesSplit",
     "TeacherCheck",
     "TeacherWarning",
     "TwoTowerRetriever",
@@ -32,6 +33,7 @@ __getattr__ = lazy_names(
         "DistilledRanker": "skdistill.ranker",
         "MultiObjectiveRetriever": "skdistill.towers.multi_objective",
         "RankingGroupKFold": "skdistill.model_selection",
+        "RankingTimeSeriesSplit": "skdistill.model_selection",
         "TeacherCheck": "skdistill.towers.teacher_check",
         "TeacherWarning": "skdistill.towers.teacher_check",
         "TwoTowerRetriever": "skdistill.towers.retriever",

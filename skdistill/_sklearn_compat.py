@@ -54,6 +54,7 @@ __all__ = [
     "take",
     "take_metadata",
     "with_single_callback",
+    "without_callbacks",
 ]
 
 
@@ -190,6 +191,15 @@ def has_callbacks(estimator: Any) -> bool:
 def fit_context(estimator: Any, max_subtasks: int) -> Any:
     """Make the context of an estimator's fit, through which its callbacks are called."""
     return estimator._init_callback_context(max_subtasks=max_subtasks)
+
+
+def without_callbacks(estimator: Any) -> Any:
+    """Return a shallow copy of an estimator without its callbacks and the state of their fit."""
+    bare = copy.copy(estimator)
+    for name in list(vars(bare)):
+        if name.startswith("_skl_callbacks") or name.endswith(("_callback_ctx", "_fit_ctx")):
+            delattr(bare, name)
+    return bare
 
 
 def with_single_callback(context: Any, callback: Any) -> Any:

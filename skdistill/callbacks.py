@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import joblib
+import numpy as np
 from sklearn.callback import FitCallback
 
-from skdistill._sklearn_compat import fit_context, has_callbacks, with_single_callback
+from skdistill._sklearn_compat import (
+    fit_context,
+    has_callbacks,
+    with_single_callback,
+    without_callbacks,
+)
+from skdistill.inputs.checks import check_k
+from skdistill.inputs.columns import take_rows
 from skdistill.inputs.ids import as_ids
+from skdistill.inputs.pipelines import last_step, with_last_step
+from skdistill.tables.atomic_write import atomic_write
+
+__all__ = ["Checkpoint"]
+
+
+# How the tasks of epochs are named.
+EPOCH = "epoch "
 
 
 def data_for_callbacks(X: Any, y: Any, qid: Any) -> dict[str, Any]:
     """Gather what a fit shows to its callbacks."""
     return {"X": X, "y": y, "metadata": None if qid is None else {"qid": as_ids(qid)}}
+
+
+def rows_for_callbacks(X: Any, y: Any, qid: Any) -> Callable[[Any], dict[str, Any]]:
+    """Make a function that gathers some rows of a user's table, when a callback asks for them.
+
+    The function takes ``RankingData`` that was read from the table.
+    """
+
+    def gather(watched: Any) -> dict[str, Any]:
+        rows = watched.rows_of_table
+        return {
+            "X": lambda: take_rows(X, rows),
+            "y": lambda: None if y is None else np.asarray(y)[rows],
+            "metadata": lambda: None if qid is None else {"qid": as_ids(qid)[rows]},
+        }
+
+    return gather
+
+
+def sorted_rows_for_callbacks(watched: Any) -> dict[str, Any]:
+    """Gather rows that were read and sorted outside of the fit, given as ``RankingData``."""
+    metadata = {"qid": watched.queries.segment}
+    return {"X": watched.X, "y": watched.labels, "metadata": metadata}
 
 
 class EpochCallbacks:
@@ -43,14 +85,28 @@ class EpochCallbacks:
 
     @property
     def on_epoch(self) -> Callable[[int, Any], bool] | None:
-        """Function to call after each epoch; None if there are no callbacks."""
-        return self._end_epoch if has_callbacks(self.estimator) else None
+        """Function to call after each epoch; None if nobody listens."""
+        # Retrievers have no verbose.
+        is_verbose = getattr(self.estimator, "verbose", False)
+        return self._end_epoch if is_verbose or has_callbacks(self.estimator) else None
 
     def _end_epoch(self, epoch: int, state: Any) -> bool:
-        """Call the callbacks after an epoch; True stops the training."""
-        task = self.context.subcontext(task_name=f"epoch {epoch + 1}")
+        """Print the epoch and call the callbacks after it; True stops the training."""
+        if getattr(self.estimator, "verbose", False):
+            self._print(epoch, state)
+        if not has_callbacks(self.estimator):
+            return False
+        task = self.context.subcontext(task_name=f"{EPOCH}{epoch + 1}")
         task.call_on_fit_task_begin(estimator=self.estimator, **self.callback_data)
         return self._end_task(task, state)
+
+    def _print(self, epoch: int, state: Any) -> None:
+        """Print a line about an epoch."""
+        line = f"{type(self.estimator).__name__}: epoch {epoch + 1} of {self.estimator.max_iter}"
+        line += f", loss {state.loss_curve[-1]:.6f}"
+        if state.validation_scores:
+            line += f", validation score {state.validation_scores[-1]:.4f}"
+        print(line, flush=True)
 
     def end(self, state: Any) -> None:
         """Call the callbacks at the end of the fit."""
@@ -65,6 +121,111 @@ class EpochCallbacks:
         )
 
 
+class Checkpoint(FitCallback):
+    """A callback that saves the model of a long fit after every few epochs, and at its end.
+
+    Each file is written whole or not at all, and replaces the one before. It holds the model after
+    the last saved epoch, without its callbacks; ``joblib.load`` returns it. To go on, fit the
+    loaded student with ``warm_start=True`` and the remaining number of epochs as ``max_iter``. That
+    of a :class:`DistilledRanker` is its ``student_``. The optimizer and its learning rate start
+    anew.
+
+    Parameters
+    ----------
+    path : str or path
+        File to write, by joblib.
+    every : int, default=1
+        Number of epochs from one file to the next.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import joblib
+    >>> from skdistill.callbacks import Checkpoint
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.students import LinearRanker
+    >>> data = make_ranking(n_queries=20, random_state=0)
+    >>> path = Path(tempfile.mkdtemp()) / "student.joblib"
+    >>> student = LinearRanker(max_iter=5).set_callbacks(Checkpoint(path, every=2))
+    >>> student = student.fit(data.X, data.y, qid=data.qid)
+    >>> resumed = joblib.load(path).set_params(warm_start=True, max_iter=3)
+    >>> resumed.fit(data.X, data.y, qid=data.qid).n_iter_
+    3
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
+        check_k(every, "every")
+        self.path = path
+        self.every = every
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Check that the folder exists, before anything is fitted.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The estimator whose fit begins.
+        context : CallbackContext
+            The task of the fit.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        """
+        folder = Path(self.path).absolute().parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"There is no folder {folder} for the checkpoint {self.path}.")
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Do nothing: the last file stays.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The estimator whose fit ends.
+        context : CallbackContext
+            The task of the fit.
+        """
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Do nothing: models are saved at the end of an epoch.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The estimator that is fitted.
+        context : CallbackContext
+            The task that begins.
+        """
+
+    def on_fit_task_end(
+        self, estimator: Any, context: Any, *, fitted_estimator: Any = None
+    ) -> None:
+        """Save the model, if it is time.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The estimator that is fitted.
+        context : CallbackContext
+            The task that ends: an epoch, or the fit.
+        fitted_estimator : estimator, optional
+            The model after the task.
+        """
+        is_epoch = context.task_name.startswith(EPOCH)
+        if fitted_estimator is None or (is_epoch and (context.task_id + 1) % self.every):
+            return
+        model = without_callbacks(fitted_estimator)
+        if hasattr(model, "student_"):
+            model.student_ = with_last_step(
+                model.student_, without_callbacks(last_step(model.student_))
+            )
+        with atomic_write(self.path) as file:
+            joblib.dump(model, file)
+
+
 class ForwardedCallback(FitCallback):
     """Forwards the epochs of a student to a callback of the DistilledRanker around it.
 
@@ -76,12 +237,17 @@ class ForwardedCallback(FitCallback):
         Callback that sees each epoch as a state of the ranker.
     callback_data : dict
         Arguments for the callback, as in :class:`EpochCallbacks`.
+    student : estimator or Pipeline
+        The student, whose last step is fitted.
     """
 
-    def __init__(self, ranker: Any, callback: Any, callback_data: dict[str, Any]) -> None:
+    def __init__(
+        self, ranker: Any, callback: Any, callback_data: dict[str, Any], student: Any
+    ) -> None:
         self.ranker = ranker
         self.callback = callback
         self.callback_data = callback_data
+        self.student = student
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Do nothing: the ranker's fit sets the callback up."""
@@ -96,7 +262,9 @@ class ForwardedCallback(FitCallback):
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None
     ) -> bool:
         """Call the ranker's callback with a ranker that has the student in its current state."""
-        state = None if fitted_estimator is None else {"student_": fitted_estimator}
+        state = None
+        if fitted_estimator is not None:
+            state = {"student_": with_last_step(self.student, fitted_estimator)}
         return with_single_callback(context, self.callback).call_on_fit_task_end(
             estimator=self.ranker, reconstruction_attributes=state, **self.callback_data
         )

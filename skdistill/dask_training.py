@@ -64,7 +64,7 @@ def label_dask(
 
     Parameters
     ----------
-    teacher : estimator or ``lightgbm.Booster``
+    teacher : estimator, Booster or callable
         A fitted teacher of any kind that :class:`DistilledRanker` takes.
     frame : dask.dataframe.DataFrame
         The rows to score, in any order and partitions.

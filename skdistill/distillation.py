@@ -6,6 +6,7 @@ Each step is a function of the estimator, whose parameters it reads, and of froz
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -18,13 +19,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
 from skdistill._sklearn_compat import callbacks_of, check_further_metadata
-from skdistill.calibration import (
-    check_binary,
-    fit_calibrator,
-    undo_sampling,
-    undo_sampling_in_weights,
-)
+from skdistill.calibration import undo_sampling, undo_sampling_in_weights
 from skdistill.callbacks import ForwardedCallback
+from skdistill.held_out import split_for_calibration, students_validation
 from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import (
     as_table,
@@ -33,24 +30,20 @@ from skdistill.inputs.columns import (
     take_values,
     without_query_column,
 )
+from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
+from skdistill.inputs.validation import ValidationTable
 from skdistill.multi_objective import WithObjectives, labels_for_teacher
 from skdistill.students import MLPRanker
 from skdistill.students.estimator import StudentEstimator
-from skdistill.students.pipelines import fit_head, last_step, through_head
-from skdistill.teachers import TeacherScores, fit_and_score, score_rows
-from skdistill.teachers.augmentation import draw_rows, split_thresholds
+from skdistill.students.pipelines import fit_head, through_head
+from skdistill.teachers import TeacherScores, fit_and_score
+from skdistill.teachers.augmentation import synthesize
 from skdistill.teachers.columns import positions_among
-from skdistill.teachers.crossed_rows import cross_rows
-from skdistill.teachers.fitting import check_teacher
-from skdistill.teachers.qid_adapter import clone_or_deepcopy
-from skdistill.teachers.routing import (
-    check_metadata_reaches,
-    is_prefit,
-    with_students_weights,
-)
-from skdistill.training.early_stopping import hold_out
+from skdistill.teachers.fitting import check_teacher, seeded, warn_of_refit
+from skdistill.teachers.routing import check_metadata_reaches, is_prefit
+from skdistill.teachers.student_weights import with_students_weights
 
 # The student's parameters that DistilledRanker sets.
 OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
@@ -58,8 +51,6 @@ OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
 SINGLE_OBJECTIVE_PARAMETERS = (
     "calibrate", "sampling_rate", "augment", "alpha", "loss", "hard_loss",
 )  # fmt: skip
-# Fraction of the labelled queries that the calibrator is fitted on.
-CALIBRATION_FRACTION = 0.1
 
 
 class Seeds(NamedTuple):
@@ -100,7 +91,11 @@ class DistillationProblem:
     student_rows : ndarray of int64, or None
         Positions of these rows in ``data``; None if the student is trained on all rows.
     calibration_data : RankingData or None
-        Labelled rows that the calibrator is fitted on.
+        Labelled rows that the calibrator is fitted on, with the user's columns.
+    validation : RankingData or None
+        The validation table without the query column.
+    student_validation : RankingData or None
+        The same rows with the student's checked columns.
     teacher_columns, student_columns : list of int, or None
         Positions of the columns that teacher and student see; None if they see all.
     seeds : Seeds
@@ -115,6 +110,8 @@ class DistillationProblem:
     student_data: RankingData
     student_rows: NDArray[np.int64] | None
     calibration_data: RankingData | None
+    validation: RankingData | None
+    student_validation: RankingData | None
     teacher_columns: list[int] | None
     student_columns: list[int] | None
     seeds: Seeds
@@ -128,13 +125,13 @@ def prepare(
     sample_weight: Any,
     teacher_scores: Any,
     metadata: Mapping[str, Any],
+    validation_table: ValidationTable | None = None,
 ) -> DistillationProblem:
     """Check everything, sort the table once, and fit the head of the student's Pipeline."""
     ranker.check_parameters()
     check_further_metadata(ranker, metadata)
-    X = as_table(X)
-    ranker.check_columns(X, reset=True)
-    n_rows = X.shape[0]
+    table = _features(ranker, X, reset=True)
+    n_rows = table.shape[0]
     prefit = ranker.teacher is not None and is_prefit(ranker.teacher)
     if y is None and teacher_scores is None and not prefit:
         raise ValueError(
@@ -151,7 +148,6 @@ def prepare(
     if teacher_scores is not None:
         teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
     asks_teacher = _learns_from_teacher(ranker, last) and teacher_scores is None
-    table = without_query_column(X, ranker.query_column)
     teacher_columns = optional_positions(table, ranker.teacher_columns, "teacher_columns")
     student_columns = optional_positions(table, ranker.student_columns, "student_columns")
     if asks_teacher:
@@ -162,18 +158,22 @@ def prepare(
         teacher_labels = labels_for_teacher(
             data.labels, last.label_names, ranker.teacher_target, asks_teacher and not prefit
         )
-    student_rows, student_data, calibration_data = _split_for_calibration(
-        ranker.calibrate, with_students_weights(data, student), seeds.calibration
+    validation = _read_validation(ranker, validation_table, last, ids is not None, asks_teacher)
+    student_rows, student_data, calibration_data = split_for_calibration(
+        ranker.calibrate, with_students_weights(data, student), validation, seeds.calibration
     )
+    student_data = _through_fitted_head(student, student_data, student_columns)
     return DistillationProblem(
         data=data,
         has_queries=ids is not None,
         asks_teacher=asks_teacher,
         teacher_labels=teacher_labels,
         student=student,
-        student_data=_through_fitted_head(student, student_data, student_columns),
+        student_data=student_data,
         student_rows=student_rows,
         calibration_data=calibration_data,
+        validation=validation,
+        student_validation=students_validation(student, validation, student_columns),
         teacher_columns=teacher_columns,
         student_columns=student_columns,
         seeds=seeds,
@@ -190,18 +190,21 @@ def teach(
     step.call_on_fit_task_begin(estimator=ranker, **callback_data)
     teacher = ranker.teacher
     if ranker.random_state is not None:
-        teacher = _seeded(teacher, problem.seeds.teacher)
-    taught = check_memory(ranker.memory).cache(_fit_and_score)(
+        teacher = seeded(teacher, problem.seeds.teacher)
+    taught = _memory(ranker).cache(_fit_and_score)(
         teacher,
         select_columns(problem.data.X, problem.teacher_columns),
         problem.teacher_labels,
         problem.data.queries.offsets,
+        _for_teacher(ranker, problem),
         sample_weight=problem.data.sample_weight,
         metadata=problem.data.metadata,
         cv=ranker.teacher_cv,
         keep_teacher=ranker.keep_teacher or ranker.augment > 0,
         random_state=None if ranker.teacher_cv is None else problem.seeds.folds,
     )
+    if ranker.verbose:
+        print(f"{type(ranker).__name__}: teacher has scored {problem.data.n_rows} rows", flush=True)
     step.call_on_fit_task_end(estimator=ranker, **callback_data)
     return taught
 
@@ -218,7 +221,7 @@ def train_student(
     last = last_step(problem.student)
     students_callbacks = callbacks_of(last)
     forwarded = [
-        ForwardedCallback(ranker, callback, callback_data)
+        ForwardedCallback(ranker, callback, callback_data, problem.student)
         for callback in callbacks_of(ranker)
         # An AutoPropagatedCallback reaches the student by itself.
         if not isinstance(callback, AutoPropagatedCallback)
@@ -234,27 +237,19 @@ def train_student(
             problem.student_data.sample_weight, problem.student_data.labels, ranker.sampling_rate
         ),
     )
+    validation = problem.student_validation
+    if validation is not None and taught.validation_scores is not None:
+        validation = replace(validation, teacher_scores=taught.validation_scores)
     last.set_callbacks(*students_callbacks, *forwarded)
     try:
         with step.propagate_callback_context(last):
             step.call_on_fit_task_begin(estimator=ranker, **callback_data)
-            last.fit_ranking_data(data, synthetic)
+            last.fit_ranking_data(data, synthetic, validation)
     finally:
         last.set_callbacks(*students_callbacks)
     last.fitted_with_qid_ = problem.has_queries
     step.call_on_fit_task_end(estimator=ranker, **callback_data)
     return problem.student
-
-
-def calibrate(ranker: Any, problem: DistillationProblem, student: Any) -> Any:
-    """Fit a map from the student's scores to probabilities; return None without ``calibrate``."""
-    data = problem.calibration_data
-    if data is None:
-        return None
-    assert data.labels is not None  # only labelled rows were held out
-    scores = student.predict(select_columns(data.X, problem.student_columns))
-    weight = undo_sampling_in_weights(data.sample_weight, data.labels, ranker.sampling_rate)
-    return fit_calibrator(ranker.calibrate, scores, data.labels, weight)
 
 
 def _learns_from_teacher(ranker: Any, student: StudentEstimator) -> bool:
@@ -284,6 +279,7 @@ def _check_teacher(
     if teacher is not None:
         check_teacher(teacher)
         check_metadata_reaches(teacher, weighted=weighted)
+        warn_of_refit(teacher, stacklevel=6)
         if is_prefit(teacher):
             positions_among(teacher, table, columns)
         return
@@ -303,51 +299,18 @@ def _through_fitted_head(student: Any, data: RankingData, columns: list[int] | N
     return data
 
 
-def _split_for_calibration(
-    kind: str | None, data: RankingData, seed: int
-) -> tuple[NDArray[np.int64] | None, RankingData, RankingData | None]:
-    """Split the rows between the student and the calibrator.
-
-    Returns the positions of the student's rows (None for all), their data, and the labelled data of
-    the calibrator.
-    """
-    if kind is None:
-        return None, data, None
-    queries = data.queries
-    labelled = np.flatnonzero(queries.sum(data.is_labelled.astype(np.int64)) > 0)
-    if len(labelled) < 2:
-        raise ValueError(
-            f"calibrate={kind!r} holds out labelled queries and needs at least 2, got "
-            f"{len(labelled)}. Pass more labels, or set calibrate=None."
-        )
-    rng = np.random.default_rng(seed)
-    eval_queries = labelled[hold_out(len(labelled), CALIBRATION_FRACTION, rng)[1]]
-    train_queries = np.setdiff1d(np.arange(queries.n_queries), eval_queries)
-    held_out = data.take_queries(eval_queries)
-    held_out = held_out.subset(held_out.is_labelled)
-    assert held_out.labels is not None  # some queries are labelled
-    check_binary(held_out.labels)
-    return queries.take(train_queries)[0], data.take_queries(train_queries), held_out
-
-
 def _synthesize(ranker: Any, problem: DistillationProblem, teacher: Any) -> SyntheticRows:
     """Draw as many synthetic rows as two epochs use, and score them with the teacher."""
-    fraction = ranker.augment
-    if teacher is None:
-        raise ValueError(
-            f"augment={fraction} needs a teacher to score synthetic rows, but teacher_scores were "
-            "passed or alpha is 0. Set augment=0, or pass teacher= without teacher_scores and with "
-            "alpha above 0."
-        )
-    table = problem.data.X
-    n_rows = round(2 * fraction / (1 - fraction) * table.shape[0]) + 1
-    rng = np.random.default_rng(problem.seeds.synthetic)
-    if ranker.augmentation == "crossed":
-        rows = cross_rows(table, problem.data.queries, n_rows, rng)
-    else:
-        columns = positions_among(teacher, table, problem.teacher_columns)
-        rows = draw_rows(table, split_thresholds(teacher, len(columns)), columns, n_rows, rng)
-    scores = score_rows(teacher, select_columns(rows, problem.teacher_columns))
+    fraction, table = ranker.augment, problem.data.X
+    rows, scores = synthesize(
+        teacher,
+        table,
+        problem.data.queries,
+        problem.teacher_columns,
+        kind=ranker.augmentation,
+        n_rows=round(2 * fraction / (1 - fraction) * table.shape[0]) + 1,
+        rng=np.random.default_rng(problem.seeds.synthetic),
+    )
     seen_table = through_head(problem.student, select_columns(rows, problem.student_columns))
     return SyntheticRows(seen_table, scores, fraction)
 
@@ -372,25 +335,66 @@ def _make_student(ranker: Any, seed: int) -> Any:
                 "DistilledRanker instead."
             )
     last.set_params(**{name: getattr(ranker, name) for name in shared})
+    last.verbose = last.verbose or ranker.verbose
     last.check_parameters()
-    return student if ranker.random_state is None else _seeded(student, seed)
+    return student if ranker.random_state is None else seeded(student, seed)
 
 
 def _fit_and_score(
-    teacher: Any, X: Any, y: Any, offsets: NDArray[np.int64], **options: Any
+    teacher: Any,
+    X: Any,
+    y: Any,
+    offsets: NDArray[np.int64],
+    validation: tuple[Any, ...] | None,
+    **options: Any,
 ) -> TeacherScores:
     # Takes plain arrays, whose hash is the same in every process. Queries cache what they compute.
+    if validation is not None:
+        X_val, offsets_val, y_val, weight_val = validation
+        queries = Queries(offsets_val)
+        options["validation"] = RankingData(X_val, queries, labels=y_val, sample_weight=weight_val)
     return fit_and_score(teacher, X, y, Queries(offsets), **options)
 
 
-def _seeded(estimator: Any, seed: int) -> Any:
-    """Clone an estimator and set its unset random states, at any depth, to the seed."""
-    if not hasattr(estimator, "get_params") or is_prefit(estimator):
-        return estimator
-    seeded = clone_or_deepcopy(estimator)
-    unset = {
-        name: int(seed)
-        for name, value in estimator.get_params(deep=True).items()
-        if name.rpartition("__")[2] == "random_state" and value is None
-    }
-    return seeded.set_params(**unset) if unset else seeded
+def _for_teacher(ranker: Any, problem: DistillationProblem) -> tuple[Any, ...] | None:
+    """Return the validation table with the teacher's columns and labels, as plain arrays."""
+    data = problem.validation
+    if data is None:
+        return None
+    labels, last = data.labels, last_step(problem.student)
+    if isinstance(last, WithObjectives) and labels is not None:
+        labels = labels_for_teacher(labels, last.label_names, ranker.teacher_target, False)
+    table = select_columns(data.X, problem.teacher_columns)
+    return table, data.queries.offsets, labels, data.sample_weight
+
+
+def _read_validation(
+    ranker: Any,
+    table: ValidationTable | None,
+    student: StudentEstimator,
+    has_queries: bool,
+    asks_teacher: bool,
+) -> RankingData | None:
+    """Check the validation table, and sort its rows by query; None without one."""
+    if table is None:
+        return None
+    return table.read(
+        lambda X: _features(ranker, X, reset=False),
+        student.read_labels,
+        query_column=ranker.query_column,
+        has_queries=has_queries,
+        scores_follow=asks_teacher,
+    )
+
+
+def _features(ranker: Any, X: Any, reset: bool) -> Any:
+    """Check the columns of a table, and return it without the query column."""
+    X = as_table(X)
+    ranker.check_columns(X, reset=reset)
+    return without_query_column(X, ranker.query_column)
+
+
+def _memory(ranker: Any) -> Any:
+    """Return the cache of the teacher's scores; scikit-learn's check does not know paths."""
+    memory = ranker.memory
+    return check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)

@@ -19,38 +19,20 @@ from skdistill._sklearn_compat import Interval, StrOptions, fit_context
 from skdistill.base import RankingEstimator, all_or_nothing, inherit_input_tags
 from skdistill.calibration import CALIBRATORS, calibrated
 from skdistill.callbacks import data_for_callbacks
-from skdistill.distillation import calibrate, prepare, teach, train_student
+from skdistill.distillation import prepare, teach, train_student
+from skdistill.held_out import fit_calibrator_of
 from skdistill.inputs.columns import as_table, select_columns, without_query_column
-from skdistill.losses import LOSS_CONSTRAINTS, get_loss
+from skdistill.inputs.pipelines import last_step
+from skdistill.inputs.validation import VALIDATION_REQUESTS, ValidationTable
+from skdistill.losses import LOSS_CONSTRAINTS
 from skdistill.multi_objective import WithObjectives, mean_ndcg
+from skdistill.outputs import has_objectives, has_probabilities
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
 from skdistill.students import MLPRanker
-from skdistill.students.base import has_log_odds
-from skdistill.students.pipelines import last_step, through_head
-from skdistill.teachers.qid_adapter import default_request
+from skdistill.students.pipelines import through_head
+from skdistill.teachers.fit_arguments import default_request
 from skdistill.teachers.routing import FIT, teacher_router
-
-
-def _has_objectives(ranker: DistilledRanker) -> bool:
-    """Check whether the student has several objectives."""
-    return isinstance(last_step(getattr(ranker, "student_", ranker.student)), WithObjectives)
-
-
-def _has_probabilities(ranker: DistilledRanker) -> bool:
-    """Check whether scores can be turned into probabilities; see ``has_log_odds``."""
-    if ranker.calibrate is not None:
-        return True
-    has_log_odds(ranker)
-    # A loss without weight teaches nothing.
-    hard_loss = ranker.loss if ranker.hard_loss is None else ranker.hard_loss
-    losses = [ranker.loss] * (ranker.alpha > 0) + [hard_loss] * (ranker.alpha < 1)
-    if any(get_loss(loss).is_log_odds for loss in losses):
-        return True
-    raise AttributeError(
-        f"predict_proba needs scores that are log-odds, but alpha={ranker.alpha!r} leaves the "
-        "logistic loss without weight."
-    )
 
 
 @set_module("skdistill")
@@ -60,11 +42,12 @@ class DistilledRanker(RankingEstimator):
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable, optional
         Anything with ``predict`` (classifiers: ``predict_proba`` or ``decision_function``). A
-        clone of it is fitted; a ``FrozenEstimator`` and a ``Booster`` are used as they are. They
-        take their columns of X by name, in any order, if both have names, and by position
-        otherwise. Not needed if ``fit`` gets ``teacher_scores``, or if ``alpha`` is 0.
+        clone of it is fitted. A ``FrozenEstimator``, a ``Booster`` of LightGBM or XGBoost, and a
+        function from a table to a score per row are used as they are. They take their columns of X
+        by name, in any order, if both have names, and by position otherwise. Not needed if ``fit``
+        gets ``teacher_scores``, or if ``alpha`` is 0.
     student : estimator or Pipeline, optional
         One of :mod:`skdistill.students`, alone or as the last step of a Pipeline; ``MLPRanker()``
         by default.
@@ -114,6 +97,8 @@ class DistilledRanker(RankingEstimator):
         ``teacher_cv`` needs one fit fewer.
     query_column : str or int, optional
         Column of X with the query ids, if no ``qid`` is passed. It is not a feature.
+    verbose : bool, default=False
+        Print when the teacher is fitted, and the loss of the student after each epoch.
     random_state : int, RandomState or None, default=None
         Seeds the folds, synthetic rows and calibration, and those random states of teacher and
         student that are not set. Pass an int for a student that is bitwise reproducible for a given
@@ -151,6 +136,8 @@ class DistilledRanker(RankingEstimator):
     (3,)
     """
 
+    __metadata_request__fit = {**VALIDATION_REQUESTS, "teacher_scores_val": True}
+
     teacher: Any = field(default=None, kw_only=False)
     student: Any = field(default=None, kw_only=False)
     loss: str | Loss = "plackett_luce"
@@ -167,6 +154,7 @@ class DistilledRanker(RankingEstimator):
     sampling_rate: float = 1.0
     teacher_target: str | None = None
     keep_teacher: bool = True
+    verbose: bool = False
     query_column: str | int | None = None
     random_state: Any = None
 
@@ -181,6 +169,7 @@ class DistilledRanker(RankingEstimator):
         "sampling_rate": [Interval(Real, 0, 1, closed="right")],
         "teacher_target": [str, None],
         "keep_teacher": ["boolean"],
+        "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
@@ -218,6 +207,11 @@ class DistilledRanker(RankingEstimator):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         teacher_scores: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        qid_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        teacher_scores_val: ArrayLike | None = None,
         **metadata: Any,
     ) -> DistilledRanker:
         """Fit the teacher, score every row with it, and train the student.
@@ -237,6 +231,12 @@ class DistilledRanker(RankingEstimator):
         teacher_scores : array-like of shape (n_rows,), optional
             Scores of a teacher, such as logged ones. They replace the teacher, which is then
             neither fitted nor needed.
+        X_val : table of shape (n_val, n_features), optional
+            Rows, such as those of a later week, that are never trained on. By them the teacher and
+            the student stop early, and the calibrator is fitted on them.
+        y_val, qid_val, sample_weight_val, teacher_scores_val : array-like, optional
+            What ``y``, ``qid``, ``sample_weight`` and ``teacher_scores`` are for ``X``. Without
+            labels, the student stops by the teacher's scores.
         **metadata : dict
             Further arguments, such as ``eval_set`` or ``init_score``, of a teacher that requests
             them by ``set_fit_request``. Arrays with an entry per row are sorted with the rows. Only
@@ -258,7 +258,9 @@ class DistilledRanker(RankingEstimator):
             If the teacher cannot score, the student is not one of :mod:`skdistill.students`, or
             nobody requests a further argument.
         """
-        problem = prepare(self, X, y, qid, sample_weight, teacher_scores, metadata)
+        given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
+        table = ValidationTable.of(X_val, **given, teacher_scores=teacher_scores_val)
+        problem = prepare(self, X, y, qid, sample_weight, teacher_scores, metadata, table)
         self.fitted_with_qid_ = problem.has_queries
         self.student_positions_ = problem.student_columns
         callback_data = data_for_callbacks(X, y, qid)
@@ -267,7 +269,9 @@ class DistilledRanker(RankingEstimator):
         taught = teach(self, problem, context, callback_data)
         self.teacher_ = taught.teacher if self.keep_teacher else None
         self.student_ = train_student(self, problem, taught, context, callback_data)
-        self.calibrator_ = calibrate(self, problem, self.student_)
+        self.calibrator_ = fit_calibrator_of(
+            self, problem.calibration_data, self.student_, problem.student_columns
+        )
         last = last_step(self.student_)
         self.loss_curve_, self.n_iter_ = last.loss_curve_, last.n_iter_
         context.call_on_fit_task_end(
@@ -299,7 +303,7 @@ class DistilledRanker(RankingEstimator):
         table = self._students_table(X)
         return self.student_.predict(table)
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict the probabilities of labels 0 and 1.
 
@@ -347,7 +351,7 @@ class DistilledRanker(RankingEstimator):
         check_is_fitted(self, "student_")
         return self.student_
 
-    @available_if(_has_objectives)
+    @available_if(has_objectives)
     def predict_objectives(self, X: Any) -> dict[str, NDArray[np.float32]]:
         """Predict the output of each objective.
 

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -144,3 +144,25 @@ class SingleBlasThread:
 
 # One for the process, as the limit is.
 single_blas_thread = SingleBlasThread()
+
+# Multiplications of a training step's forward pass above which several threads may help: some ten
+# milliseconds on one.
+LARGE_STEP = 2e8
+
+
+def blas_threads_for(n_products: float) -> AbstractContextManager[None]:
+    """Limit BLAS to one thread for training steps of this size, unless more threads can help.
+
+    BLAS threads spin while they wait for each other. For small products they gain nothing, and
+    where LightGBM or another process wants the cores too, they lose a lot.
+
+    Parameters
+    ----------
+    n_products : float
+        Number of multiplications in the forward pass of a step.
+
+    Returns
+    -------
+    context manager
+    """
+    return nullcontext() if n_products > LARGE_STEP else single_blas_thread

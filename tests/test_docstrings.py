@@ -14,6 +14,7 @@ from skdistill.towers import RETRIEVERS
 
 PACKAGES = [
     "skdistill",
+    "skdistill.callbacks",
     "skdistill.cli",
     "skdistill.dask_training",
     "skdistill.datasets",

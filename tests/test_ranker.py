@@ -288,7 +288,10 @@ def test_bad_input_is_refused(table):
         def fit(self, X, y):
             return self
 
-    with pytest.raises(TypeError, match="predict, predict_proba or decision_function, got <"):
+    with pytest.raises(
+        TypeError,
+        match="or a function of the table, got <",
+    ):
         fit(DistilledRanker(Mute()), table)
     with pytest.raises(TypeError, match=r"LGBMRanker \(a class\)"):
         fit(DistilledRanker(lightgbm.LGBMRanker), table)

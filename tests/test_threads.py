@@ -11,11 +11,14 @@ import pytest
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import skdistill.threads
+from skdistill import TwoTowerRetriever
 from skdistill.datasets import make_ranking
 from skdistill.index import ExactIndex, make_index
 from skdistill.serving import compile_scorer
 from skdistill.students import MLPRanker
 from skdistill.threads import SharedSetting, ThreadPool, single_blas_thread
+from skdistill.training import SCHEDULES
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork"),
@@ -223,3 +226,28 @@ def test_every_pool_of_the_package_survives_a_fork():
     pool = ThreadPool(2)
     assert pool.submit(sum, [1, 2]).result() == 3
     in_fork(lambda: pool.submit(sum, [1, 2]).result(TIMEOUT))
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_training_limits_blas_where_more_threads_do_not_help(is_large, monkeypatch):
+    monkeypatch.setattr(skdistill.threads, "LARGE_STEP", 0 if is_large else 1e12)
+    data, seen = make_ranking(n_queries=20, n_features=4, random_state=0), []
+
+    def rate(progress):
+        seen.append(blas_threads())
+        return 1.0
+
+    for name in SCHEDULES:
+        monkeypatch.setitem(SCHEDULES, name, rate)
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        student = MLPRanker((4,), max_iter=1, random_state=0)
+        student.fit(data.X, data.y, qid=data.qid)
+        student.partial_fit(data.X, data.y, qid=data.qid)
+        towers = TwoTowerRetriever(query_columns=[0, 1], item_columns=[2, 3], max_iter=1)
+        towers.fit(np.column_stack([data.qid, data.qid, data.X[:, :2]]), data.y, qid=data.qid)
+        assert blas_threads() == before
+    expected = before if is_large else [1] * len(before)
+    assert set(before) == {2}
+    assert seen
+    assert all(threads == expected for threads in seen)

@@ -80,6 +80,21 @@ def check_finite(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.float6
     return array
 
 
+def check_supervision(labels: Any, teacher_scores: Any, n_rows: int) -> None:
+    """Check that there is a label or a teacher's score.
+
+    Raises
+    ------
+    ValueError
+        If there are no teacher's scores, and all labels are NaN.
+    """
+    if teacher_scores is None and (labels is None or np.isnan(labels).all()):
+        raise ValueError(
+            f"y is NaN in all {n_rows} rows and there are no teacher_scores, so there is "
+            "nothing to learn from. Pass labels or teacher_scores."
+        )
+
+
 def check_magnitude(X: Any, estimator: Any, names: Sequence[Any]) -> None:
     """Check that float32 can hold the numbers of a table.
 

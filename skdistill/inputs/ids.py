@@ -34,7 +34,9 @@ def as_ids(values: Any) -> NDArray[Any]:
     if not hasattr(values, "__len__"):
         return np.asarray(values)
     if hasattr(values, "columns") and len(values.columns) == 1:
-        values = values[values.columns[0]]
+        column = values.columns[0]
+        # The columns of a pyarrow.Table are its data, those of other frames are names.
+        values = column if hasattr(column, "to_pylist") else values[column]
     is_plain = isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray)
     if is_plain or isinstance(getattr(values, "dtype", None), np.dtype):
         ids = np.asarray(values if is_plain else _numpy_backed(values))

@@ -72,6 +72,8 @@ class BaseStudent(StudentEstimator):
         :class:`MLPRanker`.
     warm_start : bool, default=False
         Start from the parameters of the previous fit instead of new ones.
+    verbose : bool, default=False
+        Print the loss and the validation score after each epoch.
     query_column : str or int, optional
         Column of X with the query ids, if no ``qid`` is passed. It is not a feature.
     random_state : int, RandomState or None, default=None
@@ -85,6 +87,8 @@ class BaseStudent(StudentEstimator):
         Softsign, shift and scale of each column of numbers.
     encoder_ : TableEncoder or None
         Reads the columns of data frames; None if ``fit`` got an array or CSR matrix of numbers.
+    allows_missing_ : bool
+        Whether numbers may be missing, because some were in ``fit`` or there are categories.
     """
 
     loss: str | Loss = "listwise"
@@ -190,6 +194,7 @@ class BaseStudent(StudentEstimator):
             held_out.queries,
             held_out.labels,
             held_out.teacher_scores,
+            held_out.sample_weight,
         )
 
     def _soft_loss(self) -> Loss:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -14,19 +15,23 @@ from sklearn.callback import with_callbacks
 
 from skdistill._sklearn_compat import Interval, RealNotInt, StrOptions
 from skdistill.base import all_or_nothing
-from skdistill.callbacks import EpochCallbacks
-from skdistill.inputs.checks import check_finite, check_sample_weight
-from skdistill.inputs.columns import take_rows
-from skdistill.inputs.ids import as_ids
+from skdistill.callbacks import (
+    EpochCallbacks,
+    rows_for_callbacks,
+    sorted_rows_for_callbacks,
+)
+from skdistill.inputs.checks import check_finite, check_sample_weight, check_supervision
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.rows import Rows
+from skdistill.inputs.validation import ValidationTable
 from skdistill.models.scoring import Scorer
 from skdistill.students.fitted import FittedStudent
 from skdistill.students.initialization import fits_parameters, initialize
-from skdistill.training.early_stopping import EarlyStopping, Validate, hold_out
-from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings, train
+from skdistill.students.stopping import read_validation, split_for_stopping
+from skdistill.training.early_stopping import EarlyStopping, Validate
+from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 from skdistill.training.objective import HeadsObjective, Objective
-from skdistill.training.query_batches import AugmentedBatches, QueryBatches
+from skdistill.training.query_batches import AugmentedBatches, QueryBatches, train_on_queries
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -45,7 +50,7 @@ class StudentEstimator(FittedStudent):
     learning_rate_init: float = 3e-3
     learning_rate: str = "cosine"
     weight_decay: float = 1e-2
-    early_stopping: bool = False
+    early_stopping: bool | str = "auto"
     validation_fraction: float = 0.1
     n_iter_no_change: int = 5
     tol: float = 1e-4
@@ -55,6 +60,7 @@ class StudentEstimator(FittedStudent):
     min_frequency: Any = "auto"
     max_categories: int | None = None
     warm_start: bool = False
+    verbose: bool = False
     query_column: str | int | None = None
     random_state: Any = None
 
@@ -72,6 +78,8 @@ class StudentEstimator(FittedStudent):
         ],
         "max_categories": [Interval(Integral, 1, None, closed="left"), None],
         "warm_start": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "verbose": ["verbose"],
     }
 
     def make_objective(self, data: RankingData) -> Objective | HeadsObjective:
@@ -117,6 +125,11 @@ class StudentEstimator(FittedStudent):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         teacher_scores: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        qid_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        teacher_scores_val: ArrayLike | None = None,
     ) -> StudentEstimator:
         """Train on labels, on a teacher's scores, or on both.
 
@@ -134,6 +147,12 @@ class StudentEstimator(FittedStudent):
             Row weights; each multiplies its row's term of the loss.
         teacher_scores : array-like of shape (n_rows,), optional
             A teacher's score of each row. ``alpha`` or ``objective_weights`` mix them with labels.
+        X_val : table of shape (n_val, n_features), optional
+            Rows, such as those of a later week, by which training stops early. They are never
+            trained on.
+        y_val, qid_val, sample_weight_val, teacher_scores_val : array-like, optional
+            What ``y``, ``qid``, ``sample_weight`` and ``teacher_scores`` are for ``X``. Without
+            labels, the teacher's scores are the measure.
 
         Returns
         -------
@@ -147,21 +166,20 @@ class StudentEstimator(FittedStudent):
             or training diverges.
         """
         data = self._read(X, y, qid, sample_weight, teacher_scores, reset=True)
-
-        def callback_data(watched: RankingData) -> dict[str, Any]:
-            rows = watched.rows_of_table
-            return {
-                "X": lambda: take_rows(X, rows),
-                "y": lambda: None if y is None else np.asarray(y)[rows],
-                "metadata": lambda: None if qid is None else {"qid": as_ids(qid)[rows]},
-            }
-
-        return self._train(data, None, callback_data)
+        given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
+        table = ValidationTable.of(X_val, **given, teacher_scores=teacher_scores_val)
+        if table is None:
+            return self._train(data, None, None, rows_for_callbacks(X, y, qid))
+        validation = read_validation(self, table)
+        return self._train(data, None, validation, rows_for_callbacks(X_val, y_val, qid_val))
 
     @all_or_nothing
     @with_callbacks
     def fit_ranking_data(
-        self, data: RankingData, synthetic: SyntheticRows | None = None
+        self,
+        data: RankingData,
+        synthetic: SyntheticRows | None = None,
+        validation: RankingData | None = None,
     ) -> StudentEstimator:
         """Train on data that is already checked and sorted, and on synthetic rows.
 
@@ -171,19 +189,16 @@ class StudentEstimator(FittedStudent):
             Its table is what ``read_table`` returned.
         synthetic : SyntheticRows, optional
             Rows that a teacher has scored, added to every step.
+        validation : RankingData, optional
+            Rows by which training stops early, unless ``early_stopping`` is False.
 
         Returns
         -------
         self
             The fitted student.
         """
-        self._check_supervision(data.labels, data.teacher_scores, data.n_rows)
-
-        def callback_data(watched: RankingData) -> dict[str, Any]:
-            metadata = {"qid": watched.queries.segment}
-            return {"X": watched.X, "y": watched.labels, "metadata": metadata}
-
-        return self._train(data, synthetic, callback_data)
+        check_supervision(data.labels, data.teacher_scores, data.n_rows)
+        return self._train(data, synthetic, validation, sorted_rows_for_callbacks)
 
     @all_or_nothing
     def partial_fit(
@@ -240,7 +255,7 @@ class StudentEstimator(FittedStudent):
         if self.optimizer_ is None:
             self.optimizer_ = settings.make_optimizer(model, self.params_, inputs)
         batches = QueryBatches(inputs, data.queries, self.make_objective(data), settings)
-        training = train(model, self.optimizer_, batches, settings, self._partial_rng)
+        training = train_on_queries(model, self.optimizer_, batches, settings, self._partial_rng)
         training.loss_curve = self.loss_curve_ + training.loss_curve
         return self.publish(training)
 
@@ -285,20 +300,17 @@ class StudentEstimator(FittedStudent):
         labels = None if y is None else self.read_labels(y, n_rows)
         if teacher_scores is not None:
             teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
-        self._check_supervision(labels, teacher_scores, n_rows)
+        check_supervision(labels, teacher_scores, n_rows)
         weight = check_sample_weight(sample_weight, n_rows)
         return RankingData.sort(ids, table, labels, teacher_scores, weight)
 
-    @staticmethod
-    def _check_supervision(labels: Any, teacher_scores: Any, n_rows: int) -> None:
-        """Refuse rows without any label or teacher score."""
-        if teacher_scores is None and (labels is None or np.isnan(labels).all()):
-            raise ValueError(
-                f"y is NaN in all {n_rows} rows and there are no teacher_scores, so there is "
-                "nothing to learn from. Pass labels or teacher_scores."
-            )
-
-    def _train(self, data: RankingData, synthetic: SyntheticRows | None, callback_data: Any) -> Any:
+    def _train(
+        self,
+        data: RankingData,
+        synthetic: SyntheticRows | None,
+        validation: RankingData | None,
+        callback_data: Callable[[RankingData], dict[str, Any]],
+    ) -> Any:
         """Initialise the parameters, hold out queries, train, and publish the result."""
         if not data.is_labelled.any():
             data = replace(data, labels=None)
@@ -306,12 +318,9 @@ class StudentEstimator(FittedStudent):
         rng = self.generator()
         if not (self.warm_start and fits_parameters(self, data.X)):
             self.scaler_, self.params_ = initialize(self, data.X, rng)
-        held_out, early_stopping = None, None
-        if self.early_stopping:
-            train_queries, eval_queries = hold_out(
-                data.queries.n_queries, self.validation_fraction, rng
-            )
-            data, held_out = data.take_queries(train_queries), data.take_queries(eval_queries)
+        data, held_out = split_for_stopping(self, data, validation, rng)
+        early_stopping = None
+        if held_out is not None:
             validate = self.make_validator(held_out)
             early_stopping = EarlyStopping(validate, self.n_iter_no_change, self.tol)
         inputs = Rows(self.scaler_.transform(data.X))
@@ -320,7 +329,7 @@ class StudentEstimator(FittedStudent):
         )
         settings = TrainingSettings.of(self)
         model = self.make_model()
-        training = train(
+        training = train_on_queries(
             model,
             settings.make_optimizer(model, self.params_, inputs),
             self._batches(data, inputs, synthetic, settings),

@@ -46,8 +46,10 @@ class FactorizationMachineRanker(BaseStudent):
         Schedule over the whole training.
     weight_decay : float, default=1e-3
         Decoupled weight decay.
-    early_stopping : bool, default=False
-        Hold out queries, stop when NDCG@10 on them stops improving, and restore the best epoch.
+    early_stopping : bool or "auto", default="auto"
+        Stop when NDCG@10 on the rows of ``X_val`` or, with True and without ``X_val``, on held-out
+        queries stops improving, and restore the best epoch. "auto" stops early if ``fit`` gets
+        ``X_val``.
     validation_fraction : float, default=0.1
         Fraction of the queries that early stopping holds out.
     n_iter_no_change : int, default=5
@@ -71,6 +73,8 @@ class FactorizationMachineRanker(BaseStudent):
         Largest number of categories of a column with weights of their own; the most frequent ones.
     warm_start : bool, default=False
         Start from the parameters of the previous fit instead of new ones.
+    verbose : bool, default=False
+        Print the loss and the validation score after each epoch.
     query_column : str or int, optional
         Column of X with the query ids, if no ``qid`` is passed. It is not a feature.
     random_state : int, RandomState or None, default=None
@@ -84,10 +88,12 @@ class FactorizationMachineRanker(BaseStudent):
         Softsign, shift and scale of each column of numbers.
     encoder_ : TableEncoder or None
         Reads the columns of data frames; None if ``fit`` got an array or CSR matrix of numbers.
+    allows_missing_ : bool
+        Whether numbers may be missing, because some were in ``fit`` or there are categories.
     loss_curve_ : list of float
         Mean objective over the steps of each epoch.
     validation_scores_ : list of float
-        NDCG@10 on the held-out queries after each epoch; empty without ``early_stopping``.
+        NDCG@10 on the validation rows after each epoch; empty if training does not stop early.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int

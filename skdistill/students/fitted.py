@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.base import RankingEstimator
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.inputs.table_encoder import TableEncoder
+from skdistill.inputs.validation import VALIDATION_REQUESTS
 from skdistill.models.scoring import NotFiniteError, Scorer
 from skdistill.protocols import Parameters, StudentModel
 from skdistill.students.reading import read_table
@@ -30,12 +31,17 @@ class FittedStudent(RankingEstimator):
         Softsign, shift and scale of each column.
     encoder_ : TableEncoder or None
         Reads the columns of data frames; None if ``fit`` got an array or CSR matrix of numbers.
+    allows_missing_ : bool
+        Whether numbers may be missing, because some were in ``fit`` or there are categories.
     """
+
+    __metadata_request__fit = {**VALIDATION_REQUESTS, "teacher_scores_val": True}
 
     params_: Parameters
     scaler_: ColumnScaler
     # Files of 0.1.0 have none.
     encoder_: TableEncoder | None = None
+    allows_missing_: bool = False
     _scorer: Scorer
 
     def __sklearn_tags__(self) -> Tags:

@@ -6,10 +6,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-
-def last_step(student: Any) -> Any:
-    """Return the student itself, or the last step of a Pipeline."""
-    return student[-1] if isinstance(student, Pipeline) else student
+from skdistill.inputs.pipelines import last_step
 
 
 def fit_head(student: Any, X: Any, y: Any) -> Any:

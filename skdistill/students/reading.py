@@ -140,10 +140,10 @@ def _check_numbers(student: Any, table: Any, reset: bool) -> None:
                 "are not supported. Leave such cells out, or pass a dense table."
             )
         return
-    if reset or student.scaler_.flagged is not None:
-        return
     missing = columns_with_missing(numbers)
-    if len(missing):
+    if reset and not (student.warm_start and hasattr(student, "params_")):
+        student.allows_missing_ = isinstance(table, MixedTable) or len(missing) > 0
+    if len(missing) and not student.allows_missing_:
         shown = [str(names[column]) for column in missing[:10].tolist()]
         raise ValueError(
             f"Input X contains NaN in the columns {shown}, but fit saw no missing value and learnt "

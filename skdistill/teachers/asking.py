@@ -18,6 +18,7 @@ from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import take_rows
 from skdistill.inputs.queries import Queries
+from skdistill.teachers.boosters import is_xgboost_booster, xgboost_scores
 from skdistill.teachers.columns import teacher_table
 
 # Rows that a teacher scores at once, to bound the memory: LightGBM copies its input to float64.
@@ -33,8 +34,9 @@ def score_rows(teacher: Any, X: Any, queries: Queries | None = None) -> NDArray[
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
-        Fitted; it has ``predict``, ``predict_proba`` or ``decision_function``.
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
+        Fitted; it has ``predict``, ``predict_proba`` or ``decision_function``. A Booster is one of
+        LightGBM or XGBoost; a callable takes the table and returns a score per row.
     X : table of shape (n_rows, n_features)
         The columns that the teacher was fitted on, sorted by query if ``queries`` is given. If both
         have names, columns are matched by name: the table may have further columns, in any order.
@@ -80,7 +82,8 @@ def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> ND
     n_rows = X.shape[0]
     table = teacher_table(teacher, canonical_csr(X))
     if queries is not None and _predicts_by_query(teacher):
-        answer = teacher.predict(table, qid=queries.segment)
+        predict = getattr(teacher, "predict", teacher)
+        answer = predict(table, qid=queries.segment)
         return _as_scores(answer, table, teacher)
     if n_rows <= BLOCK:
         return _score_block(teacher, table)
@@ -91,7 +94,7 @@ def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> ND
 
 def name_of(teacher: Any) -> str:
     """Name a teacher as the subject of an error message."""
-    return f"The teacher {type(teacher).__name__}"
+    return f"The teacher {getattr(teacher, '__name__', type(teacher).__name__)}"
 
 
 def check_scores(
@@ -129,7 +132,7 @@ def check_scores(
 def _predicts_by_query(teacher: Any) -> bool:
     """Check whether a teacher's ``predict`` takes ``qid``."""
     inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
-    predict = getattr(inner, "predict", None)
+    predict = getattr(inner, "predict", inner if callable(inner) else None)
     return predict is not None and "qid" in inspect.signature(predict).parameters
 
 
@@ -137,16 +140,32 @@ def _score_block(teacher: Any, X: Any) -> NDArray[np.float64]:
     """Score one block of rows with whichever method the teacher has."""
     classifies = hasattr(teacher, "fit") and is_classifier(teacher)
     if (classifies or not hasattr(teacher, "predict")) and hasattr(teacher, "predict_proba"):
-        probability = _as_scores(teacher.predict_proba(X), X, teacher)
+        probability = _as_array(teacher.predict_proba(X), X, teacher)
         if probability.ndim == 2 and probability.shape[1] == 2:
             return probability[:, 1]
+        if probability.ndim < 2 or (probability.shape[1] == 1 and _has_two_classes(teacher)):
+            return probability.ravel()
         return probability @ np.asarray(teacher.classes_, dtype=np.float64)
     if (classifies or not hasattr(teacher, "predict")) and hasattr(teacher, "decision_function"):
         return _as_scores(teacher.decision_function(X), X, teacher)
-    return _as_scores(teacher.predict(X), X, teacher)
+    if is_xgboost_booster(teacher):
+        return _as_scores(xgboost_scores(teacher, X), X, teacher)
+    predict = getattr(teacher, "predict", teacher)
+    return _as_scores(predict(X), X, teacher)
+
+
+def _has_two_classes(teacher: Any) -> bool:
+    """Whether a single probability, as nets return it, is that of the second of two classes."""
+    return len(getattr(teacher, "classes_", (0, 1))) == 2
 
 
 def _as_scores(answer: Any, X: Any, teacher: Any) -> NDArray[np.float64]:
+    """Return a teacher's scores as an array; nets of Keras and torch answer with a column."""
+    scores = _as_array(answer, X, teacher)
+    return scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
+
+
+def _as_array(answer: Any, X: Any, teacher: Any) -> NDArray[np.float64]:
     """Return a teacher's answer as an array; a pandas answer must have the index of the table."""
     check_index(answer, X, name_of(teacher))
     return np.asarray(answer, dtype=np.float64)

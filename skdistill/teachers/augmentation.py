@@ -22,7 +22,12 @@ from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 
 from skdistill._sklearn_compat import histogram_tree_splits
-from skdistill.inputs.columns import column_names, take_columns, take_rows
+from skdistill.inputs.columns import column_names, select_columns, take_columns, take_rows
+from skdistill.inputs.queries import Queries
+from skdistill.teachers.asking import score_rows
+from skdistill.teachers.boosters import best_trees
+from skdistill.teachers.columns import positions_among
+from skdistill.teachers.crossed_rows import cross_rows
 
 
 def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]:
@@ -52,7 +57,7 @@ def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]
         splits = _of_lightgbm(getattr(teacher, "booster_", teacher))
     elif library == "xgboost":
         booster = teacher.get_booster() if hasattr(teacher, "get_booster") else teacher
-        splits = _of_xgboost(booster)
+        splits = _of_xgboost(best_trees(booster))
     elif (histogram_splits := histogram_tree_splits(teacher)) is not None:
         splits = histogram_splits
     else:
@@ -90,6 +95,60 @@ def _of_xgboost(booster: Any) -> Iterator[tuple[int, float]]:
             if isinstance(node["split_condition"], int | float):  # a list splits categories
                 yield feature, float(node["split_condition"])
             pending += node["children"]
+
+
+def synthesize(
+    teacher: Any,
+    X: Any,
+    queries: Queries,
+    columns: list[int] | None,
+    *,
+    kind: str,
+    n_rows: int,
+    rng: np.random.Generator,
+) -> tuple[Any, NDArray[np.float64]]:
+    """Draw synthetic rows, and score them with a fitted teacher.
+
+    Parameters
+    ----------
+    teacher : estimator, Booster or None
+        A fitted teacher.
+    X : data frame or array of shape (n_seen, n_features)
+        Training rows, sorted by query.
+    queries : Queries
+        Segments of the training rows.
+    columns : list of int or None
+        Positions of the columns that the teacher may see; None for all.
+    kind : {"crossed", "thresholds"}
+        Whether rows exchange columns, or numbers are drawn from between a tree teacher's
+        thresholds.
+    n_rows : int
+        Number of rows to draw.
+    rng : numpy.random.Generator
+        Source of the draws.
+
+    Returns
+    -------
+    rows : data frame or array of shape (n_rows, n_features)
+    scores : ndarray of shape (n_rows,), float64
+
+    Raises
+    ------
+    ValueError
+        If there is no teacher.
+    """
+    if teacher is None:
+        raise ValueError(
+            "augment needs a teacher to score synthetic rows, but teacher_scores were passed or "
+            "alpha is 0. Set augment=0, or pass teacher= without teacher_scores and with alpha "
+            "above 0."
+        )
+    if kind == "crossed":
+        rows = cross_rows(X, queries, n_rows, rng)
+    else:
+        positions = positions_among(teacher, X, columns)
+        rows = draw_rows(X, split_thresholds(teacher, len(positions)), positions, n_rows, rng)
+    return rows, score_rows(teacher, select_columns(rows, columns))
 
 
 def draw_rows(

@@ -21,6 +21,8 @@ from skdistill.inputs.columns import (
     take_columns,
     take_rows,
 )
+from skdistill.teachers.boosters import booster_names, booster_width
+from skdistill.teachers.categories import with_categories_of_model
 
 
 def fitted_names(teacher: Any) -> list[str] | None:
@@ -28,7 +30,7 @@ def fitted_names(teacher: Any) -> list[str] | None:
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
         Fitted.
 
     Returns
@@ -43,7 +45,7 @@ def fitted_names(teacher: Any) -> list[str] | None:
         names = getattr(reader, attribute, None)
         if names is not None:
             return [str(name) for name in names]
-    return list(reader.feature_name()) if _is_booster(reader) else None
+    return booster_names(reader)
 
 
 def teacher_positions(teacher: Any, X: Any) -> list[int]:
@@ -51,7 +53,7 @@ def teacher_positions(teacher: Any, X: Any) -> list[int]:
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
         Fitted.
     X : table of shape (n_rows, n_columns)
         A data frame may have further columns, in any order.
@@ -122,6 +124,8 @@ def positions_among(teacher: Any, X: Any, columns: list[int] | None) -> list[int
 def teacher_table(teacher: Any, X: Any) -> Any:
     """Take the columns of a table that a fitted teacher reads; X itself if these are all.
 
+    A LightGBM model gets its own categories.
+
     Parameters
     ----------
     teacher, X
@@ -137,7 +141,9 @@ def teacher_table(teacher: Any, X: Any) -> Any:
         As for :func:`teacher_positions`.
     """
     positions = teacher_positions(teacher, X)
-    return X if positions == list(range(X.shape[1])) else take_columns(X, positions)
+    table = X if positions == list(range(X.shape[1])) else take_columns(X, positions)
+    reader = _reader(teacher)
+    return with_categories_of_model(getattr(reader, "booster_", reader), table)
 
 
 def _reader(teacher: Any) -> Any:
@@ -154,11 +160,6 @@ def _reader(teacher: Any) -> Any:
             return teacher
 
 
-def _is_booster(reader: Any) -> bool:
-    """Check whether this is a ``lightgbm.Booster``, without importing LightGBM."""
-    return type(reader).__module__.startswith("lightgbm") and hasattr(reader, "num_feature")
-
-
 def _is_made_up(names: list[str]) -> bool:
     """Check for the names that LightGBM, CatBoost and pandas give to the columns of an array."""
     numbers = range(len(names))
@@ -169,9 +170,7 @@ def _by_position(teacher: Any, X: Any, nameless: str) -> list[int]:
     """Take all columns in order, if they are as many as in the teacher's fit."""
     reader = _reader(teacher)
     n_columns = X.shape[1]
-    expected = getattr(reader, "n_features_in_", None)
-    if _is_booster(reader):
-        expected = reader.num_feature()
+    expected = getattr(reader, "n_features_in_", booster_width(reader))
     if expected not in (None, n_columns) and not isinstance(reader, ColumnTransformer):
         raise ValueError(
             f"The teacher {type(reader).__name__} was fitted on {expected} columns, but the table "

@@ -21,6 +21,7 @@ from skdistill.inputs.columns import as_table
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.validation import VALIDATION_REQUESTS, ValidationTable
 from skdistill.teachers.asking import score_rows
 
 
@@ -55,6 +56,8 @@ def rank_fraction(scores: NDArray[Any], queries: Queries) -> NDArray[np.float64]
 
 class Ensemble(RankingEstimator):
     """Base of ensembles: it checks queries, and averages members' scores on one scale."""
+
+    __metadata_request__fit = VALIDATION_REQUESTS
 
     averaging: str
     estimators_: list[Any]
@@ -135,6 +138,17 @@ class Ensemble(RankingEstimator):
         labels, weight = check_labels(y, n_rows), check_sample_weight(sample_weight, n_rows)
         ids = self.check_ids(X, qid, n_rows)
         return RankingData.sort(ids, X, labels=labels, sample_weight=weight, metadata=metadata)
+
+    def _read_validation(self, X_val: Any, **given: Any) -> RankingData | None:
+        """Check the validation table, and sort its rows by query; None without one."""
+        table = ValidationTable.of(X_val, **given)
+        if table is None:
+            return None
+        return table.read(
+            lambda X: self.check_columns(as_table(X), reset=False),
+            check_labels,
+            has_queries=self._queries_of_fit is not None,
+        )
 
     def _remember_deviations(self, data: RankingData) -> None:
         """Store the mean standard deviation of each member's scores within a training query."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.teachers.fit_arguments import labelled_validation
 from skdistill.teachers.qid_adapter import clone_or_deepcopy
 from skdistill.teachers.routing import fit_routed, is_prefit
 
@@ -20,16 +27,45 @@ def check_teacher(teacher: Any) -> None:
     Raises
     ------
     TypeError
-        If it has no method that scores, or is a class instead of an instance.
+        If it has no method that scores and is no function, or is a class instead of an instance.
     """
-    if isinstance(teacher, type) or not any(
-        hasattr(teacher, method) for method in ("predict", "predict_proba", "decision_function")
-    ):
+    methods = ("predict", "predict_proba", "decision_function", "__call__")
+    if isinstance(teacher, type) or not any(hasattr(teacher, method) for method in methods):
         shown = teacher.__name__ + " (a class)" if isinstance(teacher, type) else repr(teacher)
+        way_out = ""
+        if isinstance(teacher, str | Path):
+            way_out = f" Load a LightGBM file by lightgbm.Booster(model_file={str(teacher)!r})."
         raise TypeError(
             "teacher must be an estimator instance with predict, predict_proba or "
-            f"decision_function, got {shown}."
+            f"decision_function, or a function of the table, got {shown}.{way_out}"
         )
+
+
+def warn_of_refit(teacher: Any, *, stacklevel: int) -> None:
+    """Warn about a fitted teacher that is not frozen: a clone of it is fitted anew."""
+    if is_prefit(teacher) or not _is_fitted(teacher):
+        return
+    name = type(teacher).__name__
+    warnings.warn(
+        f"The teacher {name} is fitted already, but will be fitted again, as it is not frozen. To "
+        f"use it as it is, pass FrozenEstimator({name}(...)) from sklearn.frozen; to fit it again "
+        "without this warning, pass sklearn.clone of it.",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def _is_fitted(teacher: Any) -> bool:
+    """Whether an estimator has been fitted; one that needs no fit has not."""
+    if not hasattr(teacher, "get_params"):
+        return False
+    if hasattr(teacher, "is_fitted") and callable(teacher.is_fitted):  # CatBoost
+        return bool(teacher.is_fitted())
+    try:
+        check_is_fitted(teacher)
+        return bool(get_tags(teacher).requires_fit)
+    except (NotFittedError, TypeError, AttributeError):
+        return False
 
 
 def labelled_rows(teacher: Any, data: RankingData) -> RankingData:
@@ -52,8 +88,10 @@ def labelled_rows(teacher: Any, data: RankingData) -> RankingData:
     return data.subset(data.is_labelled)
 
 
-def fit_on_labelled(teacher: Any, data: RankingData) -> Any:
+def fit_on_labelled(teacher: Any, data: RankingData, validation: RankingData | None = None) -> Any:
     """Fit a clone on the labelled rows, or return the teacher itself if it is prefit.
+
+    ``validation`` is for the teacher's own early stopping.
 
     Raises
     ------
@@ -63,9 +101,27 @@ def fit_on_labelled(teacher: Any, data: RankingData) -> Any:
         If it has to be fitted and no row has a label.
     """
     check_teacher(teacher)
-    return teacher if is_prefit(teacher) else fit_teacher(teacher, labelled_rows(teacher, data))
+    if is_prefit(teacher):
+        return teacher
+    return fit_teacher(teacher, labelled_rows(teacher, data), validation)
 
 
-def fit_teacher(teacher: Any, data: RankingData) -> Any:
-    """Fit a clone of the teacher on all rows, with what it requests."""
-    return fit_routed(clone_or_deepcopy(teacher), data)
+def fit_teacher(teacher: Any, data: RankingData, validation: RankingData | None = None) -> Any:
+    """Fit a clone of the teacher on all rows, with what it requests.
+
+    The labelled rows of ``validation`` are for its own early stopping.
+    """
+    return fit_routed(clone_or_deepcopy(teacher), data, labelled_validation(validation))
+
+
+def seeded(estimator: Any, seed: int) -> Any:
+    """Clone an estimator and set its unset random states, at any depth, to the seed."""
+    if not hasattr(estimator, "get_params") or is_prefit(estimator):
+        return estimator
+    seeded = clone_or_deepcopy(estimator)
+    unset = {
+        name: int(seed)
+        for name, value in estimator.get_params(deep=True).items()
+        if name.rpartition("__")[2] == "random_state" and value is None
+    }
+    return seeded.set_params(**unset) if unset else seeded

@@ -13,9 +13,11 @@ from sklearn.utils import Tags, check_random_state
 from skdistill._sklearn_compat import Interval, StrOptions
 from skdistill.base import all_or_nothing, inherit_input_tags
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.validation import validation_arguments
 from skdistill.losses import get_loss
 from skdistill.students import MLPRanker
 from skdistill.teachers.ensemble import Ensemble
+from skdistill.teachers.fit_arguments import takes_validation
 
 
 class MLPEnsembleRanker(Ensemble):
@@ -109,6 +111,10 @@ class MLPEnsembleRanker(Ensemble):
         *,
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        qid_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> MLPEnsembleRanker:
         """Train every member.
 
@@ -122,6 +128,11 @@ class MLPEnsembleRanker(Ensemble):
             Query of each row. Without it, all rows are one query.
         sample_weight : array-like of shape (n_rows,), optional
             Row weights; each multiplies its row's term of the loss.
+        X_val : table of shape (n_val, n_features), optional
+            Rows, such as those of a later week, by which the members stop early. They are never
+            trained on.
+        y_val, qid_val, sample_weight_val : array-like of shape (n_val,), optional
+            What ``y``, ``qid`` and ``sample_weight`` are for ``X``.
 
         Returns
         -------
@@ -134,6 +145,9 @@ class MLPEnsembleRanker(Ensemble):
             If parameters are invalid, the arguments do not match, or no row has a label.
         """
         data = self._read(X, y, qid, sample_weight)
+        validation = self._read_validation(
+            X_val, y=y_val, qid=qid_val, sample_weight=sample_weight_val
+        )
         losses = list(self.loss) if isinstance(self.loss, list) else [self.loss]
         for loss in losses:
             get_loss(loss)
@@ -152,6 +166,7 @@ class MLPEnsembleRanker(Ensemble):
                     },
                 ),
                 data,
+                validation,
                 int(seed) if self.bootstrap else None,
             )
             for member, seed in enumerate(seeds)
@@ -160,12 +175,21 @@ class MLPEnsembleRanker(Ensemble):
         return self
 
 
-def _fit_member(member: MLPRanker, data: RankingData, bootstrap_seed: int | None) -> MLPRanker:
+def _fit_member(
+    member: MLPRanker,
+    data: RankingData,
+    validation: RankingData | None,
+    bootstrap_seed: int | None,
+) -> MLPRanker:
     """Fit one member, on a bootstrap sample of the queries if there is a seed for it."""
     if bootstrap_seed is not None:
         n_queries = data.queries.n_queries
         drawn = np.random.default_rng(bootstrap_seed).integers(n_queries, size=n_queries)
         data = data.take_queries(np.sort(drawn))
     return member.fit(
-        data.X, data.labels, qid=data.queries.segment, sample_weight=data.sample_weight
+        data.X,
+        data.labels,
+        qid=data.queries.segment,
+        sample_weight=data.sample_weight,
+        **(validation_arguments(validation) if takes_validation(member) else {}),
     )

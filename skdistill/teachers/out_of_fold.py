@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupKFold, check_cv
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.validation import in_validation_table
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.fitting import (
     check_teacher,
@@ -33,10 +34,13 @@ class TeacherScores:
         One score per row; higher is better. None if nothing has scored the rows.
     teacher : estimator or None
         The teacher, fitted on all labelled rows. None if no teacher was fitted on all of them.
+    validation_scores : ndarray of shape (n_val,), float64, or None
+        The teacher's scores of the validation rows; None if there are none.
     """
 
     scores: NDArray[np.float64] | None
     teacher: Any
+    validation_scores: NDArray[np.float64] | None = None
 
 
 def fit_and_score(
@@ -50,13 +54,14 @@ def fit_and_score(
     cv: Any = None,
     keep_teacher: bool = True,
     random_state: int | None = None,
+    validation: RankingData | None = None,
 ) -> TeacherScores:
     """Fit a clone of the teacher, unless it is prefit, and score every row.
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
-        The teacher. A ``FrozenEstimator`` or ``Booster`` is used as it is.
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
+        The teacher. A ``FrozenEstimator``, a ``Booster`` and a function are used as they are.
     X : table of shape (n_rows, n_features)
         The teacher's columns, sorted by query.
     y : ndarray of shape (n_rows,), float64, or None
@@ -75,6 +80,9 @@ def fit_and_score(
         With ``cv``, also fit a teacher on all labelled rows.
     random_state : int, optional
         Seed of the shuffled folds.
+    validation : RankingData, optional
+        Rows that are scored by the teacher of all labelled rows. Their labels, if there are any,
+        are handed to the early stopping of every teacher that is fitted.
 
     Returns
     -------
@@ -95,8 +103,9 @@ def fit_and_score(
     X = canonical_csr(X)
     data = RankingData(X, queries, labels=y, sample_weight=sample_weight, metadata=metadata or {})
     if cv is None:
-        fitted = fit_on_labelled(teacher, data)
-        return TeacherScores(score_rows(fitted, data.X, queries), fitted)
+        fitted = fit_on_labelled(teacher, data, validation)
+        scores = score_rows(fitted, data.X, queries)
+        return TeacherScores(scores, fitted, _scores_of(fitted, validation))
     if is_prefit(teacher):
         raise ValueError(
             f"teacher_cv={cv!r} fits the teacher once per fold, but {type(teacher).__name__} is "
@@ -104,19 +113,31 @@ def fit_and_score(
         )
     labelled = labelled_rows(teacher, data)
     scores = np.full(data.n_rows, np.nan)
-    scores[data.is_labelled] = out_of_fold_scores(teacher, labelled, cv, random_state)
+    scores[data.is_labelled] = out_of_fold_scores(teacher, labelled, cv, random_state, validation)
     unscored = np.isnan(scores)
     fitted = None
-    if keep_teacher or unscored.any():
-        fitted = fit_teacher(teacher, labelled)
+    if keep_teacher or unscored.any() or validation is not None:
+        fitted = fit_teacher(teacher, labelled, validation)
     if unscored.any():
         rest = data.subset(unscored)
         scores[unscored] = score_rows(fitted, rest.X, rest.queries)
-    return TeacherScores(scores, fitted)
+    return TeacherScores(scores, fitted, _scores_of(fitted, validation))
+
+
+def _scores_of(teacher: Any, validation: RankingData | None) -> NDArray[np.float64] | None:
+    """Score the validation rows, if there are any."""
+    if validation is None:
+        return None
+    with in_validation_table():
+        return score_rows(teacher, validation.X, validation.queries)
 
 
 def out_of_fold_scores(
-    teacher: Any, data: RankingData, cv: Any, random_state: int | None
+    teacher: Any,
+    data: RankingData,
+    cv: Any,
+    random_state: int | None,
+    validation: RankingData | None = None,
 ) -> NDArray[np.float64]:
     """Score each row by a teacher that was not fitted on its query.
 
@@ -130,6 +151,8 @@ def out_of_fold_scores(
         An int makes this number of shuffled folds by query.
     random_state : int or None
         Seed of the shuffled folds.
+    validation : RankingData or None
+        Rows for the early stopping of each fold's teacher.
 
     Returns
     -------
@@ -153,7 +176,7 @@ def out_of_fold_scores(
         splitter = GroupKFold(cv, shuffle=True, random_state=random_state)
     scores = np.full(data.n_rows, np.nan)
     for train, test in check_cv(splitter).split(data.X, data.labels, queries.segment):
-        fold = fit_teacher(teacher, data.subset(_mask(train, data.n_rows)))
+        fold = fit_teacher(teacher, data.subset(_mask(train, data.n_rows)), validation)
         is_held_out = _mask(test, data.n_rows)
         held_out = data.subset(is_held_out)
         scores[is_held_out] = score_rows(fold, held_out.X, held_out.queries)

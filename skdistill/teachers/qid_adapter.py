@@ -1,85 +1,32 @@
-"""What the ``fit`` of one estimator takes: queries in its library's form, weights and metadata.
-
-LightGBM takes ``group`` sizes, XGBoost ``qid`` and CatBoost ``group_id``. The signature of ``fit``
-decides which of them is passed.
-"""
+"""Adapter that makes any ranker take queries and a validation table as this package names them."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, get_tags
-from sklearn.utils.metadata_routing import UNUSED, MetadataRequest
+from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skdistill._sklearn_compat import own_request, take_metadata
-from skdistill.inputs.columns import take_rows
-from skdistill.inputs.queries import Queries
+from skdistill._sklearn_compat import take_metadata
+from skdistill.inputs.checks import check_labels
+from skdistill.inputs.columns import as_table, take_rows
 from skdistill.inputs.query_ids import check_qid, sort_by_query
+from skdistill.inputs.validation import VALIDATION_REQUESTS, ValidationTable
 from skdistill.public_names import set_module
-
-# Forms in which libraries take queries, the preferred one first.
-QUERY_PARAMETERS = ("qid", "group_id", "group")
-
-
-def query_parameter(estimator: Any) -> str | None:
-    """Return the argument by which an estimator's ``fit`` takes queries; None if it takes none.
-
-    An explicit request, such as ``set_fit_request(group=True)``, comes first. A parameter whose
-    request is False is never passed.
-    """
-    requests = own_request(estimator).fit.requests
-    taken = [
-        name
-        for name in QUERY_PARAMETERS
-        if has_fit_parameter(estimator, name) and requests.get(name) is not False
-    ]
-    return min(taken, key=lambda name: requests.get(name) is not True, default=None)
-
-
-def default_request(estimator: Any) -> MetadataRequest:
-    """Return what an estimator itself requests, with row weights by default.
-
-    Queries are left out, because they are derived and passed in the form of ``query_parameter``.
-    """
-    request = own_request(estimator)
-    for name in set(QUERY_PARAMETERS) & set(request.fit.requests):
-        request.fit.add_request(param=name, alias=UNUSED)
-    if has_fit_parameter(estimator, "sample_weight"):
-        _request_by_default(request.fit, "sample_weight")
-    if "sample_weight" in request.score.requests:
-        _request_by_default(request.score, "sample_weight")
-    return request
-
-
-def _request_by_default(method_request: Any, name: str) -> None:
-    """Request metadata of a method, unless the user has decided about it."""
-    if method_request.requests.get(name) is None:
-        method_request.add_request(param=name, alias=True)
-
-
-def with_queries(estimator: Any, queries: Queries, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the queries of sorted rows to the arguments of ``fit``, in the form that it takes."""
-    complete = dict(arguments)
-    name = query_parameter(estimator)
-    if name is None:
-        return complete
-    complete[name] = queries.sizes if name == "group" else queries.segment
-    if "sample_weight" in complete and _weights_queries(estimator):
-        complete["sample_weight"] = queries.mean(np.asarray(complete["sample_weight"], float))
-    return complete
-
-
-def _weights_queries(ranker: Any) -> bool:
-    """XGBoost's rankers take one weight per query, all others one per row."""
-    return any(base.__module__.startswith("xgboost") for base in type(ranker).__mro__)
+from skdistill.teachers.categories import table_for_fit
+from skdistill.teachers.fit_arguments import (
+    default_request,
+    query_parameter,
+    takes_validation,
+    with_queries,
+    with_validation,
+)
 
 
 @set_module("skdistill.teachers")
@@ -179,12 +126,15 @@ class QidAdapter(BaseEstimator):
         Returns
         -------
         MetadataRequest
-            With ``qid`` if the ranker takes queries, and ``sample_weight`` if it takes weights and
-            has not declined them.
+            With ``qid`` if the ranker takes queries, ``sample_weight`` if it takes weights and has
+            not declined them, and ``X_val`` and its like if it takes a validation table.
         """
         request = default_request(self.estimator)
         if query_parameter(self.estimator) is not None:
             request.fit.add_request(param="qid", alias=True)
+        if takes_validation(self.estimator):
+            for name in VALIDATION_REQUESTS:
+                request.fit.add_request(param=name, alias=True)
         return request
 
     def fit(
@@ -193,6 +143,10 @@ class QidAdapter(BaseEstimator):
         y: Any,
         sample_weight: ArrayLike | None = None,
         qid: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        qid_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
         **metadata: Any,
     ) -> QidAdapter:
         """Fit the ranker.
@@ -207,6 +161,10 @@ class QidAdapter(BaseEstimator):
             Row weights. XGBoost's rankers get their mean in each query.
         qid : array-like of shape (n_rows,), optional
             Query of each row. Required if the ranker takes queries.
+        X_val : table of shape (n_val, n_features), optional
+            Validation rows, which the ranker gets in the form that its ``fit`` takes.
+        y_val, qid_val, sample_weight_val : array-like of shape (n_val,), optional
+            What ``y``, ``qid`` and ``sample_weight`` are for ``X``.
         **metadata : dict
             Further arguments of the ranker's ``fit``; those that it does not take are left out.
             Arrays with an entry per row are sorted with the rows.
@@ -219,7 +177,7 @@ class QidAdapter(BaseEstimator):
         Raises
         ------
         ValueError
-            If the ranker takes queries and there are none.
+            If the ranker takes queries and there are none, or the validation table is invalid.
         """
         arguments = {
             name: value
@@ -241,8 +199,13 @@ class QidAdapter(BaseEstimator):
                 X, y = take_rows(X, order), take_rows(y, order)
                 arguments = take_metadata(arguments, order, n_rows)
             arguments = with_queries(self.estimator, queries, arguments)
+        given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
+        table = ValidationTable.of(X_val, **given)
+        if table is not None:
+            validation = table.read(as_table, check_labels, has_queries=qid is not None)
+            arguments = with_validation(self.estimator, validation, arguments)
         with config_context(enable_metadata_routing=self.enable_metadata_routing):
-            self.estimator.fit(X, y, **arguments)
+            self.estimator.fit(table_for_fit(self.estimator, X), y, **arguments)
         return self
 
 

@@ -23,8 +23,14 @@ from skdistill.inputs.ranking_data import RankingData
 from skdistill.students import LinearRanker
 from skdistill.teachers.columns import teacher_positions
 from skdistill.teachers.ensemble import Ensemble, scores_of, standardize_by_query
-from skdistill.teachers.fitting import check_teacher, fit_on_labelled
-from skdistill.teachers.routing import check_metadata_reaches, is_prefit, teacher_router
+from skdistill.teachers.fit_arguments import labelled_validation
+from skdistill.teachers.fitting import check_teacher, fit_on_labelled, warn_of_refit
+from skdistill.teachers.routing import (
+    check_labels_of_teacher,
+    check_metadata_reaches,
+    is_prefit,
+    teacher_router,
+)
 from skdistill.training.early_stopping import hold_out
 
 
@@ -160,6 +166,10 @@ class RankEnsemble(Ensemble, BaseComposition):
         *,
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        qid_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
         **metadata: Any,
     ) -> RankEnsemble:
         """Fit the members that are not prefit, and the weights.
@@ -176,6 +186,11 @@ class RankEnsemble(Ensemble, BaseComposition):
         sample_weight : array-like of shape (n_rows,), optional
             Row weights of the members, and of the loss that learns their weights. A member that
             shall not get them declines by ``set_fit_request(sample_weight=False)``.
+        X_val : table of shape (n_val, n_features), optional
+            Rows, such as those of a later week, for the early stopping of the members that have
+            one. ``weights="learn"`` learns on them instead of on held-out queries.
+        y_val, qid_val, sample_weight_val : array-like of shape (n_val,), optional
+            What ``y``, ``qid`` and ``sample_weight`` are for ``X``.
         **metadata : dict
             Further arguments, such as ``init_score``, of the members that request them by
             ``set_fit_request``. Arrays with an entry per row are sorted with the rows. Only
@@ -196,6 +211,9 @@ class RankEnsemble(Ensemble, BaseComposition):
         """
         check_further_metadata(self, metadata)
         data = self._read(X, y, qid, sample_weight, metadata)
+        validation = self._read_validation(
+            X_val, y=y_val, qid=qid_val, sample_weight=sample_weight_val
+        )
         names = [name for name, _ in self.estimators]
         if not names:
             raise ValueError(
@@ -206,31 +224,38 @@ class RankEnsemble(Ensemble, BaseComposition):
         for member in members:
             check_teacher(member)
             check_metadata_reaches(member, weighted=sample_weight is not None)
+            warn_of_refit(member, stacklevel=3)
+            check_labels_of_teacher(member, data, labelled_validation(validation))
             if is_prefit(member):
                 teacher_positions(member, data.X)  # refuses another table before anything is fitted
-        self.weights_ = self._fit_weights(members, data)
-        self.estimators_ = [fit_on_labelled(member, data) for member in members]
+        weights = self._given_weights(len(members))
+        if weights is None and validation is None:
+            weights = self._learn_weights(*self._hold_out(members, data))
+        self.estimators_ = [fit_on_labelled(member, data, validation) for member in members]
+        if weights is None:
+            weights = self._learn_weights(self.estimators_, labelled_validation(validation))
+        self.weights_ = weights
         self.named_estimators_ = dict(zip(names, self.estimators_, strict=True))
         self._remember_deviations(data)
         return self
 
-    def _fit_weights(self, members: list[Any], data: RankingData) -> NDArray[np.float64]:
-        """Check or learn the weights of the members, which sum to 1."""
-        equal = np.full(len(members), 1 / len(members))
+    def _given_weights(self, n_members: int) -> NDArray[np.float64] | None:
+        """Check the weights of the members, which sum to 1; None if they are learnt."""
+        equal = np.full(n_members, 1 / n_members)
         if self.weights is None or (isinstance(self.weights, str) and self.weights == "agreement"):
             return equal
-        if not isinstance(self.weights, str):
-            given = np.asarray(self.weights, dtype=np.float64)
-            if given.shape != equal.shape or not (given >= 0).all() or not given.any():
-                raise ValueError(
-                    f"weights must be {len(members)} numbers of at least 0, one per estimator and "
-                    f"not all 0, got {self.weights!r}."
-                )
-            return given / given.sum()
-        return self._learn_weights(members, data)
+        if isinstance(self.weights, str):
+            return None
+        given = np.asarray(self.weights, dtype=np.float64)
+        if given.shape != equal.shape or not (given >= 0).all() or not given.any():
+            raise ValueError(
+                f"weights must be {n_members} numbers of at least 0, one per estimator and "
+                f"not all 0, got {self.weights!r}."
+            )
+        return given / given.sum()
 
-    def _learn_weights(self, members: list[Any], data: RankingData) -> NDArray[np.float64]:
-        """Learn weights by the listwise loss on held-out queries; equal ones if all become 0."""
+    def _hold_out(self, members: list[Any], data: RankingData) -> tuple[list[Any], RankingData]:
+        """Hold out queries, and fit the members on the others."""
         train, evaluation = hold_out(
             data.queries.n_queries,
             self.validation_fraction,
@@ -238,7 +263,10 @@ class RankEnsemble(Ensemble, BaseComposition):
             "weights='learn'",
         )
         fitted = [fit_on_labelled(member, data.take_queries(train)) for member in members]
-        held_out = data.take_queries(evaluation)
+        return fitted, data.take_queries(evaluation)
+
+    def _learn_weights(self, fitted: list[Any], held_out: Any) -> NDArray[np.float64]:
+        """Learn weights by the listwise loss on held-out rows; equal ones if all become 0."""
         scores = scores_of(fitted, held_out.X)
         # Without scaling the columns, the coefficients are weights of the members' scores.
         linear = LinearRanker(squash=False, standardize=False, max_iter=100, random_state=0)
@@ -249,7 +277,7 @@ class RankEnsemble(Ensemble, BaseComposition):
             sample_weight=held_out.sample_weight,
         )
         learnt = np.maximum(linear.params_["weights_0"][:, 0].astype(np.float64), 0)
-        equal = np.full(len(members), 1 / len(members))
+        equal = np.full(len(fitted), 1 / len(fitted))
         return learnt / learnt.sum() if learnt.any() else equal
 
     def _without_queries(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from sklearn import config_context, get_config
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer
 from sklearn.pipeline import Pipeline
@@ -23,18 +24,27 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import has_fit_parameter
 
-from skdistill._sklearn_compat import SIMPLE_METHODS, BaseScorer, is_router, own_request
+from skdistill._sklearn_compat import (
+    SIMPLE_METHODS,
+    BaseScorer,
+    BaseSearchCV,
+    is_router,
+    own_request,
+)
 from skdistill.base import RankingEstimator
-from skdistill.inputs.checks import check_sample_weight
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.teachers.qid_adapter import (
+from skdistill.inputs.validation import VALIDATION_REQUESTS, validation_arguments
+from skdistill.teachers.categories import table_for_fit
+from skdistill.teachers.fit_arguments import (
     QUERY_PARAMETERS,
-    QidAdapter,
-    clone_or_deepcopy,
     default_request,
     query_parameter,
+    takes_validation,
     with_queries,
+    with_validation,
 )
+from skdistill.teachers.limits import check_limits
+from skdistill.teachers.qid_adapter import QidAdapter, clone_or_deepcopy
 
 FIT = MethodMapping().add(caller="fit", callee="fit")
 WAYS_OUT = "Fit it yourself and pass it in a FrozenEstimator, or pass its scores as teacher_scores"
@@ -45,14 +55,23 @@ def is_prefit(teacher: Any) -> bool:
     return isinstance(teacher, FrozenEstimator) or not hasattr(teacher, "fit")
 
 
-def fit_routed(teacher: Any, data: RankingData) -> Any:
-    """Fit a teacher in place on all rows, and pass it what it requests."""
+def fit_routed(teacher: Any, data: RankingData, validation: RankingData | None = None) -> Any:
+    """Fit a teacher in place on all rows, and pass it what it requests.
+
+    ``validation`` holds labelled rows for its own early stopping.
+    """
+    check_labels_of_teacher(teacher, data, validation)
     metadata = {**data.metadata, "sample_weight": data.sample_weight}
     if not _learners_inside(teacher):
         arguments = requested_by(_leaf_routing(teacher), metadata)
-        return teacher.fit(data.X, data.labels, **with_queries(teacher, data.queries, arguments))
+        arguments = with_queries(teacher, data.queries, arguments)
+        arguments = with_validation(teacher, validation, arguments)
+        return teacher.fit(table_for_fit(teacher, data.X), data.labels, **arguments)
     ids = data.queries.segment
-    undo = _request_defaults(teacher)
+    if any(isinstance(part, TransformedTargetRegressor) for part in _parts(teacher)):
+        validation = None  # it transforms the labels of the training rows alone
+    metadata |= validation_arguments(validation)
+    undo = _request_defaults(teacher, validates=validation is not None)
     with config_context(enable_metadata_routing=True):
         routing = get_routing_for_object(teacher)
         arguments = requested_by(routing, {"qid": ids, "groups": ids, **metadata})
@@ -69,7 +88,39 @@ def fit_routed(teacher: Any, data: RankingData) -> Any:
             for path, value in undo.items()
         }
     )
+    if isinstance(teacher, BaseSearchCV) and hasattr(teacher, "best_estimator_"):
+        # It is a clone of the estimator that was changed.
+        for path, value in undo.items():
+            if path.endswith("transform_input"):
+                teacher.best_estimator_.set_params(**{path.removeprefix("estimator__"): value})
     return teacher
+
+
+def check_labels_of_teacher(
+    teacher: Any, data: RankingData, validation: RankingData | None
+) -> None:
+    """Check that all that a teacher fits can take the labels, and has a table to stop by.
+
+    Raises
+    ------
+    ValueError
+        If a learner of LightGBM or XGBoost would refuse them.
+    """
+    given = [part.labels for part in (data, validation) if part is not None]
+    labels = np.concatenate([part for part in given if part is not None])
+    validates = validation is not None or bool({"eval_set", "eval_X"} & set(data.metadata))
+    for learner in _innermost(teacher):
+        check_limits(learner, labels[~np.isnan(labels)], validates)
+
+
+def _innermost(teacher: Any) -> Iterator[Any]:
+    """Iterate over the learners that a teacher fits, also through rankers of this package."""
+    for _, learner in _find_learners(teacher):
+        if isinstance(learner, RankingEstimator):
+            for inner in learner.sub_teachers().values():
+                yield from _innermost(inner)
+        elif not is_prefit(learner):
+            yield learner
 
 
 def teacher_router(owner: RankingEstimator) -> MetadataRouter:
@@ -86,7 +137,7 @@ def check_metadata_reaches(teacher: Any, *, weighted: bool) -> None:
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
         The teacher, unfitted or prefit.
     weighted : bool
         Whether there are row weights.
@@ -116,22 +167,6 @@ def check_metadata_reaches(teacher: Any, *, weighted: bool) -> None:
             )
     if "" not in learners:
         _check_passes_on(teacher, learners, weighted=weighted)
-
-
-def with_students_weights(data: RankingData, student: Any) -> RankingData:
-    """Replace the row weights by those that the student requests; by default, the same."""
-    head = student[:-1] if isinstance(student, Pipeline) and len(student) > 1 else None
-    requested = get_routing_for_object(head).consumes("fit_transform", ["sample_weight"])
-    if requested and data.sample_weight is not None:
-        raise ValueError(
-            "A step before the student requests sample_weight, but only the student gets it. "
-            "Call set_fit_request(sample_weight=False) on the step, or fit it beforehand."
-        )
-    given = {**data.metadata, "sample_weight": data.sample_weight}
-    weight = requested_by(
-        default_request(student[-1] if isinstance(student, Pipeline) else student), given
-    ).get("sample_weight")
-    return replace(data, sample_weight=check_sample_weight(weight, data.n_rows))
 
 
 def _routing_with_defaults(teacher: Any) -> Any:
@@ -191,18 +226,22 @@ def _find_learners(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _find_learners(learner, f"{path}__{name}" if path else name)
 
 
-def _needs_adapter(learner: Any) -> bool:
-    """Whether a learner does not take ``qid`` or weights as a meta-estimator would pass them."""
+def _needs_adapter(learner: Any, validates: bool) -> bool:
+    """Whether a learner does not take the metadata as a meta-estimator would pass them."""
     if is_prefit(learner) or isinstance(learner, RankingEstimator):
         return False
     requests_by_signature = hasattr(learner, "get_metadata_routing") and not is_router(learner)
-    return query_parameter(learner) is not None or not requests_by_signature
+    takes_another_form = (
+        validates and takes_validation(learner) and not has_fit_parameter(learner, "X_val")
+    )
+    return query_parameter(learner) is not None or not requests_by_signature or takes_another_form
 
 
-def _request_defaults(teacher: Any) -> dict[str, Any]:
+def _request_defaults(teacher: Any, validates: bool = False) -> dict[str, Any]:
     """Make all parts of a meta-estimator request queries and weights, unless the user decided.
 
-    Learners that need it get an adapter. Transformers decline weights by default.
+    Learners that need it get an adapter. Transformers decline weights by default. If there is a
+    validation table, learners request it, and Pipelines transform it.
 
     Returns
     -------
@@ -211,7 +250,7 @@ def _request_defaults(teacher: Any) -> dict[str, Any]:
         the estimators in them, which may be fitted until then.
     """
     learners = dict(_find_learners(teacher))
-    wraps = any(_needs_adapter(learner) for learner in learners.values())
+    wraps = any(_needs_adapter(learner, validates) for learner in learners.values())
     enabled = get_config()["enable_metadata_routing"]
     changed: dict[str, Any] = {}
     undo: dict[str, Any] = {}
@@ -224,6 +263,9 @@ def _request_defaults(teacher: Any) -> dict[str, Any]:
                 changed[path] = undo[path] = QidAdapter(value, enabled)
             elif path.rpartition("__")[2] == "scoring":
                 changed[path], undo[path] = _weighted_scorers(value), value
+            elif path.rpartition("__")[2] == "transform_input":
+                if validates:
+                    changed[path], undo[path] = [*(value or []), "X_val"], value
             elif not isinstance(value, type):
                 leads = any(inner.startswith(f"{path}__") for inner in learners)
                 _decide(value, path in learners or leads)
@@ -236,9 +278,11 @@ def _decide(estimator: Any, wanted: bool) -> None:
     request = own_request(estimator)
     for method in SIMPLE_METHODS:
         requests = getattr(request, method).requests
-        for name in ("sample_weight", "qid", "groups"):
+        for name in ("sample_weight", "qid", "groups", *VALIDATION_REQUESTS):
             if name in requests and requests[name] is None:
                 decision = method == "split" or (wanted and method in ("fit", "score"))
+                if name in VALIDATION_REQUESTS:
+                    decision = decision and takes_validation(estimator)
                 getattr(estimator, f"set_{method}_request")(**{name: decision})
 
 
@@ -254,6 +298,12 @@ def _weighted_scorers(scoring: Any) -> Any:
     if own_request(scorer).score.requests.get("sample_weight") is None:
         scorer = copy.copy(scorer).set_score_request(sample_weight=True)
     return scorer
+
+
+def _parts(teacher: Any) -> Iterator[Any]:
+    """Iterate over a teacher and what is inside of it."""
+    yield teacher
+    yield from teacher.get_params(deep=True).values()
 
 
 def _estimators_on_the_way(teacher: Any, learners: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.scaling import ColumnScaler
-from skdistill.teachers.fitting import check_teacher
+from skdistill.teachers.fitting import check_teacher, warn_of_refit
 from skdistill.teachers.pair_scores import check_pair_scores
 from skdistill.teachers.routing import check_metadata_reaches, teacher_router
 from skdistill.towers.fitted import FittedTowers
@@ -278,6 +278,7 @@ class TowerEstimator(FittedTowers):
         if asks_teacher:
             check_teacher(self.teacher)
             check_metadata_reaches(self.teacher, weighted=weight is not None)
+            warn_of_refit(self.teacher, stacklevel=5)
         columns = PairColumns.find(X, self.query_columns, self.item_columns)
         self.pair_columns_ = columns
         ids = check_qid(self.resolve_qid(X, qid), n_rows)

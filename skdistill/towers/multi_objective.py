@@ -33,7 +33,7 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable, optional
         The ranker to distil, as in :class:`DistilledRanker`. Needed for the objective "teacher",
         unless ``fit`` gets ``teacher_scores``.
     objectives : dict of str to (str or Loss)

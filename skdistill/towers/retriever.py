@@ -25,7 +25,7 @@ class TwoTowerRetriever(TowerEstimator):
 
     Parameters
     ----------
-    teacher : estimator, Pipeline, FrozenEstimator or ``lightgbm.Booster``, optional
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable, optional
         The ranker to distil, as in :class:`DistilledRanker`. Not needed if the towers learn from
         labels alone, or if ``fit`` gets ``teacher_scores``.
     query_columns, item_columns : columns as in ColumnTransformer

@@ -11,6 +11,7 @@ from skdistill.inputs.pairs import Pairs
 from skdistill.inputs.rows import Rows
 from skdistill.models.two_tower import TwoTower
 from skdistill.protocols import Parameters
+from skdistill.threads import blas_threads_for
 from skdistill.towers.objectives import PairObjective
 from skdistill.training.loop import BatchSource, Training, TrainingSettings, train
 
@@ -55,4 +56,7 @@ class TowerSetup:
         """Train from these parameters; ``watchers`` are passed to :func:`train`."""
         everything = Pairs(self.query_rows, self.item_rows, ())
         optimizer = self.settings.make_optimizer(self.model, params, everything)
-        return train(self.model, optimizer, batches, self.settings, rng, **watchers)
+        n_items = min(self.n_candidates or self.item_rows.n_rows, self.item_rows.n_rows)
+        n_pairs = self.settings.batch_size * n_items
+        with blas_threads_for(n_pairs * self.model.embedding_dim):
+            return train(self.model, optimizer, batches, self.settings, rng, **watchers)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.inputs.columns import take_values
 from skdistill.inputs.queries import Queries
 from skdistill.metrics.agreement import fraction_of_top
 from skdistill.metrics.ndcg import check_relevance, ndcg_by_query
@@ -123,6 +124,7 @@ def ndcg_on(
     queries: Queries,
     labels: Array | None,
     teacher_scores: Array | None,
+    sample_weight: Array | None = None,
 ) -> Validate:
     """Measure NDCG@10 on held-out rows, against labels or, without labels, the teacher.
 
@@ -138,6 +140,8 @@ def ndcg_on(
         Relevance, NaN for unlabelled rows.
     teacher_scores : ndarray of shape (n_rows,) or None
         Used if ``labels`` is None.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Row weights; a query counts with the mean weight of its rows.
 
     Returns
     -------
@@ -159,9 +163,10 @@ def ndcg_on(
             if not kept.any():
                 raise ValueError(
                     "early_stopping held out queries without a single label. Raise "
-                    "validation_fraction."
+                    "validation_fraction, or pass X_val and y_val."
                 )
             queries, relevance = queries.subset(kept), relevance[kept]
+            sample_weight = take_values(sample_weight, kept)
     else:
         assert teacher_scores is not None
         # Relevance comes from the teacher's order, because its scores have no unit and may be
@@ -169,10 +174,12 @@ def ndcg_on(
         rank = queries.rank_descending(teacher_scores)
         relevance = np.maximum(1 - rank / 10, 0.0)
     check_relevance(relevance, queries)
+    weight = None if sample_weight is None else queries.mean(sample_weight)
     if not relevance.any():
         raise ValueError(
             "early_stopping held out queries without a single relevant row, so that no epoch is "
-            "better than another. Raise validation_fraction, or leave out early_stopping."
+            "better than another. Raise validation_fraction, pass X_val and y_val, or leave out "
+            "early_stopping."
         )
 
     def validate(params: Parameters) -> float:
@@ -185,7 +192,7 @@ def ndcg_on(
                 f"{scores[row[0]]}. Lower learning_rate_init, or check X for columns with extreme "
                 "values."
             )
-        ranking = Ranking(queries, relevance, scores if kept is None else scores[kept], None)
+        ranking = Ranking(queries, relevance, scores if kept is None else scores[kept], weight)
         values, defined = ndcg_by_query(ranking, 10, "exponential", "average")
         return ranking.mean(values, defined, "skip", "a relevant row")
 

@@ -12,9 +12,11 @@ import numpy as np
 from skdistill.inputs.columns import stack_rows
 from skdistill.inputs.queries import Queries, positions_within
 from skdistill.inputs.rows import Rows
-from skdistill.protocols import Array, Parameters
-from skdistill.training.loop import BatchSource, Evaluate, TrainingSettings
+from skdistill.protocols import Array, Parameters, TrainableModel
+from skdistill.threads import blas_threads_for
+from skdistill.training.loop import Evaluate, Training, TrainingSettings, train
 from skdistill.training.objective import HeadsObjective, Objective
+from skdistill.training.optimizers import Optimizer
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class QueryBatches:
     @property
     def n_steps(self) -> int:
         return len(batch_bounds(cut(self.queries, self.settings.max_batch_rows), self.settings))
+
+    @property
+    def rows_per_step(self) -> float:
+        """Mean number of rows of a step."""
+        return self.queries.n_rows / self.n_steps
 
     def epoch(
         self, epoch: int, params: Parameters, rng: np.random.Generator
@@ -70,7 +77,7 @@ class AugmentedBatches:
         Fraction of a step's rows that is synthetic, and their weight in the objective.
     """
 
-    batches: BatchSource
+    batches: QueryBatches
     synthetic: Rows
     target: Array
     fraction: float
@@ -78,6 +85,11 @@ class AugmentedBatches:
     @property
     def n_steps(self) -> int:
         return self.batches.n_steps
+
+    @property
+    def rows_per_step(self) -> float:
+        """Mean number of rows of a step."""
+        return self.batches.rows_per_step / (1 - self.fraction)
 
     def epoch(
         self, epoch: int, params: Parameters, rng: np.random.Generator
@@ -100,6 +112,20 @@ class AugmentedBatches:
         squared_error = float(residual @ residual) / len(residual)
         total = (1 - self.fraction) * value + self.fraction * squared_error
         return total, np.concatenate([(1 - fraction) * gradient, slope])
+
+
+def train_on_queries(
+    model: TrainableModel,
+    optimizer: Optimizer,
+    batches: QueryBatches | AugmentedBatches,
+    settings: TrainingSettings,
+    rng: np.random.Generator,
+    **options: Any,
+) -> Training:
+    """Train a model as :func:`train`, on no more threads than its steps can use."""
+    dense = [array.size for name, array in optimizer.params.items() if name not in optimizer.tables]
+    with blas_threads_for(batches.rows_per_step * sum(dense)):
+        return train(model, optimizer, batches, settings, rng, **options)
 
 
 def query_batches(

@@ -16,12 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from skdistill import RankingGroupKFold
+from skdistill import RankingGroupKFold, RankingTimeSeriesSplit
 from skdistill.index import ENGINES, ExactIndex, make_index
+from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import query_ids, row_codes
 from skdistill.inputs.encoding import make_transformer
 from skdistill.inputs.ids import as_ids, concatenate_ids, id_codes, missing_ids, n_distinct
 from skdistill.inputs.query_ids import check_qid, sort_by_query
+from skdistill.inputs.validation import ValidationTable
 from skdistill.metrics import ndcg_per_query
 from skdistill.serving import TableError, evaluate_table, score_table
 from skdistill.students import LinearRanker
@@ -114,6 +116,27 @@ def by_two_tables(ids):
     return np.concatenate(row_codes(upper, lower))
 
 
+def by_time(ids):
+    """A split per query: the test rows of each are those of one query."""
+    n_queries = n_distinct(as_ids(ids))
+    label = np.zeros(len(ids), dtype=int)
+    if n_queries > 2:
+        splitter = RankingTimeSeriesSplit(n_queries - 1, test_size=1)
+        for number, (_, test) in enumerate(splitter.split(np.zeros((len(ids), 1)), groups=ids)):
+            label[test] = number + 1
+        return label
+    return id_codes(as_ids(ids))[0]
+
+
+def by_validation_table(ids):
+    """The queries by which a fit stops."""
+    table = ValidationTable(np.zeros((len(ids), 1)), np.ones(len(ids)), ids)
+    data = table.read(np.asarray, check_labels, has_queries=True)
+    label = np.empty(len(ids), dtype=int)
+    label[np.arange(len(ids)) if data.order is None else data.order] = data.queries.segment
+    return label
+
+
 PLACES = {
     "id_codes": lambda ids: id_codes(as_ids(ids))[0],
     "parts of id_codes": lambda ids: np.concatenate(
@@ -122,6 +145,8 @@ PLACES = {
     "sort_by_query": by_query,
     "a query column": by_column,
     "RankingGroupKFold": by_fold,
+    "RankingTimeSeriesSplit": by_time,
+    "a validation table": by_validation_table,
     "metrics": by_metric,
     "rows of a table": by_row,
     "rows of two tables": by_two_tables,
@@ -327,3 +352,11 @@ def test_rows_of_a_file_without_a_query_are_refused_or_put_aside(ids, tmp_path):
     copied = parquet.read_table(tmp_path / "out3")["q"]
     assert copied.type == pa.array(ids).type
     assert list(map(repr, copied.to_pylist())) == list(map(repr, pa.array(ids).to_pylist()))
+
+
+def test_a_table_of_arrow_with_one_column_is_that_column():
+    """Its attribute ``columns`` holds the data, not the names."""
+    table = pa.table({"query": pa.array(["a", "b", None])})
+    assert as_ids(table).tolist() == ["a", "b", None]
+    codes = table.set_column(0, "query", table["query"].dictionary_encode())
+    assert as_ids(codes).tolist() == ["a", "b", None]

@@ -15,8 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBRegressor
 
-from skdistill import DistilledRanker, distillation
+from skdistill import DistilledRanker
 from skdistill.students import LinearRanker, MLPRanker
+from skdistill.teachers import augmentation
 from skdistill.teachers.augmentation import draw_rows, split_thresholds
 
 TREES = {
@@ -107,7 +108,7 @@ def test_each_column_is_drawn_from_the_teachers_thresholds_of_that_name(steps, m
         drawn.update(zip(names, thresholds, strict=True))
         return draw_rows(table, thresholds, positions, *rest)
 
-    monkeypatch.setattr(distillation, "draw_rows", remember)
+    monkeypatch.setattr(augmentation, "draw_rows", remember)
     other = frame.assign(day=1.0)[["c", "day", "b", "a"]]
     for columns in (None, ["b", "c", "a"]):
         drawn.clear()

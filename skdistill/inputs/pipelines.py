@@ -1,0 +1,19 @@
+"""The last step of a Pipeline, which is the model that others speak of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+
+def last_step(student: Any) -> Any:
+    """Return the student itself, or the last step of a Pipeline."""
+    return student[-1] if isinstance(student, Pipeline) else student
+
+
+def with_last_step(student: Any, step: Any) -> Any:
+    """Return a Pipeline with another last step, or the step itself if it is no Pipeline."""
+    if not isinstance(student, Pipeline):
+        return step
+    return Pipeline([*student.steps[:-1], (student.steps[-1][0], step)])

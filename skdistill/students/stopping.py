@@ -1,0 +1,47 @@
+"""The rows by which a student stops early: a validation table, or queries that are held out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.validation import ValidationTable
+from skdistill.training.early_stopping import hold_out
+
+
+def read_validation(student: Any, table: ValidationTable) -> RankingData:
+    """Check the validation table of a student's fit, and sort its rows by query.
+
+    Raises
+    ------
+    ValueError
+        If it is invalid, or the student never stops early.
+    """
+    if not student.early_stopping:
+        raise ValueError(
+            "early_stopping=False leaves X_val without a use. Set early_stopping='auto', or leave "
+            "out X_val."
+        )
+    return table.read(
+        lambda X: student.read_table(X, reset=False),
+        student.read_labels,
+        query_column=student.query_column,
+        has_queries=student.fitted_with_qid_,
+    )
+
+
+def split_for_stopping(
+    student: Any, data: RankingData, validation: RankingData | None, rng: np.random.Generator
+) -> tuple[RankingData, RankingData | None]:
+    """Return the rows to train on, and the rows by which to stop or None.
+
+    Without a validation table, ``early_stopping=True`` holds out queries.
+    """
+    if not student.early_stopping:
+        return data, None
+    if validation is not None or student.early_stopping == "auto":
+        return data, validation
+    train_queries, eval_queries = hold_out(data.queries.n_queries, student.validation_fraction, rng)
+    return data.take_queries(train_queries), data.take_queries(eval_queries)

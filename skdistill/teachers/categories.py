@@ -1,0 +1,159 @@
+"""Data frames with columns of categories and text, in the form that LightGBM reads.
+
+LightGBM takes categories from pandas alone, and only where the dtype says so. A model holds the
+categories that it was trained with (``pandas_categorical``); text, other orders of the categories
+and the types of polars and pyarrow are brought to them here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.columns import cells, column_names
+from skdistill.inputs.ids import missing_ids
+from skdistill.teachers.limits import library_of
+
+
+def with_categories_of_model(booster: Any, X: Any) -> Any:
+    """Return a data frame whose categories are those that a LightGBM model was trained with.
+
+    Parameters
+    ----------
+    booster : lightgbm.Booster
+        The model.
+    X : table of shape (n_rows, n_features)
+        The columns of the model, in its order.
+
+    Returns
+    -------
+    table of shape (n_rows, n_features)
+        X itself if it is an array, whose categories are codes, if the model has no categories, or
+        if LightGBM reads X as it is. Categories that the model does not know are missing.
+
+    Raises
+    ------
+    ValueError
+        If it is not clear which columns hold the categories, or a column holds text where the
+        model's categories are numbers, or the other way around.
+    """
+    known = getattr(booster, "pandas_categorical", None)
+    if not known or column_names(X) is None:
+        return X
+    by_type = [place for place in range(X.shape[1]) if _holds_categories(X, place)]
+    positions = _declared_positions(booster) or []
+    if len(positions) != len(known):
+        positions = by_type
+    names = [str(name) for name in column_names(X) or []]
+    if len(positions) != len(known) or not set(by_type) <= set(positions):
+        raise ValueError(
+            f"The LightGBM model has {len(known)} columns of categories"
+            + (f": {[names[place] for place in positions]}" if len(positions) == len(known) else "")
+            + f". The table has {[names[place] for place in by_type]} of categories or text. "
+            "Convert these columns to the types that the model was trained on."
+        )
+    columns = {}
+    for place, categories in zip(positions, known, strict=True):
+        if _is_categorical(X, place):  # LightGBM brings it to the model's categories itself
+            _check_type(X.iloc[:, place].cat.categories, categories, names[place])
+        else:
+            columns[place] = _categorical(cells(X, place), categories, names[place])
+    return _as_pandas(X, columns) if columns else X
+
+
+def table_for_fit(learner: Any, X: Any) -> Any:
+    """Return a data frame on which a learner can be trained; X itself unless it is LightGBM's.
+
+    For LightGBM, columns of text and categories of polars and pyarrow become categories of pandas.
+    """
+    if library_of(learner) != "lightgbm" or column_names(X) is None:
+        return X
+    places = [place for place in range(X.shape[1]) if _holds_categories(X, place)]
+    places = [place for place in places if not _is_categorical(X, place)]
+    if not places:
+        return X
+    import pandas
+
+    columns = {place: pandas.Categorical(_without_missing(cells(X, place))) for place in places}
+    return _as_pandas(X, columns)
+
+
+def _declared_positions(booster: Any) -> list[int] | None:
+    """Return the columns that a model splits by category, as its parameters name them."""
+    parameters = getattr(booster, "params", {})
+    for name in ("categorical_column", "categorical_feature"):  # just trained; read from a file
+        value = parameters.get(name)
+        if isinstance(value, list) and all(isinstance(one, int) for one in value):
+            return sorted(value)
+    return None
+
+
+def _holds_categories(X: Any, place: int) -> bool:
+    """Whether a column of a data frame has a type of categories or text."""
+    if hasattr(X, "iloc"):  # pandas
+        dtype = X.dtypes.iloc[place]
+        if str(dtype) == "category" or "str" in str(dtype) or "dictionary" in str(dtype):
+            return True
+        # Objects may be anything, such as decimal numbers.
+        return dtype.kind == "O" and isinstance(X.iloc[:, place].dropna().iloc[:1].max(), str)
+    type_ = str(X.dtypes[place] if hasattr(X, "dtypes") else X.schema.types[place]).lower()
+    return type_.startswith(("string", "large_string", "dictionary", "categorical", "enum", "utf8"))
+
+
+def _is_categorical(X: Any, place: int) -> bool:
+    """Whether a column has the categorical type of pandas."""
+    return hasattr(X, "iloc") and str(X.dtypes.iloc[place]) == "category"
+
+
+def _categorical(values: NDArray[Any], categories: list[Any], name: str) -> Any:
+    """Make a pandas column of the values, with the codes of a model's categories."""
+    import pandas
+
+    present = _without_missing(values)
+    codes = pandas.Index(categories).get_indexer(present)
+    if (codes < 0).all():
+        _check_type([value for value in present if value is not None], categories, name)
+    return pandas.Categorical.from_codes(codes, categories=pandas.Index(categories))
+
+
+def _check_type(given: Any, categories: list[Any], name: str) -> None:
+    """Refuse text where a model's categories are numbers, or the other way around."""
+    is_text = {isinstance(value, str) for value in categories}
+    if len(given) and len(is_text) == 1 and isinstance(given[0], str) not in is_text:
+        raise ValueError(
+            f"Column {name!r} holds {given[0]!r}, but the categories of the LightGBM model are "
+            f"like {categories[0]!r}, of another type. Convert the column."
+        )
+
+
+def _without_missing(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values as an array of objects, with None for missing ones."""
+    objects = values.astype(object)
+    objects[missing_ids(values)] = None
+    return objects
+
+
+def _as_pandas(X: Any, columns: dict[int, Any]) -> Any:
+    """Return a table as a pandas data frame, with some columns replaced by position."""
+    import pandas
+
+    names = column_names(X) or []
+    if hasattr(X, "iloc"):
+        parts = [columns.get(place, X.iloc[:, place]) for place in range(X.shape[1])]
+        index = X.index
+    else:
+        parts = [
+            columns[place] if place in columns else _numbers(X[name])
+            for place, name in enumerate(names)
+        ]
+        index = None
+    series = [pandas.Series(part, index=index) for part in parts]
+    return pandas.concat(series, axis=1, keys=names)
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    """Return a column of polars or pyarrow as numbers, NaN where they are missing."""
+    values = np.asarray(column)
+    return values.astype(np.float64) if values.dtype == object else values

@@ -1,0 +1,71 @@
+"""The page that begins with a LightGBM file, run from its first line to its last."""
+
+import re
+from pathlib import Path
+
+import joblib
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skdistill.datasets import make_ranking
+from skdistill.recipe import follow, read_recipe
+
+PAGE = Path(__file__).parent.parent / "docs" / "from_a_lightgbm_file.md"
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+FEATURES = ["price", "clicks", "views", "age", "rank before"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """What the page begins with: a model file, the same model in a pickle, and a log."""
+    data = make_ranking(n_queries=200, n_features=5, random_state=0)
+    log = pd.DataFrame(data.X, columns=FEATURES)
+    log[["clicks", "views"]] = np.exp(log[["clicks", "views"]])
+    log["query"] = [f"q{query}" for query in data.qid]
+    log["label"] = data.y
+    log["week"] = data.qid * 5 // (data.qid.max() + 1)
+    log.to_parquet(tmp_path / "log.parquet")
+    log = log[log["week"] < 4].sort_values("query", kind="stable")
+    model = lightgbm.LGBMRanker(n_estimators=50, num_leaves=7, verbose=-1)
+    sizes = log.groupby("query", sort=True).size()
+    model.fit(log[FEATURES], log["label"], group=sizes)
+    model.booster_.save_model(tmp_path / "ranker.txt")
+    joblib.dump(model, tmp_path / "ranker.pkl")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_page_runs(folder, capsys):
+    page = {}
+    for language, code in BLOCKS:
+        if language == "toml":
+            (folder / "recipe.toml").write_text(code)
+        else:
+            exec(compile(code, PAGE, "exec"), page)
+    printed = dict(re.findall(r"^(teacher|student) (\S+)$", capsys.readouterr().out, re.MULTILINE))
+    assert float(printed["student"]) > 0.93 * float(printed["teacher"]) > 0.7
+    assert page["ranker"].teacher_.best_iteration_ < 1000
+    fitted, report = follow(read_recipe(folder / "recipe.toml"))
+    assert isinstance(fitted.teacher_, lightgbm.Booster)
+    assert report["training rows"] == len(page["log"])
+    rows = page["X_val"][page["features"]].to_numpy()[:30]
+    assert sorted(page["rank"](rows)) == list(range(30))
+
+
+def test_the_service_scores_as_the_ranker(folder):
+    page = {}
+    for _, code in BLOCKS[:2]:
+        exec(compile(code, PAGE, "exec"), page)
+    rows = page["X_val"][page["features"]]
+    expected = page["ranker"].predict(rows)
+    scores = page["scorer"](np.ascontiguousarray(rows, np.float32))
+    assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+    assert_array_equal(page["rank"](rows)[:5], np.argsort(-expected, kind="stable")[:5])
+
+
+def test_file_and_service_are_twenty_lines():
+    lines = [line for _, code in BLOCKS[:2] for line in code.splitlines() if line.strip()]
+    assert len(lines) - sum(line.startswith(("import", "from")) for line in lines) <= 20
