@@ -116,6 +116,7 @@ def test_each_column_is_drawn_from_the_teachers_thresholds_of_that_name(steps, m
             FrozenEstimator(teacher),
             LinearRanker(max_iter=1),
             augment=0.5,
+            augmentation="thresholds",
             teacher_columns=columns,
             random_state=0,
         ).fit(other, qid=np.repeat(np.arange(40), 10))
@@ -139,6 +140,7 @@ def test_a_student_of_few_rows_learns_more_from_synthetic_ones():
             MLPRanker((32,), max_iter=100),
             loss="pointwise",
             augment=share,
+            augmentation="thresholds",
             random_state=0,
         ).fit(few, qid=np.repeat(np.arange(10), 3))
         correlations[share] = np.corrcoef(ranker.predict(unseen), teacher.predict(unseen))[0, 1]
@@ -151,6 +153,7 @@ def test_synthetic_rows_go_through_columns_pipelines_and_frames(table):
         LGBMRanker(n_estimators=5, min_child_samples=5, verbose=-1),
         make_pipeline(StandardScaler(), LinearRanker(max_iter=3)),
         augment=0.3,
+        augmentation="thresholds",
         teacher_columns=["c7", "c0", "c1"],
         student_columns=["c1", "c2"],
         keep_teacher=False,
@@ -163,7 +166,9 @@ def test_synthetic_rows_go_through_columns_pipelines_and_frames(table):
 
 def test_teachers_without_thresholds_and_sparse_tables_are_refused(table):
     def fit(teacher, X=table.X, augment=0.2, **arguments):
-        ranker = DistilledRanker(teacher, LinearRanker(max_iter=1), augment=augment)
+        ranker = DistilledRanker(
+            teacher, LinearRanker(max_iter=1), augment=augment, augmentation="thresholds"
+        )
         return ranker.fit(X, table.y, qid=table.qid, **arguments)
 
     with pytest.raises(TypeError, match=NO_THRESHOLDS):
