@@ -11,9 +11,10 @@ from sklearn.utils import check_random_state
 from skdistill.students.estimator import StudentEstimator
 from skdistill.students.frames import Targets
 from skdistill.tables.columns import TableColumns, training_columns
+from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import pyarrow_extra
 from skdistill.tables.query_codes import query_codes
-from skdistill.tables.reading import Paths, find_files, read_batches, shards_of
+from skdistill.tables.reading import Paths, find_files, read_batches
 from skdistill.tables.shard import Shard
 
 Student = TypeVar("Student", bound=StudentEstimator)
@@ -28,6 +29,7 @@ def fit_from_files(
     teacher_column: str | None = None,
     features: Sequence[str] | None = None,
     n_epochs: int = 1,
+    csv_options: CsvOptions | None = None,
     random_state: Any = None,
 ) -> Student:
     """Train a student with ``partial_fit`` on tables in files, in bounded memory.
@@ -42,8 +44,8 @@ def fit_from_files(
         The student, which is changed in place. A fitted one continues from its parameters. A
         student of several objectives may have one that learns from labels.
     inputs : path, or sequence of paths
-        Parquet, CSV or Arrow files, folders or glob patterns. The rows of a query must be adjacent.
-        If a query extends over two shards, its parts are taken as two queries.
+        Parquet, CSV, JSON lines or Arrow files, folders or glob patterns. The rows of a query must
+        be adjacent. If a query extends over two shards, its parts are taken as two queries.
     query_column : str
         Column with the query ids.
     label_column : str, optional
@@ -54,6 +56,8 @@ def fit_from_files(
         Columns that the student sees; by default all other columns of numbers.
     n_epochs : int, default=1
         Number of passes over the files.
+    csv_options : CsvOptions, optional
+        Delimiter, decimal point and encoding of CSV files.
     random_state : int, RandomState or None, default=None
         Pass an int for the same order of shards in every call.
 
@@ -71,9 +75,9 @@ def fit_from_files(
         data.
     """
     targets = Targets(query_column, label_column, teacher_column)
-    files = find_files(inputs)
+    files = find_files(inputs, csv_options)
     columns = training_columns(files, query_column, targets.numbers, features, ignore=())
-    shards = [shard for file in files for shard in shards_of(file)]
+    shards = [shard for file in files for shard in file.shards()]
     rng = check_random_state(random_state)
     for _ in range(n_epochs):
         for number in rng.permutation(len(shards)):
@@ -86,7 +90,8 @@ def _whole_queries(shard: Shard, columns: TableColumns, query_column: str) -> It
     """Yield the rows of a shard as data frames of whole queries."""
     table = pyarrow_extra().Table
     begun: list[Any] = []
-    for _, batch in read_batches(shard, columns.csv_types):
+    for _, read in read_batches(shard, columns.csv_types):
+        batch = columns.conform(read, shard.path)
         query = query_codes(batch.column(query_column))
         others = np.flatnonzero(query != query[-1])
         # The last query may continue in the next batch.

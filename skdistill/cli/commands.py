@@ -1,26 +1,26 @@
-"""The commands: thin wrappers around functions of :mod:`skdistill.serving`."""
+"""The commands: thin wrappers around functions of :mod:`skdistill.serving`.
+
+What takes long to import is imported by the command that needs it, so that ``--help`` is fast.
+"""
 
 from __future__ import annotations
 
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from skdistill import __version__
 from skdistill.cli.exit_codes import exit_codes, load_model, messages
 from skdistill.cli.progress import ProgressReport
-from skdistill.recipe import follow, read_recipe
-from skdistill.serving import save, score_table
-from skdistill.serving.batch.evaluation import evaluate_table
-from skdistill.serving.batch.retrieval import retrieve_table
-from skdistill.serving.batch.runs import Progress
-from skdistill.serving.files import read_metadata
-from skdistill.tables.errors import OutputError
-from skdistill.tables.overwriting import check_replaces_none
+
+if TYPE_CHECKING:
+    from skdistill.serving.batch.runs import Progress
+    from skdistill.tables.csv import CsvOptions
 
 app = typer.Typer(
     name="skdistill",
@@ -45,14 +45,30 @@ class OutputFormat(StrEnum):
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by save.")]
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="INPUT...", help="Parquet, CSV or Arrow: files, folders or globs."),
+    typer.Argument(
+        metavar="INPUT...", help="Parquet, CSV, JSON lines or Arrow: files, folders or globs."
+    ),
 ]
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="Output folder: new, or that of an earlier run.")
 ]
 Ids = Annotated[
     list[str] | None,
-    typer.Option("--id-column", help="Column to copy to the output; default: all but features."),
+    typer.Option(
+        "--id-column",
+        help="Column to copy to the output; default: text, integers, UUIDs and dates that are not "
+        "features.",
+    ),
+]
+AllColumns = Annotated[
+    bool, typer.Option("--all-columns", help="Copy all columns that are not features.")
+]
+Delimiter = Annotated[
+    str | None, typer.Option(help="Between the cells of CSV files; default: ',', tab in .tsv.")
+]
+Decimal = Annotated[str, typer.Option(help="Decimal point in CSV files.")]
+Encoding = Annotated[
+    str | None, typer.Option(help="Of CSV files, such as latin-1; default: UTF-8, or as marked.")
 ]
 Format = Annotated[OutputFormat, typer.Option("--format", help="Format of the output files.")]
 Resume = Annotated[
@@ -64,6 +80,24 @@ Jobs = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"skdistill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def score(
     model: ModelFile,
@@ -72,15 +106,22 @@ def score(
     score_column: Annotated[str, typer.Option(help="Name of the output column.")] = "score",
     query_column: Annotated[str | None, typer.Option(help="Query ids; for --top-k.")] = None,
     id_columns: Ids = None,
+    all_columns: AllColumns = False,
     top_k: Annotated[int | None, typer.Option(min=1, help="Rows to keep per query.")] = None,
     output_format: Format = OutputFormat.parquet,
     rejects: Annotated[
         Path | None, typer.Option(help="CSV file for rows that cannot be scored.")
     ] = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = ".",
+    encoding: Encoding = None,
     resume: Resume = True,
     jobs: Jobs = 1,
 ) -> None:
     """Score tables of any size, shard by shard; resume a run that was interrupted."""
+    from skdistill.serving import score_table
+    from skdistill.tables.overwriting import check_replaces_none
+
     with exit_codes(), ProgressReport() as report:
         if rejects is not None:
             check_replaces_none([rejects], [model])
@@ -90,10 +131,11 @@ def score(
             output,
             score_column=score_column,
             query_column=query_column,
-            id_columns=id_columns,
+            id_columns=_copied(id_columns, all_columns),
             top_k=top_k,
             output_format=output_format.value,
             rejects=rejects,
+            csv_options=_csv_options(delimiter, decimal, encoding),
             resume=resume,
             n_jobs=jobs,
             on_progress=report,
@@ -110,19 +152,26 @@ def retrieve(
     output: Output,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Items per query.")] = 10,
     id_columns: Ids = None,
+    all_columns: AllColumns = False,
     output_format: Format = OutputFormat.parquet,
+    delimiter: Delimiter = None,
+    decimal: Decimal = ".",
+    encoding: Encoding = None,
     resume: Resume = True,
     jobs: Jobs = 1,
 ) -> None:
     """Retrieve the best items of a retriever's index for each query in tables of queries."""
+    from skdistill.serving import retrieve_table
+
     with exit_codes(), ProgressReport("queries") as report:
         progress = retrieve_table(
             load_model(model),
             queries,
             output,
             k=k,
-            id_columns=id_columns,
+            id_columns=_copied(id_columns, all_columns),
             output_format=output_format.value,
+            csv_options=_csv_options(delimiter, decimal, encoding),
             resume=resume,
             n_jobs=jobs,
             on_progress=report,
@@ -138,9 +187,14 @@ def evaluate(
     label_column: Annotated[str, typer.Option(help="Column of relevance labels.")],
     teacher_column: Annotated[str | None, typer.Option(help="Column of teacher scores.")] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Cut-off of NDCG and MRR.")] = 10,
+    delimiter: Delimiter = None,
+    decimal: Decimal = ".",
+    encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a model on labelled tables, and compare it with a teacher."""
+    from skdistill.serving import evaluate_table
+
     with exit_codes():
         figures = evaluate_table(
             load_model(model),
@@ -149,6 +203,7 @@ def evaluate(
             label_column=label_column,
             teacher_column=teacher_column,
             k=k,
+            csv_options=_csv_options(delimiter, decimal, encoding),
         )
     _print(figures, as_json)
 
@@ -156,6 +211,8 @@ def evaluate(
 @app.command(name="inspect")
 def inspect_file(model: ModelFile, as_json: AsJson = False) -> None:
     """Load a model file and describe the model."""
+    from skdistill.serving.files import read_metadata
+
     with exit_codes():
         load_model(model)
         metadata = read_metadata(model)
@@ -174,14 +231,34 @@ def distill(
     as_json: AsJson = False,
 ) -> None:
     """Train a student by a recipe, and save it without its teacher."""
+    from skdistill.recipe import read_recipe, train
+    from skdistill.serving import save
+    from skdistill.tables.errors import OutputError
+    from skdistill.tables.overwriting import check_replaces_none
+
     with exit_codes():
         parsed = read_recipe(recipe)
         check_replaces_none([output], parsed.files())
         if not output.resolve().parent.is_dir():
             raise OutputError(f"{output}: cannot be written: there is no such folder.")
-        ranker, report = follow(parsed)
-        save(ranker.export_student(), output)
+        trained = train(parsed)
+        save(trained.ranker.export_student(), output)
+        messages.print(f"wrote {output}", markup=False)
+        report = trained.report()
     _print(report, as_json)
+
+
+def _copied(id_columns: list[str] | None, all_columns: bool) -> Any:
+    if all_columns and id_columns:
+        raise ValueError("--all-columns cannot be combined with --id-column.")
+    return "all" if all_columns else id_columns
+
+
+def _csv_options(delimiter: str | None, decimal: str, encoding: str | None) -> CsvOptions:
+    from skdistill.serving import CsvOptions
+
+    # Shells pass a tab as these two characters.
+    return CsvOptions("\t" if delimiter == r"\t" else delimiter, decimal, encoding)
 
 
 def _tell_repeated(progress: Progress) -> None:

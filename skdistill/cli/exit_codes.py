@@ -11,8 +11,6 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from skdistill.recipe import RecipeError
-from skdistill.serving import FileWarning, load
 from skdistill.tables.errors import OutputError, TableError
 
 # Python exits with 1 on an uncaught exception, typer with 2 on an invalid command line.
@@ -30,7 +28,7 @@ def exit_codes() -> Iterator[None]:
         raise _end(OUTPUT, str(error)) from error
     except TableError as error:
         raise _end(TABLE, str(error)) from error
-    except (RecipeError, ValueError, TypeError, ImportError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         raise _end(USAGE, str(error)) from error
     except OSError as error:
         raise _end(OUTPUT, str(error)) from error
@@ -40,6 +38,8 @@ def exit_codes() -> Iterator[None]:
 
 def load_model(path: Path) -> Any:
     """Load a model from a file; if that fails, end the command."""
+    from skdistill.serving import FileWarning, load
+
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", FileWarning)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from skdistill.cli.exit_codes import messages
-from skdistill.serving.batch.runs import Progress
+
+if TYPE_CHECKING:
+    from skdistill.serving.batch.runs import Progress
 
 # Seconds between two lines if the output is not a terminal.
 LINE_EVERY = 10.0
@@ -62,8 +64,10 @@ class ProgressReport:
             self.last_line = now
             done_now = progress.n_shards - self.first.n_shards
             left = progress.n_all_shards - progress.n_shards
-            seconds = (now - self.started) / done_now * left if done_now else float("nan")
-            messages.print(
+            text = (
                 f"{progress.n_shards} of {progress.n_all_shards} shards, {progress.n_rows:,} "
-                f"{self.unit}, {speed:,.0f} per second, {seconds:.0f} s left"
+                f"{self.unit}, {speed:,.0f} per second"
             )
+            if done_now and left:
+                text += f", {(now - self.started) / done_now * left:.0f} s left"
+            messages.print(text)

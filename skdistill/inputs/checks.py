@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from skdistill.inputs.ids import missing_ids
 from skdistill.inputs.rows import CHUNK_ROWS
 
 # Larger numbers would overflow in float32 when two of them are added.
@@ -44,10 +45,15 @@ def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
 
 
 def unmask_labels(y: ArrayLike) -> NDArray[Any]:
-    """Return labels as an array, with NaN where they are masked."""
+    """Return labels as an array, with NaN where they are masked or missing."""
     if isinstance(y, np.ma.MaskedArray):
         return np.ma.filled(y.astype(np.float64), np.nan)
-    return np.asarray(y)
+    labels = np.asarray(y)
+    if labels.dtype != object:
+        return labels
+    # Nullable columns of pandas hold ``pandas.NA``, which is no number for NumPy.
+    missing = missing_ids(labels.ravel()).reshape(labels.shape)
+    return np.where(missing, np.nan, labels)
 
 
 def refuse_masked(name: str, values: Any, way_out: str) -> None:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from skdistill.serving.compiled import CompiledScorer, compile_scorer
     from skdistill.serving.files import FileWarning, load, save
     from skdistill.serving.onnx_export import register_converters, to_onnx
+    from skdistill.tables.csv import CsvOptions
     from skdistill.tables.errors import OutputError, TableError
 
 __all__ = [
     "CompiledScorer",
+    "CsvOptions",
     "FileWarning",
     "FrameScorer",
     "OutputError",
@@ -43,6 +45,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "CompiledScorer": "skdistill.serving.compiled",
+        "CsvOptions": "skdistill.tables.csv",
         "Progress": "skdistill.serving.batch.runs",
         "FrameScorer": "skdistill.serving.cluster",
         "FileWarning": "skdistill.serving.files",

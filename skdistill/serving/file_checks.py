@@ -28,6 +28,33 @@ SCHEMA = "schema.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # Largest growth of a file: sparse matrices are compressed zips inside the archive.
 LARGEST_GROWTH = 100
+# What other files begin with: pickles, plain or as joblib compresses them, and LightGBM's text.
+OTHER_FILES: tuple[tuple[tuple[bytes, ...], str], ...] = (
+    (
+        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+        "a pickle, as joblib.dump and pickle.dump write it. joblib.load reads it, and runs "
+        "whatever code it holds; write the model with skdistill.serving.save",
+    ),
+    (
+        (
+            b"\x1f\x8b",
+            b"\x78\x01",
+            b"\x78\x5e",
+            b"\x78\x9c",
+            b"\x78\xda",
+            b"BZh",
+            b"\xfd7zXZ",
+            b"]\x00\x00",
+        ),
+        "compressed, as joblib.dump(compress=) writes a pickle. joblib.load reads it, and runs "
+        "whatever code it holds; write the model with skdistill.serving.save",
+    ),
+    (
+        (b"tree\n",),
+        "a model of LightGBM. lightgbm.Booster(model_file=) reads it; it can teach a student, also "
+        'in a recipe ([teacher] booster = "...")',
+    ),
+)
 # Types of the entries of the metadata. Files of 0.1.0 have no digest of the metadata.
 ENTRIES = {"format": int, "versions": dict, "description": dict, "digest": str}
 METADATA_DIGEST = "metadata_digest"
@@ -58,6 +85,7 @@ def defects_as_errors(path: Any) -> Iterator[None]:
 
 def check_file(data: bytes, path: Any) -> dict[str, Any]:
     """Check that a file is complete and holds nothing unexpected; return its metadata."""
+    _check_kind(data, path)
     members = _read_members(data, path)
     if METADATA not in members or SCHEMA not in members:
         raise ModelFileError(f"{path} is not a skdistill model file: it has no {METADATA}.")
@@ -73,6 +101,15 @@ def check_file(data: bytes, path: Any) -> dict[str, Any]:
             _check_array(io.BytesIO(content), len(content), name, path)
     _check_schema(json.loads(members[SCHEMA]), path)
     return metadata
+
+
+def _check_kind(data: bytes, path: Any) -> None:
+    """Refuse files that other functions write, by name."""
+    if data.startswith(b"PK"):
+        return
+    for starts, kind in OTHER_FILES:
+        if data.startswith(starts):
+            raise ModelFileError(f"{path} is not a skdistill model file, but {kind}.")
 
 
 def digest_of_members(members: Mapping[str, bytes]) -> str:

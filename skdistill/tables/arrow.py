@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from skdistill.tables.errors import pyarrow_extra
-from skdistill.tables.shard import Shard
+from skdistill.tables.shard import Shard, TableFile
 
 
 class Arrow:
@@ -19,9 +19,9 @@ class Arrow:
         with pyarrow.memory_map(str(path)) as source:
             return pyarrow.ipc.open_file(source).schema
 
-    def shards(self, path: Path) -> list[Shard]:
+    def shards(self, file: TableFile) -> list[Shard]:
         """Return the whole file as one shard."""
-        return [Shard(path, None, 0)]
+        return [Shard(file, None, 0)]
 
     def batches(self, shard: Shard, schema: Any) -> Iterator[Any]:
         """Yield the rows of a file in batches."""

@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from skdistill.tables.csv import Csv
-from skdistill.tables.errors import TableError, pyarrow_extra
-from skdistill.tables.reading import format_of, read_batches, schema_of, shards_of
-from skdistill.tables.text import TextContent
-from skdistill.tables.types import (
-    common_type,
-    is_number,
-    plain,
-    plain_column,
-    without_decimals,
+from skdistill.tables.column_types import (
+    content_types,
+    copied_type,
+    text_field,
+    types_of,
+    used_type,
 )
+from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.shard import TableFile
+from skdistill.tables.text import is_untyped
+from skdistill.tables.types import as_text, is_id, is_number, plain, plain_column
+
+# Which columns are copied besides those that the caller names: none, those that may identify a row
+# (see ``types.is_id``), or all that are not features.
+Rest = Literal["none", "ids", "all"]
 
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Columns that all files of a run must have.
+    """Columns of the files of a run.
 
     Parameters
     ----------
@@ -31,7 +35,7 @@ class TableColumns:
     carried : pyarrow.Schema
         Columns that are copied to the output, with a type that holds the values of every file.
     csv_types : pyarrow.Schema
-        All these columns, with the types as which CSV files are read.
+        All these columns, with the types as which text of files without types is read.
     kinds : tuple of (str or None)
         Kind of values that the model takes in each feature; see ``inputs.column_types``.
     numbers : tuple of str
@@ -47,44 +51,51 @@ class TableColumns:
     @classmethod
     def match(
         cls,
-        files: list[Path],
+        files: list[TableFile],
         *,
         features: list[str] | None,
         n_features: int,
-        ids: Sequence[str],
-        carries_rest: bool,
-        added: Sequence[str],
+        ids: Sequence[str] = (),
+        targets: Sequence[str] = (),
+        rest: Rest = "none",
+        added: Sequence[str] = (),
         kinds: Sequence[str | None] | None = None,
         numbers: Sequence[str] = (),
         parses_text: bool = False,
     ) -> TableColumns:
-        """Determine the columns from the first file and check all files against it.
+        """Determine the columns of all files.
 
-        A column that is copied has one type in all files. If it is in CSV files alone, that is
-        text, as it stands in the file.
+        A column that is copied has one type in all files. If no file tells its type, that is text,
+        as it stands in the file.
 
         Parameters
         ----------
-        files : list of Path
+        files : list of TableFile
             Files of the run.
         features : list of str, or None
-            Columns that the model reads. None takes all columns except ``ids``, in their order.
+            Columns that the model reads. None takes all columns inside of the first file, in their
+            order, except ``ids`` and ``targets``.
         n_features : int
             Number of columns that the model takes.
         ids : sequence of str
-            Columns that are copied to the output.
-        carries_rest : bool
-            Whether all other columns that are not features are copied too.
+            Columns that are only copied to the output. In files that do not have them they are
+            null. If their types have nothing in common, they become text.
+        targets : sequence of str
+            Columns that are copied and used, such as that of the queries. Every file must have
+            them, with types that have one in common.
+        rest : {"none", "ids", "all"}, default="none"
+            Which other columns are copied like ``ids``.
         added : sequence of str
-            Names of columns that the output adds. Copied columns must have other names.
+            Names of columns that the output adds. Columns that are named must have other names, and
+            ``rest`` leaves out those that do not.
         kinds : sequence of (str or None), optional
-            Kind of values that the model takes in each feature. In CSV files, features of unknown
-            kind are numbers if all their cells in all files are, otherwise text.
+            Kind of values that the model takes in each feature. In files without types, features of
+            unknown kind are numbers if all their cells in all files are, otherwise text.
         numbers : sequence of str, default=()
-            Those of ``ids`` that must hold numbers.
+            Those of ``targets`` that must hold numbers.
         parses_text : bool, default=False
-            Whether the model's features of a known kind are read from CSV files as text, because
-            the caller converts them and can put aside rows with a cell that is something else.
+            Whether the model's features of a known kind are read from text as text, because the
+            caller converts them and can put aside rows with a cell that is something else.
 
         Returns
         -------
@@ -96,50 +107,53 @@ class TableColumns:
             If a column is missing, or does not hold the values that are expected.
         """
         pyarrow = pyarrow_extra()
-        schemas = {file: schema_of(file) for file in files}
-        names = schemas[files[0]].names
-        ids = list(dict.fromkeys(ids))
+        files = [file for file in files if file.schema.names] or files
+        first = files[0]
+        named = list(dict.fromkeys([*targets, *ids]))
         if features is None:
-            features = [name for name in names if name not in ids]
+            features = [name for name in first.stored.names if name not in named]
             if len(features) != n_features:
                 raise TableError(
-                    f"{files[0]}: the model was fitted without column names and takes "
-                    f"{n_features} columns; there are {len(features)} besides {ids}. Name the "
+                    f"{first.path}: the model was fitted without column names and takes "
+                    f"{n_features} columns; there are {len(features)} besides {named}. Name the "
                     "columns that are not features in id_columns."
                 )
-        if carries_rest:
-            ids += [name for name in names if name not in features and name not in ids]
+        for file in files:
+            _check_unique(file, [*features, *named])
+            check_there(file.path, file.schema.names, [*features, *targets])
+        names = dict.fromkeys(name for file in files for name in file.schema.names)
+        types = {name: types_of(files, name) for name in names}
+        check_there(first.path, list(types), named)
         for name in added:
-            if name in ids:
+            if name in named:
                 raise TableError(
-                    f"{files[0]}: has a column {name!r}, but the output adds one of that name."
+                    f"{first.path}: has a column {name!r}, but the output adds one of that name."
                 )
-        for file, schema in schemas.items():
-            check_there(file, schema.names, [*features, *ids])
-        typed = {file: schema for file, schema in schemas.items() if not _is_csv(file)}
-        carried = {name: _carried_type(typed, name, name in numbers) for name in ids}
-        kinds = tuple(kinds or [None] * len(features))
-        unknown = [
-            n for n, k in zip(features, kinds, strict=True) if k is None and n not in carried
-        ]
-        types = {
-            n: arrow_type(None if parses_text else kind)
-            for n, kind in zip(features, kinds, strict=True)
+        carried = {
+            name: pyarrow.float64() if name in numbers else used_type(files, name)
+            for name in targets
         }
-        types |= carried | _content_types(schemas, unknown)
+        copied = [*ids, *_others(types, rest, {*features, *named, *added})]
+        carried |= {name: copied_type(files, name) for name in copied if name not in carried}
+        kinds = tuple(kinds or [None] * len(features))
+        by_name = dict(zip(features, kinds, strict=True))
+        fields = {name: text_field(name, kind, parses_text) for name, kind in by_name.items()}
+        unknown = [name for name, kind in by_name.items() if kind is None and name not in carried]
+        fields |= _content_fields(files, unknown)
+        fields |= {name: pyarrow.field(name, type_) for name, type_ in carried.items()}
         columns = cls(
             features,
             pyarrow.schema(list(carried.items())),
-            pyarrow.schema([(name, type_) for name, type_ in types.items()]),
+            pyarrow.schema(list(fields.values())),
             kinds,
             tuple(numbers),
         )
-        for file, schema in typed.items():
-            columns.check(file, schema)
+        for file in files:
+            columns.check(file)
         return columns
 
-    def check(self, file: Path, schema: Any) -> None:
-        """Check the types of a file that has types; cells of a CSV file are checked when read.
+    def check(self, file: TableFile) -> None:
+        """Check the types of a file; cells of columns without a type are checked when read.
 
         Raises
         ------
@@ -149,15 +163,20 @@ class TableColumns:
         expected = dict(zip(self.features, self.kinds, strict=True))
         expected |= dict.fromkeys(self.numbers, "float")
         for name, kind in expected.items():
-            type_ = plain(schema.field(name).type)
+            if name not in file.schema.names:
+                continue
+            field = file.schema.field(name)
+            type_ = plain(field.type)
+            if is_untyped(field) or pyarrow_extra().types.is_null(type_):
+                continue
             if kind == "float" and not is_number(type_):
                 raise TableError(
-                    f"{file}: column {name!r} holds {schema.field(name).type}, expected numbers."
+                    f"{file.path}: column {name!r} holds {field.type}, expected numbers."
                 )
             if kind == "text" and is_number(type_):
                 raise TableError(
-                    f"{file}: column {name!r} holds {type_}, but the model was fitted with text. "
-                    "Convert the column to text in the form that it had in fit."
+                    f"{file.path}: column {name!r} holds {type_}, but the model was fitted with "
+                    "text. Convert the column to text in the form that it had in fit."
                 )
 
     def plan(self) -> dict[str, Any]:
@@ -165,55 +184,105 @@ class TableColumns:
         carried = {field.name: str(field.type) for field in self.carried}
         return {"features": self.features, "carried": carried}
 
-    def carry(self, record: Any) -> list[Any]:
-        """Return the columns of a batch to copy, cast to their types in the output."""
-        return [plain_column(record.column(field.name)).cast(field.type) for field in self.carried]
+    def carry(self, record: Any, path: Path) -> list[Any]:
+        """Return the columns of a file's batch to copy, cast to their types in the output.
+
+        Raises
+        ------
+        TableError
+            If the type does not hold a value.
+        """
+        return [_cast(record.column(field.name), field, path) for field in self.carried]
+
+    def model_input(self, record: Any, path: Path) -> Any:
+        """Return the features of a batch; those of unknown kind have one type in all files."""
+        columns = [
+            _cast(record.column(name), self.csv_types.field(name), path)
+            if kind is None and name not in self.carried.names
+            else record.column(name)
+            for name, kind in zip(self.features, self.kinds, strict=True)
+        ]
+        return pyarrow_extra().RecordBatch.from_arrays(columns, names=self.features)
+
+    def conform(self, record: Any, path: Path) -> Any:
+        """Return a batch of a file with the types that its columns have in all files."""
+        columns = [_cast(record.column(field.name), field, path) for field in self.csv_types]
+        return pyarrow_extra().RecordBatch.from_arrays(columns, names=self.csv_types.names)
 
 
-def _is_csv(file: Path) -> bool:
-    return isinstance(format_of(file), Csv)
-
-
-def _carried_type(typed: dict[Path, Any], name: str, is_number: bool) -> Any:
-    """Type that holds the values of a column of all files: text if no file has types."""
+def _cast(column: Any, field: Any, path: Path) -> Any:
     pyarrow = pyarrow_extra()
-    if is_number:
-        return pyarrow.float64()
-    if not typed:
-        return pyarrow.string()
-    (first, schema), *others = typed.items()
-    type_ = plain(schema.field(name).type)
-    for file, schema in others:
-        other = plain(schema.field(name).type)
-        common = common_type(type_, other)
-        if common is None:
+    if column.type == field.type:
+        return column
+    column = plain_column(column)
+    if pyarrow.types.is_string(field.type):
+        return as_text(column)
+    try:
+        return column.cast(field.type)
+    except pyarrow.ArrowException as error:
+        raise TableError(
+            f"{path}: column {field.name!r} holds {column.type}, expected {field.type} as in other "
+            f"files, and not every value can be converted: {error}. Convert the column, or leave "
+            "it out."
+        ) from error
+
+
+def _check_unique(file: TableFile, names: Sequence[str]) -> None:
+    """Check that a file has no column twice.
+
+    Raises
+    ------
+    TableError
+        If it has.
+    """
+    repeated = [name for name in names if name in file.repeated]
+    if repeated:
+        raise TableError(f"{file.path}: several columns are named {repeated}. Rename or drop them.")
+
+
+def _content_fields(files: list[TableFile], names: list[str]) -> dict[str, Any]:
+    """Fields of features of unknown kind, by what the files hold.
+
+    Raises
+    ------
+    TableError
+        If the types of two files have none in common.
+    """
+    found = content_types(files, names)
+    for name, type_ in found.items():
+        if type_ is None:
+            types = " and ".join(sorted(set(map(str, types_of(files, name)))))
             raise TableError(
-                f"{file}: column {name!r} holds {other}, expected {type_} as in {first.name}."
+                f"{files[0].path}: column {name!r} holds {types} in the files of this run, "
+                "expected one type. Convert the column."
             )
-        type_ = common
-    return type_
+    return {name: pyarrow_extra().field(name, type_) for name, type_ in found.items()}
 
 
-def arrow_type(kind: str | None) -> Any:
-    """Type that text is converted to if a model takes values of this kind; text if unknown."""
-    aliases = {"integer": "int64", "float": "float64", "boolean": "bool", "date": "timestamp[us]"}
-    return pyarrow_extra().type_for_alias(aliases.get(kind or "", "string"))
+def _others(types: dict[str, list[Any]], rest: Rest, named: set[str]) -> list[str]:
+    """Columns that are copied although nobody names them."""
+    if rest == "none":
+        return []
+    return [
+        name
+        for name, of_files in types.items()
+        if name not in named and (rest == "all" or all(map(is_id, of_files)))
+    ]
 
 
-def _content_types(schemas: dict[Path, Any], names: list[str]) -> dict[str, Any]:
-    """Types of columns: those of the first file with types, or else what all their cells are."""
-    typed = [schema for file, schema in schemas.items() if not _is_csv(file)]
-    if typed or not names:
-        # Dictionaries stay, because estimators take them for categories.
-        return {name: without_decimals(typed[0].field(name).type) for name in names}
-    contents = {name: TextContent() for name in names}
-    text = pyarrow_extra().schema([(name, pyarrow_extra().string()) for name in names])
-    for file in schemas:
-        for shard in shards_of(file):
-            for _, batch in read_batches(shard, text):
-                for name, content in contents.items():
-                    content.see(batch.column(name))
-    return {name: content.type for name, content in contents.items()}
+def copied_columns(id_columns: Sequence[str] | str | None) -> tuple[list[str], Rest]:
+    """Return the columns that ``id_columns`` names, and which others are copied to the output.
+
+    Raises
+    ------
+    ValueError
+        If it is the name of a column rather than a list of names.
+    """
+    if id_columns is None or id_columns == "all":
+        return [], "ids" if id_columns is None else "all"
+    if isinstance(id_columns, str):
+        raise ValueError(f"id_columns must be a list of names or 'all', got {id_columns!r}.")
+    return list(id_columns), "none"
 
 
 def check_there(file: Path | str, present: Sequence[str], names: Sequence[str]) -> None:
@@ -226,21 +295,25 @@ def check_there(file: Path | str, present: Sequence[str], names: Sequence[str]) 
     """
     missing = [name for name in names if name not in present]
     if missing:
-        raise TableError(f"{file}: lacks the columns {missing}; it has {list(present)}.")
+        way_out = ""
+        if len(present) == 1 and set(";\t|") & set(present[0]):
+            way_out = " If its cells are delimited otherwise, set it: delimiter (--delimiter)."
+        raise TableError(f"{file}: lacks the columns {missing}; it has {list(present)}.{way_out}")
 
 
 def training_columns(
-    files: list[Path],
+    files: list[TableFile],
     query: str,
     numbers: Sequence[str],
     features: Sequence[str] | None,
     ignore: Sequence[str],
+    others: Sequence[str] = (),
 ) -> TableColumns:
     """Determine the columns for training.
 
     Parameters
     ----------
-    files : list of Path
+    files : list of TableFile
         Files of the run.
     query : str
         Column of query ids.
@@ -250,6 +323,8 @@ def training_columns(
         Columns that the model reads. None takes all other columns of numbers, except ``ignore``.
     ignore : sequence of str
         Columns that are not features.
+    others : sequence of str, default=()
+        Columns that are features by default though they may not be numbers.
 
     Returns
     -------
@@ -263,20 +338,22 @@ def training_columns(
     """
     refuse_targets(features or (), [query, *numbers])
     if features is None:
-        others = {query, *numbers, *ignore}
-        names = [name for name in schema_of(files[0]).names if name not in others]
-        schemas = {file: schema_of(file) for file in files}
-        for file, schema in schemas.items():
-            check_there(file, schema.names, names)
-        types = _content_types(schemas, names)
-        features = [name for name in names if is_number(types[name])]
+        excluded = {query, *numbers, *ignore}
+        filled = [file for file in files if file.stored.names] or files
+        _check_unique(filled[0], sorted(filled[0].repeated - excluded))
+        names = [name for name in filled[0].stored.names if name not in excluded]
+        names += [name for name in others if name not in names and name not in excluded]
+        for file in filled:
+            check_there(file.path, file.schema.names, names)
+        types = content_types(filled, names)
+        features = [
+            name for name in names if name in others or (types[name] and is_number(types[name]))
+        ]
     return TableColumns.match(
         files,
         features=list(features),
         n_features=len(features),
-        ids=[query, *numbers],
-        carries_rest=False,
-        added=[],
+        targets=[query, *numbers],
         numbers=numbers,
     )
 

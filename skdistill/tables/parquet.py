@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from skdistill.tables.errors import TableError, pyarrow_extra
-from skdistill.tables.shard import BATCH_ROWS, Shard
+from skdistill.tables.errors import pyarrow_extra
+from skdistill.tables.shard import BATCH_ROWS, Shard, TableFile, unreadable
 
 # Files are cut between row groups into shards of at least so many rows. A killed run has to repeat
 # the shards that it had not finished.
@@ -24,10 +24,11 @@ class Parquet:
         with _opened(path) as file:
             return file.schema_arrow
 
-    def shards(self, path: Path) -> list[Shard]:
+    def shards(self, file: TableFile) -> list[Shard]:
         """Cut a file between row groups into shards."""
-        with _opened(path) as file:
-            group_rows = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        with _opened(file.path) as reader:
+            groups_of_file = range(reader.num_row_groups)
+            group_rows = [reader.metadata.row_group(g).num_rows for g in groups_of_file]
         shards: list[Shard] = []
         groups: list[int] = []
         first_row = n_rows = 0
@@ -35,9 +36,9 @@ class Parquet:
             groups.append(group)
             n_rows += rows
             if n_rows >= SHARD_ROWS or group == len(group_rows) - 1:
-                shards.append(Shard(path, tuple(groups), first_row))
+                shards.append(Shard(file, tuple(groups), first_row))
                 first_row, n_rows, groups = first_row + n_rows, 0, []
-        return shards or [Shard(path, (), 0)]
+        return shards or [Shard(file, (), 0)]
 
     def batches(self, shard: Shard, schema: Any) -> Iterator[Any]:
         """Yield the rows of a shard in batches."""
@@ -55,4 +56,4 @@ def _opened(path: Path) -> Any:
     try:
         return parquet.ParquetFile(path, buffer_size=READ_AHEAD, pre_buffer=False)
     except (pyarrow.ArrowException, OSError) as error:
-        raise TableError(f"{path}: cannot be read: {error}") from error
+        raise unreadable(path, error) from error

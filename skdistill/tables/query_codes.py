@@ -11,7 +11,7 @@ from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.types import plain, plain_column
 
 
-def missing_queries(column: Any) -> NDArray[np.bool_]:
+def missing_cells(column: Any) -> NDArray[np.bool_]:
     """Whether each cell of a column is null or NaN, shape (n_rows,)."""
     from pyarrow import compute
 

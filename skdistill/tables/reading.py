@@ -1,4 +1,4 @@
-"""Finds tables in files of any format, cuts them into shards and reads their rows."""
+"""Finds tables in files of any format, and reads their rows."""
 
 from __future__ import annotations
 
@@ -7,62 +7,58 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from skdistill.tables.arrow import Arrow
-from skdistill.tables.csv import Csv
+from skdistill.tables.csv import Csv, CsvOptions
 from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.json_lines import JsonLines
 from skdistill.tables.parquet import Parquet
-from skdistill.tables.shard import BATCH_ROWS, Shard
+from skdistill.tables.shard import BATCH_ROWS, Shard, TableFile, TableFormat, unreadable
+from skdistill.tables.text import convert_text
+from skdistill.tables.text_file import PACKED
 
 # A file, a folder or a glob, or several of them.
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-
-class TableFormat(Protocol):
-    """A file format of tables."""
-
-    def schema(self, path: Path) -> Any:
-        """Return the names and types of a file's columns as a ``pyarrow.Schema``."""
-
-    def shards(self, path: Path) -> list[Shard]:
-        """Cut a file into shards."""
-
-    def batches(self, shard: Shard, schema: Any) -> Iterator[Any]:
-        """Yield the rows of a shard as record batches with the columns of ``schema``."""
-
-
-# Formats by the endings of their files.
+# Formats by the endings of their files, in small letters.
 FORMATS: dict[str, TableFormat] = {
     ".parquet": Parquet(),
+    ".parq": Parquet(),
     ".pq": Parquet(),
-    ".csv": Csv(),
+    ".csv": Csv(","),
+    ".tsv": Csv("\t"),
+    ".jsonl": JsonLines(),
+    ".ndjson": JsonLines(),
     ".arrow": Arrow(),
     ".feather": Arrow(),
     ".ipc": Arrow(),
 }
-# Endings of compressed CSV files, which pyarrow decompresses while reading.
-PACKED = (".gz", ".bz2", ".zst", ".lz4")
 
 
-def format_of(path: Path) -> TableFormat | None:
+def format_of(path: Path, csv_options: CsvOptions | None = None) -> TableFormat | None:
     """Return the format of a file by its ending, or None if the ending is unknown."""
-    if path.suffix in PACKED and path.stem.endswith(".csv"):
-        return FORMATS[".csv"]
-    return FORMATS.get(path.suffix)
+    name = Path(path.name.lower())
+    is_packed = name.suffix in PACKED
+    found = FORMATS.get(name.with_suffix("").suffix if is_packed else name.suffix)
+    if is_packed and not isinstance(found, Csv | JsonLines):
+        return None
+    return found.with_options(csv_options) if isinstance(found, Csv) and csv_options else found
 
 
-def find_files(inputs: Paths) -> list[Path]:
+def find_files(inputs: Paths, csv_options: CsvOptions | None = None) -> list[TableFile]:
     """List the files that paths, folders and globs match.
 
     Parameters
     ----------
     inputs : path, or sequence of paths
         Files, folders and globs.
+    csv_options : CsvOptions, optional
+        How CSV files are written.
 
     Returns
     -------
-    list of Path
+    list of TableFile
         Sorted within each input.
 
     Raises
@@ -70,7 +66,7 @@ def find_files(inputs: Paths) -> list[Path]:
     TableError
         If an input matches no table, or a file has an unknown ending.
     """
-    found: list[Path] = []
+    found: list[TableFile] = []
     for pattern in as_list(inputs):
         path = Path(pattern)
         matches = [path]
@@ -83,51 +79,19 @@ def find_files(inputs: Paths) -> list[Path]:
                 f"{sorted(FORMATS)}."
             )
         for file in files:
-            if format_of(file) is None:
+            found_format = format_of(file, csv_options)
+            if found_format is None:
                 raise TableError(
                     f"{file}: the ending determines the format and must be one of "
                     f"{sorted(FORMATS)}."
                 )
-        found += files
+            found.append(TableFile(file, found_format))
     return found
 
 
 def as_list(inputs: Paths) -> list[str | os.PathLike[str]]:
     """Return one path, or several, as a list."""
     return [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-
-
-def shards_of(path: Path) -> list[Shard]:
-    """Cut a file into shards.
-
-    Raises
-    ------
-    TableError
-        If the file cannot be read.
-    """
-    return _format(path).shards(path)
-
-
-def schema_of(path: Path) -> Any:
-    """Return the names and types of a file's columns; the types of a CSV file are inferred.
-
-    Returns
-    -------
-    pyarrow.Schema
-
-    Raises
-    ------
-    TableError
-        If the file cannot be read.
-    """
-    pyarrow = pyarrow_extra()
-    try:
-        schema = _format(path).schema(path)
-        # Arrow decodes the names when they are asked for, and only UTF-8.
-        list(schema.names)
-        return schema
-    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
-        raise TableError(f"{path}: cannot be read: {error}") from error
 
 
 def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
@@ -140,7 +104,8 @@ def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
     shard : Shard
         Rows to read.
     schema : pyarrow.Schema
-        Columns to read. CSV files are also read as its types; other formats have types.
+        Columns to read. Text of CSV files and of folders' names is converted to its types; other
+        columns have types. A column that the file does not have is null.
 
     Yields
     ------
@@ -152,7 +117,7 @@ def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
     Raises
     ------
     TableError
-        If the file cannot be read.
+        If the file cannot be read, or a cell of text cannot be converted exactly.
     """
     batches = _batches(shard, schema)
     with ThreadPoolExecutor(1) as thread:
@@ -160,13 +125,6 @@ def read_batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
         while (batch := coming.result()) is not None:
             coming = thread.submit(next, batches, None)
             yield batch
-
-
-def _format(path: Path) -> TableFormat:
-    """Return the format of a file that ``find_files`` has accepted."""
-    found = format_of(path)
-    assert found is not None
-    return found
 
 
 def _files_in(path: Path) -> list[Path]:
@@ -186,11 +144,31 @@ def _batches(shard: Shard, schema: Any) -> Iterator[tuple[int, Any]]:
     """Yield batches as ``read_batches`` does, in the caller's thread."""
     pyarrow = pyarrow_extra()
     first_row = shard.first_row
+    stored = shard.file.stored
+    if not stored.names:
+        return
+    # Any column tells how many rows there are.
+    inside = [field for field in schema if field.name in stored.names] or [stored.field(0)]
+    is_complete = len(inside) == len(schema)
     try:
-        for large in _format(shard.path).batches(shard, schema):
+        for large in shard.file.format.batches(shard, pyarrow.schema(inside)):
             for start in range(0, large.num_rows, BATCH_ROWS):
                 batch = large.slice(start, BATCH_ROWS)
-                yield first_row, batch
+                yield first_row, batch if is_complete else _completed(batch, schema, shard)
                 first_row += batch.num_rows
-    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
-        raise TableError(f"{shard.path}: cannot be read: {error}") from error
+    except (pyarrow.ArrowException, OSError, EOFError, UnicodeError) as error:
+        raise unreadable(shard.path, error) from error
+
+
+def _completed(batch: Any, schema: Any, shard: Shard) -> Any:
+    """Add the columns that are not inside of the file."""
+    pyarrow = pyarrow_extra()
+    columns = []
+    for field in schema:
+        if field.name in batch.schema.names:
+            columns.append(batch.column(field.name))
+            continue
+        value = pyarrow.scalar(shard.file.partitions.get(field.name), pyarrow.string())
+        text = pyarrow.repeat(value, batch.num_rows)
+        columns.append(convert_text(text, field, "its folder's name", shard.path))
+    return pyarrow.RecordBatch.from_arrays(columns, names=schema.names)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.column_kinds import NUMBER
-from skdistill.tables.errors import pyarrow_extra
+from skdistill.tables.errors import TableError, pyarrow_extra
 
 NUMERIC_TEXT = f"^{NUMBER}$"
 INTEGER = r"^(0|-?[1-9]\d{0,17})$"
@@ -17,6 +18,31 @@ BOOLEAN = r"^(true|false|True|False|TRUE|FALSE)$"
 CODE = r"^[+-]?(0\d|\d{19})"
 # Text that other programs write for a missing number.
 MISSING = r"^(|#N/A|#N/A N/A|#NA|-?1\.#IND|-?1\.#QNAN|-?NaN|-?nan|N/A|NA|NULL|n/a|null)$"
+
+
+# Metadata of a column: that a file does not tell its type, or that its text will be numbers.
+UNTYPED = {b"skdistill": b"untyped"}
+NUMBERS = {b"skdistill": b"numbers"}
+
+
+def untyped(name: str) -> Any:
+    """Make the field of a column that is text because a file does not tell its type."""
+    return pyarrow_extra().field(name, pyarrow_extra().string(), metadata=UNTYPED)
+
+
+def is_untyped(field: Any) -> bool:
+    """Whether a column is text only because a file does not tell its type."""
+    return field.metadata == UNTYPED
+
+
+def text_of_numbers(name: str) -> Any:
+    """Make the field of a column that is read as text and then converted to numbers."""
+    return pyarrow_extra().field(name, pyarrow_extra().string(), metadata=NUMBERS)
+
+
+def holds_numbers(field: Any) -> bool:
+    """Whether a column is converted to numbers, now or later."""
+    return field.metadata == NUMBERS or pyarrow_extra().types.is_floating(field.type)
 
 
 def is_text(type_: Any) -> bool:
@@ -61,6 +87,41 @@ def parse(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
     cells = column.to_pylist()
     is_unfit = np.array([one is not None and not _fits(one, type_, is_integer) for one in cells])
     return compute.if_else(pyarrow.array(~is_unfit), column, None).cast(type_), is_unfit
+
+
+def convert_text(column: Any, field: Any, first_row: int | str, path: Path) -> Any:
+    """Convert a column of text to the type of a field.
+
+    Parameters
+    ----------
+    column : pyarrow.Array
+        Text.
+    field : pyarrow.Field
+    first_row : int or str
+        Row of the file with which the column starts, or another place, for messages.
+    path : Path
+        The file, for messages.
+
+    Returns
+    -------
+    pyarrow.Array
+
+    Raises
+    ------
+    TableError
+        If a cell cannot be converted exactly.
+    """
+    if is_text(field.type):
+        return column if column.type == field.type else column.cast(field.type)
+    converted, is_unfit = parse(column, field.type)
+    if is_unfit.any():
+        row = int(is_unfit.argmax())
+        place = first_row if isinstance(first_row, str) else f"row {first_row + row}"
+        raise TableError(
+            f"{path}: {place}: column {field.name!r} holds {column[row].as_py()!r}, expected "
+            f"{field.type}."
+        )
+    return converted
 
 
 def _fits(cell: str, type_: Any, is_integer: bool) -> bool:

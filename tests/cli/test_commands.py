@@ -6,12 +6,13 @@ import subprocess
 import sys
 import zipfile
 
+import joblib
 import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
 
-from skdistill import DistilledRanker, TwoTowerRetriever
+from skdistill import DistilledRanker, TwoTowerRetriever, __version__
 from skdistill.datasets import make_ranking, make_retrieval
 from skdistill.metrics import ndcg_score
 from skdistill.serving import load, save
@@ -55,7 +56,7 @@ def test_score_writes_what_predict_gives(folder, frame, tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"1 of 1 shards, {len(frame):,} rows" in done.stderr
     result = pd.read_parquet(tmp_path / "out" / "part-00000.parquet")
-    assert list(result.columns) == ["query", "label", "teacher", "score"]
+    assert list(result.columns) == ["query", "score"]
     expected = load(folder / "student.skd").predict(frame[NAMES])
     np.testing.assert_allclose(result["score"], expected, atol=1e-5)
 
@@ -281,14 +282,106 @@ def test_names_that_look_like_markup_are_printed(tmp_path):
     assert "[/red]" in done.stdout
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_a_csv_file_of_another_encoding_is_a_table_that_cannot_be_read(tmp_path, encoding):
-    frame = pd.DataFrame({"größe": np.arange(8.0)})
-    save(LinearRanker(max_iter=1).fit(frame, np.arange(8) % 2, qid=[0] * 8), tmp_path / "m.skd")
-    frame.to_csv(tmp_path / "table.csv", index=False, encoding=encoding)
-    done = run("score", tmp_path / "m.skd", tmp_path / "table.csv", "-o", tmp_path / "out")
+@pytest.fixture(scope="module")
+def umlauts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("umlauts")
+    frame = pd.DataFrame({"größe": np.arange(8.0) / 2})
+    save(LinearRanker(max_iter=1).fit(frame, np.arange(8) % 2, qid=[0] * 8), folder / "m.skd")
+    return folder
+
+
+def write_csv(path, **options):
+    frame = pd.DataFrame({"id": ["1,5", "2.5"] * 4, "größe": np.arange(8.0) / 2})
+    frame.to_csv(path, index=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("written", "options", "way_out"),
+    [
+        ({"encoding": "latin-1"}, ["--encoding", "latin-1"], "--encoding"),
+        ({"sep": ";", "decimal": ","}, ["--delimiter", ";", "--decimal", ","], "--delimiter"),
+        ({"sep": "\t"}, ["--delimiter", "\\t"], "--delimiter"),
+        (
+            {"sep": ";", "decimal": ",", "encoding": "utf-16"},
+            ["--delimiter", ";", "--decimal", ","],
+            "--delimiter",
+        ),
+    ],
+)
+def test_csv_files_are_read_as_they_are_written(umlauts, tmp_path, written, options, way_out):
+    write_csv(tmp_path / "table.csv", **written)
+    command = ["score", umlauts / "m.skd", tmp_path / "table.csv", "-o"]
+    done = run(*command, tmp_path / "other")
     assert done.returncode == 3, done.stderr
     assert "table.csv" in done.stderr
+    assert way_out in done.stderr
+    done = run(*command, tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr
+    scored = pd.read_parquet(tmp_path / "out")
+    assert scored["id"].tolist() == ["1,5", "2.5"] * 4
+    expected = load(umlauts / "m.skd").predict(pd.DataFrame({"größe": np.arange(8.0) / 2}))
+    np.testing.assert_allclose(scored["score"], expected, atol=1e-6)
+
+
+def test_a_byte_order_mark_tells_the_encoding(umlauts, tmp_path):
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        write_csv(tmp_path / "table.csv", encoding=encoding)
+        done = run("score", umlauts / "m.skd", tmp_path / "table.csv", "-o", tmp_path / encoding)
+        assert done.returncode == 0, done.stderr
+        assert "nan" not in done.stderr
+        assert pd.read_parquet(tmp_path / encoding).columns.tolist() == ["id", "score"]
+
+
+def test_wrong_csv_options_are_a_wrong_command(umlauts, tmp_path):
+    for options, message in {
+        ("--encoding", "latin-99"): "encoding must be one that Python knows",
+        ("--decimal", ";"): "decimal must be",
+        ("--delimiter", "::"): "delimiter must be a single ASCII character",
+        ("--decimal", ",", "--delimiter", ","): "neither the decimal point",
+        ("--all-columns", "--id-column", "id"): "cannot be combined",
+    }.items():
+        done = run("score", umlauts / "m.skd", "none.csv", "-o", tmp_path / "out", *options)
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+
+
+def test_all_columns_are_copied_on_request(folder, frame, tmp_path):
+    command = ["score", folder / "student.skd", folder / "table.parquet", "-o", tmp_path / "out"]
+    assert run(*command, "--all-columns").returncode == 0
+    scored = pd.read_parquet(tmp_path / "out")
+    assert scored.columns.tolist() == ["query", "label", "teacher", "score"]
+    np.testing.assert_array_equal(scored["teacher"], frame["teacher"])
+
+
+def test_version_and_help_are_printed_at_once():
+    assert run("--version").stdout == f"skdistill {__version__}\n"
+    code = (
+        "import sys, skdistill.cli.commands\n"
+        "print({'numpy', 'scipy', 'sklearn', 'pandas', 'pyarrow', 'lightgbm'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+    assert "--version" in run("--help").stdout
+
+
+def test_a_run_of_which_nothing_is_left_says_no_time(folder, tmp_path):
+    command = ["score", folder / "student.skd", folder / "table.parquet", "-o", tmp_path / "out"]
+    for _ in range(2):
+        assert run(*command).stderr.rstrip().endswith("per second")
+
+
+def test_other_files_than_model_files_are_called_by_name(folder, tmp_path):
+    student = load(folder / "student.skd")
+    for compress in (0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)):
+        joblib.dump(student, tmp_path / "m.joblib", compress=compress)
+        done = run("inspect", tmp_path / "m.joblib") if not compress else None
+        with pytest.raises(ValueError, match="m.joblib is not a skdistill .*, but .*joblib"):
+            load(tmp_path / "m.joblib")
+        if done:
+            assert done.returncode == 4
+            assert "joblib.load reads it" in done.stderr
+    with pytest.raises(ValueError, match="but a model of LightGBM"):
+        load(folder / "teacher.txt")
 
 
 def test_rows_that_cannot_be_scored_are_set_aside(folder, frame, tmp_path):

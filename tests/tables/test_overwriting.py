@@ -68,7 +68,7 @@ def test_an_output_is_refused_exactly_if_the_next_run_would_read_it(
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text("a\n1\n")
     try:
-        found = find_files(given)
+        found = [file.path for file in find_files(given)]
     except TableError:
         found = []
     assert is_refused == (output in found)

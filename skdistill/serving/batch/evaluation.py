@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,11 @@ from skdistill.serving.batch.runs import ShardCount
 from skdistill.serving.batch.scoring import Scoring
 from skdistill.serving.batch.table_scorer import table_scorer
 from skdistill.tables.columns import TableColumns
+from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import TableError, pyarrow_extra
-from skdistill.tables.query_codes import query_codes
-from skdistill.tables.reading import Paths, find_files, shards_of
+from skdistill.tables.query_codes import missing_cells, query_codes
+from skdistill.tables.reading import Paths, find_files
+from skdistill.tables.shard import TableFile
 
 SCORE = "_score"
 
@@ -38,6 +39,7 @@ def evaluate_table(
     label_column: str,
     teacher_column: str | None = None,
     k: int = 10,
+    csv_options: CsvOptions | None = None,
 ) -> dict[str, float]:
     """Evaluate a model on labelled tables in files, and compare it with a teacher.
 
@@ -48,16 +50,18 @@ def evaluate_table(
     model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
         A fitted model.
     inputs : path, or sequence of paths
-        Files, folders or globs of Parquet, CSV or Arrow tables.
+        Files, folders or globs of Parquet, CSV, JSON lines or Arrow tables.
     query_column : str
         Column of query ids, which every row must have.
     label_column : str
-        Column of relevance labels, 0 or more. For MRR and average precision, labels above 0 are
-        relevant.
+        Column of relevance labels, 0 or more, which every row must have. For MRR and average
+        precision, labels above 0 are relevant.
     teacher_column : str, optional
         Column of teacher scores.
     k : int, default=10
         Cut-off of NDCG and MRR.
+    csv_options : CsvOptions, optional
+        Delimiter, decimal point and encoding of CSV files.
 
     Returns
     -------
@@ -70,21 +74,21 @@ def evaluate_table(
     Raises
     ------
     TableError
-        If a table cannot be read or scored, or its labels are not numbers.
+        If a table cannot be read or scored, no table has a row, or a query id, label or teacher's
+        score is missing. The message names the file and the row.
     NotFittedError
         If the model is not fitted.
     ImportError
         If PyArrow is not installed (extra ``serving``).
     """
-    files = find_files(inputs)
+    files = find_files(inputs, csv_options)
     scorer = table_scorer(model)
     others = [query_column, label_column, *([teacher_column] if teacher_column else [])]
     columns = TableColumns.match(
         files,
         features=scorer.features,
         n_features=scorer.n_features,
-        ids=others,
-        carries_rest=False,
+        targets=others,
         added=[SCORE],
         kinds=scorer.kinds,
         numbers=others[1:],
@@ -117,23 +121,40 @@ def evaluate_table(
 
 
 def _read(
-    scoring: Scoring, files: list[Path], query_column: str
+    scoring: Scoring, files: list[TableFile], query_column: str
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
     """Score files; return the number of each row's query, and the columns of numbers."""
     queries: list[Any] = []
     numbers: dict[str, list[Any]] = {name: [] for name in (*scoring.columns.numbers, SCORE)}
     for file in files:
-        for shard in shards_of(file):
+        for shard in file.shards():
+            first_row = shard.first_row
             for batch in scoring.results(shard, ShardCount()):
+                for name in (query_column, *scoring.columns.numbers):
+                    _check_present(batch.column(name), name, file, first_row)
                 queries.append(batch.column(query_column))
                 for name, values in numbers.items():
                     values.append(batch.column(name).to_numpy(zero_copy_only=False))
+                first_row += len(batch)
+    if not queries:
+        raise TableError(f"{files[0].path}: the tables hold no rows to evaluate the model on.")
     query_type = scoring.columns.carried.field(query_column).type
     codes = query_codes(pyarrow_extra().chunked_array(queries, query_type))
-    if (codes < 0).any():
-        row = int((codes < 0).argmax())
-        raise TableError(
-            f"{files[0]}: column {query_column!r} holds nothing in row {row}, counted over all "
-            "files, and a query id is expected. Drop such rows."
-        )
     return codes, {name: np.concatenate(values) for name, values in numbers.items()}
+
+
+def _check_present(column: Any, name: str, file: TableFile, first_row: int) -> None:
+    """Check that no cell is missing.
+
+    Raises
+    ------
+    TableError
+        If one is. The message names it.
+    """
+    missing = missing_cells(column)
+    if missing.any():
+        raise TableError(
+            f"{file.path}: row {first_row + int(missing.argmax())}: column {name!r} holds nothing, "
+            "but rows are evaluated by their query ids and labels. Drop such rows, or fill in a "
+            "value."
+        )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import joblib
 import numpy as np
@@ -16,10 +16,12 @@ from skdistill.inputs.column_kinds import ColumnKindError
 from skdistill.public_names import set_module
 from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.serving.batch.runs import Progress, ShardCount, run
-from skdistill.tables.columns import TableColumns, arrow_type
+from skdistill.tables.column_types import arrow_type
+from skdistill.tables.columns import TableColumns, copied_columns
+from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import TableError, pyarrow_extra
-from skdistill.tables.reading import Paths, find_files, read_batches
-from skdistill.tables.shard import Shard
+from skdistill.tables.reading import Paths, read_batches
+from skdistill.tables.shard import Shard, TableFile
 from skdistill.tables.text import is_text, parse
 from skdistill.towers.fitted import FittedTowers
 from skdistill.towers.retriever import TwoTowerRetriever
@@ -34,8 +36,9 @@ def retrieve_table(
     output: str | os.PathLike[str],
     *,
     k: int = 10,
-    id_columns: Sequence[str] | None = None,
+    id_columns: Sequence[str] | Literal["all"] | None = None,
     output_format: str = "parquet",
+    csv_options: CsvOptions | None = None,
     resume: bool = True,
     n_jobs: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -58,11 +61,14 @@ def retrieve_table(
         Output folder: new, or that of an earlier run.
     k : int, default=10
         Number of items per query; fewer if the index is smaller.
-    id_columns : sequence of str, optional
-        Columns to copy to the output. By default, all that are not query columns; if there are
-        none, the query columns.
+    id_columns : sequence of str or "all", optional
+        Columns to copy to the output. By default, those of text, integers, bytes, UUIDs and dates
+        that are not query columns; if there are none, the query columns. With "all", every column
+        that is not a query column.
     output_format : {"parquet", "csv"}, default="parquet"
         Format of the output files.
+    csv_options : CsvOptions, optional
+        Delimiter, decimal point and encoding of CSV files.
     resume : bool, default=True
         Continue an earlier run with the same model, inputs and options. If False, start again.
     n_jobs : int, optional
@@ -107,8 +113,8 @@ def retrieve_table(
     if k < 1:
         raise ValueError(f"k must be 1 or more, got {k}.")
     folder = RunFolder(Path(output), output_format, keeps_candidates=False)
-    files = find_files(queries)
-    folder.check(queries, files)
+    files = folder.inputs(queries, csv_options)
+    folder.check(queries, [file.path for file in files])
     item_type = _item_type(model.index_.ids)
     columns = _match(
         files,
@@ -121,10 +127,10 @@ def retrieve_table(
 
 
 def _match(
-    files: list[Path],
+    files: list[TableFile],
     features: list[str],
     kinds: Sequence[str | None] | None,
-    id_columns: Sequence[str] | None,
+    id_columns: Sequence[str] | str | None,
 ) -> TableColumns:
     """Match the query columns, and the columns that are carried into the output."""
     match = partial(
@@ -135,11 +141,12 @@ def _match(
         added=ADDED,
         kinds=kinds,
     )
-    columns = match(ids=list(id_columns or []), carries_rest=id_columns is None)
-    if columns.carried.names or id_columns is not None:
+    ids, rest = copied_columns(id_columns)
+    columns = match(ids=ids, rest=rest)
+    if columns.carried.names or rest == "none":
         return columns
     # If there are no columns besides those of the queries, they identify the rows of the output.
-    return match(ids=features, carries_rest=False)
+    return match(ids=features)
 
 
 def _item_type(ids: Any) -> Any:
@@ -213,7 +220,7 @@ class Retrieval:
             # If the index has fewer than k items, the last places are empty.
             row, place = np.nonzero(np.isfinite(scores))
             carried = pyarrow.RecordBatch.from_arrays(
-                self.columns.carry(record), schema=self.columns.carried
+                self.columns.carry(record, shard.path), schema=self.columns.carried
             ).take(pyarrow.array(row))
             found = [
                 pyarrow.array(ids[row, place], self.item_type),

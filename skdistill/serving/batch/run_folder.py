@@ -16,9 +16,11 @@ from typing import Any
 
 from skdistill.serving.batch.table_scorer import Reject
 from skdistill.tables.atomic_write import TEMPORARY_NAME, atomic_write
+from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import OutputError, TableError, pyarrow_extra
 from skdistill.tables.overwriting import check_is_not_read, check_replaces_none
-from skdistill.tables.reading import Paths
+from skdistill.tables.reading import Paths, as_list, find_files
+from skdistill.tables.shard import TableFile
 from skdistill.tables.writing import write_batches
 
 PLAN = "_plan.json"
@@ -83,6 +85,31 @@ class RunFolder:
             return self.part(number)
         return self.path / CANDIDATES / f"part-{number:05d}.parquet"
 
+    def inputs(self, inputs: Paths, csv_options: CsvOptions | None = None) -> list[TableFile]:
+        """Find the inputs, without the output of an earlier run if the folder lies among them.
+
+        Raises
+        ------
+        TableError
+            If an input matches no table.
+        OutputError
+            If there are no others.
+        """
+        for given in as_list(inputs):
+            if _is_inside(given, self.path):
+                raise OutputError(
+                    f"{self.path}: is the output, but also holds the input {given}. Choose another "
+                    "folder for the output."
+                )
+        found = find_files(inputs, csv_options)
+        files = [file for file in found if not _is_inside(file.path, self.path)]
+        if not files:
+            raise OutputError(
+                f"{self.path}: is the output, but also holds all tables of the inputs. Choose "
+                "another folder for the output."
+            )
+        return files
+
     def check(self, inputs: Paths, files: list[Path], rejects: Path | None = None) -> None:
         """Check that the run replaces none of its inputs and none of its own files.
 
@@ -98,15 +125,15 @@ class RunFolder:
         Raises
         ------
         OutputError
-            If an output is an input, or would be read as one by the next run.
+            If an output is an input, or ``rejects`` would be read as one by the next run.
         """
         own = list(self.path.rglob("*"))
-        check_is_not_read(self.part(0), inputs)
         check_replaces_none(own, files)
         if rejects is None:
             return
         check_replaces_none([rejects], [*files, *filter(self._owns, own)])
-        check_is_not_read(rejects, inputs)
+        if not _is_inside(rejects, self.path):
+            check_is_not_read(rejects, inputs)
         parent = rejects.resolve().parent
         if self._owns(rejects) or not (parent.is_dir() or parent == self.path.resolve()):
             raise OutputError(
@@ -297,6 +324,11 @@ class RunFolder:
         for kind in (run._mark_path, run.written, run.part):
             for number in range(n_shards):
                 kind(number).unlink(missing_ok=True)
+
+
+def _is_inside(path: str | os.PathLike[str], folder: Path) -> bool:
+    """Whether a path lies in a folder or is the folder, by their names alone."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def _is_leftover(path: Path) -> bool:

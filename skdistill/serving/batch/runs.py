@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import joblib
@@ -12,8 +11,8 @@ import joblib
 from skdistill.public_names import set_module
 from skdistill.serving.batch.run_folder import Mark, RunFolder
 from skdistill.serving.batch.table_scorer import Reject
-from skdistill.tables.reading import shards_of
-from skdistill.tables.shard import Shard
+from skdistill.tables.reading import format_of
+from skdistill.tables.shard import Shard, TableFile
 
 
 @set_module("skdistill.serving")
@@ -75,7 +74,7 @@ class ShardTask(Protocol):
 
 def run(
     task: ShardTask,
-    files: list[Path],
+    files: list[TableFile],
     folder: RunFolder,
     *,
     resume: bool,
@@ -88,7 +87,7 @@ def run(
     ----------
     task : ShardTask
         Processes each shard.
-    files : list of Path
+    files : list of TableFile
     folder : RunFolder
         Receives the output.
     resume : bool
@@ -109,7 +108,7 @@ def run(
     OutputError
         If the output cannot be written.
     """
-    shards = [shard for file in files for shard in shards_of(file)]
+    shards = [shard for file in files for shard in file.shards()]
     folder.prepare(task.plan() | {"inputs": [_described(shard) for shard in shards]}, resume)
     marks = dict(enumerate(map(folder.mark, range(len(shards)))))
     intact = folder.intact(len(shards))
@@ -149,9 +148,12 @@ def _described(shard: Shard) -> dict[str, Any]:
     # A list, because JSON has no tuples and the plan is compared with one read from a file.
     groups = None if shard.row_groups is None else list(shard.row_groups)
     status = shard.path.stat()
-    return asdict(shard) | {
+    # CSV files that are read in another way are other inputs.
+    is_usual = shard.file.format == format_of(shard.path)
+    return ({} if is_usual else {"format": str(shard.file.format)}) | {
         "path": str(shard.path),
         "row_groups": groups,
+        "first_row": shard.first_row,
         "size": status.st_size,
         "modified": status.st_mtime_ns,
     }

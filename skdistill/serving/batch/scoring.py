@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import joblib
 import numpy as np
@@ -17,10 +17,11 @@ from skdistill.serving.batch.best_rows import best_rows
 from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.serving.batch.runs import Progress, ShardCount, run
 from skdistill.serving.batch.table_scorer import Reject, TableScorer, table_scorer, unscored
-from skdistill.tables.columns import TableColumns
+from skdistill.tables.columns import TableColumns, copied_columns
+from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import TableError, pyarrow_extra
-from skdistill.tables.query_codes import missing_queries, query_codes
-from skdistill.tables.reading import Paths, find_files, read_batches
+from skdistill.tables.query_codes import missing_cells, query_codes
+from skdistill.tables.reading import Paths, read_batches
 from skdistill.tables.shard import Shard
 
 
@@ -32,10 +33,11 @@ def score_table(
     *,
     score_column: str = "score",
     query_column: str | None = None,
-    id_columns: Sequence[str] | None = None,
+    id_columns: Sequence[str] | Literal["all"] | None = None,
     top_k: int | None = None,
     output_format: str = "parquet",
     rejects: str | os.PathLike[str] | None = None,
+    csv_options: CsvOptions | None = None,
     resume: bool = True,
     n_jobs: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -53,10 +55,12 @@ def score_table(
         A fitted model. It is compiled if its steps can be folded; otherwise its ``predict`` is
         called.
     inputs : path, or sequence of paths
-        Files, folders or globs of Parquet, CSV or Arrow tables. Columns are matched by the names
-        that the model was fitted with. A model without names takes all columns in order, except
-        those that ``query_column`` and ``id_columns`` name. CSV files have no types: features are
-        read as what the model takes, and all other columns as text.
+        Files, folders or globs of Parquet, CSV, JSON lines or Arrow tables. Columns are matched by
+        the names that the model was fitted with. Folders named ``column=value`` add columns. A
+        model without names takes all columns of the files in order, except those that
+        ``query_column`` and ``id_columns`` name. CSV files and folders have no types: features are
+        read as what the model takes, and all other columns as text. What an earlier run wrote into
+        ``output`` is no input.
     output : path
         Output folder: new, or that of an earlier run.
     score_column : str, default="score"
@@ -64,8 +68,11 @@ def score_table(
     query_column : str, optional
         Column of query ids. Required for ``top_k``, which ranks no row without a query id: such a
         row ends the run or is one of the rejects.
-    id_columns : sequence of str, optional
-        Columns to copy to the output; by default all that are not features.
+    id_columns : sequence of str or "all", optional
+        Columns to copy to the output besides ``query_column``. By default, those of text, integers,
+        bytes, UUIDs and dates that are not features; with "all", every column that is not a
+        feature. Columns of CSV files and of folders count as text. In files without such a column
+        it is null, and if types in several files have nothing in common it becomes text.
     top_k : int, optional
         Number of rows to keep per query, over all files; all rows by default. Kept rows stay in the
         order of the input. Of equal scores, the earlier row is kept. The query and score of
@@ -75,6 +82,8 @@ def score_table(
     rejects : path, optional
         CSV file that lists rows that cannot be scored, by file, row, column and value. By default,
         the first such row ends the run. An existing file is replaced, unless it belongs to the run.
+    csv_options : CsvOptions, optional
+        Delimiter, decimal point and encoding of CSV files.
     resume : bool, default=True
         Continue an earlier run with the same model, inputs and options. If False, start again.
     n_jobs : int, optional
@@ -108,15 +117,18 @@ def score_table(
             f"query_column={query_column!r}."
         )
     folder = RunFolder(Path(output), output_format, top_k is not None)
-    files = find_files(inputs)
-    folder.check(inputs, files, None if rejects is None else Path(rejects))
+    ids, rest = copied_columns(id_columns)
+    files = folder.inputs(inputs, csv_options)
+    paths = [file.path for file in files]
+    folder.check(inputs, paths, None if rejects is None else Path(rejects))
     scorer = table_scorer(model)
     columns = TableColumns.match(
         files,
         features=scorer.features,
         n_features=scorer.n_features,
-        ids=[*([] if query_column is None else [query_column]), *(id_columns or [])],
-        carries_rest=id_columns is None,
+        ids=ids,
+        targets=[] if query_column is None else [query_column],
+        rest=rest,
         added=[score_column],
         kinds=scorer.kinds,
         parses_text=True,
@@ -183,11 +195,11 @@ class Scoring:
         pyarrow = pyarrow_extra()
         for first_row, record in read_batches(shard, self.columns.csv_types):
             count.n_rows += record.num_rows
-            features = record.select(self.columns.features)
+            features = self.columns.model_input(record, shard.path)
             scores, rejects = self.scorer.scores(features, str(shard.path), first_row)
             if self.top_k is not None:
                 rejects = self._without_query(record, str(shard.path), first_row, rejects)
-            arrays = [*self.columns.carry(record), pyarrow.array(scores)]
+            arrays = [*self.columns.carry(record, shard.path), pyarrow.array(scores)]
             result = pyarrow.RecordBatch.from_arrays(arrays, schema=self.schema)
             if rejects:
                 if not self.keeps_rejects:
@@ -203,7 +215,7 @@ class Scoring:
     ) -> list[Reject]:
         """Add rows without a query id to the rejects, in the order of the rows."""
         assert self.query_column is not None  # top_k needs it
-        missing = missing_queries(record.column(self.query_column))
+        missing = missing_cells(record.column(self.query_column))
         if not missing.any():
             return rejects
         by_row = {

@@ -15,8 +15,9 @@ from skdistill.models.scoring import Scratch
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.column_steps import is_nothing
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
-from skdistill.tables.columns import arrow_type
+from skdistill.tables.column_types import arrow_type
 from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.query_codes import missing_cells
 from skdistill.tables.text import is_text, parse
 from skdistill.tables.types import is_number, plain_column
 from skdistill.towers.fitted import FittedTowers
@@ -171,6 +172,8 @@ class PredictingScorer:
         self.model = model
         self.n_features = first.n_features_in_
         self.allows_missing = bool(get_tags(first).input_tags.allow_nan)
+        # What the model answered when it was asked, by the position of the column.
+        self.takes_missing: dict[int, bool] = {}
         names = getattr(first, "feature_names_in_", None)
         self.features = None if names is None else [str(name) for name in names]
         self.kinds: list[str | None] = ["float"] * self.n_features
@@ -185,41 +188,87 @@ class PredictingScorer:
     ) -> tuple[NDArray[np.float32], list[Reject]]:
         read, is_unfit = self._read(record)
         X = _numbers(read)
-        bad = unfit(X, self.allows_missing)
-        if is_unfit.any():
-            bad = is_unfit if bad is None else bad | is_unfit
-        if bad is None:
-            return self._predict(read, X, file, first_row), []
-        good = ~bad.any(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_finite = bool(np.isfinite(X.sum()))
+        bad = is_unfit if is_finite else is_unfit | np.isinf(X)
+        if not is_finite or any(column.null_count for column in read.columns):
+            missing = _missing(read, X) & ~is_unfit
+            good = ~bad.any(axis=1)
+            if missing[good].any():
+                bad = bad | self._refused(_rows(read, good), missing[good], missing)
         scores = np.full(len(X), np.nan, dtype=np.float32)
+        good = ~bad.any(axis=1)
         if good.any():
-            kept = read.filter(pyarrow_extra().array(good))
-            scores[good] = self._predict(kept, X[good], file, first_row)
+            try:
+                scores[good] = self._predict(_rows(read, good))
+            except (TypeError, ValueError) as error:
+                last = first_row + record.num_rows - 1
+                raise TableError(f"{file}: rows {first_row} to {last}: {error}") from error
         return scores, _rejects(record, bad, file, first_row)
+
+    def _refused(
+        self, rows: Any, missing: NDArray[np.bool_], marks: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Find the missing cells that the model does not take, by asking it.
+
+        Parameters
+        ----------
+        rows : pyarrow.RecordBatch
+            Rows without other bad cells.
+        missing : ndarray of shape (n_rows, n_columns), bool
+            Their missing cells.
+        marks : ndarray of shape (n_all_rows, n_columns), bool
+            The missing cells of the whole batch.
+        """
+        columns = np.flatnonzero(missing.any(axis=0)).tolist()
+        if not self.takes_missing.keys() >= set(columns):
+            self.takes_missing |= self._answers(rows, missing, columns)
+        is_refused = np.zeros(marks.shape[1], dtype=bool)
+        # Where the model cannot be asked, its tag is all that is known.
+        is_refused[columns] = [
+            not self.takes_missing.get(column, self.allows_missing) for column in columns
+        ]
+        return marks & is_refused
+
+    def _answers(
+        self, rows: Any, missing: NDArray[np.bool_], columns: list[int]
+    ) -> dict[int, bool]:
+        """Whether the model takes missing cells in these columns, as far as it can be asked."""
+        if self._takes(rows):
+            return dict.fromkeys(columns, True)
+        row = _row_without_missing(rows, missing)
+        if not self._takes(row):
+            return {}
+        return {column: self._takes(_without_cell(row, column)) for column in columns}
+
+    def _takes(self, rows: Any) -> bool:
+        """Whether the model scores rows."""
+        try:
+            return bool(np.isfinite(self._predict(rows)).all())
+        except (TypeError, ValueError):
+            return False
 
     def _read(self, record: Any) -> tuple[Any, NDArray[np.bool_]]:
         """Convert text to what the model takes; also mark the cells that are something else."""
+        types = pyarrow_extra().types
         is_unfit = np.zeros((record.num_rows, record.num_columns), dtype=bool)
         columns = list(record.columns)
         for position, kind in enumerate(self.kinds):
-            type_ = arrow_type(kind)
-            if is_text(columns[position].type) and not is_text(type_):
-                columns[position], is_unfit[:, position] = parse(columns[position], type_)
+            column, type_ = columns[position], arrow_type(kind)
+            if is_text(column.type) and not is_text(type_):
+                columns[position], is_unfit[:, position] = parse(column, type_)
+            elif types.is_decimal(column.type) or (types.is_null(column.type) and kind):
+                is_decimal = types.is_decimal(column.type)
+                columns[position] = column.cast("float64" if is_decimal else type_)
         names = record.schema.names
         return pyarrow_extra().RecordBatch.from_arrays(columns, names=names), is_unfit
 
-    def _predict(
-        self, record: Any, X: NDArray[np.float64], file: str, first_row: int
-    ) -> NDArray[np.float32]:
+    def _predict(self, record: Any) -> NDArray[np.float32]:
         # Integers with missing values stay integers where the model takes them as categories.
         has_integers = "integer" in self.kinds
         table = record.to_pandas(integer_object_nulls=has_integers)
-        try:
-            given = X if self.features is None else table
-            return np.asarray(self.model.predict(given), dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            last = first_row + record.num_rows - 1
-            raise TableError(f"{file}: rows {first_row} to {last}: {error}") from error
+        given = table if self.features is not None else _numbers(record)
+        return np.asarray(self.model.predict(given), dtype=np.float32)
 
 
 def input_kinds(model: Any, names: list[str]) -> list[str | None]:
@@ -248,6 +297,42 @@ def unfit(X: NDArray[Any], allows_missing: bool) -> NDArray[np.bool_] | None:
             return None
     bad = np.isinf(X) if allows_missing else ~np.isfinite(X)
     return bad if bad.any() else None
+
+
+def _rows(record: Any, keep: Any) -> Any:
+    """Rows of a batch by a mask."""
+    return record if keep.all() else record.filter(pyarrow_extra().array(keep))
+
+
+def _missing(record: Any, X: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the cells that are null or NaN."""
+    missing = np.isnan(X)
+    for position, column in enumerate(record.columns):
+        if column.null_count:
+            missing[:, position] |= missing_cells(column)
+    return missing
+
+
+def _row_without_missing(rows: Any, missing: NDArray[np.bool_]) -> Any:
+    """One row of a batch; if none is complete, one of cells from several rows, or 0."""
+    complete = np.flatnonzero(~missing.any(axis=1))
+    if len(complete):
+        return rows.slice(complete[0], 1)
+    pyarrow = pyarrow_extra()
+    cells = []
+    for column, is_missing in zip(rows.columns, missing.T, strict=True):
+        if is_missing.all() and is_number(column.type):
+            cells.append(pyarrow.array([0]).cast(column.type))
+        else:
+            cells.append(column.slice(int(is_missing.argmin()), 1))
+    return pyarrow.RecordBatch.from_arrays(cells, names=rows.schema.names)
+
+
+def _without_cell(row: Any, position: int) -> Any:
+    """A row whose cell in one column is missing."""
+    column = row.column(position)
+    nothing = pyarrow_extra().nulls(1, column.type)
+    return row.set_column(position, row.schema.names[position], nothing)
 
 
 def _rejects(record: Any, bad: NDArray[np.bool_], file: str, first_row: int) -> list[Reject]:

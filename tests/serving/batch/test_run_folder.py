@@ -85,29 +85,43 @@ def test_rejects_that_cannot_be_written_end_the_run_at_its_start(model, inputs, 
     assert (tmp_path / "out" / "rejects.csv").exists()
 
 
-def test_outputs_that_the_next_run_would_read_are_refused(model, inputs, tmp_path):
-    refused = {
-        inputs: ["scores", ".", "deep/scores"],
-        inputs / "*": ["scores"],
-        inputs / "**" / "*.parquet": ["scores", "_scores"],
-    }
-    for given, outputs in refused.items():
-        for output in outputs:
-            with pytest.raises(OutputError, match="the next run would read it"):
-                score_table(model, given, inputs / output)
+def test_rejects_that_the_next_run_would_read_are_refused(model, inputs, tmp_path):
+    for given in (inputs, inputs / "*", tmp_path / "**" / "*"):
         with pytest.raises(OutputError, match="the next run would read it"):
-            score_table(model, inputs, tmp_path / "out", rejects=inputs / "rejects.csv")
+            score_table(model, given, tmp_path / "out", rejects=inputs / "rejects.csv")
     assert sorted(contents(inputs)) == ["0.parquet", "1.parquet", "2.parquet"]
-    for given, output in ((inputs, "_scores"), (inputs / "*.parquet", "scores")):
-        for _ in range(2):
-            assert score_table(model, given, inputs / output).n_shards == 3
+
+
+@pytest.mark.parametrize("output", ["scores", "deep/scores", "_scores"])
+@pytest.mark.parametrize("pattern", ["", "*", "**/*.parquet", "*.parquet"])
+def test_a_run_does_not_read_its_own_output(model, inputs, output, pattern):
+    """The same command runs again, anew or after an interruption, wherever its output lies."""
+    given, folder = inputs / pattern, inputs / output
+    expected = None
+    for resume in (True, True, False):
+        rejects = folder / "rejects.csv"
+        assert score_table(model, given, folder, rejects=rejects, resume=resume).n_shards == 3
+        expected = expected or parts(folder)
+        assert len(expected) == 3
+        assert parts(folder) == expected
+        (folder / "part-00001.parquet").unlink()
+
+
+def test_an_output_that_holds_the_inputs_is_refused(model, inputs, tmp_path):
+    for given in (inputs, inputs / "*.parquet", inputs / "1.parquet"):
+        for output in (inputs, tmp_path):
+            with pytest.raises(OutputError, match="is the output, but also holds"):
+                score_table(model, given, output)
+    with pytest.raises(OutputError, match="is the output, but also holds all tables"):
+        score_table(model, tmp_path / "*" / "*.parquet", inputs)
+    assert sorted(contents(inputs)) == ["0.parquet", "1.parquet", "2.parquet"]
 
 
 def test_an_input_inside_the_output_folder_is_refused(model, inputs, tmp_path):
     score_table(model, inputs, tmp_path / "out")
     shutil.copy(inputs / "0.parquet", tmp_path / "out" / "mine.parquet")
     for resume in (True, False):
-        with pytest.raises(OutputError, match="is an output, but also"):
+        with pytest.raises(OutputError, match="is the output, but also holds the input"):
             score_table(model, tmp_path / "out" / "mine.parquet", tmp_path / "out", resume=resume)
     assert (tmp_path / "out" / "mine.parquet").exists()
 

@@ -244,7 +244,7 @@ def test_missing_columns_changed_types_and_unreadable_files_are_named(frame, mod
     for name, message in {
         "b.parquet": r"b.parquet: lacks the columns \['f2'\]",
         "c.parquet": r"c.parquet: column 'f2' holds (large_)?string, expected numbers",
-        "d.parquet": r"d.parquet: column 'item' holds .*string, expected int64 as in a.parquet",
+        "d.parquet": r"d.parquet: column 'item' holds .*string, expected int64 as in the files",
         "e.parquet": r"e.parquet: cannot be read",
         "f.parquet": r"f.parquet: cannot be read",
         "g.csv": r"g.csv: row \d+: column 'item' holds 'nine hundred', expected int64",
@@ -253,7 +253,7 @@ def test_missing_columns_changed_types_and_unreadable_files_are_named(frame, mod
     }.items():
         out = tmp_path / f"out-{name}"
         with pytest.raises(TableError, match=message):
-            score_table(model, [tmp_path / "a.parquet", tmp_path / name], out)
+            score_table(model, [tmp_path / "a.parquet", tmp_path / name], out, query_column="item")
         assert not list(out.rglob("*.part"))
         # Only what can't be seen in a schema is found half way; then earlier shards are there.
         parts = [part.name for part in out.glob("part-*")]
@@ -282,7 +282,16 @@ def test_a_folder_belongs_to_one_run(frame, model, tmp_path):
     with pytest.raises(TableError, match="another run: inputs differ"):
         score_table(model, tmp_path / "a.parquet", tmp_path / "out", score_column="p")
     with pytest.raises(TableError, match="has a column 'item'"):
-        score_table(model, tmp_path / "a.parquet", tmp_path / "out2", score_column="item")
+        score_table(
+            model,
+            tmp_path / "a.parquet",
+            tmp_path / "out2",
+            score_column="item",
+            id_columns=["item"],
+        )
+    score_table(model, tmp_path / "a.parquet", tmp_path / "out2", score_column="item")
+    assert written(tmp_path / "out2").columns.tolist() == ["query", "item"]
+    assert written(tmp_path / "out2")["item"].dtype == np.float32
 
 
 def test_a_run_goes_on_where_it_stopped(frame, model, tmp_path, small_shards):

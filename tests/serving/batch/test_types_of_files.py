@@ -63,7 +63,11 @@ def test_beside_a_file_with_types_text_is_converted_exactly(tmp_path, order):
     ]
     (tmp_path / "b.csv").write_text("id,p\n1,1\n007,2\n")
     with pytest.raises(TableError, match=r"b.csv: row 1: column 'id' holds '007', expected int64"):
-        score_table(MODEL, files, tmp_path / "out2")
+        score_table(MODEL, files, tmp_path / "out2", query_column="id")
+    # A column that is only copied becomes text instead.
+    score_table(MODEL, files, tmp_path / "out3")
+    first, second = [[str(BIG), None], ["1", "007"]][::order]
+    assert read(tmp_path / "out3")["id"].to_pylist() == [*first, *second]
 
 
 def test_columns_of_several_types_get_the_one_that_holds_them_all(tmp_path):
@@ -79,9 +83,14 @@ def test_columns_of_several_types_get_the_one_that_holds_them_all(tmp_path):
     assert read(tmp_path / "out")["id"].to_pylist() == [1, BIG]
     score_table(MODEL, [text, dictionary], tmp_path / "out2")
     assert read(tmp_path / "out2")["id"].to_pylist() == ["x", "y"]
-    for files in ([large, unsigned], [small, text]):
+    for name, (files, ids) in {
+        "out3": ([large, unsigned], [str(BIG), str(2**63)]),
+        "out4": ([small, text], ["1", "x"]),
+    }.items():
         with pytest.raises(TableError, match="column 'id' holds .*, expected int.. as in"):
-            score_table(MODEL, files, tmp_path / "out3")
+            score_table(MODEL, files, tmp_path / name, query_column="id")
+        score_table(MODEL, files, tmp_path / name)
+        assert read(tmp_path / name)["id"].to_pylist() == ids
 
 
 def test_columns_that_other_libraries_write(tmp_path):

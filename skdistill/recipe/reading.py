@@ -1,0 +1,232 @@
+"""Read and check a recipe."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skdistill.ranker import DistilledRanker
+from skdistill.recipe.errors import RecipeError, check_keys
+from skdistill.recipe.estimators import make_student, make_teacher, named_columns
+from skdistill.recipe.teacher_files import read_teacher
+from skdistill.tables.columns import refuse_targets
+from skdistill.tables.csv import CsvOptions
+from skdistill.tables.errors import TableError
+from skdistill.tables.reading import as_list, find_files
+from skdistill.tables.shard import TableFile
+
+# Keys that each section may have, besides the parameters of its estimator.
+SECTIONS = {
+    "": {"seed", "data", "teacher", "preprocess", "student", "distillation"},
+    "data": {
+        "train", "test", "query_column", "label_column", "teacher_score_column", "features",
+        "ignore", "csv",
+    },
+    "data.csv": {"delimiter", "decimal", "encoding"},
+}  # fmt: skip
+# Keys of a fitted teacher's file.
+FILES = ("booster", "model", "pickle")
+
+TARGETS = ("query_column", "label_column", "teacher_score_column")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the recipe. Relative paths in it start at its folder.
+    data : dict of str to object
+        The section ``[data]``: ``train``, ``test``, ``query_column``, ``label_column``,
+        ``teacher_score_column``, ``features``, ``ignore``, ``csv``. Only ``train`` and
+        ``query_column`` are always present.
+    ranker : DistilledRanker
+        The ranker that the recipe describes, not fitted.
+    teacher_file : Path or None
+        File of the fitted teacher.
+    csv_options : CsvOptions
+        How CSV files are written.
+    """
+
+    path: Path
+    data: dict[str, Any]
+    ranker: DistilledRanker
+    teacher_file: Path | None = None
+    csv_options: CsvOptions = field(default_factory=CsvOptions)
+
+    def tables(self, name: str) -> list[TableFile]:
+        """Find the files of a table.
+
+        Parameters
+        ----------
+        name : {"train", "test"}
+            Key of the table in ``[data]``.
+
+        Returns
+        -------
+        list of TableFile
+
+        Raises
+        ------
+        TableError
+            If there are none.
+        """
+        given = [self.path.parent / one for one in as_list(self.data[name])]
+        return find_files(given, self.csv_options)
+
+    def files(self) -> list[Path]:
+        """List the files that the training reads, the recipe among them.
+
+        Returns
+        -------
+        list of Path
+
+        Raises
+        ------
+        TableError
+            If there is no table.
+        """
+        names = [name for name in ("train", "test") if name in self.data]
+        tables = [file.path for name in names for file in self.tables(name)]
+        return [self.path, *tables, *([self.teacher_file] if self.teacher_file else [])]
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read and check a recipe.
+
+    Parameters
+    ----------
+    path : str or path
+        A TOML file::
+
+            seed = 0
+
+            [data]
+            train = "train/*.parquet"     # or a list; Parquet, CSV, JSON lines, Arrow
+            test = "test.parquet"         # optional: the report is computed on it
+            query_column = "query"
+            label_column = "clicked"      # a row without a value is scored by the teacher only
+            # features = ["price", ...]   # default: all other columns of numbers, and those that
+            #                             # [preprocess] or the booster's categories name
+            # ignore = ["timestamp"]      # columns that are not features
+            # teacher_score_column = ...  # instead of a teacher
+            # csv = {delimiter = ";", decimal = ",", encoding = "latin-1"}
+
+            [teacher]
+            estimator = "LGBMRanker"      # with any of its parameters; or a fitted teacher's file:
+            n_estimators = 300            # booster = "teacher.txt" of LightGBM (.json or .ubj of
+                                          # XGBoost, .cbm of CatBoost), model = "teacher.skd" of
+                                          # save, pickle = "teacher.pkl", which runs code
+
+            [[preprocess]]                # steps before the student, of scikit-learn
+            estimator = "OneHotEncoder"
+            columns = ["country"]         # default: all
+            handle_unknown = "ignore"
+
+            [student]
+            estimator = "MLPRanker"
+            hidden_layer_sizes = [64, 32]
+
+            [distillation]                # parameters of DistilledRanker
+            alpha = 0.5
+
+    Returns
+    -------
+    Recipe
+        The checked recipe, with an unfitted ranker.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    RecipeError
+        If the file is not valid TOML, a key is unknown, a required key is missing, or the features
+        name the label, the query or the teacher's score.
+    """
+    path = Path(path)
+    try:
+        sections = tomllib.loads(path.read_bytes().decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not a valid TOML file: {error}") from error
+    check_keys(path, "", sections, SECTIONS[""])
+    for name in ("data", "student", "teacher", "distillation"):
+        if not isinstance(sections.setdefault(name, {}), dict):
+            raise RecipeError(
+                f"{path}: {name} must be a section [{name}], got the value {sections[name]!r}."
+            )
+    data, teacher = sections["data"], sections["teacher"]
+    _check_data(path, data, teacher)
+    options = sections["distillation"]
+    allowed = set(inspect.signature(DistilledRanker).parameters) - {
+        "teacher", "student", "memory", "query_column", "random_state",
+    }  # fmt: skip
+    check_keys(path, "distillation", options, allowed)
+    csv_options = _csv_options(path, data.get("csv", {}))
+    teacher_file, made = None, None
+    given = [key for key in FILES if key in teacher]
+    if given:
+        check_keys(path, "teacher", teacher, {given[0]})
+        teacher_file, made = read_teacher(path, given[0], teacher[given[0]])
+    elif "teacher_score_column" not in data:
+        made = make_teacher(path, teacher)
+    ranker = DistilledRanker(
+        made,
+        make_student(path, sections["student"], _preprocess(path, sections)),
+        random_state=sections.get("seed", 0),
+        **options,
+    )
+    return Recipe(path, data, ranker, teacher_file, csv_options)
+
+
+def _check_data(path: Path, data: dict[str, Any], teacher: dict[str, Any]) -> None:
+    """Check the keys of ``[data]``, and that it and ``[teacher]`` go together."""
+    check_keys(path, "data", data, SECTIONS["data"])
+    for key in ("train", "query_column"):
+        if key not in data:
+            raise RecipeError(f"{path}: [data] lacks the key {key}, which is required.")
+    is_fitted = any(key in teacher for key in FILES)
+    if "label_column" not in data and not ("teacher_score_column" in data or is_fitted):
+        raise RecipeError(
+            f"{path}: [data] lacks the key label_column. It may be left out only if [teacher] has "
+            f"one of the keys {', '.join(FILES)}, or [data] the key teacher_score_column."
+        )
+    if "teacher_score_column" in data and teacher:
+        raise RecipeError(
+            f"{path}: [teacher] cannot be combined with teacher_score_column in [data]. Leave one "
+            "of them out."
+        )
+    try:
+        targets = [data[key] for key in TARGETS if key in data]
+        refuse_targets(data.get("features", []), targets)
+    except TableError as error:
+        raise RecipeError(f"{path}: [data] features: {error}") from error
+
+
+def _csv_options(path: Path, section: Any) -> CsvOptions:
+    if not isinstance(section, dict):
+        raise RecipeError(f"{path}: [data] csv must be a table, got {section!r}.")
+    check_keys(path, "data.csv", section, SECTIONS["data.csv"])
+    try:
+        return CsvOptions(**section)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{path}: [data] csv: {error}") from error
+
+
+def _preprocess(path: Path, sections: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the sections ``[preprocess]`` or ``[[preprocess]]`` as a list."""
+    given = sections.get("preprocess", [])
+    steps = [given] if isinstance(given, dict) else given
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise RecipeError(
+            f"{path}: preprocess must be a section [preprocess], or several [[preprocess]], got "
+            f"{given!r}."
+        )
+    for step in steps:
+        named_columns(path, step)
+    return steps

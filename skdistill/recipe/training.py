@@ -1,0 +1,174 @@
+"""Train what a recipe describes, and report on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from skdistill.inputs.columns import optional_positions, select_columns
+from skdistill.inputs.query_ids import check_qid, sort_by_query
+from skdistill.metrics import ndcg_score
+from skdistill.ranker import DistilledRanker
+from skdistill.recipe.estimators import columns_of
+from skdistill.recipe.reading import Recipe
+from skdistill.recipe.teacher_files import categories_of
+from skdistill.tables.columns import column_of, training_columns
+from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.reading import read_batches
+from skdistill.teachers import score_rows
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a recipe.
+
+    Parameters
+    ----------
+    ranker : DistilledRanker
+        The fitted ranker.
+    n_rows : int
+        Number of training rows.
+    recipe : Recipe
+        What was followed.
+    features : list of str
+        Columns of the training table.
+    test : pandas.DataFrame or None
+        Rows of the test table.
+    """
+
+    ranker: DistilledRanker
+    n_rows: int
+    recipe: Recipe
+    features: list[str]
+    test: Any
+
+    def report(self) -> dict[str, float]:
+        """Measure the student on the test table.
+
+        Returns
+        -------
+        dict of str to float
+            The number of training rows. If there is a test table with labels, also NDCG@10 of the
+            student on it and, if the teacher's scores are available, of the teacher. Test rows
+            without a label are left out, and their number is reported.
+        """
+        data, ranker = self.recipe.data, self.ranker
+        label, given = data.get("label_column"), data.get("teacher_score_column")
+        report = {"training rows": float(self.n_rows)}
+        if self.test is None or label is None:
+            return report
+        test = self.test[self.test[label].notna()]
+        if len(test) < len(self.test):
+            report["test rows without a label"] = float(len(self.test) - len(test))
+        if not len(test):
+            return report
+        queries, order = sort_by_query(check_qid(test[data["query_column"]], len(test)), len(test))
+        test = test if order is None else test.iloc[order]
+        table = test[self.features]
+        y, qid = test[label].to_numpy(dtype=float), queries.segment
+        report["student ndcg@10"] = ndcg_score(y, ranker.predict(table), qid, k=10)
+        if given is not None:
+            report["teacher ndcg@10"] = ndcg_score(y, test[given].to_numpy(), qid, k=10)
+        elif ranker.keep_teacher:
+            positions = optional_positions(table, ranker.teacher_columns, "teacher_columns")
+            teacher = score_rows(ranker.teacher_, select_columns(table, positions), queries)
+            report["teacher ndcg@10"] = ndcg_score(y, teacher, qid, k=10)
+        return report
+
+
+def train(recipe: Recipe) -> Trained:
+    """Train the ranker of a recipe on its tables.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What :func:`read_recipe` returned. Its ranker is fitted in place.
+
+    Returns
+    -------
+    Trained
+        The fitted ranker, which can report on the test table.
+
+    Raises
+    ------
+    TableError
+        If a table, also that of the test, cannot be read or lacks a column.
+    ValueError
+        If the ranker's ``fit`` refuses the data.
+    """
+    data, ranker = recipe.data, recipe.ranker
+    features, frame = _read(recipe, "train", data.get("features"))
+    # The test table is read first, so that its faults do not cost a training.
+    test = _read(recipe, "test", features)[1] if "test" in data else None
+    label = data.get("label_column")
+    ranker.fit(
+        frame[features],
+        None if label is None else frame[label].to_numpy(dtype=float),
+        qid=frame[data["query_column"]],
+        teacher_scores=column_of(frame, data.get("teacher_score_column")),
+    )
+    return Trained(ranker, len(frame), recipe, features, test)
+
+
+def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
+    """Train the ranker of a recipe on its tables, and report on it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What :func:`read_recipe` returned. Its ranker is fitted in place.
+
+    Returns
+    -------
+    ranker : DistilledRanker
+        The fitted ranker.
+    report : dict of str to float
+        What :meth:`Trained.report` returns.
+
+    Raises
+    ------
+    TableError
+        If a table cannot be read or lacks a column.
+    ValueError
+        If the ranker's ``fit`` refuses the data.
+    """
+    trained = train(recipe)
+    return trained.ranker, trained.report()
+
+
+def _read(recipe: Recipe, name: str, features: list[str] | None) -> tuple[list[str], Any]:
+    """Read all rows of a table as a data frame, and determine its feature columns."""
+    data, files = recipe.data, recipe.tables(name)
+    numbers = [data[key] for key in ("label_column", "teacher_score_column") if key in data]
+    categories = categories_of(recipe.ranker.teacher)
+    columns = training_columns(
+        files,
+        data["query_column"],
+        numbers,
+        features,
+        data.get("ignore", []),
+        [*categories, *columns_of(recipe.ranker.student)],
+    )
+    batches = [
+        columns.conform(batch, file.path)
+        for file in files
+        for shard in file.shards()
+        for _, batch in read_batches(shard, columns.csv_types)
+    ]
+    if not batches:
+        raise TableError(f"{files[0].path}: the tables of {name} hold no rows.")
+    frame = pyarrow_extra().Table.from_batches(batches).to_pandas()
+    return columns.features, _with_categories(frame, columns.features, categories)
+
+
+def _with_categories(frame: Any, features: list[str], categories: dict[str, list[Any]]) -> Any:
+    """Make categories of text, which tree ensembles take in no other form."""
+    import pandas as pd
+
+    types: dict[str, Any] = {
+        name: "category" for name in features if pd.api.types.is_string_dtype(frame[name])
+    }
+    types |= {
+        name: pd.CategoricalDtype(values) for name, values in categories.items() if name in features
+    }
+    return frame.astype(types)
