@@ -7,7 +7,8 @@ from typing import Any
 
 from skdistill.extras import import_extra
 from skdistill.public_names import set_module
-from skdistill.serving.batch.table_scorer import table_scorer, unscored
+from skdistill.serving.batch.rejects import unscored
+from skdistill.serving.batch.table_scorer import table_scorer
 from skdistill.tables.columns import check_there
 from skdistill.tables.errors import TableError, pyarrow_extra
 

@@ -146,6 +146,8 @@ class CompiledScorer:
         Number of codes of categories; 0 if the model reads no categories.
     feature_names : tuple of str or None
         Names of all columns, if the model was fitted with names.
+    kinds : tuple of (str or None)
+        Kind of values in each column, such as "float", "text", "integer" or "date".
     allows_missing : bool
         Whether rows may contain NaN, which the model imputes.
     needs_float64 : bool
@@ -202,6 +204,12 @@ class CompiledScorer:
     def allows_missing(self) -> bool:
         """Whether rows may contain NaN."""
         return all(net.allows_missing for net in self._served.nets)
+
+    @property
+    def kinds(self) -> tuple[str | None, ...]:
+        """Kind of values in each column."""
+        encoder = self._served.encoder
+        return ("float",) * self.n_features if encoder is None else tuple(encoder.column_kinds)
 
     @property
     def engine(self) -> str:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from skdistill.serving.batch.table_scorer import Reject
+from skdistill.serving.batch.rejects import Reject
 from skdistill.tables.atomic_write import TEMPORARY_NAME, atomic_write
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import OutputError, TableError, pyarrow_extra

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import joblib
 
 from skdistill.public_names import set_module
+from skdistill.serving.batch.rejects import Reject
 from skdistill.serving.batch.run_folder import Mark, RunFolder
-from skdistill.serving.batch.table_scorer import Reject
 from skdistill.tables.reading import format_of
 from skdistill.tables.shard import Shard, TableFile
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from skdistill.public_names import set_module
 from skdistill.serving.batch.best_rows import best_rows
+from skdistill.serving.batch.rejects import Reject, unscored
 from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.serving.batch.runs import Progress, ShardCount, run
-from skdistill.serving.batch.table_scorer import Reject, TableScorer, table_scorer, unscored
+from skdistill.serving.batch.table_scorer import TableScorer, table_scorer
 from skdistill.tables.columns import TableColumns, copied_columns
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import TableError, pyarrow_extra

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.utils import get_tags
 from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.models.scoring import Scratch
 from skdistill.ranker import DistilledRanker
+from skdistill.serving.batch.rejects import Reject, rejects_of
 from skdistill.serving.column_steps import is_nothing
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.tables.column_types import arrow_type
@@ -25,28 +25,6 @@ from skdistill.towers.fitted import FittedTowers
 # Number of rows that are transposed, checked and scored while they are in cache.
 CHUNK = 1024
 NUMBER, NUMBER_OR_NOTHING = "a finite number", "a finite number or nothing"
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A row that cannot be scored.
-
-    Parameters
-    ----------
-    file : str
-        File of the row.
-    row : int
-        Number of the row in the file, from 0, without a header.
-    column : str
-        First column with an invalid value.
-    value : str
-        The invalid value.
-    """
-
-    file: str
-    row: int
-    column: str
-    value: str
 
 
 class TableScorer(Protocol):
@@ -119,6 +97,8 @@ def table_scorer(model: Any) -> TableScorer:
         scorer = compile_scorer(model)
     except TypeError:
         return PredictingScorer(model)
+    if any(kind != "float" for kind in scorer.kinds):
+        return CompiledFrameScorer(model, scorer)
     return CompiledTableScorer(scorer)
 
 
@@ -151,7 +131,7 @@ class CompiledTableScorer:
             if bad is None:
                 self.scorer.into(X, scores[chunk])
                 continue
-            rejects += _rejects(record.slice(start, CHUNK), bad, file, first_row + start)
+            rejects += rejects_of(record.slice(start, CHUNK), bad, file, first_row + start)
             good = ~bad.any(axis=1)
             scores[chunk][good] = self.scorer(X[good])
         return scores, rejects
@@ -204,7 +184,7 @@ class PredictingScorer:
             except (TypeError, ValueError) as error:
                 last = first_row + record.num_rows - 1
                 raise TableError(f"{file}: rows {first_row} to {last}: {error}") from error
-        return scores, _rejects(record, bad, file, first_row)
+        return scores, rejects_of(record, bad, file, first_row)
 
     def _refused(
         self, rows: Any, missing: NDArray[np.bool_], marks: NDArray[np.bool_]
@@ -271,6 +251,20 @@ class PredictingScorer:
         return np.asarray(self.model.predict(given), dtype=np.float32)
 
 
+class CompiledFrameScorer(PredictingScorer):
+    """Scores frames with categories or times by a compiled scorer, which finds them by name."""
+
+    def __init__(self, model: Any, scorer: CompiledScorer) -> None:
+        super().__init__(model)
+        assert scorer.feature_names is not None  # it reads a frame
+        self.features, self.kinds = list(scorer.feature_names), list(scorer.kinds)
+        self.n_features = len(self.features)
+        self.scorer, self.engine = scorer, scorer.engine
+
+    def _predict(self, record: Any) -> NDArray[np.float32]:
+        return self.scorer(record)
+
+
 def input_kinds(model: Any, names: list[str]) -> list[str | None]:
     """Kind of values that a fitted model takes in each column."""
     if isinstance(model, DistilledRanker):
@@ -278,15 +272,6 @@ def input_kinds(model: Any, names: list[str]) -> list[str | None]:
     if isinstance(model, FittedTowers):
         return model.input_kinds()
     return kinds_of_input(model, len(names), names)
-
-
-def unscored(reject: Reject, expected: str) -> str:
-    """Message about a row that ends a run."""
-    return (
-        f"{reject.file}: row {reject.row}: column {reject.column!r} holds {reject.value}, expected "
-        f"{expected}. Correct or drop such rows; score_table can set them aside (rejects=, "
-        "--rejects)."
-    )
 
 
 def unfit(X: NDArray[Any], allows_missing: bool) -> NDArray[np.bool_] | None:
@@ -335,16 +320,6 @@ def _without_cell(row: Any, position: int) -> Any:
     return row.set_column(position, row.schema.names[position], nothing)
 
 
-def _rejects(record: Any, bad: NDArray[np.bool_], file: str, first_row: int) -> list[Reject]:
-    """Rows of a batch with a bad cell; each reject names the first one."""
-    rows = np.flatnonzero(bad.any(axis=1))
-    columns = bad[rows].argmax(axis=1)
-    return [
-        Reject(file, first_row + row, record.schema.names[column], _shown(record, column, row))
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-    ]
-
-
 def _matrix(record: Any, dtype: type) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Columns of numbers, NaN if missing or not a number; also marks of text that is not a number.
 
@@ -382,8 +357,3 @@ def _as_floats(column: Any) -> NDArray[Any]:
     if pyarrow_extra().types.is_decimal(column.type):
         column = column.cast(pyarrow_extra().float64())
     return plain_column(column).to_numpy(zero_copy_only=False)
-
-
-def _shown(record: Any, column: int, row: int) -> str:
-    value = record.column(column)[row].as_py()
-    return "nothing" if value is None else repr(value)

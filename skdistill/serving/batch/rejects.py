@@ -1,0 +1,55 @@
+"""Rows that cannot be scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that cannot be scored.
+
+    Parameters
+    ----------
+    file : str
+        File of the row.
+    row : int
+        Number of the row in the file, from 0, without a header.
+    column : str
+        First column with an invalid value.
+    value : str
+        The invalid value.
+    """
+
+    file: str
+    row: int
+    column: str
+    value: str
+
+
+def unscored(reject: Reject, expected: str) -> str:
+    """Message about a row that ends a run."""
+    return (
+        f"{reject.file}: row {reject.row}: column {reject.column!r} holds {reject.value}, expected "
+        f"{expected}. Correct or drop such rows; score_table can set them aside (rejects=, "
+        "--rejects)."
+    )
+
+
+def rejects_of(record: Any, bad: NDArray[np.bool_], file: str, first_row: int) -> list[Reject]:
+    """Rows of a batch with a bad cell; each reject names the first one."""
+    rows = np.flatnonzero(bad.any(axis=1))
+    columns = bad[rows].argmax(axis=1)
+    return [
+        Reject(file, first_row + row, record.schema.names[column], _shown(record, column, row))
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
+
+
+def _shown(record: Any, column: int, row: int) -> str:
+    value = record.column(column)[row].as_py()
+    return "nothing" if value is None else repr(value)
