@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import RegressorTags, Tags, check_random_state
 from sklearn.utils.validation import validate_data
 
 from skdistill.inputs.checks import check_labels
@@ -74,6 +74,10 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        # Scores are numbers, so that ensembles of regressors and partial dependence apply. The
+        # method score returns no R^2, which the other tag says.
+        tags.estimator_type = "regressor"
+        tags.regressor_tags = RegressorTags(poor_score=True)
         tags.target_tags.required = True
         tags.target_tags.positive_only = True
         tags.target_tags.single_output = True

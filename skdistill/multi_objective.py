@@ -51,8 +51,12 @@ class WithObjectives(RankingEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.target_tags.single_output = False
+        # The predictions of a regressor have the shape of y.
+        tags.estimator_type = tags.regressor_tags = None
+        # Invalid parameters are reported by fit, and not by whoever asks for the tags.
+        has_several = isinstance(self.objectives, Mapping) and len(self.label_names) > 1
+        tags.target_tags.multi_output = has_several
+        tags.target_tags.single_output = not has_several
         return tags
 
     def mean_ndcg(
@@ -123,7 +127,8 @@ class WithObjectives(RankingEstimator):
         """
         names = self.label_names
         present = column_names(y)
-        if present is not None:
+        # A data frame made of an array numbers its columns.
+        if present is not None and present != list(range(len(names))):
             missing = [name for name in names if name not in present]
             if missing:
                 raise ValueError(f"y lacks the objectives {missing}; it has the columns {present}.")

@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skdistill._sklearn_compat import Interval, StrOptions, fit_context
-from skdistill.base import RankingEstimator, all_or_nothing
+from skdistill.base import all_or_nothing
 from skdistill.calibration import CALIBRATORS, calibrated
 from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import calibrate, prepare, teach, train_student
@@ -26,8 +26,8 @@ from skdistill.multi_objective import WithObjectives, mean_ndcg
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
 from skdistill.students import MLPRanker
-from skdistill.students.base import has_log_odds
 from skdistill.students.pipelines import last_step, through_head
+from skdistill.students.probabilities import WithProbabilities, has_log_odds
 from skdistill.teachers.qid_adapter import default_request
 from skdistill.teachers.routing import FIT, teacher_router
 
@@ -55,7 +55,7 @@ def _has_probabilities(ranker: DistilledRanker) -> bool:
 
 @set_module("skdistill")
 @dataclass(kw_only=True, eq=False, repr=False)
-class DistilledRanker(RankingEstimator):
+class DistilledRanker(WithProbabilities):
     """A meta-estimator that fits a teacher and trains a student on the teacher's scores.
 
     Parameters
@@ -129,6 +129,8 @@ class DistilledRanker(RankingEstimator):
         Mean objective over the steps of each epoch of the student.
     n_iter_ : int
         Number of epochs run.
+    classes_ : ndarray of shape (2,)
+        The labels 0 and 1; only with ``predict_proba``.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
-from skdistill.inputs.checks import check_k, check_weights, refuse_masked
+from skdistill.inputs.checks import check_k, check_weights, refuse_masked, single_column
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 
@@ -143,9 +143,9 @@ def check_optional_k(k: Any) -> None:
 
 
 def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return the values as float64; raise a ValueError unless they are one-dimensional."""
+    """Return the values as float64; raise a ValueError unless they are a single column."""
     refuse_masked(name, values, f"{name}.filled(...), or leave out their rows")
-    array = np.asarray(values, dtype=np.float64)
+    array = single_column(np.asarray(values, dtype=np.float64))
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}.")
     return array

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
 from skdistill._sklearn_compat import BaseScorer, BaseSearchCV
-from skdistill.inputs.checks import unmask_labels
+from skdistill.inputs.checks import single_column, unmask_labels
 from skdistill.metrics.ndcg import ndcg_score
 from skdistill.metrics.relevance import (
     average_precision_score,
@@ -51,7 +51,7 @@ class QueryScorer(BaseScorer):
     ) -> float:
         # scikit-learn's multi-metric scorer calls this with a caller that caches predictions.
         scores = np.asarray(method_caller(estimator, "predict", X))
-        labels = unmask_labels(y_true).astype(np.float64)
+        labels = single_column(unmask_labels(y_true)).astype(np.float64)
         columns = [labels, scores, queries_of(estimator, X, qid), sample_weight]
         is_labelled = ~np.isnan(labels)
         if not is_labelled.all():

@@ -17,29 +17,13 @@ from skdistill.inputs.rows import Rows
 from skdistill.losses import LOSS_CONSTRAINTS, get_loss
 from skdistill.protocols import Loss
 from skdistill.students.estimator import StudentEstimator
+from skdistill.students.probabilities import WithProbabilities, has_log_odds
 from skdistill.training.early_stopping import Validate, ndcg_on
 from skdistill.training.objective import Objective
 
 
-def has_log_odds(estimator: Any) -> bool:
-    """Check whether a loss of an estimator makes its scores log-odds.
-
-    Raises
-    ------
-    AttributeError
-        If none does, so that ``available_if`` explains why a method is missing.
-    """
-    losses = (estimator.loss, estimator.hard_loss)
-    if any(get_loss(loss).is_log_odds for loss in losses if loss):
-        return True
-    raise AttributeError(
-        f"predict_proba needs scores that are log-odds, but loss={estimator.loss!r} and "
-        f"hard_loss={estimator.hard_loss!r} do not produce them. Use the loss 'logistic'."
-    )
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
-class BaseStudent(StudentEstimator):
+class BaseStudent(WithProbabilities, StudentEstimator):
     """Base of students with one objective; a subclass only defines ``make_model``.
 
     Write a subclass as a dataclass like :class:`LinearRanker`, with its further parameters as
@@ -80,6 +64,11 @@ class BaseStudent(StudentEstimator):
         Trained parameters, float32.
     scaler_ : ColumnScaler
         Softsign, shift and scale of each column.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        How much a typical deviation of each column moves the scores of rows against the others of
+        their query, from gradients; the sum is 1. Not available after ``partial_fit``.
+    classes_ : ndarray of shape (2,)
+        The labels 0 and 1; only with a logistic loss.
     """
 
     loss: str | Loss = "listwise"

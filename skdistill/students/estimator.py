@@ -24,7 +24,7 @@ from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models.scoring import Scorer
-from skdistill.students.fitted import FittedStudent
+from skdistill.students.importances import Interpretable
 from skdistill.training.early_stopping import EarlyStopping, Validate, hold_out
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings, train
 from skdistill.training.objective import HeadsObjective, Objective
@@ -32,7 +32,7 @@ from skdistill.training.query_batches import AugmentedBatches, QueryBatches
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class StudentEstimator(FittedStudent):
+class StudentEstimator(Interpretable):
     """Fitting and scoring of students; subclasses define the model and the objective.
 
     The fields are the parameters that all students have in common; ``docs/decisions`` explains why
@@ -72,11 +72,6 @@ class StudentEstimator(FittedStudent):
     def make_validator(self, held_out: RankingData) -> Validate:
         """Build what early stopping measures on held-out queries."""
         raise NotImplementedError(f"{type(self).__name__} does not define make_validator.")
-
-    @property
-    def compares_rows(self) -> bool:
-        """Whether all losses compare the rows of a query."""
-        return True
 
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
@@ -231,6 +226,7 @@ class StudentEstimator(FittedStudent):
         batches = QueryBatches(inputs, data.queries, self.make_objective(data), settings)
         training = train(model, self.optimizer_, batches, settings, self._partial_rng)
         training.loss_curve = self.loss_curve_ + training.loss_curve
+        self._importances = None  # of the former parameters
         return self.publish(training)
 
     def publish(self, training: Training) -> StudentEstimator:
@@ -320,6 +316,7 @@ class StudentEstimator(FittedStudent):
         )
         self.optimizer_ = None
         self.publish(training)
+        self._importances = self.measure_importances(inputs, data.queries)
         callbacks.end(training)
         return self
 
