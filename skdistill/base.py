@@ -18,6 +18,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import RegressorTags, Tags, check_random_state
 from sklearn.utils.validation import validate_data
 
+from skdistill._sklearn_compat import DocumentationLink
 from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import column_names, query_ids
 from skdistill.inputs.query_ids import QuerySample, check_qid
@@ -50,7 +51,7 @@ def all_or_nothing(
     return fit_draft
 
 
-class RankingEstimator(CallbackSupportMixin, BaseEstimator):
+class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     """Base class of rankers, which take queries as metadata ``qid`` or from a column of X.
 
     Attributes

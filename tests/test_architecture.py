@@ -28,7 +28,7 @@ FLOORS = {
     "mathematics": ["losses", "models", "training", "datasets", "base"],
     "students": ["multi_objective", "students"],
     "teachers": ["teachers", "streaming"],
-    "front doors": ["distillation", "ranker", "towers", "dask_training"],
+    "front doors": ["distillation", "ranker", "towers", "inspection", "dask_training"],
     "service": ["serving", "recipe"],
     "shell": ["cli", "testing", "__main__"],
 }
@@ -213,6 +213,7 @@ PUBLIC = [
     "skdistill.datasets",
     "skdistill.index",
     "skdistill.inputs",
+    "skdistill.inspection",
     "skdistill.losses",
     "skdistill.metrics",
     "skdistill.models",

@@ -19,6 +19,7 @@ PACKAGES = [
     "skdistill.datasets",
     "skdistill.index",
     "skdistill.inputs",
+    "skdistill.inspection",
     "skdistill.losses",
     "skdistill.metrics",
     "skdistill.models",

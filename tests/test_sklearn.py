@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import joblib
 import lightgbm
@@ -23,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from skdistill import DistilledRanker, RankingGroupKFold
+from skdistill._sklearn_compat import DOCUMENTATION
 from skdistill.metrics import mrr_scorer, ndcg_scorer
 from skdistill.multi_objective import WithObjectives
 from skdistill.students import STUDENTS, LinearRanker, MLPRanker
@@ -274,3 +276,25 @@ def test_the_html_diagram_shows_teacher_and_student(table):
     shown = small_ranker()._repr_html_()
     assert "LGBMRanker" in shown
     assert "MLPRanker" in shown
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_the_html_diagram_links_to_the_reference(estimator):
+    public = f"{type(estimator).__module__}.{type(estimator).__name__}"
+    assert f'href="{DOCUMENTATION}reference.html#{public}"' in estimator._repr_html_()
+    root = Path(__file__).parents[1]
+    module, current = None, set()
+    for line in (root / "docs" / "reference.md").read_text().splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.split()[-1]
+        elif line.startswith(".. autoclass:: "):
+            current.add(f"{module}.{line.split()[-1]}")
+    assert public in current
+    assert f"Documentation = {DOCUMENTATION}" in (root / "setup.cfg").read_text()
+
+
+def test_an_estimator_of_a_user_links_to_nothing_of_ours():
+    class Mine(LinearRanker):
+        pass
+
+    assert DOCUMENTATION not in Mine()._repr_html_()
