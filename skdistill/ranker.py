@@ -21,13 +21,13 @@ from skdistill.calibration import CALIBRATORS, calibrated
 from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import calibrate, prepare, teach, train_student
 from skdistill.inputs.columns import as_table, select_columns, without_query_column
-from skdistill.losses import LOSS_CONSTRAINTS, get_loss
+from skdistill.losses import LOSS_CONSTRAINTS
 from skdistill.multi_objective import WithObjectives, mean_ndcg
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
 from skdistill.students import MLPRanker
 from skdistill.students.pipelines import last_step, through_head
-from skdistill.students.probabilities import WithProbabilities, has_log_odds
+from skdistill.students.probabilities import WithProbabilities, check_probabilities, is_log_odds
 from skdistill.teachers.qid_adapter import default_request
 from skdistill.teachers.routing import FIT, teacher_router
 
@@ -35,22 +35,6 @@ from skdistill.teachers.routing import FIT, teacher_router
 def _has_objectives(ranker: DistilledRanker) -> bool:
     """Check whether the student has several objectives."""
     return isinstance(last_step(getattr(ranker, "student_", ranker.student)), WithObjectives)
-
-
-def _has_probabilities(ranker: DistilledRanker) -> bool:
-    """Check whether scores can be turned into probabilities; see ``has_log_odds``."""
-    if ranker.calibrate is not None:
-        return True
-    has_log_odds(ranker)
-    # A loss without weight teaches nothing.
-    hard_loss = ranker.loss if ranker.hard_loss is None else ranker.hard_loss
-    losses = [ranker.loss] * (ranker.alpha > 0) + [hard_loss] * (ranker.alpha < 1)
-    if any(get_loss(loss).is_log_odds for loss in losses):
-        return True
-    raise AttributeError(
-        f"predict_proba needs scores that are log-odds, but alpha={ranker.alpha!r} leaves the "
-        "logistic loss without weight."
-    )
 
 
 @set_module("skdistill")
@@ -187,6 +171,16 @@ class DistilledRanker(WithProbabilities):
             tags.input_tags.allow_nan = get_tags(student).input_tags.allow_nan
         return tags
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether scores can be turned into probabilities."""
+        # A loss without weight teaches nothing.
+        hard_loss = self.loss if self.hard_loss is None else self.hard_loss
+        is_soft, is_hard = is_log_odds(self.loss), is_log_odds(hard_loss)
+        return self.calibrate is not None or (
+            (is_soft and self.alpha > 0) or (is_hard and self.alpha < 1)
+        )
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "_seen_by_student" in state:  # its name in 0.1.0
             state["student_positions_"] = state.pop("_seen_by_student")
@@ -298,7 +292,7 @@ class DistilledRanker(WithProbabilities):
         table = self._students_table(X)
         return self.student_.predict(table)
 
-    @available_if(_has_probabilities)
+    @available_if(check_probabilities)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict the probabilities of labels 0 and 1.
 

@@ -17,7 +17,7 @@ from skdistill.inputs.rows import Rows
 from skdistill.losses import LOSS_CONSTRAINTS, get_loss
 from skdistill.protocols import Loss
 from skdistill.students.estimator import StudentEstimator
-from skdistill.students.probabilities import WithProbabilities, has_log_odds
+from skdistill.students.probabilities import WithProbabilities, check_probabilities
 from skdistill.training.early_stopping import Validate, ndcg_on
 from skdistill.training.objective import Objective
 
@@ -112,7 +112,7 @@ class BaseStudent(WithProbabilities, StudentEstimator):
             labelled = data.queries.subset(data.is_labelled)
             self._hard_loss().hard_target(data.labels[data.is_labelled], labelled)
 
-    @available_if(has_log_odds)
+    @available_if(check_probabilities)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict the probabilities of labels 0 and 1.
 

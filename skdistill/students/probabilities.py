@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,23 +12,38 @@ from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skdistill.base import RankingEstimator
-from skdistill.losses import get_loss
+from skdistill.losses import LOSSES
+from skdistill.protocols import Loss
 
 
-def has_log_odds(estimator: Any) -> bool:
-    """Check whether a loss of an estimator makes its scores log-odds.
+@cache
+def _makes_log_odds(kind: Callable[[], Loss]) -> bool:
+    """Whether the scores of a registered kind of loss are log-odds."""
+    return kind().is_log_odds
+
+
+def is_log_odds(loss: str | Loss | None) -> bool:
+    """Check whether a loss makes scores log-odds; invalid ones do not."""
+    if isinstance(loss, str):
+        # Tags ask this at each prediction, and making a loss costs as much as scoring a row.
+        return loss in LOSSES and _makes_log_odds(LOSSES[loss])
+    return getattr(loss, "is_log_odds", False)
+
+
+def check_probabilities(ranker: WithProbabilities) -> bool:
+    """Check whether a ranker has probabilities, for ``available_if``.
 
     Raises
     ------
     AttributeError
-        If none does, so that ``available_if`` explains why a method is missing.
+        If it has none, with the parameters that are why.
     """
-    losses = (estimator.loss, estimator.hard_loss)
-    if any(get_loss(loss).is_log_odds for loss in losses if loss):
+    if ranker.has_probabilities:
         return True
     raise AttributeError(
-        f"predict_proba needs scores that are log-odds, but loss={estimator.loss!r} and "
-        f"hard_loss={estimator.hard_loss!r} do not produce them. Use the loss 'logistic'."
+        f"predict_proba needs scores that are log-odds, but loss={ranker.loss!r}, "
+        f"hard_loss={ranker.hard_loss!r} and alpha={ranker.alpha!r} do not produce them. Use the "
+        "loss 'logistic', with a weight above 0."
     )
 
 
@@ -43,17 +59,23 @@ class WithProbabilities(RankingEstimator):
     returns scores all the same.
     """
 
+    loss: str | Loss
+    hard_loss: str | Loss | None
+    alpha: float
     predict_proba: Any
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        # Invalid parameters are reported by fit, and not by whoever asks for the tags.
-        with suppress(ValueError, TypeError):
-            if hasattr(self, "predict_proba"):
-                tags.estimator_type = "classifier"
-                tags.classifier_tags = ScoringClassifierTags(multi_class=False)
-                tags.regressor_tags = None
+        if self.has_probabilities:
+            tags.estimator_type = "classifier"
+            tags.classifier_tags = ScoringClassifierTags(multi_class=False)
+            tags.regressor_tags = None
         return tags
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the parameters make the scores log-odds, so that there is ``predict_proba``."""
+        return is_log_odds(self.loss) or is_log_odds(self.hard_loss)
 
     @property
     def classes_(self) -> NDArray[np.int64]:
