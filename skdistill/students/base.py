@@ -100,13 +100,14 @@ class BaseStudent(WithProbabilities, StudentEstimator):
         self._hard_loss()
 
     def check_labels(self, data: RankingData) -> None:
-        """Check that the loss on labels can take the labels.
+        """Check that early stopping and the loss on labels can take the labels.
 
         Raises
         ------
         ValueError
-            If the loss refuses them, such as the logistic loss labels above 1.
+            If one refuses them, such as the logistic loss labels above 1.
         """
+        super().check_labels(data)
         if self.alpha < 1 and data.is_labelled.any():
             assert data.labels is not None  # some rows are labelled
             labelled = data.queries.subset(data.is_labelled)

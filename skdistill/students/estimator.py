@@ -85,13 +85,22 @@ class StudentEstimator(Interpretable):
         self.make_model()
 
     def check_labels(self, data: RankingData) -> None:
-        """Check that the objective can take the labels, before anything expensive runs.
+        """Check the range of the labels, before anything expensive runs.
 
         Raises
         ------
         ValueError
-            If the objective refuses them; the base accepts all labels.
+            If early stopping or the objective refuses them; the base has no objective.
         """
+        if not self.early_stopping or data.labels is None or not (data.labels < 0).any():
+            return
+        place = tuple(np.argwhere(data.labels < 0)[0])
+        row = place[0] if data.order is None else data.order[place[0]]
+        raise ValueError(
+            "early_stopping measures NDCG, which needs labels of 0 or more: row "
+            f"{row} of y holds {data.labels[place]:.6g}. Shift the labels, or leave out "
+            "early_stopping."
+        )
 
     @all_or_nothing
     @with_callbacks
@@ -132,6 +141,7 @@ class StudentEstimator(Interpretable):
             or training diverges.
         """
         data = self._read(X, y, qid, sample_weight, teacher_scores, reset=True)
+        self.check_labels(data)
 
         def callback_data(watched: RankingData) -> dict[str, Any]:
             rows = watched.rows_of_table

@@ -160,6 +160,7 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         ValueError
             If an objective has no labels, or its loss refuses them.
         """
+        super().check_labels(data)
         for name in self.label_names:
             labels = self.labels_of(name, data.labels)
             is_labelled = ~np.isnan(labels)
