@@ -64,7 +64,7 @@ class BaseStudent(WithProbabilities, StudentEstimator):
         Trained parameters, float32.
     scaler_ : ColumnScaler
         Softsign, shift and scale of each column.
-    feature_importances_ : ndarray of shape (n_features_in_,)
+    feature_importances_ : ndarray of shape (n_features,)
         How much a typical deviation of each column moves the scores of rows against the others of
         their query, from gradients; the sum is 1. Not available after ``partial_fit``.
     classes_ : ndarray of shape (2,)

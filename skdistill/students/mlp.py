@@ -99,7 +99,7 @@ class MLPRanker(BaseStudent):
         NDCG@10 on the held-out queries after each epoch; empty without ``early_stopping``.
     n_iter_ : int
         Number of epochs run.
-    feature_importances_ : ndarray of shape (n_features_in_,)
+    feature_importances_ : ndarray of shape (n_features,)
         How much a typical deviation of each column moves the scores of rows against the others of
         their query, from gradients; the sum is 1. Not available after ``partial_fit``.
     classes_ : ndarray of shape (2,)
