@@ -26,6 +26,7 @@ from skdistill.multi_objective import WithObjectives, mean_ndcg
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
 from skdistill.students import MLPRanker
+from skdistill.students.importances import WithStudentsImportances
 from skdistill.students.pipelines import last_step, through_head
 from skdistill.students.probabilities import WithProbabilities, check_probabilities, is_log_odds
 from skdistill.teachers.qid_adapter import default_request
@@ -39,7 +40,7 @@ def _has_objectives(ranker: DistilledRanker) -> bool:
 
 @set_module("skdistill")
 @dataclass(kw_only=True, eq=False, repr=False)
-class DistilledRanker(WithProbabilities):
+class DistilledRanker(WithStudentsImportances, WithProbabilities):
     """A meta-estimator that fits a teacher and trains a student on the teacher's scores.
 
     Parameters
@@ -113,6 +114,8 @@ class DistilledRanker(WithProbabilities):
         Mean objective over the steps of each epoch of the student.
     n_iter_ : int
         Number of epochs run.
+    feature_importances_ : ndarray of shape (n_features,)
+        Importances of the columns for the student; see :class:`MLPRanker`.
     classes_ : ndarray of shape (2,)
         The labels 0 and 1; only with ``predict_proba``.
     n_features_in_ : int

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill.base import RankingEstimator
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import Rows
 from skdistill.models import Network
@@ -61,7 +62,7 @@ class Interpretable(FittedStudent):
                 f"{MOST_SPARSE_COLUMNS} columns if they are CSR, and models with input_gradient. "
                 "Use skdistill.inspection.ranking_importance, which takes all rankers and tables."
             )
-        return self._of_all_columns(self._importances)
+        return with_query_column(self._importances, self)
 
     def measure_importances(self, inputs: Rows, queries: Queries) -> NDArray[np.float64] | None:
         """Compute the importances from training rows, after the parameters are set.
@@ -111,7 +112,7 @@ class Interpretable(FittedStudent):
             )
         scaler = self.scaler_
         if scaler.applies_softsign:
-            heavy = self._of_all_columns(scaler.has_softsign)
+            heavy = with_query_column(scaler.has_softsign, self)
             names = getattr(self, "feature_names_in_", np.arange(len(heavy)))
             raise AttributeError(
                 f"This {type(self).__name__} has no coef_, because its score is not linear in the "
@@ -120,16 +121,42 @@ class Interpretable(FittedStudent):
             )
         weights = params["weights_0"][:, 0].astype(np.float64) * scaler.scale
         shift = scaler.shift + (0.0 if scaler.origin is None else scaler.origin)
-        return self._of_all_columns(weights), float(params["bias_0"][0] - weights @ shift)
+        return with_query_column(weights, self), float(params["bias_0"][0] - weights @ shift)
 
-    def _of_all_columns(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return the values of the features, with 0 for the query column."""
-        if self.query_column is None:
-            return values
-        place = self.query_column
-        if isinstance(place, str):
-            place = self.feature_names_in_.tolist().index(place)
-        return np.insert(values, place % self.n_features_in_, 0)
+
+class WithStudentsImportances(RankingEstimator):
+    """Base class of rankers that know the importances of the columns for their student."""
+
+    student_: Any
+    student_positions_: list[int] | None
+
+    @property
+    def feature_importances_(self) -> NDArray[np.float64]:
+        """Importance of each column of X for the student, shape (n_features,); the sum is 1.
+
+        Columns that the student does not see have 0. See :class:`MLPRanker`.
+        """
+        check_is_fitted(self, "student_")
+        if not isinstance(self.student_, Interpretable):
+            raise AttributeError(
+                f"This {type(self).__name__} has no feature_importances_, because the columns of "
+                f"its student are not those of X: it is a {type(self.student_).__name__}. Use "
+                "skdistill.inspection.ranking_importance."
+            )
+        values = np.zeros(self.n_features_in_ - (self.query_column is not None))
+        seen = self.student_positions_
+        values[slice(None) if seen is None else seen] = self.student_.feature_importances_
+        return with_query_column(values, self)
+
+
+def with_query_column(values: NDArray[Any], ranker: RankingEstimator) -> NDArray[Any]:
+    """Insert 0 for a ranker's query column into values of its features."""
+    place = ranker.query_column
+    if place is None:
+        return values
+    if isinstance(place, str):
+        place = ranker.feature_names_in_.tolist().index(place)
+    return np.insert(values, place % ranker.n_features_in_, 0)
 
 
 def column_effects(

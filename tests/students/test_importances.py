@@ -9,7 +9,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import SelectFromModel
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
 from skdistill.inputs import Queries
 from skdistill.models import Linear
@@ -183,3 +188,27 @@ def test_where_there_are_no_importances_an_error_says_what_to_use():
             _ = student.feature_importances_
     with pytest.raises(NotFittedError):
         _ = LinearRanker().feature_importances_
+
+
+def test_a_distilled_ranker_has_the_importances_of_its_student():
+    data = make_ranking(60, n_features=4, random_state=0)
+    X = pd.DataFrame(data.X, columns=list("abcd"))
+    X.insert(2, "query", data.qid)
+    teacher = FrozenEstimator(LinearRanker(max_iter=2).fit(data.X, data.y, qid=data.qid))
+    ranker = DistilledRanker(
+        teacher,
+        LinearRanker(),
+        teacher_columns=["a", "b", "c", "d"],
+        student_columns=["d", "b"],
+        query_column="query",
+        random_state=0,
+    ).fit(X, data.y)
+    expected = np.zeros(5)
+    expected[[4, 1]] = ranker.export_student().feature_importances_
+    assert_array_equal(ranker.feature_importances_, expected)
+    assert ranker.feature_importances_.sum() == pytest.approx(1)
+    ranker.set_params(student=make_pipeline(StandardScaler(), LinearRanker())).fit(X, data.y)
+    with pytest.raises(AttributeError, match=r"it is a Pipeline\. Use skdistill\.inspection"):
+        _ = ranker.feature_importances_
+    selector = SelectFromModel(ranker.set_params(student=MLPRanker((4,), max_iter=2)))
+    assert selector.fit(X, data.y).get_support().shape == (5,)
