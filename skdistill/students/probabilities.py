@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,6 @@ class WithProbabilities(RankingEstimator):
     loss: str | Loss
     hard_loss: str | Loss | None
     alpha: float
-    predict_proba: Any
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -86,6 +84,6 @@ class WithProbabilities(RankingEstimator):
         AttributeError
             If the ranker has no ``predict_proba``, or is not fitted.
         """
-        assert self.predict_proba  # raises the AttributeError that says why there is none
+        check_probabilities(self)
         check_is_fitted(self)
         return np.array([0, 1])
