@@ -35,6 +35,7 @@ __all__ = [
     "BaseComposition",
     "BaseScorer",
     "BaseSearchCV",
+    "DocumentationLink",
     "HasMethods",
     "Interval",
     "RealNotInt",
@@ -56,6 +57,17 @@ __all__ = [
     "with_single_callback",
     "without_callbacks",
 ]
+
+
+# Where the documentation is published; setup.cfg names the same address.
+DOCUMENTATION = "https://skdistill.readthedocs.io/en/stable/"
+
+
+class DocumentationLink:
+    """Base class of estimators whose HTML diagram links to the reference of this package."""
+
+    _doc_link_module = "skdistill"
+    _doc_link_template = f"{DOCUMENTATION}reference.html#{{estimator_module}}.{{estimator_name}}"
 
 
 def csr_product(

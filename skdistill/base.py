@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import Tags, check_random_state, get_tags
+from sklearn.utils import RegressorTags, Tags, check_random_state, get_tags
 from sklearn.utils.validation import validate_data
 
+from skdistill._sklearn_compat import DocumentationLink
 from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import column_names, query_ids
 from skdistill.inputs.query_ids import QuerySample, check_qid
@@ -61,7 +62,7 @@ def inherit_input_tags(tags: Tags, readers: Iterable[Any]) -> Tags:
     return tags
 
 
-class RankingEstimator(CallbackSupportMixin, BaseEstimator):
+class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     """Base class of rankers, which take queries as metadata ``qid`` or from a column of X.
 
     Attributes
@@ -85,6 +86,10 @@ class RankingEstimator(CallbackSupportMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        # Scores are numbers, so that ensembles of regressors and partial dependence apply. The
+        # method score returns no R^2, which the other tag says.
+        tags.estimator_type = "regressor"
+        tags.regressor_tags = RegressorTags(poor_score=True)
         tags.target_tags.required = True
         tags.target_tags.positive_only = True
         tags.target_tags.single_output = True

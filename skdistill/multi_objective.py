@@ -14,6 +14,7 @@ from skdistill._sklearn_compat import StrOptions
 from skdistill.base import RankingEstimator
 from skdistill.inputs.checks import check_labels, unmask_labels
 from skdistill.inputs.columns import column_names, take_values
+from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.losses import get_loss
 from skdistill.metrics import ndcg_score
@@ -30,6 +31,11 @@ OBJECTIVES_CONSTRAINTS: dict[str, list[Any]] = {
     "objective_weights": [Mapping, None],
     "balance": [StrOptions({"fixed", "gradient"})],
 }
+
+
+def has_objectives(ranker: Any) -> bool:
+    """Check whether the student of a ranker has several objectives."""
+    return isinstance(last_step(getattr(ranker, "student_", ranker.student)), WithObjectives)
 
 
 class WithObjectives(RankingEstimator):
@@ -51,8 +57,12 @@ class WithObjectives(RankingEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.target_tags.single_output = False
+        # The predictions of a regressor have the shape of y.
+        tags.estimator_type = tags.regressor_tags = None
+        # Invalid parameters are reported by fit, and not by whoever asks for the tags.
+        has_several = isinstance(self.objectives, Mapping) and len(self.label_names) > 1
+        tags.target_tags.multi_output = has_several
+        tags.target_tags.single_output = not has_several
         return tags
 
     def mean_ndcg(
@@ -123,7 +133,8 @@ class WithObjectives(RankingEstimator):
         """
         names = self.label_names
         present = column_names(y)
-        if present is not None:
+        # A data frame made of an array numbers its columns.
+        if present is not None and present != list(range(len(names))):
             missing = [name for name in names if name not in present]
             if missing:
                 raise ValueError(f"y lacks the objectives {missing}; it has the columns {present}.")

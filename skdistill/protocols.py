@@ -373,6 +373,25 @@ class ScoringModel(Protocol):
 class StudentModel(TrainableModel, ScoringModel, Protocol):
     """A model that can be trained and served; every student wraps one."""
 
+    def input_gradient(self, params: Parameters, cache: Any, grad_output: Array) -> Array | None:
+        """Compute the gradient of each input from the gradient of the outputs.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            Parameters by name, as passed to ``forward``.
+        cache : object
+            What ``forward`` returned for dense rows.
+        grad_output : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            Derivative of a function of the scores with respect to the outputs.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features), or None
+            None by default: the student then has no ``feature_importances_``.
+        """
+        return None
+
 
 @runtime_checkable
 class Teacher(Protocol):

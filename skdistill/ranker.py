@@ -6,38 +6,31 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
+from numpy.typing import ArrayLike
 from sklearn.callback import with_callbacks
 from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import MetadataRouter
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from skdistill._sklearn_compat import Interval, StrOptions, fit_context
-from skdistill.base import RankingEstimator, all_or_nothing, inherit_input_tags
-from skdistill.calibration import CALIBRATORS, calibrated
+from skdistill.base import all_or_nothing, inherit_input_tags
+from skdistill.calibration import CALIBRATORS
 from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import prepare, teach, train_student
+from skdistill.distilled import FittedDistillation
 from skdistill.held_out import fit_calibrator_of
-from skdistill.inputs.columns import as_table, select_columns, without_query_column
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.validation import VALIDATION_REQUESTS, ValidationTable
 from skdistill.losses import LOSS_CONSTRAINTS
-from skdistill.multi_objective import WithObjectives, mean_ndcg
-from skdistill.outputs import has_objectives, has_probabilities
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
 from skdistill.students import MLPRanker
-from skdistill.students.pipelines import through_head
 from skdistill.teachers.fit_arguments import default_request
 from skdistill.teachers.routing import FIT, teacher_router
 
 
 @set_module("skdistill")
 @dataclass(kw_only=True, eq=False, repr=False)
-class DistilledRanker(RankingEstimator):
+class DistilledRanker(FittedDistillation):
     """A meta-estimator that fits a teacher and trains a student on the teacher's scores.
 
     Parameters
@@ -118,6 +111,10 @@ class DistilledRanker(RankingEstimator):
         Mean objective over the steps of each epoch of the student.
     n_iter_ : int
         Number of epochs run.
+    feature_importances_ : ndarray of shape (n_features,)
+        Importances of the columns for the student; see :class:`MLPRanker`.
+    classes_ : ndarray of shape (2,)
+        The labels 0 and 1; only with ``predict_proba``.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str
@@ -279,122 +276,6 @@ class DistilledRanker(RankingEstimator):
         )
         return self
 
-    def predict(self, X: Any) -> NDArray[np.float32]:
-        """Score rows with the student.
-
-        Parameters
-        ----------
-        X : table of shape (n_rows, n_features)
-            The columns of ``fit``; rows in any order. A service that has only the student's columns
-            uses ``export_student()``.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,), float32
-            One score per row, in the order of X; higher is better.
-
-        Raises
-        ------
-        NotFittedError
-            If the ranker is not fitted.
-        ValueError
-            If the columns differ from those of ``fit``, or the student cannot take the values.
-        """
-        table = self._students_table(X)
-        return self.student_.predict(table)
-
-    @available_if(has_probabilities)
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Predict the probabilities of labels 0 and 1.
-
-        Only available with ``calibrate``, or if ``loss`` or ``hard_loss`` is logistic. Without
-        ``calibrate``, the probabilities are the sigmoid of the student's log-odds. The exported
-        student has no calibrator.
-
-        Parameters
-        ----------
-        X : table of shape (n_rows, n_features)
-            The columns of ``fit``; rows in any order.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, 2), float64
-            Each row sums to 1.
-
-        Raises
-        ------
-        NotFittedError
-            If the ranker is not fitted.
-        ValueError
-            If the columns differ from those of ``fit``, or the student cannot take the values.
-        """
-        scores = self.predict(X).astype(np.float64)
-        calibrator = self.calibrator_
-        positive = expit(scores) if calibrator is None else calibrated(calibrator, scores)
-        return np.column_stack([1 - positive, positive])
-
-    def export_student(self) -> Any:
-        """Return the student alone, to save and serve it.
-
-        The student takes only the columns in ``student_columns`` and no query column.
-
-        Returns
-        -------
-        estimator or Pipeline
-            The fitted clone of the parameter ``student``. Later fits do not change it.
-
-        Raises
-        ------
-        NotFittedError
-            If the ranker is not fitted.
-        """
-        check_is_fitted(self, "student_")
-        return self.student_
-
-    @available_if(has_objectives)
-    def predict_objectives(self, X: Any) -> dict[str, NDArray[np.float32]]:
-        """Predict the output of each objective.
-
-        Only available if the student is a :class:`MultiObjectiveRanker`.
-
-        Parameters
-        ----------
-        X : table of shape (n_rows, n_features)
-            The columns of ``fit``; rows in any order.
-
-        Returns
-        -------
-        dict of str to ndarray of shape (n_rows,), float32
-            Probabilities for logistic objectives, scores for others, by the name of the objective.
-
-        Raises
-        ------
-        NotFittedError
-            If the ranker is not fitted.
-        ValueError
-            If the columns differ from those of ``fit``, or the student cannot take the values.
-        """
-        table = through_head(self.student_, self._students_table(X))
-        return last_step(self.student_).predict_objectives(table)
-
-    def mean_ndcg(
-        self, X: Any, y: Any, qid: ArrayLike | None, sample_weight: ArrayLike | None
-    ) -> float:
-        """Compute what ``score`` returns, by the objectives of the student."""
-        last = last_step(getattr(self, "student_", None))
-        if not isinstance(last, WithObjectives):
-            return super().mean_ndcg(X, y, qid, sample_weight)
-        scores, ids = self.predict(X), self.resolve_qid(X, qid)
-        return mean_ndcg(last.read_labels(y, len(scores)), scores, ids, sample_weight)
-
     def check_parameters(self) -> None:
         """Check the ranker's parameters; the student's are checked with the student."""
         self._validate_params()
-
-    def _students_table(self, X: Any) -> Any:
-        """Select the columns of a table that the student sees."""
-        check_is_fitted(self, "student_")
-        X = as_table(X)
-        self.check_columns(X, reset=False)
-        table = without_query_column(X, self.query_column)
-        return select_columns(table, self.student_positions_)

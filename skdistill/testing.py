@@ -157,10 +157,10 @@ def _check_extremes(
 def check_model(model: StudentModel, n_features: int = 6, *, random_state: int = 0) -> None:
     """Check that a model keeps the contract :class:`skdistill.protocols.StudentModel`.
 
-    Gradients agree with central differences on dense and CSR rows; on wide CSR rows those of
-    ``row_parameters`` touch the batch's columns alone; folded scoring agrees with the forward pass,
-    in blocks of any length; and so does ONNX, if the model has such a form and ONNX Runtime is
-    installed.
+    Gradients agree with central differences on dense and CSR rows, also those of the inputs if the
+    model has them; on wide CSR rows those of ``row_parameters`` touch the batch's columns alone;
+    folded scoring agrees with the forward pass, in blocks of any length; and so does ONNX, if the
+    model has such a form and ONNX Runtime is installed.
 
     Parameters
     ----------
@@ -211,6 +211,14 @@ def _check_gradient_of_model(
         numeric = central_differences(value, array)
         gradient: Any = grads[name]
         assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-7, err_msg=f"gradient of {name}")
+    if not isinstance(rows.X, np.ndarray):
+        return
+    numeric = central_differences(
+        lambda X: float((model.forward(params, Rows(X))[0] * slope).sum()), rows.X, step=1e-6
+    )
+    gradient = model.input_gradient(params, cache, slope.copy())
+    if gradient is not None:
+        assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-7, err_msg="gradient of the inputs")
 
 
 def _check_wide_rows(model: StudentModel, rng: np.random.Generator) -> None:

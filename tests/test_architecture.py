@@ -34,7 +34,10 @@ FLOORS = {
     "mathematics": ["losses", "models", "training", "datasets", "base"],
     "students": ["multi_objective", "students"],
     "teachers": ["teachers", "streaming"],
-    "front doors": ["outputs", "held_out", "distillation", "ranker", "towers", "dask_training"],
+    "front doors": [
+        *("held_out", "distillation", "distilled", "ranker"),
+        *("towers", "inspection", "dask_training"),
+    ],
     "service": ["serving", "recipe"],
     "shell": ["cli", "testing", "__main__"],
 }
@@ -219,6 +222,7 @@ PUBLIC = [
     "skdistill.datasets",
     "skdistill.index",
     "skdistill.inputs",
+    "skdistill.inspection",
     "skdistill.losses",
     "skdistill.metrics",
     "skdistill.models",

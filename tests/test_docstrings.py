@@ -20,6 +20,7 @@ PACKAGES = [
     "skdistill.datasets",
     "skdistill.index",
     "skdistill.inputs",
+    "skdistill.inspection",
     "skdistill.losses",
     "skdistill.metrics",
     "skdistill.models",

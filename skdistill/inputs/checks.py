@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from sklearn.utils import column_or_1d
 
 from skdistill.inputs.ids import missing_ids
 from skdistill.inputs.rows import CHUNK_ROWS
@@ -19,7 +20,8 @@ LARGEST = 1e38
 def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     """Check labels and return them as float64 of shape (n_rows,); NaN means no label.
 
-    A masked label is no label either.
+    A masked label is no label either. A single column of labels is taken, with the warning of
+    scikit-learn's estimators of one target.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
         except (TypeError, ValueError) as error:
             raise ValueError(f"y must be numeric, got dtype {labels.dtype}: {error}.") from error
     if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
+        labels = column_or_1d(labels, warn=True)
     _check_one_value_per_row("y", labels, n_rows)
     labels = labels.astype(np.float64)
     if np.isinf(labels).any():
@@ -54,6 +56,11 @@ def unmask_labels(y: ArrayLike) -> NDArray[Any]:
     # Nullable columns of pandas hold ``pandas.NA``, which is no number for NumPy.
     missing = missing_ids(labels.ravel()).reshape(labels.shape)
     return np.where(missing, np.nan, labels)
+
+
+def single_column(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a column of shape (n_rows, 1) in the shape (n_rows,), and any other array as it is."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def refuse_masked(name: str, values: Any, way_out: str) -> None:

@@ -145,5 +145,7 @@ class ColumnStatistics:
             magnitudes = np.abs(values[values != 0])
             has_tail = len(magnitudes) and magnitudes.max() > SHORT_TAIL * np.median(magnitudes)
             if has_tail or is_huge[column]:
-                half[column], has_softsign[column] = np.quantile(magnitudes, BULK), 1
+                # NumPy 2.0 would interpolate between float32 values in float32.
+                half[column] = np.quantile(magnitudes.astype(np.float64), BULK)
+                has_softsign[column] = 1
         return half, has_softsign

@@ -9,9 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from skdistill.inputs.checks import check_k
 from skdistill.inputs.queries import Queries
+from skdistill.metrics.averaging import QueryValues, averaged
 from skdistill.metrics.ordering import Ranking, TieGroups
 
 
+@averaged
 def teacher_recall(
     teacher_scores: ArrayLike,
     student_scores: ArrayLike,
@@ -20,7 +22,7 @@ def teacher_recall(
     k: int = 10,
     m: int = 50,
     sample_weight: ArrayLike | None = None,
-) -> float:
+) -> QueryValues:
     """Compute the mean fraction of the teacher's top k rows in the student's top m.
 
     It measures how much is lost if a cheap stage passes m items to a strong stage that shows k.
@@ -67,7 +69,7 @@ def teacher_recall(
     by_student = Ranking(queries, wanted, ranking.y_score, ranking.weight)
     returned = by_student.order("pessimistic")
     found = queries.sum(wanted[returned] * (queries.position < m))
-    return ranking.mean(
+    return ranking.by_query(
         found / np.minimum(queries.sizes, k), np.ones(len(found), dtype=bool), "skip", "a row"
     )
 
@@ -111,6 +113,7 @@ def _first_columns(scores: NDArray[Any], k: int) -> NDArray[np.bool_]:
     return above | (at_bar & (np.cumsum(at_bar, axis=1) <= places))
 
 
+@averaged
 def kendall_tau(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -118,7 +121,7 @@ def kendall_tau(
     *,
     empty: str = "skip",
     sample_weight: ArrayLike | None = None,
-) -> float:
+) -> QueryValues:
     r"""Compute the mean over queries of Kendall's tau-b.
 
     :math:`\tau_b = (P - Q) / \sqrt{(N - T_x) (N - T_y)}`, where P pairs of rows are in the same
@@ -176,7 +179,7 @@ def kendall_tau(
     untied = pairs - x_tied - y_tied + both_ties.tied_pairs(queries)
     scale = np.sqrt((pairs - x_tied) * (pairs - y_tied))
     values = np.divide(untied - 2 * discordant, scale, out=np.zeros_like(scale), where=scale > 0)
-    return ranking.mean(values, scale > 0, empty, "two different values on both sides")
+    return ranking.by_query(values, scale > 0, empty, "two different values on both sides")
 
 
 def _inversions(rank: NDArray[np.int64], queries: Queries) -> NDArray[np.float64]:

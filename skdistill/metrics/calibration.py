@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdistill.inputs.checks import check_k, check_weights, refuse_masked
+from skdistill.inputs.checks import check_k, check_weights, refuse_masked, single_column
 from skdistill.metrics.ordering import check_choice
 
 
@@ -61,7 +61,9 @@ def expected_calibration_error(
     check_choice("strategy", strategy, ("uniform", "quantile"))
     refuse_masked("y_true", y_true, "y_true.filled(...), or leave out their rows")
     refuse_masked("y_prob", y_prob, "y_prob.filled(...), or leave out their rows")
-    labels, predicted = np.asarray(y_true, dtype=float), np.asarray(y_prob, dtype=float)
+    labels, predicted = (
+        single_column(np.asarray(values, dtype=float)) for values in (y_true, y_prob)
+    )
     if labels.shape != predicted.shape or labels.ndim != 1 or not len(labels):
         raise ValueError(
             "y_true and y_prob must hold one value per row each, got shapes "

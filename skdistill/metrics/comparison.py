@@ -10,8 +10,8 @@ from scipy.stats import bootstrap
 from sklearn.utils import check_random_state
 
 from skdistill.inputs.checks import check_k
-from skdistill.metrics.ndcg import ndcg_by_query
-from skdistill.metrics.ordering import Ranking
+from skdistill.metrics.averaging import per_query
+from skdistill.metrics.ndcg import ndcg_score
 
 
 def ndcg_per_query(
@@ -57,9 +57,7 @@ def ndcg_per_query(
     >>> ndcg_per_query([1, 0, 0, 1], [2.0, 1.0, 2.0, 1.0], ["a", "a", "b", "b"]).round(3)
     array([1.   , 0.631])
     """
-    ranking = Ranking.check(y_true, y_score, qid)
-    values, defined = ndcg_by_query(ranking, k, gain, ties)
-    return np.where(defined, values, np.nan)
+    return per_query(ndcg_score, y_true, y_score, qid, k=k, gain=gain, ties=ties)
 
 
 class RatioInterval(NamedTuple):
@@ -94,7 +92,7 @@ def bootstrap_ratio(
     Parameters
     ----------
     values : array-like of shape (n_queries,)
-        A metric per query, such as :func:`ndcg_per_query` returns. Queries with NaN on either side
+        A metric per query, such as :func:`per_query` returns. Queries with NaN on either side
         are left out.
     baseline : array-like of shape (n_queries,)
         The metric to compare with, for the same queries in the same order.

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdistill.inputs.queries import Queries
-from skdistill.metrics.gains import GAINS
+from skdistill.metrics.averaging import QueryValues, averaged
+from skdistill.metrics.gains import GAINS, LOG_2
 from skdistill.metrics.ordering import TIES, Ranking, TieGroups, check_choice, check_optional_k
 
 CONVENTIONS = {
@@ -16,6 +17,7 @@ CONVENTIONS = {
 }
 
 
+@averaged
 def ndcg_score(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -27,7 +29,7 @@ def ndcg_score(
     ties: str = "average",
     convention: str | None = None,
     sample_weight: ArrayLike | None = None,
-) -> float:
+) -> QueryValues:
     r"""Compute the mean over queries of the normalised discounted cumulative gain.
 
     :math:`DCG@k = \sum_{r<k} g(y_{\pi(r)}) / \log_2(2 + r)` in the order of the scores, divided by
@@ -88,7 +90,7 @@ def ndcg_score(
         gain, empty, ties = chosen["gain"], chosen["empty"], chosen["ties"]
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
     values, defined = ndcg_by_query(ranking, k, gain, ties)
-    return ranking.mean(values, defined, empty, "a row of positive relevance")
+    return ranking.by_query(values, defined, empty, "a row of positive relevance")
 
 
 def ndcg_by_query(
@@ -102,25 +104,111 @@ def ndcg_by_query(
         If a relevance is negative, or an option is invalid.
     """
     check_choice("gain", gain, tuple(GAINS))
-    check_choice("ties", ties, ("average", *TIES))
-    check_optional_k(k)
+    _check_places(k, ties)
     labels, queries = ranking.y_true, ranking.queries
     check_relevance(labels, queries)
     gains = GAINS[gain](labels, queries)
-    discount = 1 / np.log2(2 + queries.position)
-    if k is not None:
-        discount = np.where(queries.position < k, discount, 0.0)
+    discount = _discount(queries, k)
     ideal = queries.sum(gains[queries.sort_descending(gains)] * discount)
-    if ties == "average":
-        order = ranking.order("order")
-        groups = TieGroups.of(queries, ranking.y_score[order]).queries
-        achieved = queries.sum(gains[order] * groups.spread(groups.mean(discount)))
-    else:
-        achieved = queries.sum(gains[ranking.order(ties)] * discount)
+    achieved = _discounted_gain(ranking, gains, discount, ties)
     defined = ideal > 0
     values = np.divide(achieved, ideal, out=np.zeros_like(ideal), where=defined)
     # The mean of tied discounts is rounded, which may bring a perfect order above 1.
     return np.minimum(values, 1.0), defined
+
+
+@averaged
+def dcg_score(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    qid: ArrayLike | None,
+    *,
+    k: int | None = None,
+    gain: str = "exponential",
+    ties: str = "average",
+    sample_weight: ArrayLike | None = None,
+) -> QueryValues:
+    r"""Compute the mean over queries of the discounted cumulative gain.
+
+    :math:`DCG@k = \sum_{r<k} g(y_{\pi(r)}) / \log_2(2 + r)` in the order of the scores. A query
+    without a relevant row counts as 0.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Relevance of each row, 0 or more.
+    y_score : array-like of shape (n_rows,)
+        Score of each row; the highest ranks first.
+    qid : array-like of shape (n_rows,) or None
+        Query of each row. None means that all rows are one query.
+    k : int, optional
+        Number of top places that count; all by default.
+    gain : {"exponential", "linear"}, default="exponential"
+        Gain g of a row of relevance y: :math:`2^y - 1` or :math:`y`.
+    ties : {"average", "order", "reverse", "pessimistic", "optimistic"}, default="average"
+        How rows with equal scores are ranked, as in :func:`ndcg_score`.
+    sample_weight : array-like of shape (n_rows,), optional
+        Row weights. A query counts with the mean weight of its rows.
+
+    Returns
+    -------
+    float
+        0 or more; 0 with an ``UndefinedMetricWarning`` if all weights are 0.
+
+    Raises
+    ------
+    ValueError
+        If a relevance or a weight is negative, if a gain is not finite, if the arrays are empty,
+        not finite or of different lengths, or if an option is invalid.
+
+    References
+    ----------
+    Jarvelin, Kekalainen, "Cumulated Gain-Based Evaluation of IR Techniques", TOIS 2002.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import dcg_score
+    >>> dcg_score([1, 0, 0, 1], [0.2, 0.1, 0.9, 0.3], [7, 7, 8, 8])
+    0.8154648767857288
+    """
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    check_choice("gain", gain, tuple(GAINS))
+    _check_places(k, ties)
+    labels, queries = ranking.y_true, ranking.queries
+    check_relevance(labels, queries)
+    with np.errstate(over="ignore"):
+        gains = labels if gain == "linear" else np.expm1(LOG_2 * labels)
+    if not np.isfinite(gains).all():
+        raise ValueError(
+            f"The exponential gain of the label {labels.max():.6g} is not finite. Use "
+            "gain='linear', or ndcg_score, which needs only the ratios of gains."
+        )
+    values = _discounted_gain(ranking, gains, _discount(queries, k), ties)
+    return QueryValues(values, np.ones(len(values), dtype=bool), "a row", ranking.weight)
+
+
+def _check_places(k: int | None, ties: str) -> None:
+    """Raise a ValueError if the number of places or the rule for ties is invalid."""
+    check_choice("ties", ties, ("average", *TIES))
+    check_optional_k(k)
+
+
+def _discount(queries: Queries, k: int | None) -> NDArray[np.float64]:
+    """Return the discount of each place of each query, 0 from place k on."""
+    discount = 1 / np.log2(2 + queries.position)
+    return discount if k is None else np.where(queries.position < k, discount, 0.0)
+
+
+def _discounted_gain(
+    ranking: Ranking, gains: NDArray[np.float64], discount: NDArray[np.float64], ties: str
+) -> NDArray[np.float64]:
+    """Return the sum of discounted gains of each query."""
+    queries = ranking.queries
+    if ties != "average":
+        return queries.sum(gains[ranking.order(ties)] * discount)
+    order = ranking.order("order")
+    groups = TieGroups.of(queries, ranking.y_score[order]).queries
+    return queries.sum(gains[order] * groups.spread(groups.mean(discount)))
 
 
 def check_relevance(labels: NDArray[np.float64], queries: Queries) -> None:

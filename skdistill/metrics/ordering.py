@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import UndefinedMetricWarning
 
-from skdistill.inputs.checks import check_k, check_weights, refuse_masked
+from skdistill.inputs.checks import check_k, check_weights, refuse_masked, single_column
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid, sort_by_query
+from skdistill.metrics.averaging import QueryValues
 
 TIES = ("pessimistic", "optimistic", "order", "reverse")
 
@@ -77,30 +76,16 @@ class Ranking:
         }[ties]
         return np.lexsort((second, descending, segment))
 
-    def mean(
+    def by_query(
         self, values: NDArray[Any], defined: NDArray[np.bool_], empty: str, what: str
-    ) -> float:
-        """Average over queries; ``empty`` says how queries without a value count.
+    ) -> QueryValues:
+        """Return the values of queries; ``empty`` says how those that have none count.
 
         ``what`` completes the warning "No query has ..." if no query counts.
         """
         check_choice("empty", empty, ("skip", "zero", "one"))
-        weight = np.ones(len(values)) if self.weight is None else self.weight
-        if empty == "skip":
-            weight = weight * defined
-        else:
-            values = np.where(defined, values, float(empty == "one"))
-        if not weight.sum() > 0:
-            reason = f"No query has {what}"
-            if defined.any():
-                reason = "All queries that count have the weight 0"
-            warnings.warn(
-                f"{reason}: the metric is undefined and set to 0.",
-                UndefinedMetricWarning,
-                stacklevel=3,
-            )
-            return 0.0
-        return float(np.average(np.where(weight > 0, values, 0.0), weights=weight))
+        found = QueryValues(values, defined, what, self.weight)
+        return found if empty == "skip" else found.filled(float(empty == "one"))
 
 
 @dataclass(frozen=True)
@@ -143,9 +128,9 @@ def check_optional_k(k: Any) -> None:
 
 
 def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return the values as float64; raise a ValueError unless they are one-dimensional."""
+    """Return the values as float64; raise a ValueError unless they are a single column."""
     refuse_masked(name, values, f"{name}.filled(...), or leave out their rows")
-    array = np.asarray(values, dtype=np.float64)
+    array = single_column(np.asarray(values, dtype=np.float64))
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}.")
     return array

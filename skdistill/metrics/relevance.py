@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdistill.inputs.checks import check_k
+from skdistill.metrics.averaging import QueryValues, averaged
 from skdistill.metrics.ordering import Ranking, TieGroups, check_optional_k
 
 NO_RELEVANT = "a relevant row"
 
 
+@averaged
 def mrr_score(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -20,7 +22,7 @@ def mrr_score(
     empty: str = "skip",
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
-) -> float:
+) -> QueryValues:
     """Compute the mean over queries of the reciprocal rank of the first relevant row.
 
     Parameters
@@ -69,18 +71,20 @@ def mrr_score(
     relevant = ranking.y_true[ranking.order(ties)] > 0
     first = queries.min(np.where(relevant, queries.position, queries.n_rows))
     values = np.where(first < (queries.n_rows if k is None else k), 1 / (1 + first), 0.0)
-    return ranking.mean(values, first < queries.n_rows, empty, NO_RELEVANT)
+    return ranking.by_query(values, first < queries.n_rows, empty, NO_RELEVANT)
 
 
+@averaged
 def average_precision_score(
     y_true: ArrayLike,
     y_score: ArrayLike,
     qid: ArrayLike | None,
     *,
+    k: int | None = None,
     empty: str = "skip",
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
-) -> float:
+) -> QueryValues:
     """Compute the mean over queries of the average precision.
 
     The average precision of a query is the mean of the precision at the rank of each of its
@@ -94,6 +98,9 @@ def average_precision_score(
         Score of each row; the highest ranks first.
     qid : array-like of shape (n_rows,) or None
         Query of each row. None means that all rows are one query.
+    k : int, optional
+        Number of top places that count; all by default. As in trec_eval, a relevant row beyond them
+        has the precision 0.
     empty : {"skip", "zero", "one"}, default="skip"
         How a query without a relevant row counts: not at all, as 0, or as 1.
     ties : {"pessimistic", "optimistic", "order", "reverse"}, default="pessimistic"
@@ -120,17 +127,80 @@ def average_precision_score(
     >>> average_precision_score([0, 1, 1, 0], [0.9, 0.5, 0.8, 0.1], [7, 7, 8, 8])
     0.75
     """
+    check_optional_k(k)
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
     queries = ranking.queries
     relevant = (ranking.y_true[ranking.order(ties)] > 0).astype(np.float64)
     found = np.cumsum(relevant)
     found -= queries.spread(found[queries.starts] - relevant[queries.starts])
     total = queries.sum(relevant)
-    precision = queries.sum(relevant * found / (1 + queries.position))
-    values = np.divide(precision, total, out=np.zeros_like(total), where=total > 0)
-    return ranking.mean(values, total > 0, empty, NO_RELEVANT)
+    precision = relevant * found / (1 + queries.position)
+    if k is not None:
+        precision[queries.position >= k] = 0
+    values = np.divide(queries.sum(precision), total, out=np.zeros_like(total), where=total > 0)
+    return ranking.by_query(values, total > 0, empty, NO_RELEVANT)
 
 
+@averaged
+def precision_at_k(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    qid: ArrayLike | None,
+    *,
+    k: int,
+    empty: str = "skip",
+    ties: str = "pessimistic",
+    sample_weight: ArrayLike | None = None,
+) -> QueryValues:
+    """Compute the mean over queries of the fraction of the top k places that hold a relevant row.
+
+    Of a query with fewer rows, the other places count as irrelevant.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Relevance of each row; a row is relevant if this is above 0.
+    y_score : array-like of shape (n_rows,)
+        Score of each row; the highest ranks first.
+    qid : array-like of shape (n_rows,) or None
+        Query of each row. None means that all rows are one query.
+    k : int
+        Number of top places.
+    empty : {"skip", "zero", "one"}, default="skip"
+        How a query without a relevant row counts: not at all, as 0, or as 1.
+    ties : {"pessimistic", "optimistic", "order", "reverse"}, default="pessimistic"
+        Order of rows with equal scores. "pessimistic" puts irrelevant rows first, so that a
+        constant score earns nothing; "optimistic" puts relevant rows first; "order" keeps the order
+        of the table, and "reverse" reverses it.
+    sample_weight : array-like of shape (n_rows,), optional
+        Row weights. A query counts with the mean weight of its rows.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query counts.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are empty, not finite or of different lengths, if a weight is negative, or if
+        an option is invalid.
+
+    Examples
+    --------
+    >>> from skdistill.metrics import precision_at_k
+    >>> precision_at_k([0, 1, 1, 0], [0.9, 0.5, 0.8, 0.1], [7, 7, 8, 8], k=1)
+    0.5
+    """
+    check_k(k)
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    queries = ranking.queries
+    relevant = (ranking.y_true[ranking.order(ties)] > 0).astype(np.float64)
+    found = queries.sum(relevant * (queries.position < k))
+    return ranking.by_query(found / k, queries.sum(relevant) > 0, empty, NO_RELEVANT)
+
+
+@averaged
 def recall_at_k(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -140,8 +210,8 @@ def recall_at_k(
     empty: str = "skip",
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
-) -> float:
-    """Compute the mean over queries of the fraction of relevant rows in the top k places.
+) -> QueryValues:
+    """Compute the mean over queries of the fraction of the relevant rows in the top k places.
 
     Parameters
     ----------
@@ -186,9 +256,10 @@ def recall_at_k(
     total = queries.sum(relevant)
     found = queries.sum(relevant * (queries.position < k))
     values = np.divide(found, total, out=np.zeros_like(total), where=total > 0)
-    return ranking.mean(values, total > 0, empty, NO_RELEVANT)
+    return ranking.by_query(values, total > 0, empty, NO_RELEVANT)
 
 
+@averaged
 def grouped_auc(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -197,7 +268,7 @@ def grouped_auc(
     empty: str = "skip",
     weighted: bool = False,
     sample_weight: ArrayLike | None = None,
-) -> float:
+) -> QueryValues:
     """Compute the mean over queries of the area under the ROC curve.
 
     The area of a query is the fraction of its pairs of a relevant and an irrelevant row in which
@@ -257,4 +328,4 @@ def grouped_auc(
     won = queries.sum((1 - relevant) * rank) - negatives * (negatives + 1) / 2
     pairs = positives * negatives
     values = np.divide(won, pairs, out=np.zeros_like(won), where=pairs > 0)
-    return ranking.mean(values, pairs > 0, empty, "both a relevant and an irrelevant row")
+    return ranking.by_query(values, pairs > 0, empty, "both a relevant and an irrelevant row")

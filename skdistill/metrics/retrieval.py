@@ -8,19 +8,30 @@ counts at its first place only.
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.exceptions import UndefinedMetricWarning
 
-from skdistill.inputs.checks import check_finite, check_k
-from skdistill.metrics.item_lists import check_positions, first_places, is_padding, kind_of_ids
+from skdistill.inputs.checks import check_k
+from skdistill.inputs.queries import Queries
+from skdistill.metrics.averaging import QueryValues, averaged
+from skdistill.metrics.item_lists import check_positions
+from skdistill.metrics.ordering import check_choice
+
+# How much a relevant item gains, from its entry in the matrix.
+GAINS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "binary": np.ones_like,
+    "linear": np.asarray,
+    "exponential": lambda relevance: np.expm1(np.log(2) * relevance),
+}
 
 
-def retrieval_recall(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
+@averaged
+def retrieval_recall(relevant: Any, retrieved: ArrayLike, *, k: int) -> QueryValues:
     """Compute the mean fraction of a query's relevant items among the first k returned.
 
     Parameters
@@ -50,11 +61,49 @@ def retrieval_recall(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     >>> retrieval_recall(csr_array([[0, 1, 1]]), [[0, 2]], k=2)
     0.5
     """
-    hits, counts = _hits(relevant, retrieved, k)
-    return _mean(hits.sum(axis=1) / counts)
+    found = Hits.find(relevant, retrieved, k)
+    return found.by_query(found.is_hit.sum(axis=1, dtype=np.float64) / found.n_relevant)
 
 
-def hit_rate(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
+@averaged
+def retrieval_precision(relevant: Any, retrieved: ArrayLike, *, k: int) -> QueryValues:
+    """Compute the mean fraction of the first k returned items that are relevant.
+
+    Places beyond the end of a shorter list count as irrelevant.
+
+    Parameters
+    ----------
+    relevant : sparse matrix of shape (n_queries, n_items)
+        Positive entries mark the relevant items of each query.
+    retrieved : array-like of shape (n_queries, n_returned), int
+        Positions of the returned items, best first; -1 pads short lists. An item that is repeated
+        counts at its first place only.
+    k : int
+        Number of returned items that count.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query has a relevant item.
+
+    Raises
+    ------
+    ValueError
+        If the inputs do not have these shapes and types.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from skdistill.metrics import retrieval_precision
+    >>> retrieval_precision(csr_array([[0, 1, 1]]), [[0, 2]], k=2)
+    0.5
+    """
+    found = Hits.find(relevant, retrieved, k)
+    return found.by_query(found.is_hit.sum(axis=1) / k)
+
+
+@averaged
+def hit_rate(relevant: Any, retrieved: ArrayLike, *, k: int) -> QueryValues:
     """Compute the fraction of queries with a relevant item among the first k returned.
 
     Parameters
@@ -84,11 +133,12 @@ def hit_rate(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     >>> hit_rate(csr_array([[0, 1, 1]]), [[0, 2]], k=2)
     1.0
     """
-    hits, _ = _hits(relevant, retrieved, k)
-    return _mean(hits.any(axis=1).astype(np.float64))
+    found = Hits.find(relevant, retrieved, k)
+    return found.by_query(found.is_hit.any(axis=1).astype(np.float64))
 
 
-def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
+@averaged
+def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> QueryValues:
     """Compute the mean reciprocal rank of the first relevant item.
 
     A query counts 0 if no relevant item is among the first k returned.
@@ -120,14 +170,19 @@ def retrieval_mrr(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     >>> retrieval_mrr(csr_array([[0, 1, 1]]), [[0, 2]], k=2)
     0.5
     """
-    hits, _ = _hits(relevant, retrieved, k)
-    if not hits.shape[1]:
-        return _mean(np.zeros(len(hits)))
-    return _mean(np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0))
+    found = Hits.find(relevant, retrieved, k)
+    if not found.is_hit.shape[1]:
+        return found.by_query(np.zeros(len(found.is_hit)))
+    reciprocal = 1 / (found.is_hit.argmax(axis=1) + 1)
+    return found.by_query(np.where(found.is_hit.any(axis=1), reciprocal, 0.0))
 
 
-def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
-    """Compute the mean NDCG@k over the whole catalogue, with gain 1 for each relevant item.
+@averaged
+def retrieval_average_precision(relevant: Any, retrieved: ArrayLike, *, k: int) -> QueryValues:
+    """Compute the mean average precision over the whole catalogue (MAP).
+
+    The average precision of a query is the sum of the precision at the rank of each relevant item
+    among the first k returned, divided by the number of its relevant items, as in trec_eval.
 
     Parameters
     ----------
@@ -149,6 +204,48 @@ def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     ValueError
         If the inputs do not have these shapes and types.
 
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from skdistill.metrics import retrieval_average_precision
+    >>> retrieval_average_precision(csr_array([[0, 1, 1]]), [[0, 2]], k=2)
+    0.25
+    """
+    found = Hits.find(relevant, retrieved, k)
+    hits = found.is_hit.astype(np.float64)
+    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return found.by_query((hits * precision).sum(axis=1) / found.n_relevant)
+
+
+@averaged
+def retrieval_ndcg(
+    relevant: Any, retrieved: ArrayLike, *, k: int, gain: str = "binary"
+) -> QueryValues:
+    """Compute the mean NDCG@k over the whole catalogue.
+
+    Parameters
+    ----------
+    relevant : sparse matrix of shape (n_queries, n_items)
+        Positive entries mark the relevant items of each query.
+    retrieved : array-like of shape (n_queries, n_returned), int
+        Positions of the returned items, best first; -1 pads short lists. An item that is repeated
+        counts at its first place only.
+    k : int
+        Number of returned items that count.
+    gain : {"binary", "linear", "exponential"}, default="binary"
+        Gain of a relevant item whose entry is y: 1, :math:`y` as in trec_eval, or
+        :math:`2^y - 1`.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no query has a relevant item.
+
+    Raises
+    ------
+    ValueError
+        If the inputs do not have these shapes and types, or an option is invalid.
+
     References
     ----------
     Jarvelin, Kekalainen, "Cumulated Gain-Based Evaluation of IR Techniques", TOIS 2002.
@@ -160,220 +257,94 @@ def retrieval_ndcg(relevant: Any, retrieved: ArrayLike, *, k: int) -> float:
     >>> round(retrieval_ndcg(csr_array([[0, 1, 1]]), [[0, 2]], k=2), 3)
     0.387
     """
-    hits, counts = _hits(relevant, retrieved, k)
-    places = max(hits.shape[1], min(k, int(counts.max(initial=1))))
-    discount = 1 / np.log2(np.arange(2, places + 2))
-    ideal = np.cumsum(discount)[np.minimum(counts, k) - 1]
+    check_choice("gain", gain, tuple(GAINS))
+    found = Hits.find(relevant, retrieved, k)
+    gains = GAINS[gain](found.relevance.data)
+    if not np.isfinite(gains).all():
+        raise ValueError(
+            f"The {gain} gain of the relevance {found.relevance.data.max():.6g} is not finite. Use "
+            "gain='linear'."
+        )
+    width = found.is_hit.shape[1]
+    achieved = np.zeros(found.is_hit.shape)
+    achieved[found.is_hit] = gains[found.entry[found.is_hit]]
+    discount = 1 / np.log2(np.arange(2, width + 2))
+    ideal = found.ideal(gains, k)
     # The two sums are taken in different orders, so that their ratio may be rounded above 1.
-    return _mean(np.minimum(hits @ discount[: hits.shape[1]] / ideal, 1.0))
+    return found.by_query(np.minimum(achieved @ discount / ideal, 1.0))
 
 
-class RetrievalCurve(NamedTuple):
-    """Recall of wanted items as a function of the number of returned items.
+@dataclass(frozen=True)
+class Hits:
+    """The relevant items among the first k that each query gets.
 
-    Attributes
+    Parameters
     ----------
-    m : ndarray of shape (n_returned,), int64
-        Number of returned items: 1, 2, ...
-    recall : ndarray of shape (n_returned,), float64
-        Mean fraction of the wanted items among the first m.
+    relevance : csr_array of shape (n_queries, n_items)
+        Positive entries alone.
+    is_hit : ndarray of shape (n_queries, n_places), bool
+        Whether a place holds a relevant item that no earlier place holds.
+    entry : ndarray of shape (n_queries, n_places), int64
+        Number of the item's entry in ``relevance.data``; any number where there is no hit.
     """
 
-    m: NDArray[np.int64]
-    recall: NDArray[np.float64]
+    relevance: Any
+    is_hit: NDArray[np.bool_]
+    entry: NDArray[np.int64]
 
-    def items_needed(self, recall: float) -> int:
-        """Return the least number of returned items that reaches a recall.
-
-        Parameters
-        ----------
-        recall : float
-            Recall to reach, between 0 and 1.
-
-        Returns
-        -------
-        int
+    @classmethod
+    def find(cls, relevant: Any, retrieved: ArrayLike, k: int) -> Hits:
+        """Check the arguments of a metric and find the hits.
 
         Raises
         ------
         ValueError
-            If all returned items have a lower recall, or it does not lie between 0 and 1.
+            If they do not have the expected shapes and types.
         """
-        if not 0 <= recall <= 1:
-            raise ValueError(f"recall must lie between 0 and 1, got {recall!r}.")
-        reached = self.recall[-1] if len(self.recall) else 0.0
-        if not len(self.m) or reached < recall:
+        check_k(k)
+        if not sparse.issparse(relevant):
             raise ValueError(
-                f"A recall of {recall} is not reached: {len(self.m)} items have {reached:.4f}. "
-                "Retrieve more."
+                "relevant must be a sparse matrix of shape (n_queries, n_items), got "
+                f"{type(relevant).__name__}."
             )
-        return int(self.m[np.argmax(self.recall >= recall)])
+        matrix = sparse.csr_array(relevant, dtype=np.float64, copy=True)
+        matrix.sum_duplicates()
+        if np.isnan(matrix.data).any():
+            raise ValueError("relevant must hold numbers, but some entries are NaN.")
+        returned = check_positions(retrieved, matrix.shape[1], matrix.shape[0])[:, :k]
+        matrix.data = np.maximum(matrix.data, 0)
+        matrix.eliminate_zeros()
+        n_queries, n_items = matrix.shape
+        relevant_query = np.repeat(np.arange(n_queries), np.diff(matrix.indptr))
+        keys = relevant_query * n_items + matrix.indices
+        wanted = (np.arange(n_queries)[:, None] * n_items + returned).ravel()
+        entry = np.searchsorted(keys, wanted)
+        is_relevant = np.append(keys, -1)[entry] == wanted
+        hit = np.flatnonzero(is_relevant & (returned.ravel() >= 0))
+        hit = hit[np.unique(entry[hit], return_index=True)[1]]
+        is_hit = np.zeros(returned.shape, dtype=bool)
+        is_hit.ravel()[hit] = True
+        return cls(matrix, is_hit, entry.reshape(returned.shape))
 
+    @property
+    def has_relevant(self) -> NDArray[np.bool_]:
+        """Whether each query has a relevant item."""
+        return np.diff(self.relevance.indptr) > 0
 
-def retrieval_curve(wanted: ArrayLike, retrieved: ArrayLike) -> RetrievalCurve:
-    """Compute the mean fraction of wanted items among the first m returned, for every m.
+    @property
+    def n_relevant(self) -> NDArray[np.int64]:
+        """Number of relevant items of each query, 1 where there are none."""
+        return np.maximum(np.diff(self.relevance.indptr), 1)
 
-    Parameters
-    ----------
-    wanted : array-like of shape (n_queries, k)
-        Items that the strong stage would show, such as the teacher's top 10. -1, None and NaN pad
-        short lists. Queries without a wanted item are left out.
-    retrieved : array-like of shape (n_queries, n_returned)
-        Items that the cheap stage returns, best first, with the same kind of ids as ``wanted`` and
-        the same padding. On either side, an item that is repeated counts once.
+    def ideal(self, gains: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+        """Discounted gain of the best k items of each query, 1 where there are none."""
+        ideal = np.ones(len(self.has_relevant))
+        if len(gains):
+            queries = Queries.from_sizes(np.diff(self.relevance.indptr)[self.has_relevant])
+            best = gains[queries.sort_descending(gains)] / np.log2(2 + queries.position)
+            ideal[self.has_relevant] = queries.sum(np.where(queries.position < k, best, 0.0))
+        return ideal
 
-    Returns
-    -------
-    RetrievalCurve
-        Recall between 0 and 1; 0 with an ``UndefinedMetricWarning`` if no item is wanted.
-
-    Raises
-    ------
-    ValueError
-        If there is not one row per query on either side, or the ids of both sides are of different
-        kinds, such as numbers and text.
-
-    Examples
-    --------
-    >>> from skdistill.metrics import retrieval_curve
-    >>> curve = retrieval_curve([[1, 2]], [[2, 5, 1]])
-    >>> curve.recall.tolist()
-    [0.5, 0.5, 1.0]
-    >>> curve.items_needed(0.9)
-    3
-    """
-    top, returned = np.asarray(wanted), np.asarray(retrieved)
-    if top.ndim != 2 or returned.ndim != 2 or len(top) != len(returned):
-        raise ValueError(
-            "wanted and retrieved must have one row per query each, got shapes "
-            f"{top.shape} and {returned.shape}."
-        )
-    kinds = {kind_of_ids(top), kind_of_ids(returned)} - {"object"}
-    if len(kinds) > 1:
-        raise ValueError(
-            "wanted and retrieved must hold ids of the same kind, got "
-            f"{top.dtype} and {returned.dtype}."
-        )
-    is_wanted = first_places(top, ~is_padding(top))
-    found = np.zeros(returned.shape)
-    for column in range(top.shape[1]):
-        query, place = np.nonzero((returned == top[:, [column]]) & is_wanted[:, [column]])
-        first = np.unique(query, return_index=True)[1]
-        found[query[first], place[first]] += 1
-    counts = is_wanted.sum(axis=1)
-    if not counts.any():
-        _warn_undefined("wanted")
-        recall = np.zeros(returned.shape[1])
-    else:
-        has_wanted = counts > 0
-        recall = (np.cumsum(found[has_wanted], axis=1) / counts[has_wanted][:, None]).mean(axis=0)
-    return RetrievalCurve(np.arange(1, returned.shape[1] + 1), recall)
-
-
-def catalogue_coverage(retrieved: ArrayLike, n_items: int) -> float:
-    """Compute the fraction of the catalogue that is returned for any query.
-
-    Parameters
-    ----------
-    retrieved : array-like of shape (n_queries, n_returned), int
-        Positions of the returned items; -1 pads short lists.
-    n_items : int
-        Number of items in the catalogue.
-
-    Returns
-    -------
-    float
-        Between 0 and 1.
-
-    Raises
-    ------
-    ValueError
-        If the inputs do not have these shapes and types.
-
-    Examples
-    --------
-    >>> from skdistill.metrics import catalogue_coverage
-    >>> catalogue_coverage([[0, 2], [2, -1]], n_items=4)
-    0.5
-    """
-    check_k(n_items, "n_items")
-    returned = check_positions(retrieved, n_items)
-    return len(np.unique(returned[returned >= 0])) / n_items
-
-
-def mean_popularity(retrieved: ArrayLike, popularity: ArrayLike) -> float:
-    """Compute the mean popularity rank of the returned items, scaled to between 0 and 1.
-
-    Parameters
-    ----------
-    retrieved : array-like of shape (n_queries, n_returned), int
-        Positions of the returned items; -1 pads short lists.
-    popularity : array-like of shape (n_items,)
-        Popularity of each item, such as its count in the log. Ties have the mean of their ranks.
-
-    Returns
-    -------
-    float
-        1 if only the most popular item is returned, 0 if only the least popular; 0 with an
-        ``UndefinedMetricWarning`` if no item is returned.
-
-    Raises
-    ------
-    ValueError
-        If the inputs do not have these shapes and types, or a popularity is not finite.
-
-    Examples
-    --------
-    >>> from skdistill.metrics import mean_popularity
-    >>> mean_popularity([[0, 2]], popularity=[9, 5, 7])
-    0.75
-    """
-    from scipy.stats import rankdata
-
-    counts = check_finite("popularity", popularity, np.size(popularity))
-    returned = check_positions(retrieved, len(counts))
-    rank = (rankdata(counts) - 1) / max(len(counts) - 1, 1)
-    return _mean(rank[returned[returned >= 0]], "returned")
-
-
-def _hits(relevant: Any, retrieved: ArrayLike, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return whether each of the first k items is relevant, and how many relevant items there are.
-
-    Queries without a relevant item are left out.
-    """
-    check_k(k)
-    if not sparse.issparse(relevant):
-        raise ValueError(
-            "relevant must be a sparse matrix of shape (n_queries, n_items), got "
-            f"{type(relevant).__name__}."
-        )
-    matrix = sparse.csr_array(relevant)
-    if np.isnan(matrix.data).any():
-        raise ValueError("relevant must hold numbers, but some entries are NaN.")
-    matrix = matrix > 0
-    returned = check_positions(retrieved, matrix.shape[1], matrix.shape[0])[:, :k]
-    query = np.repeat(np.arange(len(returned)), returned.shape[1])
-    is_relevant = np.asarray(matrix[query, np.maximum(returned.ravel(), 0)])
-    hit = np.flatnonzero(is_relevant & (returned.ravel() >= 0))
-    _, first = np.unique(query[hit] * matrix.shape[1] + returned.ravel()[hit], return_index=True)
-    hits = np.zeros(returned.shape, dtype=bool)
-    hits.ravel()[hit[first]] = True
-    counts = matrix.sum(axis=1)
-    has_relevant = counts > 0
-    return hits[has_relevant], counts[has_relevant]
-
-
-def _mean(values: Any, what: str = "relevant") -> float:
-    """Average over queries; warn if there are none."""
-    if not len(values):
-        _warn_undefined(what)
-        return 0.0
-    return float(values.mean())
-
-
-def _warn_undefined(what: str) -> None:
-    warnings.warn(
-        f"No query has a {what} item: the metric is undefined and set to 0.",
-        UndefinedMetricWarning,
-        stacklevel=4,
-    )
+    def by_query(self, values: Any) -> QueryValues:
+        """Return the values of queries, which are defined for those with a relevant item."""
+        return QueryValues(values, self.has_relevant, "a relevant item")

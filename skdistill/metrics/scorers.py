@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
 from skdistill._sklearn_compat import BaseScorer, BaseSearchCV
-from skdistill.inputs.checks import unmask_labels
-from skdistill.metrics.ndcg import ndcg_score
+from skdistill.inputs.checks import single_column, unmask_labels
+from skdistill.metrics.ndcg import dcg_score, ndcg_score
 from skdistill.metrics.relevance import (
     average_precision_score,
     grouped_auc,
     mrr_score,
+    precision_at_k,
     recall_at_k,
 )
 
@@ -51,7 +52,7 @@ class QueryScorer(BaseScorer):
     ) -> float:
         # scikit-learn's multi-metric scorer calls this with a caller that caches predictions.
         scores = np.asarray(method_caller(estimator, "predict", X))
-        labels = unmask_labels(y_true).astype(np.float64)
+        labels = single_column(unmask_labels(y_true)).astype(np.float64)
         columns = [labels, scores, queries_of(estimator, X, qid), sample_weight]
         is_labelled = ~np.isnan(labels)
         if not is_labelled.all():
@@ -121,6 +122,24 @@ def ndcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
     return QueryScorer(ndcg_score, 1, {"k": k, **kwargs})
 
 
+def dcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
+    """Make a scorer from :func:`dcg_score`.
+
+    Parameters
+    ----------
+    k : int or None, default=10
+        Number of top places that count; None counts all.
+    **kwargs
+        Further arguments of :func:`dcg_score`.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+    """
+    return QueryScorer(dcg_score, 1, {"k": k, **kwargs})
+
+
 def mrr_scorer(k: int | None = None, **kwargs: Any) -> QueryScorer:
     """Make a scorer from :func:`mrr_score`.
 
@@ -145,7 +164,7 @@ def average_precision_scorer(**kwargs: Any) -> QueryScorer:
     Parameters
     ----------
     **kwargs
-        Arguments of :func:`average_precision_score`.
+        Arguments of :func:`average_precision_score`, such as ``k``.
 
     Returns
     -------
@@ -153,6 +172,24 @@ def average_precision_scorer(**kwargs: Any) -> QueryScorer:
         ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
     """
     return QueryScorer(average_precision_score, 1, kwargs)
+
+
+def precision_scorer(k: int, **kwargs: Any) -> QueryScorer:
+    """Make a scorer from :func:`precision_at_k`.
+
+    Parameters
+    ----------
+    k : int
+        Number of top places.
+    **kwargs
+        Further arguments of :func:`precision_at_k`.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+    """
+    return QueryScorer(precision_at_k, 1, {"k": k, **kwargs})
 
 
 def recall_scorer(k: int, **kwargs: Any) -> QueryScorer:

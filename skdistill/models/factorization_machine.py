@@ -67,6 +67,13 @@ class FactorizationMachine(StudentModel):
             gradient = factors - norms[:, None] * params["factors"]
         return {"bias": grad_output.sum(keepdims=True), "linear": linear, "factors": gradient}
 
+    def input_gradient(self, params: Parameters, cache: Any, grad_output: Array) -> Array:
+        inputs, sums = cache
+        factors = params["factors"]
+        norms = np.einsum("ij,ij->i", factors, factors)
+        gradient = params["linear"] + sums @ factors.T - inputs.X * norms
+        return gradient * grad_output[:, None]
+
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
         # A scaled column is z = (q - shift) * scale, so z^2 is a polynomial in q. Its coefficients
         # of q^2 and q are added to the vectors, and the rest to the constant.

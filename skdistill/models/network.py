@@ -86,6 +86,13 @@ class Network(StudentModel):
         grads["bias_0"] = grad_output.sum(axis=0)
         return grads
 
+    def input_gradient(self, params: Parameters, cache: Any, grad_output: Array) -> Array:
+        _, activations = cache
+        for layer in range(self.n_layers - 1, 0, -1):
+            grad_output = grad_output @ params[f"weights_{layer}"].T
+            grad_output *= activations[layer - 1] > 0
+        return grad_output @ params["weights_0"].T
+
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
         # Floors are repeated for each row of a block: NumPy takes the maximum of two arrays of the
         # same shape in half the time of a broadcast.
@@ -187,6 +194,9 @@ class MLP(Network):
 
     def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
         return super().backward(params, cache, grad_output[:, None])
+
+    def input_gradient(self, params: Parameters, cache: Any, grad_output: Array) -> Array:
+        return super().input_gradient(params, cache, grad_output[:, None])
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
         return super().score(folded, X, workspace)[:, 0]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skdistill.serving.compiled import CompiledScorer, compile_scorer
     from skdistill.serving.files import FileWarning, load, save
     from skdistill.serving.onnx_export import register_converters, to_onnx
+    from skdistill.serving.trust import trusted_types
     from skdistill.tables.csv import CsvOptions
     from skdistill.tables.errors import OutputError, TableError
 
@@ -37,6 +38,7 @@ __all__ = [
     "score_spark",
     "score_table",
     "to_onnx",
+    "trusted_types",
 ]
 
 
@@ -62,6 +64,7 @@ __getattr__ = lazy_names(
         "score_spark": "skdistill.serving.cluster",
         "score_table": "skdistill.serving.batch.scoring",
         "to_onnx": "skdistill.serving.onnx_export",
+        "trusted_types": "skdistill.serving.trust",
     },
 )
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from skdistill.serving.trusted_types import is_trusted_module
+from skdistill.serving.trust import is_trusted_module
 from skdistill.teachers.lightgbm_text import check_model_text
 
 FORMAT = 1

@@ -34,7 +34,7 @@ from skdistill.serving.file_checks import (
     digest_of_members,
     digest_of_metadata,
 )
-from skdistill.serving.trusted_types import trusted_types, untrusted
+from skdistill.serving.trust import trusted_types, untrusted
 from skdistill.tables.atomic_write import atomic_write
 from skdistill.towers.fitted import FittedTowers
 
@@ -162,7 +162,7 @@ def load(path: str | os.PathLike[str]) -> Any:
                 f"{path} is refused: it names the types {unknown}, which are not trusted. Only "
                 "types of skdistill, scikit-learn, NumPy and SciPy are loaded."
             )
-        model = skops.loads(data, trusted=sorted(trusted_types()))
+        model = skops.loads(data, trusted=trusted_types())
         _forget_caches(model, set())
     _warn_of_versions(metadata["versions"], path)
     return model

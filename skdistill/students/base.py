@@ -17,29 +17,13 @@ from skdistill.inputs.rows import Rows
 from skdistill.losses import LOSS_CONSTRAINTS, get_loss
 from skdistill.protocols import Loss
 from skdistill.students.estimator import StudentEstimator
+from skdistill.students.probabilities import WithProbabilities, check_probabilities
 from skdistill.training.early_stopping import Validate, ndcg_on
 from skdistill.training.objective import Objective
 
 
-def has_log_odds(estimator: Any) -> bool:
-    """Check whether a loss of an estimator makes its scores log-odds.
-
-    Raises
-    ------
-    AttributeError
-        If none does, so that ``available_if`` explains why a method is missing.
-    """
-    losses = (estimator.loss, estimator.hard_loss)
-    if any(get_loss(loss).is_log_odds for loss in losses if loss):
-        return True
-    raise AttributeError(
-        f"predict_proba needs scores that are log-odds, but loss={estimator.loss!r} and "
-        f"hard_loss={estimator.hard_loss!r} do not produce them. Use the loss 'logistic'."
-    )
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
-class BaseStudent(StudentEstimator):
+class BaseStudent(WithProbabilities, StudentEstimator):
     """Base of students with one objective; a subclass only defines ``make_model``.
 
     Write a subclass as a dataclass like :class:`LinearRanker`, with its further parameters as
@@ -89,6 +73,11 @@ class BaseStudent(StudentEstimator):
         Reads the columns of data frames; None if ``fit`` got an array or CSR matrix of numbers.
     allows_missing_ : bool
         Whether numbers may be missing, because some were in ``fit`` or there are categories.
+    feature_importances_ : ndarray of shape (n_features,)
+        How much a typical deviation of each column moves the scores of rows against the others of
+        their query, from gradients; the sum is 1. Not available after ``partial_fit``.
+    classes_ : ndarray of shape (2,)
+        The labels 0 and 1; only with a logistic loss.
     """
 
     loss: str | Loss = "listwise"
@@ -120,19 +109,20 @@ class BaseStudent(StudentEstimator):
         self._hard_loss()
 
     def check_labels(self, data: RankingData) -> None:
-        """Check that the loss on labels can take the labels.
+        """Check that early stopping and the loss on labels can take the labels.
 
         Raises
         ------
         ValueError
-            If the loss refuses them, such as the logistic loss labels above 1.
+            If one refuses them, such as the logistic loss labels above 1.
         """
+        super().check_labels(data)
         if self.alpha < 1 and data.is_labelled.any():
             assert data.labels is not None  # some rows are labelled
             labelled = data.queries.subset(data.is_labelled)
             self._hard_loss().hard_target(data.labels[data.is_labelled], labelled)
 
-    @available_if(has_log_odds)
+    @available_if(check_probabilities)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict the probabilities of labels 0 and 1.
 

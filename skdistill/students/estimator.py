@@ -25,7 +25,7 @@ from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.validation import ValidationTable
 from skdistill.models.scoring import Scorer
-from skdistill.students.fitted import FittedStudent
+from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize
 from skdistill.students.stopping import read_validation, split_for_stopping
 from skdistill.training.early_stopping import EarlyStopping, Validate
@@ -35,7 +35,7 @@ from skdistill.training.query_batches import AugmentedBatches, QueryBatches, tra
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class StudentEstimator(FittedStudent):
+class StudentEstimator(Interpretable):
     """Fitting and scoring of students; subclasses define the model and the objective.
 
     The fields are the parameters that all students have in common; ``docs/decisions`` explains why
@@ -90,11 +90,6 @@ class StudentEstimator(FittedStudent):
         """Build what early stopping measures on held-out queries."""
         raise NotImplementedError(f"{type(self).__name__} does not define make_validator.")
 
-    @property
-    def compares_rows(self) -> bool:
-        """Whether all losses compare the rows of a query."""
-        return True
-
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
 
@@ -107,13 +102,22 @@ class StudentEstimator(FittedStudent):
         self.make_model()
 
     def check_labels(self, data: RankingData) -> None:
-        """Check that the objective can take the labels, before anything expensive runs.
+        """Check the range of the labels, before anything expensive runs.
 
         Raises
         ------
         ValueError
-            If the objective refuses them; the base accepts all labels.
+            If early stopping or the objective refuses them; the base has no objective.
         """
+        if not self.early_stopping or data.labels is None or not (data.labels < 0).any():
+            return
+        place = tuple(np.argwhere(data.labels < 0)[0])
+        row = place[0] if data.order is None else data.order[place[0]]
+        raise ValueError(
+            "early_stopping measures NDCG, which needs labels of 0 or more: row "
+            f"{row} of y holds {data.labels[place]:.6g}. Shift the labels, or leave out "
+            "early_stopping."
+        )
 
     @all_or_nothing
     @with_callbacks
@@ -166,6 +170,7 @@ class StudentEstimator(FittedStudent):
             or training diverges.
         """
         data = self._read(X, y, qid, sample_weight, teacher_scores, reset=True)
+        self.check_labels(data)
         given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
         table = ValidationTable.of(X_val, **given, teacher_scores=teacher_scores_val)
         if table is None:
@@ -257,6 +262,7 @@ class StudentEstimator(FittedStudent):
         batches = QueryBatches(inputs, data.queries, self.make_objective(data), settings)
         training = train_on_queries(model, self.optimizer_, batches, settings, self._partial_rng)
         training.loss_curve = self.loss_curve_ + training.loss_curve
+        self._importances = None  # of the former parameters
         return self.publish(training)
 
     def publish(self, training: Training) -> StudentEstimator:
@@ -340,6 +346,7 @@ class StudentEstimator(FittedStudent):
         )
         self.optimizer_ = None
         self.publish(training)
+        self._importances = self.measure_importances(inputs, data.queries)
         callbacks.end(training)
         return self
 

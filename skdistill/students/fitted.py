@@ -90,7 +90,8 @@ class FittedStudent(RankingEstimator):
         ValueError
             If the columns differ from those of ``fit``, or numbers are infinite.
         """
-        check_is_fitted(self)
+        if not hasattr(self, "params_"):
+            check_is_fitted(self)  # which costs as much as scoring a row
         if self._is_ready(X):
             # If values are not finite, the slower checks below report which.
             with suppress(NotFiniteError):

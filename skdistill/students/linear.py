@@ -91,6 +91,16 @@ class LinearRanker(BaseStudent):
         NDCG@10 on the validation rows after each epoch; empty if training does not stop early.
     n_iter_ : int
         Number of epochs run.
+    coef_ : ndarray of shape (n_features,)
+        Weight of each column: ``predict(X)`` is ``X @ coef_ + intercept_``. Not available if a
+        column has a softsign; set ``squash=False`` for that.
+    intercept_ : float
+        Constant of the score.
+    feature_importances_ : ndarray of shape (n_features,)
+        How much a typical deviation of each column moves the scores of rows against the others of
+        their query, from gradients; the sum is 1. Not available after ``partial_fit``.
+    classes_ : ndarray of shape (2,)
+        The labels 0 and 1; only with a logistic loss.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str

@@ -117,6 +117,11 @@ class MLPRanker(BaseStudent):
         NDCG@10 on the validation rows after each epoch; empty if training does not stop early.
     n_iter_ : int
         Number of epochs run.
+    feature_importances_ : ndarray of shape (n_features,)
+        How much a typical deviation of each column moves the scores of rows against the others of
+        their query, from gradients; the sum is 1. Not available after ``partial_fit``.
+    classes_ : ndarray of shape (2,)
+        The labels 0 and 1; only with a logistic loss.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str

@@ -118,6 +118,9 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         NDCG@10 on the validation rows after each epoch; empty if training does not stop early.
     n_iter_ : int
         Number of epochs run.
+    feature_importances_ : ndarray of shape (n_features,)
+        How much a typical deviation of each column moves the scores of rows against the others of
+        their query, from gradients; the sum is 1. Not available after ``partial_fit``.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str
@@ -175,6 +178,7 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         ValueError
             If an objective has no labels, or its loss refuses them.
         """
+        super().check_labels(data)
         for name in self.label_names:
             labels = self.labels_of(name, data.labels)
             is_labelled = ~np.isnan(labels)

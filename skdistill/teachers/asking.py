@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import get_tags
 
 from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import take_rows
 from skdistill.inputs.queries import Queries
+from skdistill.students.probabilities import ScoringClassifierTags
 from skdistill.teachers.boosters import is_xgboost_booster, xgboost_scores
 from skdistill.teachers.columns import teacher_table
 
@@ -138,15 +140,15 @@ def _predicts_by_query(teacher: Any) -> bool:
 
 def _score_block(teacher: Any, X: Any) -> NDArray[np.float64]:
     """Score one block of rows with whichever method the teacher has."""
-    classifies = hasattr(teacher, "fit") and is_classifier(teacher)
-    if (classifies or not hasattr(teacher, "predict")) and hasattr(teacher, "predict_proba"):
+    has_scores = hasattr(teacher, "predict") and not _predicts_classes(teacher)
+    if not has_scores and hasattr(teacher, "predict_proba"):
         probability = _as_array(teacher.predict_proba(X), X, teacher)
         if probability.ndim == 2 and probability.shape[1] == 2:
             return probability[:, 1]
         if probability.ndim < 2 or (probability.shape[1] == 1 and _has_two_classes(teacher)):
             return probability.ravel()
         return probability @ np.asarray(teacher.classes_, dtype=np.float64)
-    if (classifies or not hasattr(teacher, "predict")) and hasattr(teacher, "decision_function"):
+    if not has_scores and hasattr(teacher, "decision_function"):
         return _as_scores(teacher.decision_function(X), X, teacher)
     if is_xgboost_booster(teacher):
         return _as_scores(xgboost_scores(teacher, X), X, teacher)
@@ -157,6 +159,13 @@ def _score_block(teacher: Any, X: Any) -> NDArray[np.float64]:
 def _has_two_classes(teacher: Any) -> bool:
     """Whether a single probability, as nets return it, is that of the second of two classes."""
     return len(getattr(teacher, "classes_", (0, 1))) == 2
+
+
+def _predicts_classes(teacher: Any) -> bool:
+    """Check whether ``predict`` of a teacher returns classes."""
+    if not (hasattr(teacher, "fit") and is_classifier(teacher)):
+        return False
+    return not isinstance(get_tags(teacher).classifier_tags, ScoringClassifierTags)
 
 
 def _as_scores(answer: Any, X: Any, teacher: Any) -> NDArray[np.float64]:

@@ -251,6 +251,9 @@ def _request_defaults(teacher: Any, validates: bool = False) -> dict[str, Any]:
     """
     learners = dict(_find_learners(teacher))
     wraps = any(_needs_adapter(learner, validates) for learner in learners.values())
+    # Stacking passes the queries of its members to its final estimator too, which may take none.
+    unfitted = [learner for learner in learners.values() if not is_prefit(learner)]
+    wraps |= len({isinstance(learner, RankingEstimator) for learner in unfitted}) == 2
     enabled = get_config()["enable_metadata_routing"]
     changed: dict[str, Any] = {}
     undo: dict[str, Any] = {}

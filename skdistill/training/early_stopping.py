@@ -194,7 +194,7 @@ def ndcg_on(
             )
         ranking = Ranking(queries, relevance, scores if kept is None else scores[kept], weight)
         values, defined = ndcg_by_query(ranking, 10, "exponential", "average")
-        return ranking.mean(values, defined, "skip", "a relevant row")
+        return ranking.by_query(values, defined, "skip", "a relevant row").mean()
 
     return validate
 

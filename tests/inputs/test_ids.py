@@ -286,6 +286,8 @@ def write_parquet(ids, path):
 def arrow(ids):
     if isinstance(ids[0], Decimal):
         return pa.array(ids, pa.decimal128(30, 10))
+    if isinstance(ids[0], uuid.UUID):
+        return pa.array([one.bytes for one in ids], pa.uuid())
     is_unsigned = any(isinstance(one, int) and one >= 2**63 for one in ids)
     return pa.array(ids, pa.uint64() if is_unsigned else None)
 

@@ -40,7 +40,7 @@ def test_probabilities_outside_of_0_and_1_are_refused():
     for wrong in ([0, 1.5], [-0.1, 1], [np.nan, 1]):
         with pytest.raises(ValueError, match="^y_prob must lie in"):
             expected_calibration_error([0, 1], wrong)
-    for y, predicted in (([0, 1], [0.5]), ([[0]], [[0.5]]), ([], [])):
+    for y, predicted in (([0, 1], [0.5]), ([[0, 1]], [[0.5, 0.5]]), ([], [])):
         with pytest.raises(ValueError, match="^y_true and y_prob must hold one value per row"):
             expected_calibration_error(y, predicted)
 

@@ -24,12 +24,14 @@ DISCOUNTS = [Fraction(1 / log2(2 + rank)) for rank in range(64)]
 
 
 def ndcg(rows, k=None, gain="exponential"):
+    ideal = dcg([(y, y) for y, _ in rows], k, gain)
+    return dcg(rows, k, gain) / ideal if ideal else None
+
+
+def dcg(rows, k=None, gain="exponential"):
     discounts = DISCOUNTS[: len(rows)] if k is None else DISCOUNTS[: min(k, len(rows))]
     discounts = discounts + [Fraction(0)] * (len(rows) - len(discounts))
     gains = [GAINS[gain](int(y)) for y, _ in rows]
-    ideal = sum(g * d for g, d in zip(sorted(gains, reverse=True), discounts, strict=True))
-    if not ideal:
-        return None
     achieved = Fraction(0)
     for score in {s for _, s in rows}:
         places = [
@@ -37,7 +39,7 @@ def ndcg(rows, k=None, gain="exponential"):
         ]
         mean = sum(discounts[p] for p in places) / len(places)
         achieved += mean * sum(g for g, (_, s) in zip(gains, rows, strict=True) if s == score)
-    return achieved / ideal
+    return achieved
 
 
 def worst_first(rows):
@@ -52,12 +54,18 @@ def mrr(rows, k=None):
     return Fraction(1, first + 1) if k is None or first < k else Fraction(0)
 
 
-def average_precision(rows):
+def average_precision(rows, k=None):
     hits = worst_first(rows)
     if not any(hits):
         return None
-    precisions = [Fraction(sum(hits[: i + 1]), i + 1) for i, hit in enumerate(hits) if hit]
-    return sum(precisions) / len(precisions)
+    places = range(len(hits) if k is None else min(k, len(hits)))
+    precisions = [Fraction(sum(hits[: i + 1]), i + 1) for i in places if hits[i]]
+    return Fraction(sum(precisions)) / sum(hits)
+
+
+def precision(rows, k):
+    hits = worst_first(rows)
+    return Fraction(sum(hits[:k]), k) if any(hits) else None
 
 
 def recall(rows, k):
@@ -83,7 +91,8 @@ def tau(rows):
 ROWWISE = {
     "ndcg_score": (ndcg, [{}, {"k": 2}, {"gain": "linear"}]),
     "mrr_score": (mrr, [{}, {"k": 2}]),
-    "average_precision_score": (average_precision, [{}]),
+    "average_precision_score": (average_precision, [{}, {"k": 2}]),
+    "precision_at_k": (precision, [{"k": 1}, {"k": 3}]),
     "recall_at_k": (recall, [{"k": 1}, {"k": 3}]),
     "grouped_auc": (auc, [{}]),
     "kendall_tau": (tau, [{}]),
@@ -141,6 +150,42 @@ def test_rowwise_metrics(name, data, seed):
         assert metric(y, score, qid, **options) == pytest.approx(unweighted, abs=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@settings(deadline=None, max_examples=60)
+@given(data=rankings(), k=st.sampled_from([None, 1, 3]), gain=st.sampled_from(list(GAINS)))
+def test_dcg(data, k, gain):
+    y, score, qid, weight = data
+    y = [min(label, 1000) for label in y]
+    found = metrics.dcg_score(y, score, qid, k=k, gain=gain, sample_weight=weight)
+    expected = weighted_mean(dcg, y, score, qid, weight, k=k, gain=gain)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_an_infinite_gain_is_refused():
+    with pytest.raises(ValueError, match=r"gain of the label 1025 is not finite.*'linear'"):
+        metrics.dcg_score([1025, 1], [1, 2], None)
+    assert metrics.dcg_score([1025], [1], None, gain="linear") == 1025
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.parametrize("name", ROWWISE)
+@settings(deadline=None, max_examples=40)
+@given(data=rankings(), empty=st.sampled_from([None, "skip", "zero", "one"]))
+def test_rowwise_metrics_per_query(name, data, empty):
+    definition, settings_of_metric = ROWWISE[name]
+    y, score, qid, _ = data
+    for options in settings_of_metric:
+        chosen = options if empty is None else options | {"empty": empty}
+        found = metrics.per_query(getattr(metrics, name), y, score, qid, **chosen)
+        assert len(found) == len(set(qid))
+        for query, value in zip(sorted(set(qid)), found, strict=True):
+            rows = [(a, b) for a, b, q in zip(y, score, qid, strict=True) if q == query]
+            expected = definition(rows, **options)
+            if expected is None:
+                expected = {"zero": 0.0, "one": 1.0}.get(empty, np.nan)
+            assert value == pytest.approx(float(expected), abs=1e-12, nan_ok=True)
+
+
 @settings(deadline=None, max_examples=60)
 @given(data=rankings(), k=st.integers(1, 4), m=st.integers(1, 6))
 def test_teacher_recall(data, k, m):
@@ -152,6 +197,8 @@ def test_teacher_recall(data, k, m):
         best = sorted((t for t, _ in rows), reverse=True)[:k]
         returned = sorted(rows, key=lambda row: (-row[1], row[0] in best))[:m]
         fractions.append(Fraction(sum(t in best for t, _ in returned), len(best)))
+    by_query = metrics.per_query(metrics.teacher_recall, teacher, student, qid, k=k, m=m)
+    assert sorted(by_query) == pytest.approx(sorted(map(float, fractions)))
     found = metrics.teacher_recall(teacher, student, qid, k=k, m=m)
     assert found == pytest.approx(float(sum(fractions) / len(fractions)))
     assert 0 <= found <= 1
@@ -177,12 +224,36 @@ def found_at(wanted, returned, k):
     return [p for p in places if returned[p] in wanted and returned[p] not in returned[:p]]
 
 
+def found_gain(wanted, returned, k, gain):
+    best = sorted((gain(y) for y in wanted.values()), reverse=True)[:k]
+    ideal = sum(g * d for g, d in zip(best, DISCOUNTS, strict=False))
+    found = [gain(wanted[returned[p]]) * DISCOUNTS[p] for p in found_at(wanted, returned, k)]
+    return Fraction(sum(found)) / ideal
+
+
+def found_precision(wanted, returned, k):
+    places = found_at(wanted, returned, k)
+    return Fraction(sum(Fraction(i + 1, p + 1) for i, p in enumerate(places)), len(wanted))
+
+
+# Of the relevance of each wanted item, what is returned, and k.
 RETRIEVAL = {
-    "retrieval_recall": lambda w, r, k: Fraction(len(found_at(w, r, k)), len(w)),
-    "hit_rate": lambda w, r, k: Fraction(bool(found_at(w, r, k))),
-    "retrieval_mrr": lambda w, r, k: Fraction(1, min(found_at(w, r, k), default=10**9) + 1),
-    "retrieval_ndcg": lambda w, r, k: (
-        sum(DISCOUNTS[p] for p in found_at(w, r, k)) / sum(DISCOUNTS[: min(len(w), k)])
+    "retrieval_recall": (lambda w, r, k: Fraction(len(found_at(w, r, k)), len(w)), {}),
+    "retrieval_precision": (lambda w, r, k: Fraction(len(found_at(w, r, k)), k), {}),
+    "hit_rate": (lambda w, r, k: Fraction(bool(found_at(w, r, k))), {}),
+    "retrieval_mrr": (
+        lambda w, r, k: Fraction(1, min(found_at(w, r, k), default=10**9) + 1),
+        {},
+    ),
+    "retrieval_average_precision": (found_precision, {}),
+    "retrieval_ndcg": (lambda w, r, k: found_gain(w, r, k, lambda y: Fraction(1)), {}),
+    "retrieval_ndcg, linear": (
+        lambda w, r, k: found_gain(w, r, k, Fraction),
+        {"gain": "linear"},
+    ),
+    "retrieval_ndcg, exponential": (
+        lambda w, r, k: found_gain(w, r, k, lambda y: Fraction(2**y - 1)),
+        {"gain": "exponential"},
     ),
 }
 N_ITEMS = 6
@@ -209,20 +280,26 @@ def mean_over(pairs, definition):
 @given(retrievals(), st.sampled_from([1, 2, 5, 10**9]), st.integers(0, 99))
 def test_retrieval_metrics(data, k, seed):
     wanted, retrieved = data
-    sets = [set(row) - {-1} for row in wanted]
+    # The relevance of an item is its place among those wanted, from 1 on.
+    sets = [{item: 1 + row.index(item) for item in set(row) - {-1}} for row in wanted]
     relevant = sparse.lil_array((len(sets), N_ITEMS))
     for query, items in enumerate(sets):
-        relevant[query, list(items)] = 1
+        for item, relevance in items.items():
+            relevant[query, item] = relevance
+    relevant = sparse.csr_array(relevant)
     order = np.random.default_rng(seed).permutation(len(sets))
     pairs = list(zip(sets, retrieved, strict=True))
-    for name, definition in RETRIEVAL.items():
-        metric = getattr(metrics, name)
-        value = metric(relevant, retrieved, k=k)
+    for name, (definition, options) in RETRIEVAL.items():
+        metric = getattr(metrics, name.split(",")[0])
+        value = metric(relevant, retrieved, k=k, **options)
         expected = mean_over(pairs, lambda w, r, d=definition: d(w, r, k))
         assert 0 <= value <= 1
         assert value == pytest.approx(expected, abs=1e-8)
-        shuffled = metric(sparse.csr_array(relevant)[order], np.array(retrieved)[order], k=k)
+        shuffled = metric(relevant[order], np.array(retrieved)[order], k=k, **options)
         assert shuffled == pytest.approx(value)
+        by_query = metrics.per_query(metric, relevant, retrieved, k=k, **options)
+        expected = [float(definition(w, r, k)) if w else np.nan for w, r in pairs]
+        assert by_query == pytest.approx(expected, abs=1e-8, nan_ok=True)
     found = {item for row in retrieved for item in row} - {-1}
     assert metrics.catalogue_coverage(retrieved, N_ITEMS) == len(found) / N_ITEMS
     popularity = [3, 1, 1, 4, 9, 2]
@@ -319,6 +396,7 @@ SCORERS = {
     "ndcg_scorer": (metrics.ndcg_score, {"k": 2}),
     "mrr_scorer": (metrics.mrr_score, {"k": 2}),
     "average_precision_scorer": (metrics.average_precision_score, {}),
+    "precision_scorer": (metrics.precision_at_k, {"k": 2}),
     "recall_scorer": (metrics.recall_at_k, {"k": 2}),
     "grouped_auc_scorer": (metrics.grouped_auc, {}),
     "retrieval_scorer": (metrics.teacher_recall, {"k": 1, "m": 2}),
@@ -342,7 +420,8 @@ def test_scorers(name, data):
 
 
 COVERED = {
-    *ROWWISE, *RETRIEVAL, *SCORERS, "teacher_recall", "ndcg_per_query", "retrieval_curve",
+    *ROWWISE, *(name.split(",")[0] for name in RETRIEVAL), *SCORERS, "teacher_recall",
+    "dcg_score", "dcg_scorer", "per_query", "ndcg_per_query", "retrieval_curve",
     "RetrievalCurve", "catalogue_coverage", "mean_popularity", "expected_calibration_error",
     "bootstrap_ratio", "RatioInterval",
 }  # fmt: skip
@@ -352,10 +431,10 @@ def test_every_public_metric_is_in_this_family():
     assert set(metrics.__all__) == COVERED
 
 
-@pytest.mark.parametrize("name", [*ROWWISE, "teacher_recall"])
+@pytest.mark.parametrize("name", [*ROWWISE, "teacher_recall", "dcg_score"])
 def test_weights_that_leave_the_range_are_refused(name):
     metric = getattr(metrics, name)
-    options = {"k": 1} if name == "recall_at_k" else {}
+    options = {"k": 1} if name in ("recall_at_k", "precision_at_k") else {}
     for wrong, message in (
         ([1.0, -1.0], "0 or more: row 1 holds -1"),
         ([1.0, np.nan], "finite: row 1 holds nan"),
@@ -370,7 +449,11 @@ def test_weights_that_leave_the_range_are_refused(name):
 
 @pytest.mark.parametrize(
     "name",
-    [n for n in metrics.__all__ if n in {*ROWWISE, *RETRIEVAL, "teacher_recall", "ndcg_per_query"}],
+    [
+        name
+        for name in metrics.__all__
+        if name in {*ROWWISE, *RETRIEVAL, "teacher_recall", "ndcg_per_query", "dcg_score"}
+    ],
 )
 def test_a_number_of_places_is_checked(name):
     metric = getattr(metrics, name)
@@ -388,6 +471,8 @@ def test_a_number_of_places_is_checked(name):
 
 @pytest.mark.filterwarnings("ignore::scipy.stats.DegenerateDataWarning")
 def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="averages over queries, got <function"):
+        metrics.per_query(metrics.bootstrap_ratio, [1, 2], [1, 2])
     calibration, bootstrap = metrics.expected_calibration_error, metrics.bootstrap_ratio
     for call, message in (
         (lambda: calibration([0, np.nan], [0.5, 0.5]), "y_true must lie in .* row 1 holds nan"),

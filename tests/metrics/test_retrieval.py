@@ -11,9 +11,12 @@ from skdistill.metrics import (
     catalogue_coverage,
     hit_rate,
     mean_popularity,
+    per_query,
+    retrieval_average_precision,
     retrieval_curve,
     retrieval_mrr,
     retrieval_ndcg,
+    retrieval_precision,
     retrieval_recall,
 )
 from skdistill.metrics.agreement import fraction_of_top
@@ -23,7 +26,7 @@ from skdistill.metrics.agreement import fraction_of_top
 def results():
     rng = np.random.default_rng(0)
     relevant = sparse.random_array((40, 100), density=0.05, rng=rng, format="csr")
-    relevant.data[:] = 1
+    relevant.data[:] = rng.integers(1, 5, relevant.nnz)
     retrieved = np.array([rng.permutation(100)[:30] for _ in range(40)])
     return relevant, retrieved
 
@@ -34,19 +37,31 @@ def test_the_metrics_agree_with_trec_eval(results, k):
     rows = relevant.tocoo()
     qrel = {}
     for q, i in zip(rows.row, rows.col, strict=True):
-        qrel.setdefault(str(q), {})[str(i)] = 1
+        qrel.setdefault(str(q), {})[str(i)] = int(relevant[q, i])
     run = {
         str(q): {str(i): float(-rank) for rank, i in enumerate(row)}
         for q, row in enumerate(retrieved)
     }
-    measures = {f"recall.{k}", f"ndcg_cut.{k}", f"success.{k}", "recip_rank"}
-    found = pytrec_eval.RelevanceEvaluator(qrel, measures).evaluate(run).values()
+    measures = {
+        *(f"{name}.{k}" for name in ("recall", "ndcg_cut", "success", "P", "map_cut")),
+        *("recip_rank", "map", "ndcg"),
+    }
+    found = pytrec_eval.RelevanceEvaluator(qrel, measures).evaluate(run)
 
     def mean(name):
-        return np.mean([values[name] for values in found])
+        return np.mean([values[name] for values in found.values()])
 
+    for metric, options, name in (
+        (retrieval_precision, {"k": k}, f"P_{k}"),
+        (retrieval_average_precision, {"k": k}, f"map_cut_{k}"),
+        (retrieval_average_precision, {"k": 30}, "map"),
+        (retrieval_ndcg, {"k": k, "gain": "linear"}, f"ndcg_cut_{k}"),
+    ):
+        assert metric(relevant, retrieved, **options) == pytest.approx(mean(name))
+        values = per_query(metric, relevant, retrieved, **options)
+        known = [found[str(q)][name] if str(q) in found else np.nan for q in range(40)]
+        assert_allclose(values, known, atol=1e-9)
     assert retrieval_recall(relevant, retrieved, k=k) == pytest.approx(mean(f"recall_{k}"))
-    assert retrieval_ndcg(relevant, retrieved, k=k) == pytest.approx(mean(f"ndcg_cut_{k}"))
     assert hit_rate(relevant, retrieved, k=k) == pytest.approx(mean(f"success_{k}"))
     assert retrieval_mrr(relevant, retrieved, k=30) == pytest.approx(mean("recip_rank"))
 

@@ -8,6 +8,7 @@ from scipy import sparse
 from skdistill.inputs import rows as rows_module
 from skdistill.inputs.rows import RowGradient, Rows
 from skdistill.losses import LOSSES, get_loss
+from skdistill.testing import central_differences
 from skdistill.training.objective import Objective
 from tests.numeric import (
     example_targets,
@@ -79,3 +80,17 @@ def test_wide_csr_touches_rows_only_and_agrees_with_dense(model, monkeypatch):
             assert isinstance(gradient, RowGradient)
             assert_array_equal(gradient.rows, np.unique(X.indices))
         assert_allclose(spread_rows(gradient, params[name]), dense[name], atol=1e-12)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_gradient_of_the_inputs(model):
+    rng = np.random.default_rng(0)
+    params = random_parameters(model, 5, rng)
+    X = rng.standard_normal((7, 5))
+    outputs, cache = model.forward(params, Rows(X))
+    slope = rng.standard_normal(outputs.shape)
+    numeric = central_differences(
+        lambda moved: float((model.forward(params, Rows(moved))[0] * slope).sum()), X, step=1e-6
+    )
+    found = model.input_gradient(params, cache, slope.copy())
+    assert_allclose(found, numeric, rtol=1e-5, atol=1e-8)

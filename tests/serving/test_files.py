@@ -34,7 +34,7 @@ from skdistill import DistilledRanker, TwoTowerRetriever
 from skdistill.datasets import make_ranking, make_retrieval
 from skdistill.losses import LOSSES, Listwise
 from skdistill.serving import FileWarning, file_checks, files, load, save
-from skdistill.serving.trusted_types import trusted_types
+from skdistill.serving.trust import trusted_types
 from skdistill.students import (
     STUDENTS,
     FactorizationMachineRanker,
@@ -781,3 +781,19 @@ def test_a_release_writes_files_that_load(tmp_path):
 
 if __name__ == "__main__":
     write_golden_files(GOLDEN)
+
+
+def test_other_readers_of_skops_files_get_the_list_of_types(table):
+    import skops.io
+
+    import skdistill.serving
+
+    student = MLPRanker((4,), max_iter=1).fit(table.X, table.y, qid=table.qid)
+    data = skops.io.dumps(student)
+    listed = skdistill.serving.trusted_types()
+    assert listed == sorted(set(listed))
+    unknown = set(skops.io.get_untrusted_types(data=data))
+    assert unknown
+    assert unknown <= set(listed)
+    again = skops.io.loads(data, trusted=listed)
+    assert_array_equal(again.predict(table.X), student.predict(table.X))

@@ -6,15 +6,23 @@ import tracemalloc
 import joblib
 import numpy as np
 import pytest
+from lightgbm import LGBMRanker
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
 from skdistill.inputs.rows import RowGradient
 from skdistill.losses import LOSSES, Listwise, get_loss
-from skdistill.students import STUDENTS, BaseStudent, LinearRanker, MLPRanker
+from skdistill.students import (
+    STUDENTS,
+    BaseStudent,
+    LinearRanker,
+    MLPRanker,
+    MultiObjectiveRanker,
+)
 from skdistill.training import OPTIMIZERS
 
 # A student that is not named here is tested with its defaults.
@@ -382,3 +390,38 @@ def test_unlabelled_rows_are_left_out_of_the_score(table):
     y = np.where(known, table.y, np.nan)
     expected = student.score(table.X[known], table.y[known], qid=table.qid[known])
     assert student.score(table.X, y, qid=table.qid) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "student",
+    [
+        MLPRanker((4,), loss="pointwise", early_stopping=True),
+        MultiObjectiveRanker({"a": "listwise", "b": "pointwise"}, early_stopping=True),
+    ],
+    ids=lambda student: type(student).__name__,
+)
+def test_labels_that_early_stopping_cannot_measure_are_refused_with_their_row(student, table):
+    order = np.random.default_rng(0).permutation(len(table.y))
+    y = table.y[order].astype(float)
+    y[77] = -2
+    if isinstance(student, MultiObjectiveRanker):
+        y = np.column_stack([table.y[order], y])
+    X, qid = table.X[order], table.qid[order]
+    with pytest.raises(ValueError, match="0 or more: row 77 of y holds -2. Shift the labels"):
+        clone(student).fit(X, y, qid=qid)
+    clone(student).set_params(early_stopping=False, max_iter=1).fit(X, y, qid=qid)
+
+
+def test_labels_are_checked_before_a_teacher_is_fitted(table):
+    class Teacher(LGBMRanker):
+        def fit(self, *args, **kwargs):
+            pytest.fail("the teacher is fitted")
+
+    for student, y, message in (
+        (LinearRanker(early_stopping=True), table.y - 1.0, "early_stopping measures NDCG"),
+        (LinearRanker(), table.y * 1.0, "logistic loss needs probabilities"),
+    ):
+        loss = "pointwise" if student.early_stopping else "logistic"
+        ranker = DistilledRanker(Teacher(), student, loss=loss)
+        with pytest.raises(ValueError, match=message):
+            ranker.fit(table.X, y, qid=table.qid)

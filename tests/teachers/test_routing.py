@@ -159,13 +159,13 @@ META_ESTIMATORS = {
     "DistilledRanker": lambda learner: DistilledRanker(learner, LinearRanker(max_iter=1)),
 }
 RANKERS = {"LGBMRanker", "XGBRanker", "CatBoostRanker", "MLPEnsembleRanker"}
-# scikit-learn's own refusals ("should be a regressor", which CatBoost's ranker says it is), and
-# AdaBoost, which passes no metadata on.
+# scikit-learn's own refusals ("should be a regressor", which CatBoost's ranker and ours say they
+# are), and AdaBoost, which passes no metadata on.
 REFUSED = {
     *(
         (meta, learner)
         for meta in ("VotingRegressor", "StackingRegressor")
-        for learner in RANKERS - {"CatBoostRanker"}
+        for learner in RANKERS - {"CatBoostRanker", "MLPEnsembleRanker"}
     ),
     *(("AdaBoostRegressor", learner) for learner in RANKERS | {"recording"}),
 }

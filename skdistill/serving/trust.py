@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from skdistill.index import ExactIndex
 from skdistill.inputs import CategoryCodes, ColumnScaler, TableEncoder
 from skdistill.losses import LOSSES
-from skdistill.public_names import FORMER_NAMES, public_name
+from skdistill.public_names import FORMER_NAMES, public_name, set_module
 from skdistill.ranker import DistilledRanker
 from skdistill.students import STUDENTS
 from skdistill.teachers import TEACHERS, QidAdapter
@@ -25,22 +25,36 @@ FOREIGN = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "numpy
 ROOTS = frozenset({"builtins", "collections", "lightgbm", "numpy", "scipy", "skdistill", "sklearn"})
 
 
-def trusted_types() -> frozenset[str]:
-    """Names of the types that ``load`` creates, including names of former releases.
+@set_module("skdistill.serving")
+def trusted_types() -> list[str]:
+    """List the types that :func:`load` creates, for other programs that read skops files.
 
-    The registries are read at each call: a loss, student or teacher that the running process has
-    registered is trusted like those of the package.
+    Such are ``skops.io.loads(data, trusted=trusted_types())`` and MLflow, whose flavor of
+    scikit-learn takes the list as ``skops_trusted_types``. Every loss, student and teacher that the
+    running process has registered is among them.
+
+    Returns
+    -------
+    list of str
+        Names of types, including those in files of former releases, in alphabetical order.
+
+    Examples
+    --------
+    >>> from skdistill.serving import trusted_types
+    >>> "skdistill.students.MLPRanker" in trusted_types()
+    True
     """
+    # The registries are read at each call, because classes may be registered at any time.
     registries = (LOSSES, OPTIMIZERS, STUDENTS, RETRIEVERS)
     registered = [entry for registry in registries for entry in registry.values()]
     types = [entry for entry in (*registered, *PARTS) if isinstance(entry, type)]
     current = FOREIGN | set(TEACHERS.values()) | {public_name(entry) for entry in types}
-    return current | {former for former, now in FORMER_NAMES.items() if now in current}
+    return sorted(current | {former for former, now in FORMER_NAMES.items() if now in current})
 
 
 def untrusted(names: Iterable[str]) -> list[str]:
     """Names of types that ``load`` does not create, sorted."""
-    return sorted(set(names) - trusted_types())
+    return sorted(set(names).difference(trusted_types()))
 
 
 def is_trusted_module(module: str) -> bool:
