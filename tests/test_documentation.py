@@ -12,18 +12,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skdistill.datasets import make_ranking
 from skdistill.recipe import follow, read_recipe
+from skdistill.serving import load
 
 PAGE = Path(__file__).parent.parent / "docs" / "from_a_lightgbm_file.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
-FEATURES = ["price", "clicks", "views", "age", "rank before"]
+FEATURES = ["price", "clicks", "views", "age", "rank before", "country", "shop"]
+README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """What the page begins with: a model file, the same model in a pickle, and a log."""
-    data = make_ranking(n_queries=200, n_features=5, random_state=0)
-    log = pd.DataFrame(data.X, columns=FEATURES)
-    log[["clicks", "views"]] = np.exp(log[["clicks", "views"]])
+    data = make_ranking(200, n_features=5, categories=(4, 30), missing=0.05, random_state=0)
+    log = data.X.set_axis(FEATURES, axis=1)
+    log[["clicks", "views"]] = np.exp(log[["clicks", "views"]].fillna(0.0))
     log["query"] = [f"q{query}" for query in data.qid]
     log["label"] = data.y
     log["week"] = data.qid * 5 // (data.qid.max() + 1)
@@ -36,6 +38,25 @@ def folder(tmp_path, monkeypatch):
     joblib.dump(model, tmp_path / "ranker.pkl")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def dictionaries(rows):
+    """Rows as a service gets them."""
+    return rows.astype(object).where(rows.notna(), None).to_dict("records")
+
+
+def test_the_first_example_of_the_readme_runs(folder):
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    assert len(code.strip().splitlines()) <= 12
+    log = pd.read_parquet("log.parquet").drop(columns="week")
+    log.to_parquet("log.parquet")
+    page = {}
+    exec(compile(code, "README.md", "exec"), page)
+    expected = page["ranker"].predict(page["X"])
+    assert page["ranker"].score(page["X"], log["label"], qid=log["query"]) > 0.7
+    assert_allclose(page["scorer"](page["X"]), expected, atol=1e-5)
+    assert_allclose(page["scorer"].rows(dictionaries(page["X"])), expected, atol=1e-5)
+    assert_array_equal(load("student.skd").predict(page["X"]), expected)
 
 
 def test_the_page_runs(folder, capsys):
@@ -51,7 +72,7 @@ def test_the_page_runs(folder, capsys):
     fitted, report = follow(read_recipe(folder / "recipe.toml"))
     assert isinstance(fitted.teacher_, lightgbm.Booster)
     assert report["training rows"] == len(page["log"])
-    rows = page["X_val"][page["features"]].to_numpy()[:30]
+    rows = dictionaries(page["X_val"][page["features"]])[:30]
     assert sorted(page["rank"](rows)) == list(range(30))
 
 
@@ -61,9 +82,10 @@ def test_the_service_scores_as_the_ranker(folder):
         exec(compile(code, PAGE, "exec"), page)
     rows = page["X_val"][page["features"]]
     expected = page["ranker"].predict(rows)
-    scores = page["scorer"](np.ascontiguousarray(rows, np.float32))
-    assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
-    assert_array_equal(page["rank"](rows)[:5], np.argsort(-expected, kind="stable")[:5])
+    assert_allclose(page["scorer"](rows), expected, rtol=1e-5, atol=1e-5)
+    assert_array_equal(
+        page["rank"](dictionaries(rows))[:5], np.argsort(-expected, kind="stable")[:5]
+    )
 
 
 def test_file_and_service_are_twenty_lines():
