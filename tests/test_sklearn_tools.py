@@ -190,7 +190,9 @@ def test_scorers_and_ensembles_of_classifiers_take_a_logistic_student(clicks, ro
     assert brier_score_loss(y, voting.predict_proba(X)[:, 1]) < 0.2
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, FrozenEstimator, make_pipeline], ids=str)
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, FrozenEstimator, make_pipeline], ids=["bare", "frozen", "pipeline"]
+)
 def test_a_teacher_that_ranks_is_asked_for_scores_even_if_it_has_probabilities(clicks, wrap):
     """Isotonic probabilities tie where scores differ."""
     X, y, qid = clicks
