@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs.code_rows import CodeRows
 from skdistill.inputs.rows import RowGradient, Rows, square
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
@@ -66,6 +67,17 @@ class FactorizationMachine(StudentModel):
             assert isinstance(norms, np.ndarray)
             gradient = factors - norms[:, None] * params["factors"]
         return {"bias": grad_output.sum(keepdims=True), "linear": linear, "factors": gradient}
+
+    def fold_codes(self, params: Parameters, kept: Array, codes: CodeRows) -> Parameters:
+        # The columns of a code interact with each other, which is a constant of the code. The
+        # factors of the code would subtract their own norm instead; the linear term makes up.
+        factors, linear = codes.dot(params["factors"]), codes.dot(params["linear"])
+        norms = np.einsum("ij,ij->i", params["factors"], params["factors"])
+        linear += (np.einsum("ij,ij->i", factors, factors) - codes.squared.dot(norms)) / 2
+        return params | {
+            name: np.concatenate([params[name][kept], rows]).astype(np.float32)
+            for name, rows in {"factors": factors, "linear": linear}.items()
+        }
 
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
         # A scaled column is z = (q - shift) * scale, so z^2 is a polynomial in q. Its coefficients

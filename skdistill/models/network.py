@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs.code_rows import CodeRows
 from skdistill.inputs.rows import BLOCK_ROWS, RowGradient, Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
@@ -85,6 +86,11 @@ class Network(StudentModel):
         grads["weights_0"] = inputs.gradient(grad_output)
         grads["bias_0"] = grad_output.sum(axis=0)
         return grads
+
+    def fold_codes(self, params: Parameters, kept: Array, codes: CodeRows) -> Parameters:
+        weights = params["weights_0"]
+        rows = np.concatenate([weights[kept], codes.dot(weights)]).astype(np.float32)
+        return params | {"weights_0": rows}
 
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
         # Floors are repeated for each row of a block: NumPy takes the maximum of two arrays of the

@@ -18,6 +18,7 @@ from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.rows import BLOCK_ROWS
 from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.public_names import set_module
+from skdistill.serving.column_steps import Project
 from skdistill.serving.decomposition import decompose
 from skdistill.serving.served import Net, Served
 from skdistill.threads import ThreadPool, single_blas_thread
@@ -449,6 +450,7 @@ class FoldedNet:
         self.steps = net.steps
         self.model = net.model
         self.n_codes = net.n_codes
+        self.model_reads_codes = net.n_codes > 0 and net.model_reads_codes
         self.origin = None
         if centres:
             origin = np.zeros(net.n_features) if net.origin is None else net.origin
@@ -479,9 +481,11 @@ class FoldedNet:
             origin = self.origin[block.dtype]
             block = np.subtract(block, origin, out=buffers[-1], casting="same_kind")
         for step, buffer in zip(self.steps, buffers, strict=False):
+            if self.n_codes and isinstance(step, Project):
+                block = mixed.with_numbers(block)
             block = step.apply(block, buffer)
         block = self.scaler.softsign(block, buffers[n_steps])
-        if self.n_codes:
+        if self.model_reads_codes:
             block = mixed.with_numbers(block)
         return self.model.score(self.folded, block, buffers[n_steps + 1 :])
 

@@ -88,10 +88,12 @@ class Graph:
         self.inputs.append((name, type_, n_columns))
         return name
 
-    def constant(self, values: Any) -> str:
-        """Add a constant, int64 for integers and otherwise float32; return its name."""
+    def constant(self, values: Any, dtype: Any = None) -> str:
+        """Add a constant, by default int64 for integers and otherwise float32; return its name."""
         array = np.asarray(values)
-        return self._named(array.astype(np.int64 if array.dtype.kind in "iu" else np.float32))
+        if dtype is None:
+            dtype = np.int64 if array.dtype.kind in "iu" else np.float32
+        return self._named(array.astype(dtype))
 
     def input_constant(self, values: Any) -> str:
         """Add a constant of the dtype of the input columns; return its name."""

@@ -13,7 +13,7 @@ from sklearn.utils import get_tags
 from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.models.scoring import Scratch
 from skdistill.ranker import DistilledRanker
-from skdistill.serving.column_steps import is_nothing
+from skdistill.serving.transformers import is_nothing
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.tables.columns import arrow_type
 from skdistill.tables.errors import TableError, pyarrow_extra
