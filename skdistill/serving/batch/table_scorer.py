@@ -118,6 +118,8 @@ def table_scorer(model: Any) -> TableScorer:
         scorer = compile_scorer(model)
     except TypeError:
         return PredictingScorer(model)
+    if scorer.n_codes:
+        return PredictingScorer(model)
     return CompiledTableScorer(scorer)
 
 
