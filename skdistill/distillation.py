@@ -42,6 +42,7 @@ from skdistill.students.pipelines import fit_head, last_step, through_head
 from skdistill.teachers import TeacherScores, fit_and_score, score_rows
 from skdistill.teachers.augmentation import draw_rows, split_thresholds
 from skdistill.teachers.columns import positions_among
+from skdistill.teachers.crossed_rows import cross_rows
 from skdistill.teachers.fitting import check_teacher
 from skdistill.teachers.qid_adapter import clone_or_deepcopy
 from skdistill.teachers.routing import (
@@ -222,7 +223,7 @@ def train_student(
         # An AutoPropagatedCallback reaches the student by itself.
         if not isinstance(callback, AutoPropagatedCallback)
     ]
-    synthetic = _synthesize(ranker.augment, problem, taught.teacher) if ranker.augment else None
+    synthetic = _synthesize(ranker, problem, taught.teacher) if ranker.augment else None
     scores = taught.scores
     if scores is not None and ranker.sampling_rate < 1:
         scores = undo_sampling(scores, ranker.sampling_rate)
@@ -329,8 +330,9 @@ def _split_for_calibration(
     return queries.take(train_queries)[0], data.take_queries(train_queries), held_out
 
 
-def _synthesize(fraction: float, problem: DistillationProblem, teacher: Any) -> SyntheticRows:
+def _synthesize(ranker: Any, problem: DistillationProblem, teacher: Any) -> SyntheticRows:
     """Draw as many synthetic rows as two epochs use, and score them with the teacher."""
+    fraction = ranker.augment
     if teacher is None:
         raise ValueError(
             f"augment={fraction} needs a teacher to score synthetic rows, but teacher_scores were "
@@ -338,11 +340,13 @@ def _synthesize(fraction: float, problem: DistillationProblem, teacher: Any) -> 
             "alpha above 0."
         )
     table = problem.data.X
-    columns = positions_among(teacher, table, problem.teacher_columns)
-    thresholds = split_thresholds(teacher, len(columns))
     n_rows = round(2 * fraction / (1 - fraction) * table.shape[0]) + 1
     rng = np.random.default_rng(problem.seeds.synthetic)
-    rows = draw_rows(table, thresholds, columns, n_rows, rng)
+    if ranker.augmentation == "crossed":
+        rows = cross_rows(table, problem.data.queries, n_rows, rng)
+    else:
+        columns = positions_among(teacher, table, problem.teacher_columns)
+        rows = draw_rows(table, split_thresholds(teacher, len(columns)), columns, n_rows, rng)
     scores = score_rows(teacher, select_columns(rows, problem.teacher_columns))
     seen_table = through_head(problem.student, select_columns(rows, problem.student_columns))
     return SyntheticRows(seen_table, scores, fraction)

@@ -211,7 +211,7 @@ class TrainableModel(Protocol):
 
 
 class GraphBuilder(Protocol):
-    """An ONNX graph under construction, to which a model adds its operators."""
+    """An ONNX graph under construction, to which a model adds operators."""
 
     def constant(self, values: Any, dtype: Any = None) -> str:
         """Add a constant to the graph.
@@ -262,17 +262,17 @@ class GraphBuilder(Protocol):
         """
 
     def square(self, X: str) -> str:
-        """Square the graph's input columns, which may have categories.
+        """Square the graph's input columns.
 
         Parameters
         ----------
         X : str
-            Name of the input columns, of shape (n_rows, n_inputs).
+            Name of the input columns.
 
         Returns
         -------
         str
-            Name of the squares, which ``dot`` takes.
+            Name of the squares, for ``dot``.
         """
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
@@ -382,8 +382,7 @@ class ScoringModel(Protocol):
             Its shift and scale must be applied, or folded into the parameters.
         X : str
             Name of the graph's input columns, of shape (n_rows, n_features), after the softsign
-            and before shift and scale. If the model reads categories, only ``graph.dot`` and
-            ``graph.square`` take it.
+            and before shift and scale. Only ``graph.dot`` and ``graph.square`` take categories.
 
         Returns
         -------

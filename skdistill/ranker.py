@@ -88,9 +88,13 @@ class DistilledRanker(RankingEstimator):
         privileged columns that are unknown, or too expensive, at serving time (Xu et al.,
         "Privileged Features Distillation at Taobao Recommendations", KDD 2020).
     augment : float, default=0.0
-        Fraction of each step's rows that is synthetic. The rows are drawn from between the
-        thresholds of a tree teacher (LightGBM, XGBoost, HistGradientBoosting), scored by it, and
-        compared by squared error. Requires dense numeric columns.
+        Fraction of each step's rows that is synthetic. The teacher scores them, and the student is
+        compared with it by squared error. Requires a dense table or a data frame.
+    augmentation : {"crossed", "thresholds"}, default="crossed"
+        Where synthetic rows come from. "crossed" takes training rows and exchanges half of the
+        columns that differ within queries with those of other rows, for any teacher and column.
+        "thresholds" draws each number from between the thresholds of a tree teacher (LightGBM,
+        XGBoost, HistGradientBoosting), as Cohen et al. do (SIGIR 2018).
     memory : str, path or joblib.Memory, optional
         Cache of the teacher's scores, with which a grid search over the student's parameters fits
         each fold's teacher only once. With ``teacher_cv`` or a randomised teacher, set
@@ -157,6 +161,7 @@ class DistilledRanker(RankingEstimator):
     teacher_columns: Any = None
     student_columns: Any = None
     augment: float = 0.0
+    augmentation: str = "crossed"
     memory: Any = None
     calibrate: str | None = None
     sampling_rate: float = 1.0
@@ -171,6 +176,7 @@ class DistilledRanker(RankingEstimator):
         "alpha": [Interval(Real, 0, 1, closed="both")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "augment": [Interval(Real, 0, 1, closed="left")],
+        "augmentation": [StrOptions({"crossed", "thresholds"})],
         "calibrate": [StrOptions(set(CALIBRATORS)), None],
         "sampling_rate": [Interval(Real, 0, 1, closed="right")],
         "teacher_target": [str, None],

@@ -21,7 +21,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skdistill.datasets import make_ranking
-from skdistill.inputs import ColumnScaler, Queries, RowGradient, Rows
+from skdistill.inputs import ColumnScaler, MixedTable, Queries, RowGradient, Rows
 from skdistill.inputs.rows import WIDE
 from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss, Parameters, StudentModel
@@ -188,7 +188,9 @@ def check_model(model: StudentModel, n_features: int = 6, *, random_state: int =
         for name, array in params.items()
     }
     X = rng.standard_normal((14, n_features)) * (rng.random((14, n_features)) < 0.7)
-    for rows in (Rows(X), Rows(sparse.csr_array(X))):
+    codes = rng.integers(0, 2, (14, 1)).astype(np.int32)
+    mixed = MixedTable(np.ascontiguousarray(X[:, :-2]), codes, 2)
+    for rows in (Rows(X), Rows(sparse.csr_array(X)), Rows(mixed)):
         _check_gradient_of_model(model, moved, rows, rng)
     _check_wide_rows(model, rng)
     _check_scoring(model, moved, n_features, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
 
@@ -101,15 +102,7 @@ def make_ranking(
     n_rows = int(sizes.sum())
     X = rng.standard_normal((n_rows, n_features)).astype(np.float32)
     used = X[:, :8].astype(np.float64)
-    weights = rng.standard_normal(used.shape[1])
-    utility = used @ weights
-    if truth == "interactions":
-        products = rng.standard_normal((used.shape[1],) * 2)
-        utility += np.einsum("ij,jk,ik->i", used, np.triu(products, 1), used)
-    elif truth == "nonlinear":
-        utility += 2 * np.sin(2 * used[:, 0]) + 2 * (used[:, -1] > 0.5)
-        utility += 2 * np.abs(used[:, used.shape[1] // 2])
-    utility /= utility.std()
+    utility = _utility_of(used, truth, rng)
     ids = [rng.integers(0, n_values, size=n_rows) for n_values in id_columns]
     for n_values, column in zip(id_columns, ids, strict=True):
         utility += rng.standard_normal(n_values)[column] / np.sqrt(len(ids))
@@ -123,14 +116,35 @@ def make_ranking(
     y = np.searchsorted(np.quantile(noisy, np.cumsum(fractions)), noisy).astype(np.float64)
     table: Any = X
     if ids:
-        one_hot = [
-            sparse.csr_array(
-                (np.ones(n_rows, dtype=np.float32), (np.arange(n_rows), column)),
-                shape=(n_rows, n_values),
-            )
-            for n_values, column in zip(id_columns, ids, strict=True)
-        ]
-        table = sparse.hstack([sparse.csr_array(X), *one_hot], format="csr")
+        table = _with_one_hot(X, ids, id_columns)
     if is_mixed:
         table = mixed_frame(X, drawn, utility, missing, rng)
     return Bunch(X=table, y=y, qid=query, utility=utility)
+
+
+def _utility_of(
+    numbers: NDArray[np.float64], truth: str, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Compute the utility of numbers, with standard deviation 1."""
+    n_numbers = numbers.shape[1]
+    utility = numbers @ rng.standard_normal(n_numbers)
+    if truth == "interactions":
+        products = rng.standard_normal((n_numbers, n_numbers))
+        utility += np.einsum("ij,jk,ik->i", numbers, np.triu(products, 1), numbers)
+    elif truth == "nonlinear":
+        utility += 2 * np.sin(2 * numbers[:, 0]) + 2 * (numbers[:, -1] > 0.5)
+        utility += 2 * np.abs(numbers[:, n_numbers // 2])
+    return utility / utility.std()
+
+
+def _with_one_hot(
+    X: NDArray[np.float32], ids: list[NDArray[np.int64]], sizes: tuple[int, ...]
+) -> Any:
+    """Append one-hot columns of ids to numbers, as a CSR matrix."""
+    n_rows = len(X)
+    ones, rows = np.ones(n_rows, dtype=np.float32), np.arange(n_rows)
+    one_hot = [
+        sparse.csr_array((ones, (rows, column)), shape=(n_rows, size))
+        for column, size in zip(ids, sizes, strict=True)
+    ]
+    return sparse.hstack([sparse.csr_array(X), *one_hot], format="csr")

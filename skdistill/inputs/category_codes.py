@@ -18,6 +18,9 @@ from skdistill.inputs.ids import as_ids, id_codes, missing_ids
 
 # Codes, before those of the known categories.
 MISSING, OTHER, N_SPECIAL = 0, 1, 2
+# By default, a category needs so many rows, or in short tables this fraction of them, for a code of
+# its own: benchmarks/tables.py compares other numbers.
+FREQUENT, FREQUENT_FRACTION = 10, 0.01
 # So many categories of a column are looked up even if it has fewer rows.
 FEW_CATEGORIES = 1024
 
@@ -42,7 +45,7 @@ class CategoryCodes:
 
     @classmethod
     def fit(
-        cls, column: Any, name: Any, min_frequency: float | None, max_categories: int | None
+        cls, column: Any, name: Any, min_frequency: Any, max_categories: int | None
     ) -> CategoryCodes:
         """Choose the categories that get a code of their own.
 
@@ -52,8 +55,9 @@ class CategoryCodes:
             Categories of the training rows.
         name : object
             Name of the column in messages.
-        min_frequency : int, float or None
-            Least number, or fraction, of the rows that a known category has.
+        min_frequency : int, float, "auto" or None
+            Least number, or fraction, of the rows that a known category has; see
+            :class:`TableEncoder`.
         max_categories : int or None
             Largest number of known categories; the most frequent are known.
 
@@ -67,9 +71,7 @@ class CategoryCodes:
             If a cell cannot be a category, such as a list.
         """
         counts = _counts(column, name)
-        least = 1.0 if min_frequency is None else float(min_frequency)
-        if isinstance(min_frequency, float):
-            least = min_frequency * sum(counts.values())
+        least = _least_count(min_frequency, sum(counts.values()))
         values = as_ids(list(counts))
         order = np.argsort(id_codes(values)[0], kind="stable")
         values = values[order]
@@ -140,7 +142,26 @@ class CategoryCodes:
     _last: ClassVar[Any] = (None, np.empty(0, dtype=np.int32))
 
     def codes_of(self, values: Sequence[Any], name: Any) -> list[int]:
-        """Return the codes of Python values."""
+        """Return the codes of Python values.
+
+        Parameters
+        ----------
+        values : sequence
+            Categories; None or NaN where they are missing.
+        name : object
+            Name of the column in messages.
+
+        Returns
+        -------
+        list of int
+
+        Raises
+        ------
+        ColumnKindError
+            If a category has another type than those of ``fit``, and no exact counterpart.
+        TypeError
+            If a value cannot be a category, such as a list.
+        """
         get = self._code.get
         try:
             codes = [get(value, OTHER) for value in values]
@@ -173,6 +194,15 @@ class CategoryCodes:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def _least_count(min_frequency: Any, n_rows: int) -> float:
+    """Return the number of rows that a category needs for a code of its own."""
+    if min_frequency is None:
+        return 1.0
+    if min_frequency == "auto":
+        return min(FREQUENT, FREQUENT_FRACTION * n_rows)
+    return min_frequency * n_rows if isinstance(min_frequency, float) else float(min_frequency)
 
 
 def _counts(column: Any, name: Any) -> dict[Any, int]:

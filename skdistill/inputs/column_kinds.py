@@ -328,7 +328,7 @@ def _date(cell: Any) -> np.datetime64:
         raise ValueError(cell)  # NumPy knows "now" and "today"
     if not isinstance(cell, str | datetime.date | np.datetime64):
         raise TypeError(cell)
-    if getattr(cell, "tzinfo", None) is not None:
+    if isinstance(cell, datetime.datetime) and cell.tzinfo is not None:
         cell = cell.astimezone(datetime.UTC).replace(tzinfo=None)
     return np.datetime64(cell, "us")  # type: ignore[call-overload]
 

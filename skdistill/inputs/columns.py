@@ -99,6 +99,14 @@ def select_columns(table: Any, columns: list[int] | None) -> Any:
     return table if columns is None else take_columns(table, columns)
 
 
+def refuse_lazy(X: Any) -> None:
+    """Raise a TypeError if the rows of a table are not computed yet."""
+    if hasattr(X, "collect") and not hasattr(X, "shape"):
+        raise TypeError(
+            f"X is a {type(X).__name__}, whose rows are not computed yet. Pass X.collect()."
+        )
+
+
 def as_table(X: Any) -> Any:
     """Return a data frame as it is, and anything else as an array or CSR matrix.
 
@@ -108,10 +116,7 @@ def as_table(X: Any) -> Any:
         If X has no rows or no columns, is not two-dimensional, or is masked.
     """
     refuse_masked("X", X, MASKED_FEATURES)
-    if hasattr(X, "collect") and not hasattr(X, "shape"):
-        raise TypeError(
-            f"X is a {type(X).__name__}, whose rows are not computed yet. Pass X.collect()."
-        )
+    refuse_lazy(X)
     if not hasattr(X, "columns"):
         X = check_array(X, dtype=None, accept_sparse="csr", ensure_all_finite=False)
         return canonical_csr(X)
@@ -291,6 +296,9 @@ def row_codes(*tables: Any) -> list[NDArray[np.int64]]:
 
 def stack_rows(upper: Any, lower: Any) -> Any:
     """Stack two tables that have the same columns."""
+    if isinstance(upper, MixedTable):
+        numbers = np.concatenate([upper.numbers, lower.numbers])
+        return MixedTable(numbers, np.concatenate([upper.codes, lower.codes]), upper.n_codes)
     if sparse.issparse(upper):
         return sparse.vstack([upper, lower], format="csr")
     if column_names(upper) is None:

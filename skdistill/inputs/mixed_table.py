@@ -73,11 +73,33 @@ class MixedTable:
         return MixedTable(self.numbers[rows], self.codes[rows], self.n_codes)
 
     def astype(self, dtype: Any, copy: bool = True) -> MixedTable:
-        """Convert the numbers."""
+        """Convert the numbers.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Float32 or float64.
+        copy : bool, default=True
+            Whether to copy numbers that have this dtype.
+
+        Returns
+        -------
+        MixedTable
+        """
         return self.with_numbers(self.numbers.astype(dtype, copy=copy))
 
     def with_numbers(self, numbers: NDArray[Any]) -> MixedTable:
-        """Replace the numbers, of which there may be more or fewer; the categories stay."""
+        """Replace the numbers; the categories stay.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (n_rows, n_other_numbers), float32 or float64
+            There may be more or fewer numbers per row.
+
+        Returns
+        -------
+        MixedTable
+        """
         return MixedTable(numbers, self.codes, self.n_codes)
 
     @cached_property

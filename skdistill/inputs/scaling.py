@@ -145,7 +145,8 @@ class ColumnScaler:
         -------
         ColumnScaler
         """
-        if not self.applies_softsign or self.has_softsign.all():
+        if not self.applies_softsign or self.has_softsign.all() or (self.scale == 1).all():
+            # Scales of 1 do not tell how large the values of a column are.
             return self
         spread = np.divide(1, self.scale, out=np.ones_like(self.scale), where=self.scale > 0)
         exponent = np.minimum(np.ceil(np.log2(spread)) + FAR_OUT, LARGEST_EXPONENT)

@@ -52,7 +52,7 @@ class TableEncoder:
         cls,
         X: Any,
         categorical: Collection[int] | None = None,
-        min_frequency: float | None = None,
+        min_frequency: Any = None,
         max_categories: int | None = None,
     ) -> TableEncoder:
         """Learn the columns of a table.
@@ -64,8 +64,9 @@ class TableEncoder:
         categorical : collection of int or None
             Positions of the columns of categories. None takes the columns of strings and other
             values that are neither numbers nor times, and those whose type is categorical.
-        min_frequency : int, float or None
-            Least number, or fraction, of the rows of a category with a code of its own.
+        min_frequency : int, float, "auto" or None
+            Least number, or fraction, of the rows of a category with a code of its own. "auto" is
+            10 rows, or 1% of them in a table of less than 1000.
         max_categories : int or None
             Largest number of categories of a column with a code of their own.
 
@@ -96,7 +97,17 @@ class TableEncoder:
 
     @classmethod
     def of_numbers(cls, n_columns: int) -> TableEncoder:
-        """Make an encoder of a table that only has numbers, in the order of its columns."""
+        """Make an encoder of a table that only has numbers, in the order of its columns.
+
+        Parameters
+        ----------
+        n_columns : int
+            Number of columns.
+
+        Returns
+        -------
+        TableEncoder
+        """
         return cls(("float",) * n_columns)
 
     @cached_property
@@ -134,8 +145,7 @@ class TableEncoder:
         ColumnKindError, TypeError, ValueError
             If a column holds something else than in ``fit``. The message names it.
         """
-        by_name = self.names is not None and column_names(X) is not None
-        names = self.names if by_name else _names(X)
+        names = self._names_in(X)
         numbers: list[NDArray[Any]] = []
         codes: list[NDArray[np.int32]] = []
         for position, kind in enumerate(self.kinds):
@@ -146,6 +156,18 @@ class TableEncoder:
             else:
                 numbers.append(_read(column, kind, name))
         return self._join(_side_by_side(numbers, X.shape[0]), codes)
+
+    def _names_in(self, X: Any) -> Sequence[Any] | None:
+        """Names by which the columns of a table are found; None for positions."""
+        present = column_names(X)
+        if present is None or self.names is None:
+            return present
+        lacking = [name for name in self.names if name not in present]
+        if lacking:
+            raise ValueError(
+                f"X lacks the columns {lacking}. Expected {list(self.names)}, got {present}."
+            )
+        return self.names
 
     def read_rows(self, rows: Sequence[Mapping[Any, Any]]) -> NDArray[Any] | MixedTable:
         """Read rows that are dictionaries.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -13,27 +12,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.inputs.columns import column_names
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.inputs.rows import BLOCK_ROWS
-from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.public_names import set_module
-from skdistill.serving.column_steps import Project
 from skdistill.serving.decomposition import decompose
-from skdistill.serving.served import Net, Served
+from skdistill.serving.numpy_engine import NumpyEngine
+from skdistill.serving.scorer_input import FLOAT32, Codes, Rows, ScorerInput
+from skdistill.serving.served import Served
 from skdistill.threads import ThreadPool, single_blas_thread
 
 Floats = NDArray[np.float32]
 
-Rows = NDArray[np.float32] | NDArray[np.float64]
-
-Codes = NDArray[np.int32]
-
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 ENGINES = ("auto", "numpy", "onnxruntime")
-# Bytes of activations per call of NumPy in a thread: as much as fits in a second-level cache.
-# With less, threads spend most of their time waiting for the interpreter's lock.
-THREAD_BYTES = 1 << 20
 # Pieces of a large table per thread: enough that threads finish at about the same time.
 PIECES = 4
 
@@ -168,12 +157,13 @@ class CompiledScorer:
     """
 
     __slots__ = (
-        *("_engine", "_pool", "_served", "feature_names"),
+        *("_engine", "_pool", "_reader", "_served", "feature_names"),
         *("n_codes", "n_features", "needs_float64", "n_threads"),
     )
 
     _engine: Engine
     _pool: ThreadPool | None
+    _reader: ScorerInput
     _served: Served
     feature_names: tuple[str, ...] | None
     n_codes: int
@@ -185,9 +175,11 @@ class CompiledScorer:
         assign = object.__setattr__
         assign(self, "_served", served)
         assign(self, "_engine", engine)
-        assign(self, "n_features", served.nets[0].n_features)
-        assign(self, "n_codes", served.nets[0].n_codes)
-        assign(self, "needs_float64", any(net.origin is not None for net in served.nets))
+        reader = ScorerInput.of(served)
+        assign(self, "_reader", reader)
+        assign(self, "n_features", reader.n_features)
+        assign(self, "n_codes", reader.n_codes)
+        assign(self, "needs_float64", reader.needs_float64)
         assign(self, "feature_names", served.feature_names)
         assign(self, "n_threads", n_threads)
         assign(self, "_pool", ThreadPool(n_threads) if n_threads > 1 else None)
@@ -299,7 +291,7 @@ class CompiledScorer:
         TypeError, ValueError
             If a column is missing or holds something else than in ``fit``.
         """
-        table = self._rounded(self._encoder().transform(frame))
+        table = self._reader.read_frame(frame)
         if isinstance(table, MixedTable):
             return table.numbers, table.codes
         return table, np.empty((len(table), 0), dtype=np.int32)
@@ -322,72 +314,21 @@ class CompiledScorer:
         TypeError, ValueError
             If a row lacks a column, or a column holds something else than in ``fit``.
         """
-        return self._scores(self._rounded(self._encoder().read_rows(rows)))
-
-    def _encoder(self) -> TableEncoder:
-        encoder = self._served.encoder
-        if encoder is None:
-            raise ValueError(
-                "The model was fitted on an array, whose columns have no names. Pass an array, or "
-                "fit the model on a data frame."
-            )
-        return encoder
-
-    def _rounded(self, table: Any) -> Any:
-        """Convert the numbers of a table to the precision that the model needs."""
-        return table.astype(FLOAT64 if self.needs_float64 else FLOAT32, copy=False)
+        return self._scores(self._reader.read_rows(rows))
 
     def _checked(self, X: Any, codes: Codes | None = None) -> Any:
         """Check rows, and round float64 to float32 unless a net needs the digits."""
-        is_table = (
-            type(X) is np.ndarray
+        if (
+            codes is None
+            and type(X) is np.ndarray
+            and X.dtype == FLOAT32
             and X.ndim == 2
             and X.shape[1] == self.n_features
             and X.flags.c_contiguous
-        )
-        if is_table and codes is None and not self.n_codes:
-            if X.dtype == FLOAT32:
-                return X
-            if X.dtype == FLOAT64:
-                return X if self.needs_float64 else X.astype(np.float32)
-        elif is_table and codes is not None and X.dtype in (FLOAT32, FLOAT64):
-            X = X if self.needs_float64 else X.astype(np.float32, copy=False)
-            return self._with_codes(X, codes)
-        if column_names(X) is not None and codes is None:
-            return self._rounded(self._encoder().transform(X))
-        raise self._unfit(X, codes)
-
-    def _with_codes(self, X: Rows, codes: Codes) -> Any:
-        """Join numbers and codes, which must be in range: they are addresses in memory."""
-        n_categorical = 0 if self._served.encoder is None else len(self._served.encoder.categories)
-        if type(codes) is not np.ndarray or codes.shape != (len(X), n_categorical):
-            raise self._unfit(X, codes)
-        if not n_categorical:
-            return X
-        if codes.dtype.kind not in "iu" or (
-            codes.size and not (codes.min() >= 0 and codes.max() < self.n_codes)
+            and not self.n_codes
         ):
-            raise ValueError(
-                f"codes must be integers from 0 to {self.n_codes - 1}, as scorer.encode returns "
-                "them."
-            )
-        return MixedTable(X, np.ascontiguousarray(codes, dtype=np.int32), self.n_codes)
-
-    def _unfit(self, X: Any, codes: Any) -> ValueError:
-        """Make the error about rows that cannot be scored."""
-        if self.n_codes and codes is None and isinstance(X, np.ndarray):
-            return ValueError(
-                "The model reads categories, which an array of numbers does not hold. Pass a data "
-                "frame, dictionaries to scorer.rows, or both arrays that scorer.encode returns."
-            )
-        shown = f"{X.dtype} of shape {X.shape}" if hasattr(X, "dtype") else type(X).__name__
-        if codes is not None:
-            shown += f" and codes of shape {np.shape(codes)}"
-        return ValueError(
-            f"A compiled scorer takes a C-contiguous float32 or float64 array of shape "
-            f"(n_rows, {self.n_features}), got {shown}. Convert it by np.ascontiguousarray(X, "
-            "dtype=np.float32)."
-        )
+            return X
+        return self._reader.read(X, codes)
 
     def _score(self, X: Rows, out: Floats) -> None:
         at_once = self._engine.n_rows
@@ -405,95 +346,3 @@ class CompiledScorer:
             ]
             for piece in pieces:
                 piece.result()
-
-
-class NumpyEngine:
-    """Scores blocks of rows by plain NumPy, in buffers that each thread keeps."""
-
-    name = "numpy"
-
-    def __init__(self, served: Served, in_threads: bool = False) -> None:
-        self.served = served
-        self.in_threads = in_threads
-        # If one net centres float64 columns, the others cast them by subtracting 0.
-        centres = any(net.origin is not None for net in served.nets)
-        self.nets = tuple(FoldedNet(net, in_threads, centres) for net in served.nets)
-        self.n_rows = min(net.n_rows for net in self.nets)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return NumpyEngine, (self.served, self.in_threads)
-
-    def few(self, X: Rows) -> Floats:
-        if len(X) <= BLOCK_ROWS:
-            return self._scores(X).copy()
-        out = np.empty(len(X), dtype=np.float32)
-        self.score(X, out)
-        return out
-
-    def score(self, X: Rows, out: Floats) -> None:
-        # As many blocks at once as fit the buffers, then single blocks; the last may be shorter.
-        stop = len(X) // self.n_rows * self.n_rows
-        for start, end in pairwise(
-            (*range(0, stop, self.n_rows), *range(stop, len(X), BLOCK_ROWS), len(X))
-        ):
-            out[start:end] = self._scores(X[start:end])
-
-    def _scores(self, block: Rows) -> Floats:
-        """Score one or several blocks; the result may be a buffer of this thread."""
-        return self.served.scores([net.outputs(block) for net in self.nets], block)
-
-
-class FoldedNet:
-    """A net folded for scoring, with buffers for each thread."""
-
-    def __init__(self, net: Net, in_threads: bool, centres: bool) -> None:
-        self.steps = net.steps
-        self.model = net.model
-        self.n_codes = net.n_codes
-        self.model_reads_codes = net.n_codes > 0 and net.model_reads_codes
-        self.origin = None
-        if centres:
-            origin = np.zeros(net.n_features) if net.origin is None else net.origin
-            self.origin = {dtype: origin.astype(dtype) for dtype in (FLOAT32, FLOAT64)}
-        self.scaler = net.scaler.for_scoring()
-        self.folded = net.model.fold(net.params, self.scaler)
-        for array in self.folded.values():
-            array.flags.writeable = False
-        widths = net.step_widths
-        n_columns = self.scaler.n_outputs
-        n_centred = net.n_features if centres else 0
-        self.widths = (*widths, n_columns, *net.model.buffer_widths, n_centred)
-        n_floats = sum(widths) + sum(net.model.buffer_widths)
-        needs_buffer = self.scaler.applies_softsign or self.scaler.flagged is not None
-        n_floats += n_columns if needs_buffer else 0
-        n_bytes = 4 * BLOCK_ROWS * (n_floats + n_centred)
-        self.n_rows = BLOCK_ROWS * max(1, THREAD_BYTES // n_bytes if in_threads else 1)
-        self.local = threading.local()
-
-    def outputs(self, block: Any) -> Floats:
-        """Outputs of the model for a block; the thread's next call overwrites them."""
-        n_steps = len(self.steps)
-        buffers = self._buffers(len(block))
-        mixed = block
-        if self.n_codes:
-            block = mixed.numbers
-        if self.origin is not None:
-            origin = self.origin[block.dtype]
-            block = np.subtract(block, origin, out=buffers[-1], casting="same_kind")
-        for step, buffer in zip(self.steps, buffers, strict=False):
-            if self.n_codes and isinstance(step, Project):
-                block = mixed.with_numbers(block)
-            block = step.apply(block, buffer)
-        block = self.scaler.softsign(block, buffers[n_steps])
-        if self.model_reads_codes:
-            block = mixed.with_numbers(block)
-        return self.model.score(self.folded, block, buffers[n_steps + 1 :])
-
-    def _buffers(self, n_rows: int) -> list[Floats]:
-        local = self.local
-        if getattr(local, "n_rows", None) != n_rows:
-            if not hasattr(local, "full"):
-                local.full = [np.empty((self.n_rows, width), np.float32) for width in self.widths]
-            local.views = [buffer[:n_rows] for buffer in local.full]
-            local.n_rows = n_rows
-        return local.views

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.callback import with_callbacks
-from sklearn.utils import check_array
 
 from skdistill._sklearn_compat import Interval, RealNotInt, StrOptions
 from skdistill.base import all_or_nothing
@@ -53,7 +52,7 @@ class StudentEstimator(FittedStudent):
     squash: bool = True
     standardize: bool = True
     categorical_features: Any = "from_dtype"
-    min_frequency: float | None = None
+    min_frequency: Any = "auto"
     max_categories: int | None = None
     warm_start: bool = False
     query_column: str | int | None = None
@@ -68,6 +67,7 @@ class StudentEstimator(FittedStudent):
         "min_frequency": [
             Interval(Integral, 1, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="neither"),
+            StrOptions({"auto"}),
             None,
         ],
         "max_categories": [Interval(Integral, 1, None, closed="left"), None],
@@ -347,10 +347,8 @@ class StudentEstimator(FittedStudent):
             return batches
         if data.teacher_scores is None or sparse.issparse(data.X):
             raise ValueError("Synthetic rows need teacher_scores and a dense table.")
-        table = check_array(
-            synthetic.X, dtype=[np.float64, np.float32], input_name="synthetic rows"
-        )
-        scores = check_finite("synthetic scores", synthetic.scores, len(table))
+        table = self.read_table(synthetic.X, reset=False)
+        scores = check_finite("synthetic scores", synthetic.scores, table.shape[0])
         target = (scores - data.teacher_scores.mean()) / self.score_unit(data.teacher_scores)
         rows = Rows(self.scaler_.transform(table))
         return AugmentedBatches(batches, rows, target.astype(np.float32), synthetic.fraction)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.rows import WIDE, Rows
 from skdistill.inputs.scaling import ColumnScaler
-from skdistill.protocols import Parameters
+from skdistill.protocols import Parameters, StudentModel
 from skdistill.students.reading import names_of_numbers
+
+# Factor of the initial weights of categories. Few rows train the weights of a rare category: what
+# they start from is what they add to its scores.
+CATEGORY_SCALE = np.float32(0.3)
 
 
 def initialize(student: Any, X: Any, rng: np.random.Generator) -> tuple[ColumnScaler, Parameters]:
@@ -33,7 +40,17 @@ def initialize(student: Any, X: Any, rng: np.random.Generator) -> tuple[ColumnSc
     scaler = ColumnScaler.fit(X, student.squash, student.standardize)
     if not sparse.issparse(X):
         _warn_of_lost_columns(student, scaler.lost_columns(X), len(scaler.scale))
-    return scaler, student.make_model().initialize(_n_inputs(X, scaler), rng)
+    model = student.make_model()
+    params = model.initialize(_n_inputs(X, scaler), rng)
+    if isinstance(X, MixedTable):
+        for name in _with_a_row_per_input(model, X):
+            params[name][-X.n_codes :] *= CATEGORY_SCALE
+    return scaler, params
+
+
+def _with_a_row_per_input(model: StudentModel, X: MixedTable) -> tuple[str, ...]:
+    """Name the parameters that have a row for each column and each code."""
+    return model.row_parameters(Rows(replace(X[:1], n_codes=max(X.n_codes, WIDE))))
 
 
 def fits_parameters(student: Any, X: Any) -> bool:

@@ -83,9 +83,10 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         Columns of categories: names, positions, a mask, or a function of the table. By default,
         these are the columns of a data frame that hold strings or have a categorical type. With
         None there are none.
-    min_frequency : int, float or None, default=None
-        Least number, or fraction, of the rows of a category with weights of its own. Rarer
-        categories share theirs with those that ``fit`` did not see.
+    min_frequency : int, float, "auto" or None, default="auto"
+        Least number, or fraction, of the rows of a category with weights of its own. "auto" is 10
+        rows, or 1% of them in a table of less than 1000. Rarer categories share weights with those
+        that ``fit`` did not see.
     max_categories : int or None, default=None
         Largest number of categories of a column with weights of their own; the most frequent ones.
     warm_start : bool, default=False

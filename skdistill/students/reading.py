@@ -17,6 +17,7 @@ from skdistill.inputs.columns import (
     column_names,
     column_positions,
     query_position,
+    refuse_lazy,
     without_query_column,
 )
 from skdistill.inputs.mixed_table import MixedTable
@@ -57,6 +58,7 @@ def read_table(student: Any, X: Any, reset: bool) -> Any:
         If the table does not fit the student. The message names the column.
     """
     refuse_masked("X", X, MASKED_FEATURES)
+    refuse_lazy(X)
     encodes = _needs_encoder(student, X, reset)
     if encodes:
         X = as_table(X)

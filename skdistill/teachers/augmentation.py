@@ -149,10 +149,8 @@ def draw_rows(
     if hasattr(pattern, "with_columns"):  # polars
         import polars
 
-        return pattern.with_columns(
-            *(polars.Series(name, column) for name, column in zip(names, drawn, strict=True))
-        )
+        return pattern.with_columns(*map(polars.Series, names, drawn))
     pattern = pattern.reset_index(drop=True)
-    for name, column in zip(names, drawn, strict=True):
-        pattern[name] = column
+    for position, column in enumerate(drawn):
+        pattern.isetitem(position, column)
     return pattern

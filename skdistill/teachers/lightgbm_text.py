@@ -39,22 +39,23 @@ def check_model_text(text: str) -> None:
         If LightGBM cannot read or apply the model safely. The message names the tree and the field.
     """
     data = text.encode()
-    starts = [match.start() for match in re.finditer(rb"^Tree=", data, re.MULTILINE)]
-    end = data.find(b"\nend of trees", starts[-1] if starts else 0) + 1
+    first_tree = max(data.find(b"\nTree="), 0)
+    end = data.find(b"\nend of trees", first_tree) + 1
     if not end or not data.startswith(b"tree\n") or b"\0" in data or b"\r" in data:
-        _refuse("it has no header, no trees, or no end")
-    header = _fields(data[: starts[0] if starts else end], "the header")
-    n_features = _check_header(header, len(starts))
-    sizes = np.diff([*starts, end]) if starts else np.zeros(0, dtype=np.int64)
+        _refuse("it has no header, or no end of trees")
+    # After the end of trees, a line "Tree=" is the importance of a feature of this name.
+    head, *trees = re.split(rb"^(?=Tree=)", data[:end], flags=re.MULTILINE)
+    header = _fields(head, "the header")
+    n_features = _check_header(header, len(trees))
     if b"tree_sizes" in header:
-        declared = _integers(header, "tree_sizes", len(starts), "the header")
-        if not np.array_equal(declared, sizes):
+        declared = _integers(header, "tree_sizes", len(trees), "the header")
+        if not np.array_equal(declared, [len(tree) for tree in trees]):
             _refuse("tree_sizes are not the sizes of the trees")
-    for number, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-        lines = data[start : start + size].rstrip(b"\n")
-        if not data[start : start + size].endswith(b"\n\n"):
-            _refuse(f"tree {number} has no end")
-        _check_tree(_fields(lines, f"tree {number}"), n_features, f"tree {number}")
+    for number, tree in enumerate(trees):
+        place = f"tree {number}"
+        if not tree.endswith(b"\n\n"):
+            _refuse(f"{place} has no end")
+        _check_tree(_fields(tree.rstrip(b"\n"), place), n_features, place)
     _, _, parameters = data[end:].partition(b"\nparameters:\n")
     for line in parameters.partition(b"\nend of parameters")[0].split(b"\n"):
         if not PARAMETER.fullmatch(line):
@@ -85,15 +86,14 @@ def _check_tree(fields: Fields, n_features: int, place: str) -> None:
     n_leaves = _integer(fields, "num_leaves", 1, 2**31 - 1, place)
     n_splits = n_leaves - 1
     n_categorical = _integer(fields, "num_cat", 0, n_splits, place)
-    _check_reals(fields, "leaf_value", n_leaves, place)
+    _reals(fields, "leaf_value", n_leaves, place)
     for names, length in ((PER_SPLIT, n_splits), (PER_LEAF, n_leaves), (PER_TREE, 1)):
         for name in names:
             # A tree of one leaf leaves its weight empty.
             if name.encode() in fields and (n_splits or fields[name.encode()]):
-                _check_reals(fields, name, length, place)
+                _reals(fields, name, length, place)
     _check_range(_integers(fields, "split_feature", n_splits, place), 0, n_features, place)
-    _check_reals(fields, "threshold", n_splits, place)
-    thresholds = np.array(_tokens(fields, "threshold", n_splits, place), dtype=bytes)
+    thresholds = np.array(_reals(fields, "threshold", n_splits, place))
     kind = np.zeros(n_splits, dtype=np.int64)
     if b"decision_type" in fields:
         kind = _integers(fields, "decision_type", n_splits, place)
@@ -117,17 +117,17 @@ def _check_tree(fields: Fields, n_features: int, place: str) -> None:
 
 def _check_linear(fields: Fields, n_leaves: int, n_features: int, place: str) -> None:
     """Check the linear models in the leaves of a tree."""
-    _check_reals(fields, "leaf_const", n_leaves, place)
+    _reals(fields, "leaf_const", n_leaves, place)
     counts = _integers(fields, "num_features", n_leaves, place)
     _check_range(counts, 0, n_features + 1, place)
     features = _integers(fields, "leaf_features", int(counts.sum()), place)
     _check_range(features, 0, n_features, place)
-    _check_reals(fields, "leaf_coeff", int(counts.sum()), place)
+    _reals(fields, "leaf_coeff", int(counts.sum()), place)
 
 
 def _nodes(n_leaves: int) -> NDArray[np.int64]:
     """The children of all splits of a tree, sorted: its leaves, then its splits but the first."""
-    return np.concatenate([np.arange(-n_leaves, 0), np.arange(1, n_leaves - 1)])[: 2 * n_leaves - 2]
+    return np.concatenate([np.arange(-n_leaves, 0), np.arange(1, n_leaves)])[: 2 * n_leaves - 2]
 
 
 def _fields(lines: bytes, place: str) -> Fields:
@@ -158,14 +158,16 @@ def _integers(fields: Fields, name: str, length: int, place: str) -> NDArray[np.
         _refuse(f"{name} of {place} holds something else than integers")
 
 
-def _check_reals(fields: Fields, name: str, length: int, place: str) -> None:
-    for token in _tokens(fields, name, length, place):
+def _reals(fields: Fields, name: str, length: int, place: str) -> list[bytes]:
+    tokens = _tokens(fields, name, length, place)
+    for token in tokens:
         try:
             is_sound = isfinite(float(token)) or token in NOT_FINITE
         except ValueError:
             is_sound = False
         if not is_sound:
             _refuse(f"{name} of {place} holds {token!r}, expected a number")
+    return tokens
 
 
 def _tokens(fields: Fields, name: str, length: int, place: str) -> list[bytes]:

@@ -56,8 +56,12 @@ def fit_routed(teacher: Any, data: RankingData) -> Any:
     with config_context(enable_metadata_routing=True):
         routing = get_routing_for_object(teacher)
         arguments = requested_by(routing, {"qid": ids, "groups": ids, **metadata})
-        if own_request(teacher).fit.requests.get("sample_weight") is False:
+        takes_weights = own_request(teacher).fit.requests.get("sample_weight")
+        if takes_weights is False:
             arguments.pop("sample_weight", None)
+        elif takes_weights is True and data.sample_weight is not None:
+            # Bagging uses weights by itself, but its router does not say so.
+            arguments["sample_weight"] = data.sample_weight
         teacher.fit(data.X, data.labels, **arguments)
     teacher.set_params(
         **{
@@ -248,7 +252,7 @@ def _weighted_scorers(scoring: Any) -> Any:
         return scoring
     scorer = get_scorer(scoring)
     if own_request(scorer).score.requests.get("sample_weight") is None:
-        scorer = copy.deepcopy(scorer).set_score_request(sample_weight=True)
+        scorer = copy.copy(scorer).set_score_request(sample_weight=True)
     return scorer
 
 
@@ -268,10 +272,17 @@ def _takes_weights(on_the_way: Mapping[str, Any], path: str) -> bool:
     """Whether a learner takes weights or declines them, or a meta-estimator uses them itself."""
     if "sample_weight" in default_request(on_the_way[path]).fit.requests:
         return True
-    return any(
-        has_fit_parameter(estimator, "sample_weight")
+    around = {
+        outer: estimator
         for outer, estimator in on_the_way.items()
-        if outer == "" or path.startswith(f"{outer}__")
+        if has_fit_parameter(estimator, "sample_weight")
+        and (outer == "" or path.startswith(f"{outer}__"))
+    }
+    return any(
+        outer == ""
+        or own_request(estimator).fit.requests.get("sample_weight") is False
+        or _routing_with_defaults(estimator).consumes("fit", ["sample_weight"])
+        for outer, estimator in around.items()
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs.columns import stack_rows
 from skdistill.inputs.queries import Queries, positions_within
 from skdistill.inputs.rows import Rows
 from skdistill.protocols import Array, Parameters
@@ -60,7 +61,7 @@ class AugmentedBatches:
     Parameters
     ----------
     batches : BatchSource
-        The other source, whose inputs are ``Rows`` of a dense table.
+        The other source, whose inputs are ``Rows`` of a dense or mixed table.
     synthetic : Rows
         All synthetic rows; each step draws some of them.
     target : ndarray of shape (n_synthetic,), float32
@@ -85,7 +86,7 @@ class AugmentedBatches:
             n_real = inputs.n_rows
             n_drawn = max(round(self.fraction / (1 - self.fraction) * n_real), 1)
             drawn = rng.integers(self.synthetic.n_rows, size=n_drawn)
-            both = Rows(np.concatenate([inputs.X, self.synthetic.X[drawn]]))
+            both = Rows(stack_rows(inputs.X, self.synthetic.X[drawn]))
             yield both, partial(self._evaluate, evaluate, n_real, self.target[drawn])
 
     def _evaluate(

@@ -24,6 +24,14 @@ TREES = {
     "xgboost": XGBRegressor(n_estimators=5, max_depth=3),
     "histogram": HistGradientBoostingRegressor(max_iter=20, max_leaf_nodes=6, min_samples_leaf=2),
 }
+NO_THRESHOLDS = (
+    "^augment needs a LightGBM, XGBoost or HistGradientBoosting teacher, whose thresholds it "
+    "reads, got Ridge. Set augment=0, or use another teacher.$"
+)
+SPARSE = (
+    "^augment needs X to be an array or a data frame, got a sparse matrix. Set augment=0, or pass "
+    "dense columns.$"
+)
 
 
 @pytest.fixture(scope="module")
@@ -157,13 +165,13 @@ def test_teachers_without_thresholds_and_sparse_tables_are_refused(table):
         ranker = DistilledRanker(teacher, LinearRanker(max_iter=1), augment=augment)
         return ranker.fit(X, table.y, qid=table.qid, **arguments)
 
-    with pytest.raises(TypeError, match="thresholds it reads, got Ridge"):
+    with pytest.raises(TypeError, match=NO_THRESHOLDS):
         fit(Ridge())
     with pytest.raises(ValueError, match="'augment' parameter of DistilledRanker must be"):
         fit(TREES["lightgbm"], augment=1.0)
     with pytest.raises(ValueError, match="but teacher_scores were passed"):
         fit(None, teacher_scores=table.y)
-    with pytest.raises(TypeError, match="augment needs X .* got a sparse matrix"):
+    with pytest.raises(TypeError, match=SPARSE):
         fit(TREES["xgboost"], X=sparse.csr_array(table.X))
 
 
@@ -242,3 +250,15 @@ def test_the_same_seed_draws_the_same_rows():
     X = np.random.default_rng(1).normal(size=(20, 2))
     one, other = (draw_rows(X, [], [], 9, np.random.default_rng(5)) for _ in range(2))
     assert_array_equal(one, other)
+
+
+def test_each_position_needs_its_thresholds():
+    with pytest.raises(ValueError, match="zip"):
+        draw_rows(np.zeros((2, 2)), [np.array([1.0])], [0, 1], 3, np.random.default_rng(0))
+
+
+def test_columns_of_the_same_name_are_drawn_each():
+    X = pd.DataFrame([[0.0, 5], [10, 7]], columns=["a", "a"])
+    rows = draw_rows(X, [np.array([8.0])], [0], 50, np.random.default_rng(0))
+    assert set(rows.iloc[:, 0]) == {0.0, 10.0}
+    assert set(rows.iloc[:, 1]) == {5.0, 7.0}

@@ -75,6 +75,12 @@ def fitted(request, tmp_path_factory):
     return Booster(model_file=path), model.predict(X)
 
 
+@pytest.mark.parametrize("name", TEACHERS)
+def test_names_are_those_of_the_fit_in_every_library(name):
+    renamed = name in ("lightgbm", "frozen", "search")  # LightGBM reads the table
+    assert fitted_names(fit(name, X)) == (["unit_price", *NAMES[1:]] if renamed else NAMES)
+
+
 @settings(deadline=None)
 @given(
     st.permutations([*NAMES, "day", "qid"]),
@@ -181,7 +187,45 @@ def test_missing_columns_are_listed_with_what_there_is():
     teacher = make_pipeline("passthrough", Ridge()).fit(X, Y)
     with pytest.raises(
         ValueError,
-        match=r"^The teacher Ridge was .* lacks: \['unit price', 'clicks'\]\. The table has "
-        r"\['age', 'day'\]\. Add or rename .* pass an array \(X\.to_numpy\(\)\)\.$",
+        match=r"^The teacher Ridge was fitted on columns that the table lacks: \['unit price', "
+        r"'clicks'\]\. The table has \['age', 'day'\]\. Add or rename columns; further columns and "
+        r"another order do no harm\. If the columns are those of the teacher under other names, in "
+        r"the order of its fit, pass an array \(X\.to_numpy\(\)\)\.$",
     ):
         teacher_positions(teacher, X[["age"]].assign(day=0))
+
+
+def test_all_columns_in_order_are_positions_too():
+    assert teacher_positions(Ridge().fit(X, Y), X) == [0, 1, 2]
+    head = ColumnTransformer([("kept", StandardScaler(), ["age"])]).fit(X)
+    assert teacher_positions(head, X[["age", "clicks"]]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("fitted_on", "table", "nameless"),
+    [
+        (X, ARRAY[:, :2], "the table"),
+        (X, pd.DataFrame(ARRAY[:, :2]), "the table"),
+        (X, pd.DataFrame(ARRAY[:, :2], columns=["Column_0", "Column_1"]), "the table"),
+        (ARRAY, X[["age", "clicks"]], "the teacher"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Ridge, LGBMRegressor, Booster])
+def test_the_message_says_why_columns_are_matched_by_position(kind, fitted_on, table, nameless):
+    teacher = (Ridge() if kind is Ridge else LGBMRegressor(n_estimators=1, verbose=-1)).fit(
+        fitted_on, Y
+    )
+    with pytest.raises(
+        ValueError,
+        match=rf"^The teacher {kind.__name__} was fitted on 3 columns, but the table has 2\. They "
+        rf"are matched by position, because {nameless} has no column names\. Pass the teacher's "
+        r"columns in the order of its fit, or fit it on a data frame and pass data frames\.$",
+    ):
+        teacher_positions(teacher.booster_ if kind is Booster else teacher, table)
+
+
+def test_names_that_only_start_like_made_up_ones_are_names():
+    """Unlike the numbers of an array's columns, they do not allow to match by position."""
+    for names in (["Column_1", "Column_2", "Column_0x"], ["0", "1", "3"]):
+        with pytest.raises(ValueError, match="columns that the table lacks"):
+            teacher_positions(Ridge().fit(X, Y), X.set_axis(names, axis=1))

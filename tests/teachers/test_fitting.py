@@ -1,5 +1,8 @@
 """Teachers of several libraries get rows, queries and weights exactly as one would pass by hand."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import catboost
 import lightgbm
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import xgboost
 from numpy.testing import assert_array_equal
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -165,5 +169,32 @@ def test_a_teacher_that_is_fitted_already_is_not_fitted_again(data):
         assert is_prefit(ready)
         assert fit_on_labelled(ready, data) is ready
     assert not is_prefit(fitted)
-    with pytest.raises(TypeError, match="a class"):
-        check_teacher(lightgbm.LGBMRanker)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_one_method_that_scores_is_enough(method):
+    check_teacher(SimpleNamespace(**{method: len}))
+
+
+@pytest.mark.parametrize(
+    ("teacher", "shown"), [(lightgbm.LGBMRanker, r"LGBMRanker \(a class\)"), ([1], r"\[1\]")]
+)
+def test_what_cannot_score_is_no_teacher(teacher, shown):
+    message = (
+        r"^teacher must be an estimator instance with predict, predict_proba or "
+        rf"decision_function, got {shown}\.$"
+    )
+    with pytest.raises(TypeError, match=message):
+        check_teacher(teacher)
+
+
+def test_without_labels_there_is_nothing_to_fit(data):
+    unlabelled = replace(data, labels=np.full(data.n_rows, np.nan))
+    message = (
+        rf"^y is NaN in all {data.n_rows} rows, .* the teacher LGBMRanker on\. Pass labels, "
+        r".* or teacher_scores\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        fit_on_labelled(lightgbm.LGBMRanker(**TREES), unlabelled)
+    with pytest.raises(TypeError, match="got Ridge"):
+        fit_on_labelled(Ridge, unlabelled)

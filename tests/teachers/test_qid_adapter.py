@@ -1,5 +1,8 @@
 """Queries in the form that each library takes, and the adapter that sorts rows for it."""
 
+import copy
+import pickle
+
 import lightgbm
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import xgboost
 from catboost import CatBoostRanker
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import Ridge
 from sklearn.utils.validation import check_is_fitted
 
@@ -67,6 +71,9 @@ def test_queries_are_passed_as_ids_or_sizes_and_weights_per_row_or_query():
     assert with_queries(lightgbm.LGBMRanker(), QUERIES, {})["group"].tolist() == [2, 3]
     per_query = with_queries(xgboost.XGBRanker(), QUERIES, {"sample_weight": [1, 5, 2, 3, 4]})
     assert_allclose(per_query["sample_weight"], [(1 + 5) / 2, (2 + 3 + 4) / 3])
+    used = {"sample_weight": [True, False, True, True, False]}
+    per_query = with_queries(xgboost.XGBRanker(), QUERIES, used)
+    assert_allclose(per_query["sample_weight"], [1 / 2, 2 / 3])
     assert set(with_queries(xgboost.XGBRanker(), QUERIES, {})) == {"qid"}
     assert with_queries(Ridge(), QUERIES, given) == given
     assert given == {"sample_weight": WEIGHT}
@@ -97,7 +104,8 @@ def test_the_adapter_sorts_rows_and_all_that_belongs_to_them():
     assert_array_equal(start, -y[order])
     assert ids.tolist() == [0, 0, 1, 1, 1]
     assert group is None
-    with pytest.raises(ValueError, match="^Ranker takes queries, but .* passed no qid"):
+    message = r"^Ranker takes queries, but the estimator around it passed no qid\.$"
+    with pytest.raises(ValueError, match=message):
         adapter.fit(X, y)
 
 
@@ -133,9 +141,11 @@ def test_in_all_else_the_adapter_is_the_ranker():
     with pytest.raises(sklearn.exceptions.NotFittedError):
         check_is_fitted(adapter)
     check_is_fitted(adapter.fit(np.zeros((2, 1)), np.zeros(2), qid=[1, 1]))
-    for missing in ("_private", "unknown"):
-        with pytest.raises(AttributeError, match=missing):
-            getattr(adapter, missing)
+    adapter.estimator._private = 1  # only what is public shows through
+    with pytest.raises(AttributeError, match=r"^QidAdapter has no attribute '_private'\.$"):
+        _ = adapter._private
+    with pytest.raises(AttributeError, match="'Ranker' object has no attribute 'unknown'"):
+        _ = adapter.unknown
     assert sklearn.base.is_regressor(adapter)
 
 
@@ -156,3 +166,22 @@ def test_what_cannot_be_cloned_is_copied():
     assert copied is not stubborn
     assert copied.values == [1, 2]
     assert copied.values is not stubborn.values
+
+
+def test_an_adapter_can_be_stored_and_copied_before_and_after_its_fit():
+    adapter = QidAdapter(Ranker(depth=3))
+    assert adapter.enable_metadata_routing is False
+    for again in (pickle.loads(pickle.dumps(adapter)), copy.copy(adapter), copy.deepcopy(adapter)):
+        assert again.get_params() == {"depth": 3}
+    adapter.fit(np.zeros((2, 1)), np.zeros(2), qid=[1, 1])
+    assert pickle.loads(pickle.dumps(adapter)).seen_[3].tolist() == [0, 0]
+    # As while it is unpickled.
+    with pytest.raises(AttributeError, match="QidAdapter has no attribute 'estimator'"):
+        _ = QidAdapter.__new__(QidAdapter).depth
+
+
+def test_parameters_inside_of_the_ranker_are_reached():
+    adapter = QidAdapter(TransformedTargetRegressor(Ranker(depth=3)))
+    assert adapter.get_params()["regressor__depth"] == 3
+    assert "regressor__depth" not in adapter.get_params(deep=False)
+    assert adapter.set_params(regressor__depth=4).estimator.regressor.depth == 4

@@ -14,6 +14,7 @@ from sklearn.base import (
     ClassifierMixin,
     MetaEstimatorMixin,
     RegressorMixin,
+    TransformerMixin,
     clone,
 )
 from sklearn.calibration import CalibratedClassifierCV
@@ -28,8 +29,14 @@ from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge, RidgeCV
-from sklearn.model_selection import GridSearchCV, GroupKFold, RandomizedSearchCV, ShuffleSplit
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.metrics import make_scorer, mean_absolute_error
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    RandomizedSearchCV,
+    ShuffleSplit,
+)
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tests.metadata_routing_common import ConsumingRegressor, NonConsumingRegressor
@@ -44,6 +51,7 @@ from skdistill.students import LinearRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, fit_and_score
 from skdistill.teachers.qid_adapter import QidAdapter
 
+WAYS_OUT = "Fit it yourself and pass it in a FrozenEstimator, or pass its scores as teacher_scores"
 TREES = {"n_estimators": 3, "min_child_samples": 2, "verbose": -1, "n_jobs": 1, "random_state": 0}
 N_ROWS = 200
 
@@ -314,8 +322,14 @@ def test_a_meta_estimator_may_decline_weights(rows, fits, routing):
 def test_a_request_that_cannot_be_met_is_an_error(rows, fits, routing):
     scaler = StandardScaler().set_fit_request(sample_weight=True)
     student = make_pipeline(scaler, LinearRanker(max_iter=1))
-    with pytest.raises(ValueError, match="A step before the student requests sample_weight"):
-        DistilledRanker(Plain(), student).fit(**rows)
+    further = make_pipeline(FunctionTransformer(), scaler, LinearRanker(max_iter=1))
+    message = (
+        "^A step before the student requests sample_weight, but only the student gets it. "
+        r"Call set_fit_request\(sample_weight=False\) on the step, or fit it beforehand.$"
+    )
+    for refused in (student, further):
+        with pytest.raises(ValueError, match=message):
+            DistilledRanker(Plain(), refused).fit(**rows)
 
     class Forgetful(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """Routes scores' metadata but not those of fit."""
@@ -335,10 +349,11 @@ def test_a_request_that_cannot_be_met_is_an_error(rows, fits, routing):
             return self.estimator.predict(X)
 
     weight = rows.pop("sample_weight")
-    with pytest.raises(ValueError, match="Forgetful passes no qid on"):
+    message = f"^Forgetful passes no qid on to what it fits. {WAYS_OUT}.$"
+    with pytest.raises(ValueError, match=message):
         DistilledRanker(Forgetful(Plain()), LinearRanker(max_iter=1)).fit(**rows)
     trees = Forgetful(lightgbm.LGBMRegressor(**TREES))
-    with pytest.raises(ValueError, match="Forgetful passes no sample_weight on"):
+    with pytest.raises(ValueError, match=message.replace("qid", "sample_weight")):
         DistilledRanker(trees, LinearRanker(max_iter=1)).fit(**rows, sample_weight=weight)
     assert not fits
 
@@ -370,18 +385,30 @@ def test_what_a_teacher_cannot_take_is_an_error_before_any_fit(rows, fits):
                 fit(**rows, **further)
         assert not fits
 
-    lost = "KNeighborsRegressor takes no sample_weight.* FrozenEstimator"
+    lost = (
+        "^KNeighborsRegressor takes no sample_weight, so that the row weights would be lost on "
+        f"the way to the teacher. {WAYS_OUT}, or leave out sample_weight.$"
+    )
+    hidden = f"^GridSearchCV would pass no %s in its parameter param_grid. {WAYS_OUT}.$"
     refused(KNeighborsRegressor(), lost)
     refused(make_pipeline(StandardScaler(), KNeighborsRegressor()), lost)
     refused(RankEnsemble([("a", Plain()), ("b", KNeighborsRegressor())]), lost)
     refused(VotingRegressor([("a", Plain()), ("b", KNeighborsRegressor())]), lost)
     grid = {"ridge": [lightgbm.LGBMRanker(**TREES)]}
-    refused(GridSearchCV(make_pipeline(Ridge()), grid), "no queries to the LGBMRanker")
+    refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "queries to the LGBMRanker")
+    grid["ridge"].insert(0, FrozenEstimator(Ridge()))
+    search = GridSearchCV(make_pipeline(Ridge()), grid)
+    for teacher in (search, make_pipeline(StandardScaler(), search)):
+        refused(teacher, hidden % "queries to the LGBMRanker")
     grid = {"ridge": [Ridge(), Ridge(2)]}
-    refused(GridSearchCV(make_pipeline(Ridge()), grid), "no row weights to the Ridge")
+    refused(GridSearchCV(make_pipeline(Ridge()), grid), hidden % "row weights to the Ridge")
     with sklearn.config_context(enable_metadata_routing=True):
         alias = lightgbm.LGBMRanker(**TREES).set_fit_request(group="sizes")
-    refused(alias, "requests group as 'sizes'")
+    refused(
+        alias,
+        "^LGBMRanker requests group as 'sizes', but a teacher's queries are those of qid. "
+        r"Call set_fit_request\(group=True\) instead, and pass qid.$",
+    )
     with pytest.raises(ValueError, match=lost):
         fit_and_score(
             KNeighborsRegressor(),
@@ -415,7 +442,8 @@ def test_scikit_learns_checks_of_meta_estimators(number, rows, routing):
     metadata = rows["X"][:, 0]
     router = routers(ConsumingRegressor())[number]
     assert isinstance(router.get_metadata_routing(), MetadataRouter)
-    with pytest.raises(UnsetMetadataPassedError, match=r"\[metadata\] are passed but are not"):
+    message = rf"\[metadata\] are passed but are not .* within {type(router).__name__}\.fit"
+    with pytest.raises(UnsetMetadataPassedError, match=message):
         router.fit(**rows, metadata=metadata)
     declining = ConsumingRegressor().set_fit_request(metadata=False)
     with pytest.raises(TypeError, match="got unexpected argument"):
@@ -517,3 +545,139 @@ def test_models_with_requests_can_be_stored(rows, tmp_path, routing):
         assert str(ranker.get_metadata_routing()) == requests
         loaded = load(tmp_path / "ranker.skd").teacher_
         assert_array_equal(loaded.predict(rows["X"]), ranker.teacher_.predict(rows["X"]))
+
+
+def test_metadata_of_a_learners_scorer_pass_through_the_learner(rows, routing):
+    costs, seen = rows["X"][:, 0], []
+
+    def negated_cost(y, predicted, costs):
+        seen.append(costs)
+        return -np.mean(costs * (y - predicted) ** 2)
+
+    scorer = make_scorer(negated_cost).set_score_request(costs=True)
+    ranker = DistilledRanker(RidgeCV([0.1, 100], scoring=scorer), LinearRanker(max_iter=1))
+    ranker.fit(**rows, costs=costs)
+    for given in seen:
+        assert_array_equal(given, costs[RankingData.sort(rows["qid"], rows["X"]).order])
+    assert len(seen) > 1
+
+
+class Unscored(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y, sample_weight=None, qid=None):
+        self.classes_ = np.unique(y)
+        self.seen_ = np.asarray(X), {"sample_weight": sample_weight, "qid": qid}
+        return self
+
+
+class Decides(Unscored):
+    def decision_function(self, X):
+        return np.asarray(X)[:, 0]
+
+
+class Estimates(Unscored):
+    def predict_proba(self, X):
+        return np.column_stack([np.zeros(len(X)), np.asarray(X)[:, 0]])
+
+
+@pytest.mark.parametrize("kind", [Decides, Estimates])
+def test_learners_need_no_predict(kind, rows):
+    ranker = DistilledRanker(make_pipeline(FunctionTransformer(), kind()), LinearRanker(max_iter=1))
+    check_arrivals([ranker.fit(**rows).teacher_[-1].seen_], "recording", weighted=True)
+
+
+def test_rankers_of_this_package_need_no_adapter(rows):
+    search = GridSearchCV(LinearRanker(max_iter=1), {}, scoring=ndcg_scorer(), cv=GroupKFold(2))
+    teacher = DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_
+    assert type(teacher.best_estimator_) is LinearRanker
+
+
+def test_scorers_of_several_measures_get_weights_and_stay_as_they_are(rows):
+    scorer = make_scorer(mean_absolute_error, greater_is_better=False)
+    search = GridSearchCV(
+        lightgbm.LGBMRegressor(**TREES),
+        {"num_leaves": [3, 7]},
+        scoring={"own": scorer, "named": "neg_mean_absolute_error"},
+        refit="own",
+        cv=3,
+    )
+    ours = DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_
+    data = RankingData.sort(rows["qid"], rows["X"], rows["y"], sample_weight=rows["sample_weight"])
+    by_hand = clone(search).set_params(scoring="neg_mean_absolute_error", refit=True)
+    by_hand.fit(data.X, data.labels, sample_weight=data.sample_weight)
+    for name in ("own", "named"):
+        scores = ours.cv_results_[f"mean_test_{name}"]
+        assert_allclose(scores, by_hand.cv_results_["mean_test_score"])
+    assert ours.scoring["named"] == "neg_mean_absolute_error"
+    with sklearn.config_context(enable_metadata_routing=True):
+        assert scorer.get_metadata_routing().score.requests.get("sample_weight") is None
+
+
+def test_transformers_decline_queries_by_default_and_splitters_request_them(rows, fits):
+    class PerQuery(TransformerMixin, BaseEstimator):
+        def fit(self, X, y=None, qid=None):
+            self.qid_ = qid
+            return self
+
+        def transform(self, X):
+            return X
+
+    class Halves(BaseEstimator):
+        def split(self, X, y=None, qid=None):
+            first = qid < np.median(qid)
+            yield np.flatnonzero(first), np.flatnonzero(~first)
+
+        def get_n_splits(self, X=None, y=None, qid=None):
+            return 1
+
+    pipeline = make_pipeline(PerQuery(), lightgbm.LGBMRanker(**TREES))
+    search = GridSearchCV(pipeline, {}, scoring=ndcg_scorer(), cv=Halves(), error_score="raise")
+    teacher = DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_
+    assert teacher.best_estimator_[0].qid_ is None
+    check_arrivals(fits, "LGBMRanker", weighted=True)
+    assert set(fits[0][0][:, 1]) < set(fits[1][0][:, 1])
+
+
+def test_a_meta_estimator_may_use_weights_in_place_of_its_learner(rows):
+    calibrated = make_pipeline(CalibratedClassifierCV(KNeighborsClassifier(), cv=2))
+    DistilledRanker(calibrated, LinearRanker(max_iter=1)).fit(**rows)
+    bagged = BaggingRegressor(KNeighborsRegressor(), n_estimators=2, random_state=0)
+    rows["sample_weight"] = (rows["y"] > 0).astype(float)
+
+    def scores(teacher):
+        fitted = DistilledRanker(teacher, LinearRanker(max_iter=1)).fit(**rows).teacher_
+        return fitted.predict(rows["X"])
+
+    assert (scores(bagged) == 1).all()  # rows of weight 0 are never drawn
+    # Inside of another meta-estimator, the bag gets no weights.
+    with pytest.raises(ValueError, match="KNeighborsRegressor takes no sample_weight"):
+        scores(make_pipeline(bagged))
+    with sklearn.config_context(enable_metadata_routing=True):
+        declining = bagged.set_fit_request(sample_weight=False)
+        for teacher in (declining, make_pipeline(declining)):
+            assert 0 < scores(teacher).mean() < 1
+
+
+def test_without_weights_learners_in_a_grid_lose_nothing(rows):
+    del rows["sample_weight"]
+    search = GridSearchCV(make_pipeline(Ridge()), {"ridge": [Ridge(), Ridge(2)]}, cv=2)
+    assert DistilledRanker(search, LinearRanker(max_iter=1)).fit(**rows).teacher_.n_splits_ == 2
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_learners_are_fitted_under_the_routing_of_the_user(enabled, rows):
+    class Remembers(Plain):
+        def fit(self, X, y, sample_weight=None, qid=None):
+            self.routing_ = sklearn.get_config()["enable_metadata_routing"]
+            return super().fit(X, y)
+
+    with sklearn.config_context(enable_metadata_routing=enabled):
+        ranker = DistilledRanker(make_pipeline(Remembers()), LinearRanker(max_iter=1)).fit(**rows)
+    assert ranker.teacher_[-1].routing_ is enabled
+
+
+def test_a_teacher_that_cannot_be_cloned_is_refused(rows):
+    class NoParameters:
+        fit, predict = Plain.fit, Plain.predict
+
+    with pytest.raises(TypeError, match="does not implement a 'get_params' method"):
+        DistilledRanker(NoParameters(), LinearRanker(max_iter=1)).fit(**rows)

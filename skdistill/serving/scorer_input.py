@@ -1,0 +1,135 @@
+"""Read and check what a compiled scorer is called with: arrays, data frames, dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.columns import column_names
+from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.table_encoder import TableEncoder
+from skdistill.serving.served import Served
+
+Rows = NDArray[np.float32] | NDArray[np.float64]
+Codes = NDArray[np.int32]
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+@dataclass(frozen=True)
+class ScorerInput:
+    """What a compiled scorer reads.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns of numbers.
+    n_codes : int
+        Number of codes of categories.
+    needs_float64 : bool
+        Whether float32 rows may lose differences.
+    encoder : TableEncoder or None
+        Reads data frames; None if the model was fitted on an array of numbers.
+    """
+
+    n_features: int
+    n_codes: int
+    needs_float64: bool
+    encoder: TableEncoder | None
+
+    @classmethod
+    def of(cls, served: Served) -> ScorerInput:
+        """Return what the nets of a model read."""
+        net = served.nets[0]
+        needs_float64 = any(one.origin is not None for one in served.nets)
+        return cls(net.n_features, net.n_codes, needs_float64, served.encoder)
+
+    def read(self, X: Any, codes: Codes | None) -> Any:
+        """Return rows as an array or a MixedTable, in the precision that the model needs.
+
+        Raises
+        ------
+        ValueError
+            If arrays do not have the shapes and types that a call takes.
+        """
+        is_table = (
+            type(X) is np.ndarray
+            and X.dtype in (FLOAT32, FLOAT64)
+            and X.ndim == 2
+            and X.shape[1] == self.n_features
+            and X.flags.c_contiguous
+        )
+        if is_table and codes is not None:
+            return self._with_codes(self._rounded(X), codes)
+        if is_table and not self.n_codes:
+            return self._rounded(X)
+        if column_names(X) is not None and codes is None:
+            return self.read_frame(X)
+        if codes is None and self._reads_arrays_of_categories(X):
+            return self.read_frame(X)
+        raise self._unfit(X, codes)
+
+    def _reads_arrays_of_categories(self, X: Any) -> bool:
+        """Whether the model was fitted on an array like X, some of whose columns it encodes."""
+        if type(X) is not np.ndarray or not self.n_codes:
+            return False
+        encoder = self._encoder
+        return encoder.names is None and X.ndim == 2 and X.shape[1] == len(encoder.kinds)
+
+    def read_frame(self, frame: Any) -> Any:
+        """Read a data frame as an array or a MixedTable."""
+        return self._rounded(self._encoder.transform(frame))
+
+    def read_rows(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """Read dictionaries as an array or a MixedTable."""
+        return self._rounded(self._encoder.read_rows(rows))
+
+    @property
+    def _encoder(self) -> TableEncoder:
+        if self.encoder is None:
+            raise ValueError(
+                "The model was fitted on an array, whose columns have no names. Pass an array, or "
+                "fit the model on a data frame."
+            )
+        return self.encoder
+
+    def _rounded(self, table: Any) -> Any:
+        """Round numbers to float32 unless a net needs the digits."""
+        dtype = table.dtype if self.needs_float64 and table.dtype == FLOAT64 else FLOAT32
+        return table.astype(dtype, copy=False)
+
+    def _with_codes(self, X: Rows, codes: Codes) -> Any:
+        """Join numbers and codes, which must be in range: they are addresses in memory."""
+        n_categorical = 0 if self.encoder is None else len(self.encoder.categories)
+        if type(codes) is not np.ndarray or codes.shape != (len(X), n_categorical):
+            raise self._unfit(X, codes)
+        if not n_categorical:
+            return X
+        if codes.dtype.kind not in "iu" or (
+            codes.size and not (codes.min() >= 0 and codes.max() < self.n_codes)
+        ):
+            raise ValueError(
+                f"codes must be integers from 0 to {self.n_codes - 1}, as scorer.encode returns "
+                "them."
+            )
+        return MixedTable(X, np.ascontiguousarray(codes, dtype=np.int32), self.n_codes)
+
+    def _unfit(self, X: Any, codes: Any) -> ValueError:
+        """Make the error about rows that cannot be scored."""
+        if self.n_codes and codes is None and isinstance(X, np.ndarray):
+            return ValueError(
+                "The model reads categories, which an array of numbers does not hold. Pass a data "
+                "frame, dictionaries to scorer.rows, or both arrays that scorer.encode returns."
+            )
+        shown = f"{X.dtype} of shape {X.shape}" if hasattr(X, "dtype") else type(X).__name__
+        if codes is not None:
+            shown += f" and codes of shape {np.shape(codes)}"
+        return ValueError(
+            f"A compiled scorer takes a C-contiguous float32 or float64 array of shape "
+            f"(n_rows, {self.n_features}), got {shown}. Convert it by np.ascontiguousarray(X, "
+            "dtype=np.float32)."
+        )
