@@ -134,7 +134,9 @@ def _student(
         n_codes=n_codes, model_reads_codes=folded is not None,
     )  # fmt: skip
     steps = steps_to(dense, position, numbering)
-    names = None if encoder is None or encoder.names is None else tuple(dict.fromkeys(encoder.names))
+    names = (
+        None if encoder is None or encoder.names is None else tuple(dict.fromkeys(encoder.names))
+    )
     return ServedStudent(
         merge(len(inputs), tuple(steps), net), names, student.served_formula, encoder
     )
@@ -176,7 +178,10 @@ def _code_rows(
     columns: list[Any] = [numbers[place] for place in coded]
     places = list(coded)
     flagged = [] if scaler.flagged is None else scaler.flagged.tolist()
-    scaled = [_scaled(column, _taken(scaler, np.array([p]))) for p, column in zip(coded, columns, strict=True)]
+    scaled = [
+        _scaled(column, _taken(scaler, np.array([p])))
+        for p, column in zip(coded, columns, strict=True)
+    ]
     flags = {place: len(numbers) + number for number, place in enumerate(flagged)}
     for place, column in zip(coded, columns, strict=True):
         if place in flags:

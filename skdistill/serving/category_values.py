@@ -142,8 +142,7 @@ def _transformed(encoder: Any, table: NDArray[Any]) -> Any:
     one = _as_sparse(encoder, table[:1])
     n_rows = max(1, CELLS // max(1, one.shape[1]))
     blocks = [
-        _as_sparse(encoder, table[start : start + n_rows])
-        for start in range(0, len(table), n_rows)
+        _as_sparse(encoder, table[start : start + n_rows]) for start in range(0, len(table), n_rows)
     ]
     return sparse.csr_array(sparse.vstack(blocks))
 

@@ -56,9 +56,7 @@ class ColumnFunction:
 
     def _changed(self, change: Any) -> Self:
         held = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed = {
-            name: change(one, name) if _is_array(one) else one for name, one in held.items()
-        }
+        changed = {name: change(one, name) if _is_array(one) else one for name, one in held.items()}
         return type(self)(**changed)
 
     @property

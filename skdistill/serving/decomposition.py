@@ -96,7 +96,9 @@ def _towers(model: FittedTowers) -> ServedTowers:
     n_features = model.n_features_in_
     for name in ("query", "item"):
         columns = getattr(model.pair_columns_, name)
-        steps = steps_of(getattr(model, f"{name}_transformer_"), len(columns), f"{name}_transformer_")
+        steps = steps_of(
+            getattr(model, f"{name}_transformer_"), len(columns), f"{name}_transformer_"
+        )
         net = Net(
             n_features,
             (),

@@ -47,15 +47,15 @@ class Power(ColumnFunction):
     is_symmetric: bool
 
     def on_centred(self, shift: Doubles) -> Power:
-        return Power(
-            self.exponent, self.mean, self.scale, self.origin + shift, self.is_symmetric
-        )
+        return Power(self.exponent, self.mean, self.scale, self.origin + shift, self.is_symmetric)
 
     def exact(self, X: Doubles) -> Doubles:
         X = X + self.origin
         with np.errstate(all="ignore"):
             if self.is_symmetric:
-                powers = _power(np.log1p(np.abs(X)), np.where(X < 0, 2 - self.exponent, self.exponent))
+                powers = _power(
+                    np.log1p(np.abs(X)), np.where(X < 0, 2 - self.exponent, self.exponent)
+                )
                 powers = np.copysign(powers, X)
             else:
                 powers = _power(np.log(X), self.exponent)

@@ -315,9 +315,7 @@ class CodeNumbering:
         """Number of codes of each group."""
         return [group.known.n_codes for group in self.groups]
 
-    def rows(
-        self, columns: Sequence[Coded], places: Sequence[int], n_columns: int
-    ) -> CodeRows:
+    def rows(self, columns: Sequence[Coded], places: Sequence[int], n_columns: int) -> CodeRows:
         """Collect the values of coded columns for each code.
 
         Parameters

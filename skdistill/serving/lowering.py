@@ -37,7 +37,9 @@ def steps_to(
     roots = list(dict.fromkeys(column.root for column in outputs))
     steps: list[Step] = []
     if depth:
-        maps = list(dict.fromkeys(r.of for r in roots if isinstance(r, Sum) and r.of.depth == depth))
+        maps = list(
+            dict.fromkeys(r.of for r in roots if isinstance(r, Sum) and r.of.depth == depth)
+        )
         carried = [root for root in roots if not (isinstance(root, Sum) and root.of in maps)]
         inputs = [Number(root) for root in carried]
         projected = [[c for c in one.columns if isinstance(c, Number)] for one in maps]

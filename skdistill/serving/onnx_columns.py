@@ -149,7 +149,7 @@ def _look_up(
     graph: Graph, column: str, keys: dict[str, list[Any]], codes: list[int], default: int
 ) -> str:
     """Add the operator that finds the code of each key."""
-    (key_type, values), = keys.items()
+    ((key_type, values),) = keys.items()
     if not values:  # the operator needs a key
         keys, codes = {key_type: [0]}, [default]
     return graph.add(

@@ -113,9 +113,7 @@ def _column_transformer(
     return followed
 
 
-def _feature_union(
-    front: Front, step: FeatureUnion, columns: Columns, where: str
-) -> list[Column]:
+def _feature_union(front: Front, step: FeatureUnion, columns: Columns, where: str) -> list[Column]:
     followed: list[Column] = []
     for name, part in step.transformer_list:
         if not (isinstance(part, str) and part == "drop"):
