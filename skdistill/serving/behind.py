@@ -17,8 +17,8 @@ from skdistill.inputs.scaling import ColumnScaler
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.column_steps import Step
 from skdistill.serving.front import (
-    CodeNumbering,
     Coded,
+    CodeNumbering,
     Column,
     Front,
     Number,
@@ -174,7 +174,7 @@ def _code_rows(
     categories: list[Coded],
     scaler: ColumnScaler,
 ) -> CodeRows:
-    """Values of all inputs of a student's model for each code: scaled columns, flags, categories."""
+    """Collect the values of a model's inputs for each code: scaled columns, flags, categories."""
     columns: list[Any] = [numbers[place] for place in coded]
     places = list(coded)
     flagged = [] if scaler.flagged is None else scaler.flagged.tolist()

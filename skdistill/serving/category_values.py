@@ -103,14 +103,12 @@ def values_by_code(encoder: Any, names: list[Any], where: str) -> list[tuple[Any
                 "one missing value. Replace one by the other before fit."
             )
     refuses = getattr(encoder, "handle_unknown", "ignore") == "error"
-    columns = [list(values) for values in categories]
-    if not refuses:
-        columns = [[*values, _unknown(values)] for values in columns]
+    columns = [[*values, *(() if refuses else [_unknown(list(values))])] for values in categories]
     n_rows = max(map(len, columns))
     table = np.empty((n_rows, len(columns)), dtype=object)
-    for place, values in enumerate(columns):
+    for place, cells in enumerate(columns):
         # Shorter columns repeat their first category.
-        table[:, place] = [*values, *[values[0]] * (n_rows - len(values))]
+        table[:, place] = [*cells, *[cells[0]] * (n_rows - len(cells))]
     outputs = _transformed(encoder, table)
     stops = np.cumsum(_widths(encoder, outputs.shape[1]))
     result = []

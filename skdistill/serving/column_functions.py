@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.column_statistics import FAR_FROM_ZERO
-from skdistill.protocols import GraphBuilder
+from skdistill.serving.onnx_graph import ONNX_DOUBLE, Graph
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-# Codes of types in ONNX.
-ONNX_FLOAT = 1
-ONNX_DOUBLE = 11
+# If numbers are so many times as large as their differences, which are on the scale of 1, float32
+# rounds the latter to 2e-6.
+LOSSY = 32.0
 # Operators of ONNX for NumPy's functions.
 OPERATORS = {
     np.abs: "Abs", np.exp: "Exp", np.log: "Log", np.negative: "Neg", np.reciprocal: "Reciprocal",
@@ -34,6 +34,7 @@ class ColumnFunction:
 
     # Whether it fills in NaN.
     fills_missing: ClassVar[bool] = False
+    reads_codes: ClassVar[bool] = False
     # Whether outputs move with the inputs, so that those of centred columns are centred too.
     keeps_centre: ClassVar[bool] = False
 
@@ -58,6 +59,11 @@ class ColumnFunction:
         held = {field.name: getattr(self, field.name) for field in fields(self)}
         changed = {name: change(one, name) if _is_array(one) else one for name, one in held.items()}
         return type(self)(**changed)
+
+    @property
+    def loses_digits(self) -> bool:
+        """Whether the outputs in float32 are too coarse."""
+        return False
 
     @property
     def far_origin(self) -> Doubles | None:
@@ -92,7 +98,7 @@ class ColumnFunction:
         out[...] = self.exact(X.astype(np.float64))
         return out
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         """Add the function as ONNX operators; return the name of their output, float32."""
         raise NotImplementedError
 
@@ -118,6 +124,10 @@ class Affine(ColumnFunction):
     scale: Doubles
 
     @property
+    def loses_digits(self) -> bool:
+        return bool((np.abs(self.origin * self.scale) > LOSSY).any())
+
+    @property
     def far_origin(self) -> Doubles:
         return far(self.origin, self.scale)
 
@@ -137,9 +147,9 @@ class Affine(ColumnFunction):
         np.multiply(X, scale, out=out)
         return np.add(out, offset, out=out)
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
-        scale, offset = (graph.constant(array) for array in self._arrays)
-        return graph.add("Add", graph.add("Mul", X, scale), offset)
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        scaled = graph.add("Mul", X, graph.constant(self.scale))
+        return graph.add("Add", scaled, graph.constant(-self.origin * self.scale))
 
 
 def far(origin: Doubles, scale: NDArray[Any]) -> Doubles:
@@ -174,7 +184,7 @@ class Fill(ColumnFunction):
         np.copyto(out, self.fill, where=missing, casting="same_kind")
         return out
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         return graph.add("Where", graph.add("IsNaN", X), graph.constant(self.fill), X)
 
 
@@ -194,8 +204,8 @@ class IsMissing(ColumnFunction):
         out[...] = np.isnan(X)
         return out
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
-        return graph.add("Cast", graph.add("IsNaN", X), to=ONNX_FLOAT)
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        return graph.rounded(graph.add("IsNaN", X))
 
 
 @dataclass(frozen=True)
@@ -225,9 +235,9 @@ class Clip(ColumnFunction):
     def apply(self, X: Floats, out: Floats) -> Floats:
         return np.clip(X, *self._ends, out=out)
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         # Where rather than Max and Min, of which runtimes disagree about NaN.
-        low, high = (graph.constant(array) for array in self._ends)
+        low, high = graph.constant(self.low), graph.constant(self.high)
         X = graph.add("Where", graph.add("Less", X, low), low, X)
         return graph.add("Where", graph.add("Greater", X, high), high, X)
 
@@ -254,12 +264,12 @@ class Universal(ColumnFunction):
         with np.errstate(all="ignore"):
             return self.function(X + self.origin)
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         X = graph.add("Cast", X, to=ONNX_DOUBLE)
         X = graph.add("Add", X, graph.constant(self.origin, np.float64))
-        return graph.add("Cast", self._in_graph(graph, X), to=ONNX_FLOAT)
+        return graph.rounded(self._in_graph(graph, X))
 
-    def _in_graph(self, graph: GraphBuilder, X: str) -> str:
+    def _in_graph(self, graph: Graph, X: str) -> str:
         one = graph.constant(1.0, np.float64)
         if self.function is np.log1p:
             return graph.add("Log", graph.add("Add", X, one))

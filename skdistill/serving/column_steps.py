@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.protocols import GraphBuilder
 from skdistill.serving.column_functions import ColumnFunction, Doubles, Floats
-from skdistill.serving.onnx_graph import with_codes, without_codes
+from skdistill.serving.onnx_graph import ONNX_DOUBLE, ONNX_FLOAT, Graph, with_codes, without_codes
 
 
 class Step(Protocol):
@@ -21,6 +20,14 @@ class Step(Protocol):
     @property
     def fills_missing(self) -> bool:
         """Whether the step accepts NaN and fills it in."""
+
+    @property
+    def reads_codes(self) -> bool:
+        """Whether ``apply`` takes a table with the codes of categories, if there are any."""
+
+    @property
+    def loses_digits(self) -> bool:
+        """Whether the outputs in float32 are too coarse."""
 
     @property
     def far_origin(self) -> Doubles | None:
@@ -43,12 +50,12 @@ class Step(Protocol):
         """Number of output columns for a number of input columns."""
 
     def apply(self, X: Any, out: Floats) -> Floats:
-        """Transform a block of rows into ``out``, and return it.
+        """Transform a block of rows into ``out``, and return it."""
 
-        X has the codes of categories only if the step is a :class:`Project`.
-        """
+    def exact(self, X: Any) -> Doubles:
+        """Transform a block of rows in float64."""
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         """Add the same transformation as ONNX operators; return the name of their output."""
 
 
@@ -64,6 +71,8 @@ class Pick:
 
     columns: NDArray[np.int64]
     fills_missing: ClassVar[bool] = False
+    reads_codes: ClassVar[bool] = False
+    loses_digits: ClassVar[bool] = False
     far_origin: ClassVar[None] = None
 
     def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -78,7 +87,10 @@ class Pick:
     def apply(self, X: Floats, out: Floats) -> Floats:
         return np.take(X, self.columns, axis=1, out=out, mode="clip")
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def exact(self, X: Doubles) -> Doubles:
+        return X[:, self.columns]
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         return graph.add("Gather", X, graph.constant(self.columns), axis=1)
 
 
@@ -99,6 +111,11 @@ class OnColumns:
     function: ColumnFunction
     columns: NDArray[np.int64]
     n_columns: int
+    reads_codes: ClassVar[bool] = False
+
+    @property
+    def loses_digits(self) -> bool:
+        return self.function.loses_digits
 
     @property
     def fills_missing(self) -> bool:
@@ -141,7 +158,12 @@ class OnColumns:
             out[:, self._where] = chosen
         return out
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def exact(self, X: Doubles) -> Doubles:
+        out = X.copy()
+        out[:, self.columns] = self.function.exact(X[:, self.columns])
+        return out
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         chosen = graph.add("Gather", X, graph.constant(self.columns), axis=1)
         both = graph.add("Concat", X, self.function.add_to_graph(graph, chosen), axis=1)
         place = np.arange(self.n_columns)
@@ -157,27 +179,36 @@ class Projection:
     ----------
     columns : ndarray of shape (n_chosen,), int64
         Positions of the columns that are multiplied.
-    weights : ndarray of shape (n_chosen + n_codes, n_outputs), float32
+    weights : ndarray of shape (n_chosen + n_codes, n_outputs), float64
         Weights of these columns, and of each code. Without codes, the sums depend on numbers alone.
+    loses_digits : bool
+        Whether large terms cancel each other out in a sum.
     """
 
     columns: NDArray[np.int64]
-    weights: Floats
+    weights: Doubles
+    loses_digits: bool
 
     @property
-    def reads_codes(self) -> bool:
+    def _reads_codes(self) -> bool:
         return len(self.weights) > len(self.columns)
 
-    def of(self, numbers: Floats, X: Any) -> Floats:
-        """Compute the sums, given all columns of numbers and the table that holds the codes."""
-        chosen: Any = numbers[:, self.columns]
-        if self.reads_codes:
-            chosen = X.with_numbers(chosen)
-        return chosen @ self.weights
+    @cached_property
+    def _rounded(self) -> Floats:
+        return np.ascontiguousarray(self.weights, dtype=np.float32)
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def of(self, X: Any) -> NDArray[Any]:
+        """Compute the sums, in the precision of the numbers."""
+        numbers = X.numbers if isinstance(X, MixedTable) else X
+        chosen = numbers[:, self.columns]
+        if self._reads_codes:
+            chosen = X.with_numbers(chosen)
+        return chosen @ (self._rounded if numbers.dtype == np.float32 else self.weights)
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        """Add the sums as ONNX operators; return their name."""
         chosen = graph.add("Gather", without_codes(X), graph.constant(self.columns), axis=1)
-        if self.reads_codes:
+        if self._reads_codes:
             chosen = with_codes(chosen, X)
         return graph.dot(chosen, self.weights)
 
@@ -197,7 +228,12 @@ class Project:
     kept: NDArray[np.int64]
     projections: tuple[Projection, ...]
     fills_missing: ClassVar[bool] = False
+    reads_codes: ClassVar[bool] = True
     far_origin: ClassVar[None] = None
+
+    @property
+    def loses_digits(self) -> bool:
+        return any(one.loses_digits for one in self.projections)
 
     def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
         n_sums = self.n_outputs(0) - len(self.kept)
@@ -210,19 +246,79 @@ class Project:
     def n_outputs(self, n_inputs: int) -> int:
         return len(self.kept) + sum(one.weights.shape[1] for one in self.projections)
 
-    def apply(self, X: Any, out: Floats) -> Floats:
+    def apply(self, X: Any, out: Any) -> Any:
         numbers = X.numbers if isinstance(X, MixedTable) else X
         start = len(self.kept)
         out[:, :start] = numbers[:, self.kept]
         for one in self.projections:
             stop = start + one.weights.shape[1]
-            out[:, start:stop] = one.of(numbers, X)
+            out[:, start:stop] = one.of(X)
             start = stop
         return out
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def exact(self, X: Any) -> Doubles:
+        return self.apply(X, np.empty((len(X), self.n_outputs(0))))
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         sums = [one.add_to_graph(graph, X) for one in self.projections]
         if not len(self.kept):
             return sums[0] if len(sums) == 1 else graph.add("Concat", *sums, axis=1)
         kept = graph.add("Gather", without_codes(X), graph.constant(self.kept), axis=1)
         return graph.add("Concat", kept, *sums, axis=1)
+
+
+@dataclass(frozen=True)
+class InFloat64:
+    """Steps whose results would be too coarse if they were computed in float32.
+
+    Parameters
+    ----------
+    origin : ndarray of shape (n_columns,), float64
+        Subtracted from the columns before the first step.
+    steps : tuple of Step
+    """
+
+    origin: Doubles
+    steps: tuple[Step, ...]
+    reads_codes: ClassVar[bool] = True
+    loses_digits: ClassVar[bool] = False
+    far_origin: ClassVar[None] = None
+
+    @property
+    def fills_missing(self) -> bool:
+        return any(step.fills_missing for step in self.steps)
+
+    def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.full(self.n_outputs(len(columns)), -1)
+
+    def after_centring(self, shift: Doubles) -> tuple[InFloat64, Doubles]:
+        centred = InFloat64(self.origin - shift, self.steps)
+        return centred, np.zeros(self.n_outputs(len(shift)))
+
+    def n_outputs(self, n_inputs: int) -> int:
+        for step in self.steps:
+            n_inputs = step.n_outputs(n_inputs)
+        return n_inputs
+
+    def apply(self, X: Any, out: Floats) -> Floats:
+        out[...] = self.exact(X)
+        return out
+
+    def exact(self, X: Any) -> Doubles:
+        is_mixed = isinstance(X, MixedTable)
+        block = (X.numbers if is_mixed else X) - self.origin
+        for step in self.steps:
+            block = step.exact(X.with_numbers(block) if is_mixed and step.reads_codes else block)
+        return block
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        codes = X
+        graph.precision = np.float64
+        block = graph.add("Cast", without_codes(X), to=ONNX_DOUBLE)
+        block = graph.add("Sub", block, graph.constant(self.origin))
+        for step in self.steps:
+            block = step.add_to_graph(
+                graph, with_codes(block, codes) if step.reads_codes else block
+            )
+        graph.precision = np.float32
+        return graph.add("Cast", block, to=ONNX_FLOAT)

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from skdistill.protocols import GraphBuilder
 from skdistill.serving.column_functions import (
-    ONNX_DOUBLE,
-    ONNX_FLOAT,
+    LOSSY,
     Affine,
     ColumnFunction,
     Doubles,
     Floats,
     far,
 )
+from skdistill.serving.onnx_graph import ONNX_DOUBLE, Graph
 
 # As in scikit-learn: values so near to the ends of the training data are put onto them.
 NEAR_END = 1e-7
@@ -46,6 +45,22 @@ class Power(ColumnFunction):
     origin: Doubles
     is_symmetric: bool
 
+    @property
+    def far_origin(self) -> Doubles:
+        # The mean, and the numbers one deviation above and below.
+        with np.errstate(all="ignore"):
+            below, middle, above = (
+                self._inverse(self.mean + sign / self.scale) for sign in (-1, 0, 1)
+            )
+            return np.nan_to_num(far(middle - self.origin, 2 / (above - below)))
+
+    def _inverse(self, powers: Doubles) -> Doubles:
+        """Return the numbers whose powers these are."""
+        if not self.is_symmetric:
+            return 1 + _root(powers, self.exponent)
+        exponent = np.where(powers < 0, 2 - self.exponent, self.exponent)
+        return np.copysign(_root(np.abs(powers), exponent), powers)
+
     def on_centred(self, shift: Doubles) -> Power:
         return Power(self.exponent, self.mean, self.scale, self.origin + shift, self.is_symmetric)
 
@@ -61,7 +76,7 @@ class Power(ColumnFunction):
                 powers = _power(np.log(X), self.exponent)
             return (powers - self.mean) * self.scale
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         def constant(values: Any) -> str:
             return graph.constant(values, np.float64)
 
@@ -74,7 +89,7 @@ class Power(ColumnFunction):
             below = graph.add("Neg", _power_in_graph(graph, logarithm, 2 - self.exponent))
             powers = graph.add("Where", graph.add("Less", X, constant(0.0)), below, above)
         centred = graph.add("Sub", powers, constant(self.mean))
-        return graph.add("Cast", graph.add("Mul", centred, constant(self.scale)), to=ONNX_FLOAT)
+        return graph.rounded(graph.add("Mul", centred, constant(self.scale)))
 
 
 def _power(logarithm: Doubles, exponent: Doubles) -> Doubles:
@@ -84,7 +99,15 @@ def _power(logarithm: Doubles, exponent: Doubles) -> Doubles:
     return np.where(is_log, logarithm, np.expm1(exponent * logarithm) / divisor)
 
 
-def _power_in_graph(graph: GraphBuilder, logarithm: str, exponent: Doubles) -> str:
+def _root(powers: Doubles, exponent: Doubles) -> Doubles:
+    """Return x - 1, given what ``_power`` returns for the logarithm of x."""
+    is_log = np.abs(exponent) < TINY_EXPONENT
+    divisor = np.where(is_log, 1, exponent)
+    logarithm = np.where(is_log, powers, np.log1p(powers * divisor) / divisor)
+    return np.expm1(logarithm)
+
+
+def _power_in_graph(graph: Graph, logarithm: str, exponent: Doubles) -> str:
     is_log = np.abs(exponent) < TINY_EXPONENT
     divisor = graph.constant(np.where(is_log, 1, exponent), np.float64)
     power = graph.add("Exp", graph.add("Mul", logarithm, divisor))
@@ -149,6 +172,12 @@ class Quantile(ColumnFunction):
             *(self.end - shift, self.margin, self.is_normal),
         )
 
+    @property
+    def loses_digits(self) -> bool:
+        # What a rounding of the number changes in the result.
+        rounding = np.abs(self.knots[:-1]) * self._slope[:-1]
+        return bool(rounding.max(initial=0, where=np.isfinite(rounding)) > LOSSY)
+
     def after(self, affine: Affine) -> Quantile | None:
         """Make the function of the columns before a scaling; None if it turns a column over.
 
@@ -189,8 +218,8 @@ class Quantile(ColumnFunction):
             first, last = self.first.ravel()[cell], self.last.ravel()[cell]
             between = last + self._slope.ravel()[cell] * beyond
             result = np.where(beyond == 0, (first + last) / 2, between)
-            result = np.where(X >= self.end - self.margin, 1, result)
-            result = np.where(X <= self.knots[0] + self.margin, 0, result)
+            result = np.where(self.end - self.margin <= X, 1, result)
+            result = np.where(self.knots[0] + self.margin >= X, 0, result)
         if not self.is_normal:
             return result
         # From scikit-learn: the ends are not mapped to infinity.
@@ -201,11 +230,12 @@ class Quantile(ColumnFunction):
         out[...] = self._rounded.exact(X.astype(np.float64))
         return out
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
-        return _quantile_in_graph(graph, self._rounded, self._rounded._slope, X)
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        function = self if graph.precision is np.float64 else self._rounded
+        return _quantile_in_graph(graph, function, function._slope, X)
 
 
-def _quantile_in_graph(graph: GraphBuilder, function: Quantile, slope: Doubles, X: str) -> str:
+def _quantile_in_graph(graph: Graph, function: Quantile, slope: Doubles, X: str) -> str:
     """Add a binary search for the knots of all columns at once, and interpolate."""
     X = graph.add("Cast", X, to=ONNX_DOUBLE)
     n_knots, n_columns = function.knots.shape
@@ -237,7 +267,7 @@ def _quantile_in_graph(graph: GraphBuilder, function: Quantile, slope: Doubles, 
     result = graph.add("Where", at_start, constant(0.0), result)
     if function.is_normal:
         result = _normal_in_graph(graph, result)
-    return graph.add("Cast", result, to=ONNX_FLOAT)
+    return graph.rounded(result)
 
 
 # Coefficients of Wichura, "Algorithm AS 241: The percentage points of the normal distribution",
@@ -254,7 +284,7 @@ MIDDLE_HALF_WIDTH = 0.425
 TAIL_START = 1.6
 
 
-def _normal_in_graph(graph: GraphBuilder, probability: str) -> str:
+def _normal_in_graph(graph: Graph, probability: str) -> str:
     """Add the quantile function of the normal distribution, whose ends are 1e-7 and 1 - 1e-7."""
 
     def constant(values: Any) -> str:

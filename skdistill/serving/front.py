@@ -123,10 +123,13 @@ class Linear:
     columns : list of Number or Coded
         Its inputs.
     weights : ndarray of shape (n_inputs, n_outputs), float64
+    loses_digits : bool
+        Whether large terms cancel each other out in an output.
     """
 
     columns: list[Number | Coded]
     weights: Any
+    loses_digits: bool = False
 
     @property
     def depth(self) -> int:

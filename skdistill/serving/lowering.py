@@ -9,7 +9,7 @@ import numpy as np
 
 from skdistill.serving.column_functions import Affine, ColumnFunction, Fill, IsMissing
 from skdistill.serving.column_steps import OnColumns, Pick, Project, Projection, Step
-from skdistill.serving.front import CodeNumbering, Coded, Input, Linear, Number, Sum
+from skdistill.serving.front import Coded, CodeNumbering, Input, Linear, Number, Sum
 
 # Functions that come first if columns wait for different ones.
 FIRST = (IsMissing, Fill)
@@ -67,7 +67,7 @@ def _projection(linear: Linear, positions: Any, numbering: CodeNumbering) -> Pro
         coded: list[Any] = [linear.columns[place] for place in places]
         rows = numbering.rows(coded, places, len(linear.columns))
         weights = np.concatenate([weights, rows.dot(linear.weights)])
-    return Projection(positions, np.ascontiguousarray(weights, dtype=np.float32))
+    return Projection(positions, weights, linear.loses_digits)
 
 
 def _functions(chains: Sequence[Sequence[ColumnFunction]]) -> list[Step]:

@@ -9,8 +9,14 @@ import numpy as np
 
 from skdistill.inputs.category_codes import MISSING, N_SPECIAL, OTHER, CategoryCodes
 from skdistill.inputs.table_encoder import TableEncoder
-from skdistill.serving.column_functions import ONNX_DOUBLE, ONNX_FLOAT
-from skdistill.serving.onnx_graph import ML_DOMAIN, Graph, MixedColumns, tensor_type
+from skdistill.serving.onnx_graph import (
+    ML_DOMAIN,
+    ONNX_DOUBLE,
+    ONNX_FLOAT,
+    Graph,
+    MixedColumns,
+    tensor_type,
+)
 from skdistill.serving.served import Served
 
 TENSOR_CODES: dict[type, int] = {np.float32: ONNX_FLOAT, np.float64: ONNX_DOUBLE}

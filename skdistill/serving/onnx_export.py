@@ -91,7 +91,7 @@ def _proto(served: Served) -> Any:
     """Make the model of a student or of towers."""
     net = served.nets[0]
     if net.n_codes:
-        graph = Graph(dtype=np.float32 if net.origin is None else np.float64)
+        graph = Graph(dtype=np.float64 if net.needs_float64 else np.float32)
         assert served.encoder is not None  # it makes the codes
         X = add_columns(graph, served.encoder)
     else:

@@ -45,7 +45,7 @@ class ScorerInput:
     def of(cls, served: Served) -> ScorerInput:
         """Return what the nets of a model read."""
         net = served.nets[0]
-        needs_float64 = any(one.origin is not None for one in served.nets)
+        needs_float64 = any(one.needs_float64 for one in served.nets)
         return cls(net.n_features, net.n_codes, needs_float64, served.encoder)
 
     def read(self, X: Any, codes: Codes | None) -> Any:

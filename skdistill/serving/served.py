@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.models.two_tower import TwoTower
-from skdistill.protocols import GraphBuilder, Parameters, ScoringModel
-from skdistill.serving.column_functions import ONNX_FLOAT, Affine, Floats, far
-from skdistill.serving.column_steps import Pick, Project, Step
-from skdistill.serving.onnx_graph import with_codes, without_codes
+from skdistill.protocols import Parameters, ScoringModel
+from skdistill.serving.column_functions import LOSSY, Affine, Floats, far
+from skdistill.serving.column_steps import InFloat64, Pick, Step
+from skdistill.serving.onnx_graph import ONNX_FLOAT, Graph, with_codes, without_codes
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,26 @@ class Net:
         """Whether a step or the scaler fills in NaN."""
         return self.scaler.flagged is not None or any(step.fills_missing for step in self.steps)
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    @property
+    def takes_float64(self) -> bool:
+        """Whether the first step takes the columns in their own precision."""
+        return bool(self.steps) and isinstance(self.steps[0], InFloat64)
+
+    @property
+    def needs_float64(self) -> bool:
+        """Whether float32 columns may lose differences."""
+        return self.origin is not None or self.takes_float64
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         """Add ONNX operators from columns to outputs; return the name of the outputs."""
         columns = X
         if self.origin is not None:
             X = graph.add("Sub", without_codes(X), graph.input_constant(self.origin))
-        # The columns may be float64.
-        X = graph.add("Cast", without_codes(X), to=ONNX_FLOAT)
+        if not self.takes_float64:
+            # The columns may be float64.
+            X = graph.add("Cast", without_codes(X), to=ONNX_FLOAT)
         for step in self.steps:
-            X = step.add_to_graph(graph, with_codes(X, columns) if isinstance(step, Project) else X)
+            X = step.add_to_graph(graph, with_codes(X, columns) if step.reads_codes else X)
         scaler = self.scaler.for_scoring()
         if scaler.origin is not None:
             X = graph.add("Sub", X, graph.constant(scaler.origin))
@@ -107,7 +118,7 @@ class Served(Protocol):
     def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         """Scores of a block of rows, given the outputs of each net."""
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         """Add ONNX operators from rows to scores of shape (n_rows, n_outputs); return their name.
 
         Raises
@@ -145,7 +156,7 @@ class ServedStudent:
     def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         return outputs[0] if self.formula is None else self.formula(outputs[0], X)
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         if self.formula is not None:
             raise TypeError(
                 "combine is a Python function, which ONNX cannot express. Use engine='numpy', or "
@@ -192,7 +203,7 @@ class ServedTowers:
             left = np.einsum("nhd,h->nd", left, self.combination)
         return np.einsum("ij,ij->i", left, self.model.finish_items(right)[0])
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         left = self.query.add_to_graph(graph, X)
         right = self.item.add_to_graph(graph, X)
         return self.model.add_products_to_graph(graph, left, right, self.combination)
@@ -236,9 +247,27 @@ def merge(n_features: int, steps: tuple[Step, ...], net: Net) -> Net:
                 shift=(both.origin - origin + scaler.shift / last.scale).astype(np.float32),
                 scale=both.scale.astype(np.float32),
             )
-    return _centred_first(
-        replace(net, n_features=n_features, steps=tuple(merged), scaler=scaler, origin=None)
+    return _in_float64_if_needed(
+        _centred_first(
+            replace(net, n_features=n_features, steps=tuple(merged), scaler=scaler, origin=None)
+        )
     )
+
+
+def _in_float64_if_needed(net: Net) -> Net:
+    """Compute the steps in float64 if their results, or what the scaler centres, need it."""
+    scaler = net.scaler
+    is_lossy = any(step.loses_digits for step in net.steps)
+    if net.steps and scaler.origin is not None:
+        is_lossy |= bool((np.abs(scaler.origin * scaler.scale) > LOSSY).any())
+    if not is_lossy:
+        return net
+    origin = np.zeros(net.n_features) if net.origin is None else net.origin
+    steps = net.steps
+    if scaler.origin is not None:
+        steps = (*steps, Affine(scaler.origin, np.ones(len(scaler.origin))))
+        scaler = replace(scaler, origin=None)
+    return replace(net, steps=(InFloat64(origin, steps),), scaler=scaler, origin=None)
 
 
 def _composed(first: Affine, origin: NDArray[Any], scale: NDArray[Any]) -> Affine:

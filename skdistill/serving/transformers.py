@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.feature_selection import SelectorMixin
@@ -31,6 +30,7 @@ from skdistill.inputs.encoder_kinds import positions_of_part
 from skdistill.inputs.ids import as_ids, missing_ids
 from skdistill.serving.category_values import values_by_code
 from skdistill.serving.column_functions import (
+    LOSSY,
     Affine,
     Clip,
     ColumnFunction,
@@ -207,20 +207,31 @@ def _pca(front: Front, step: Any, columns: Columns, where: str) -> list[Column]:
     weights = np.asarray(step.components_, np.float64).T
     variance = np.asarray(step.explained_variance_, np.float64)
     # Each column in units of its own spread, which decides whether it lies far from 0.
-    spread = np.sqrt(weights**2 @ variance)
+    spread = np.sqrt(weights**2 @ variance + step.noise_variance_)
     spread[spread == 0] = 1
-    if step.whiten:
-        weights = weights / np.maximum(np.sqrt(variance), np.finfo(step.components_.dtype).eps)
     centred = _apply(front, Affine(np.asarray(step.mean_, float), 1 / spread), columns, where)
-    return _linear(front, weights * spread[:, None], centred, where)
+    terms = weights * spread[:, None]
+    least = np.finfo(step.components_.dtype).eps
+    scale = np.maximum(np.sqrt(variance), least) if step.whiten else 1
+    return _linear(front, terms / scale, centred, where, _cancels(terms, variance))
 
 
 def _truncated_svd(front: Front, step: TruncatedSVD, columns: Columns, where: str) -> list[Column]:
-    return _linear(front, np.asarray(step.components_, np.float64).T, columns, where)
+    weights = np.asarray(step.components_, np.float64).T
+    variance = np.asarray(step.explained_variance_, np.float64)
+    terms = weights * np.sqrt(weights**2 @ variance)[:, None]
+    return _linear(front, weights, columns, where, _cancels(terms, variance))
 
 
-def _linear(front: Front, weights: Any, columns: Columns, where: str) -> list[Column]:
-    return list(Linear(front.numbers(columns, where), weights).outputs)
+def _cancels(terms: Any, variance: Any) -> bool:
+    """Whether the terms of a sum, given their deviations, are much larger than the sum is."""
+    return bool((np.sqrt((terms**2).sum(axis=0)) > LOSSY * np.sqrt(variance)).any())
+
+
+def _linear(
+    front: Front, weights: Any, columns: Columns, where: str, loses_digits: bool
+) -> list[Column]:
+    return list(Linear(front.numbers(columns, where), weights, loses_digits).outputs)
 
 
 def _select(front: Front, step: SelectorMixin, columns: Columns, where: str) -> list[Column]:

@@ -13,8 +13,8 @@ from sklearn.utils import get_tags
 from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.models.scoring import Scratch
 from skdistill.ranker import DistilledRanker
-from skdistill.serving.transformers import is_nothing
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
+from skdistill.serving.transformers import is_nothing
 from skdistill.tables.columns import arrow_type
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.text import is_text, parse
