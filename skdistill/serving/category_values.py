@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder
 
-from skdistill.inputs.category_codes import MISSING, N_SPECIAL, OTHER, CategoryCodes
+from skdistill.inputs.category_codes import MISSING, OTHER, CategoryCodes
 from skdistill.inputs.column_kinds import kind_of
 from skdistill.inputs.column_reading import values_of
 from skdistill.inputs.ids import as_ids, missing_ids
+from skdistill.serving.front import Coded
 
 # Cells of an encoder's output that are made at once.
 CELLS = 1 << 22
@@ -77,54 +79,113 @@ class AcceptedCodes:
         )
 
 
-def values_by_code(encoder: Any, names: list[Any], where: str) -> list[tuple[Any, Any]]:
-    """Number the categories of an encoder, and ask it for the values of each.
+@dataclass(frozen=True)
+class CategoryValues:
+    """What an encoder makes of the categories of a column.
+
+    Parameters
+    ----------
+    categories : ndarray of shape (n_categories,)
+        The categories, one of which may be a missing value.
+    outputs : sparse matrix of shape (n_categories + 1, n_outputs), float64
+        The outputs for each, and for an unknown category. If those are refused, the last row
+        repeats the first.
+    refuses_unknown : bool
+        Whether unknown categories are refused.
+    """
+
+    categories: NDArray[Any]
+    outputs: Any
+    refuses_unknown: bool
+
+    @cached_property
+    def _missing(self) -> NDArray[np.int64]:
+        return np.flatnonzero(missing_ids(self.categories))
+
+    @cached_property
+    def _present(self) -> NDArray[np.int64]:
+        return np.flatnonzero(~missing_ids(self.categories))
+
+    @property
+    def known(self) -> CategoryCodes | AcceptedCodes:
+        """Codes of the categories."""
+        values = self.categories[self._present]
+        codes = CategoryCodes(values, kind_of(values))
+        if not self.refuses_unknown:
+            return codes
+        refused = {OTHER} if len(self._missing) else {OTHER, MISSING}
+        return AcceptedCodes(codes, frozenset(refused))
+
+    @property
+    def by_code(self) -> Any:
+        """Outputs for each code, as a sparse matrix."""
+        unknown = len(self.categories)
+        missing = int(self._missing[0]) if len(self._missing) else unknown
+        return self.outputs[np.array([missing, unknown, *self._present.tolist()])]
+
+    def rows_of(self, numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the rows of ``outputs`` for categories that a step before has computed."""
+        values = self.categories.tolist()
+        place = {values[row]: row for row in self._present.tolist()}
+        missing = int(self._missing[0]) if len(self._missing) else len(values)
+        return np.array(
+            [missing if one != one else place.get(one, len(values)) for one in numbers.tolist()],
+            dtype=np.int64,
+        )
+
+
+def recoded(column: Coded, values: CategoryValues) -> list[Coded]:
+    """Encode a column that depends on the codes of another column of categories."""
+    rows = values.rows_of(np.append(column.values, column.background))
+    if values.refuses_unknown and (rows == len(values.categories)).any():
+        raise TypeError(
+            'An encoder with handle_unknown="error" may get what a step before makes of unknown '
+            'categories, which cannot be folded into a scorer. Set handle_unknown="ignore".'
+        )
+    outputs = values.outputs[rows].toarray()
+    return [
+        replace(column, background=float(of_one[-1]), values=of_one[:-1]) for of_one in outputs.T
+    ]
+
+
+def values_by_category(encoder: Any, where: str) -> list[CategoryValues]:
+    """Ask an encoder for its outputs for each category of each column.
 
     Parameters
     ----------
     encoder : OneHotEncoder, OrdinalEncoder or TargetEncoder
         A fitted encoder.
-    names : list
-        Name of each column in messages.
     where : str
         Name of the encoder in messages.
 
     Returns
     -------
-    list of (CategoryCodes or AcceptedCodes, sparse matrix of shape (n_codes, n_outputs))
-        For each column.
+    list of CategoryValues
+
+    Raises
+    ------
+    TypeError
+        If None and NaN are different categories of a column.
     """
     categories = [as_ids(values) for values in encoder.categories_]
-    missing = [missing_ids(values) for values in categories]
-    for name, is_missing in zip(names, missing, strict=True):
-        if is_missing.sum() > 1:
+    for place, values in enumerate(categories):
+        if missing_ids(values).sum() > 1:
             raise TypeError(
-                f"{where} distinguishes None and NaN in column {name!r}, which a scorer takes for "
-                "one missing value. Replace one by the other before fit."
+                f"{where} distinguishes None and NaN in its column {place}, which a scorer takes "
+                "for one missing value. Replace one by the other before fit."
             )
     refuses = getattr(encoder, "handle_unknown", "ignore") == "error"
-    columns = [[*values, *(() if refuses else [_unknown(list(values))])] for values in categories]
-    n_rows = max(map(len, columns))
-    table = np.empty((n_rows, len(columns)), dtype=object)
+    columns = [[*values, values[0] if refuses else _unknown(list(values))] for values in categories]
+    table = np.empty((max(map(len, columns)), len(columns)), dtype=object)
     for place, cells in enumerate(columns):
         # Shorter columns repeat their first category.
-        table[:, place] = [*cells, *[cells[0]] * (n_rows - len(cells))]
+        table[:, place] = [*cells, *[cells[0]] * (len(table) - len(cells))]
     outputs = _transformed(encoder, table)
-    stops = np.cumsum(_widths(encoder, outputs.shape[1]))
-    result = []
-    for values, is_missing, stop, start in zip(
-        categories, missing, stops, [0, *stops[:-1]], strict=True
-    ):
-        present = np.flatnonzero(~is_missing)
-        codes = CategoryCodes(values[present], kind_of(values[present]))
-        unknown = 0 if refuses else len(values)
-        of_missing = int(np.argmax(is_missing)) if is_missing.any() else unknown
-        rows = np.empty(codes.n_codes, dtype=np.int64)
-        rows[MISSING], rows[OTHER], rows[N_SPECIAL:] = of_missing, unknown, present
-        refused = frozenset({OTHER} if is_missing.any() else {OTHER, MISSING})
-        known = AcceptedCodes(codes, refused) if refuses else codes
-        result.append((known, outputs[rows][:, start:stop]))
-    return result
+    stops = np.cumsum(_widths(encoder, outputs.shape[1])).tolist()
+    return [
+        CategoryValues(values, outputs[: len(values) + 1, start:stop], refuses)
+        for values, start, stop in zip(categories, [0, *stops], stops, strict=False)
+    ]
 
 
 def _unknown(values: list[Any]) -> Any:

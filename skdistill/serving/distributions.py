@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,8 @@ from skdistill.serving.onnx_graph import ONNX_DOUBLE, Graph
 
 # As in scikit-learn: values so near to the ends of the training data are put onto them.
 NEAR_END = 1e-7
+# Numbers that steps before have computed differ from a knot by roundings of this size.
+CLOSE, CLOSE_IN_FLOAT32 = 1e-13, 3e-7
 # An exponent of less is taken for 0, where the power is a logarithm.
 TINY_EXPONENT = 1e-8
 
@@ -133,6 +135,8 @@ class Quantile(ColumnFunction):
         Numbers that lie so near to the first or the last knot are taken for it.
     is_normal : bool
         Whether the result is mapped to the quantiles of a normal distribution.
+    is_computed : bool
+        Whether steps before have computed the numbers, so that rounding moves them off a knot.
     """
 
     knots: Doubles
@@ -141,6 +145,7 @@ class Quantile(ColumnFunction):
     end: Doubles
     margin: Doubles
     is_normal: bool
+    is_computed: bool = False
 
     @classmethod
     def of(cls, quantiles: Doubles, references: Doubles, is_normal: bool) -> Quantile:
@@ -167,16 +172,14 @@ class Quantile(ColumnFunction):
         return far(middle, np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0))
 
     def on_centred(self, shift: Doubles) -> Quantile:
-        return Quantile(
-            *(self.knots - shift, self.first, self.last),
-            *(self.end - shift, self.margin, self.is_normal),
-        )
+        return replace(self, knots=self.knots - shift, end=self.end - shift)
 
     @property
     def loses_digits(self) -> bool:
         # What a rounding of the number changes in the result.
-        rounding = np.abs(self.knots[:-1]) * self._slope[:-1]
-        return bool(rounding.max(initial=0, where=np.isfinite(rounding)) > LOSSY)
+        size = np.where(np.isfinite(self.knots), np.abs(self.knots), 0)
+        jumps = self.is_computed and (self.first != self.last).any()
+        return bool(jumps or (size * self._slope > LOSSY).any())
 
     def after(self, affine: Affine) -> Quantile | None:
         """Make the function of the columns before a scaling; None if it turns a column over.
@@ -185,18 +188,18 @@ class Quantile(ColumnFunction):
         """
         if not (affine.scale > 0).all():
             return None
-        return Quantile(
-            *(self.knots / affine.scale + affine.origin, self.first, self.last),
-            self.end / affine.scale + affine.origin,
-            self.margin / affine.scale,
-            self.is_normal,
+        return replace(
+            self,
+            knots=self.knots / affine.scale + affine.origin,
+            end=self.end / affine.scale + affine.origin,
+            margin=self.margin / affine.scale,
         )
 
     @cached_property
     def _rounded(self) -> Quantile:
         """The function of numbers that were rounded to float32: equal numbers stay equal."""
         knots, end = (array.astype(np.float32).astype(float) for array in (self.knots, self.end))
-        return Quantile(knots, self.first, self.last, end, self.margin, self.is_normal)
+        return replace(self, knots=knots, end=end)
 
     @cached_property
     def _slope(self) -> Doubles:
@@ -207,17 +210,25 @@ class Quantile(ColumnFunction):
             return np.where(np.isfinite(width) & (width > 0), rise / width, 0)
 
     def exact(self, X: Doubles) -> Doubles:
+        return self._interpolated(X, CLOSE)
+
+    def _interpolated(self, X: Doubles, close: float) -> Doubles:
+        """Interpolate; numbers that differ from a knot by this fraction are taken for it."""
         n_knots, n_columns = self.knots.shape
+        reach = self._reach(close)
+        starts = self.knots - reach
         place = np.empty(X.shape, dtype=np.int64)
         for column in range(n_columns):
-            place[:, column] = np.searchsorted(self.knots[:, column], X[:, column], "right")
+            place[:, column] = np.searchsorted(starts[:, column], X[:, column], "right")
         np.clip(place - 1, 0, n_knots - 1, out=place)
         cell = place * n_columns + np.arange(n_columns)
         with np.errstate(invalid="ignore"):
-            beyond = X - self.knots.ravel()[cell]
+            knot = self.knots.ravel()[cell]
+            on_knot = np.abs(X - knot) <= reach.ravel()[cell]
+            X = np.where(on_knot, knot, X)
             first, last = self.first.ravel()[cell], self.last.ravel()[cell]
-            between = last + self._slope.ravel()[cell] * beyond
-            result = np.where(beyond == 0, (first + last) / 2, between)
+            between = last + self._slope.ravel()[cell] * (X - knot)
+            result = np.where(on_knot, (first + last) / 2, between)
             result = np.where(self.end - self.margin <= X, 1, result)
             result = np.where(self.knots[0] + self.margin >= X, 0, result)
         if not self.is_normal:
@@ -226,22 +237,30 @@ class Quantile(ColumnFunction):
         least = NEAR_END - np.spacing(1)
         return np.clip(ndtri(result), ndtri(least), ndtri(1 - least))
 
+    def _reach(self, close: float) -> Doubles:
+        """Distance from each knot at which a number is taken for it."""
+        size = np.where(np.isfinite(self.knots), np.abs(self.knots), 0)
+        return close * size + CLOSE * (self.end - self.knots[0])
+
     def apply(self, X: Floats, out: Floats) -> Floats:
-        out[...] = self._rounded.exact(X.astype(np.float64))
+        out[...] = self._rounded._interpolated(X.astype(np.float64), CLOSE_IN_FLOAT32)
         return out
 
     def add_to_graph(self, graph: Graph, X: str) -> str:
-        function = self if graph.precision is np.float64 else self._rounded
-        return _quantile_in_graph(graph, function, function._slope, X)
+        if graph.precision is np.float64:
+            return _quantile_in_graph(graph, self, CLOSE, X)
+        return _quantile_in_graph(graph, self._rounded, CLOSE_IN_FLOAT32, X)
 
 
-def _quantile_in_graph(graph: Graph, function: Quantile, slope: Doubles, X: str) -> str:
+def _quantile_in_graph(graph: Graph, function: Quantile, close: float, X: str) -> str:
     """Add a binary search for the knots of all columns at once, and interpolate."""
     X = graph.add("Cast", X, to=ONNX_DOUBLE)
     n_knots, n_columns = function.knots.shape
     n_steps = (n_knots - 1).bit_length()
     above = np.full(((1 << n_steps) - n_knots, n_columns), np.inf)
-    knots = graph.constant(np.concatenate([function.knots, above]).ravel(), np.float64)
+    reach = function._reach(close)
+    starts = np.concatenate([function.knots - reach, above])
+    knots = graph.constant(starts.ravel(), np.float64)
     cell = graph.constant(np.arange(n_columns)[None])
     for step in reversed(range(n_steps)):
         candidate = graph.add("Add", cell, graph.constant(n_columns << step))
@@ -249,17 +268,20 @@ def _quantile_in_graph(graph: Graph, function: Quantile, slope: Doubles, X: str)
         cell = graph.add("Where", reached, candidate, cell)
 
     def at_knot(values: Doubles) -> str:
-        padded = np.concatenate([values, np.ones_like(above)])
+        padded = np.concatenate([values, above])
         return graph.add("Gather", graph.constant(padded.ravel(), np.float64), cell)
 
     def constant(values: Any) -> str:
         return graph.constant(values, np.float64)
 
-    knot = graph.add("Gather", knots, cell)
-    rise = graph.add("Mul", at_knot(slope), graph.add("Sub", X, knot))
+    knot = at_knot(function.knots)
+    distance = graph.add("Abs", graph.add("Sub", X, knot))
+    on_knot = graph.add("LessOrEqual", distance, at_knot(reach))
+    X = graph.add("Where", on_knot, knot, X)
+    rise = graph.add("Mul", at_knot(function._slope), graph.add("Sub", X, knot))
     between = graph.add("Add", at_knot(function.last), rise)
-    on_knot = at_knot((function.first + function.last) / 2)
-    result = graph.add("Where", graph.add("Equal", X, knot), on_knot, between)
+    middle = at_knot((function.first + function.last) / 2)
+    result = graph.add("Where", on_knot, middle, between)
     end, start = function.end - function.margin, function.knots[0] + function.margin
     at_end = graph.add("GreaterOrEqual", X, constant(end))
     result = graph.add("Where", at_end, constant(1.0), result)

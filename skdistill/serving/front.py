@@ -83,13 +83,15 @@ class Number:
 
     def then(self, function: ColumnFunction) -> Number:
         """Apply a function of one column."""
-        *before, last = self.functions or (None,)
-        merged = None
-        if isinstance(function, Quantile) and isinstance(last, Affine):
-            merged = function.after(last)
-        if merged is None:
-            return Number(self.root, (*self.functions, function))
-        return Number(self.root, (*before, merged))
+        before = self.functions
+        if isinstance(function, Quantile):
+            if before and isinstance(before[-1], Affine):
+                merged = function.after(before[-1])
+                if merged is not None:
+                    function, before = merged, before[:-1]
+            is_read = isinstance(self.root, Input) and all(isinstance(f, Fill) for f in before)
+            function = replace(function, is_computed=not is_read)
+        return Number(self.root, (*before, function))
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +206,7 @@ class Front:
         """Name of a column of the table; its position if it has none."""
         return source if self.names is None else self.names[source]
 
-    def coded(self, column: Raw, known: Any, values: Any) -> list[Column]:
+    def coded(self, column: Raw, known: Any, values: Any) -> list[Coded]:
         """Read a raw column as codes.
 
         Parameters

@@ -28,7 +28,7 @@ from skdistill._sklearn_compat import power_scaler
 from skdistill.inputs.category_codes import MISSING, N_SPECIAL, CategoryCodes
 from skdistill.inputs.encoder_kinds import positions_of_part
 from skdistill.inputs.ids import as_ids, missing_ids
-from skdistill.serving.category_values import values_by_code
+from skdistill.serving.category_values import recoded, values_by_category
 from skdistill.serving.column_functions import (
     LOSSY,
     Affine,
@@ -39,7 +39,7 @@ from skdistill.serving.column_functions import (
     Universal,
 )
 from skdistill.serving.distributions import Power, Quantile
-from skdistill.serving.front import Column, Front, Input, Linear, Number, Raw, applied
+from skdistill.serving.front import Coded, Column, Front, Input, Linear, Number, Raw, applied
 
 Columns = Sequence[Column]
 Translation = Callable[[Front, Any, Columns, str], list[Column]]
@@ -281,27 +281,43 @@ def _indicators(front: Front, step: Any, columns: Columns, where: str) -> list[C
 
 def _indicator(front: Front, column: Column, where: str) -> Column:
     if isinstance(column, Raw) and column.source in front.texts:
-        codes = CategoryCodes(as_ids([]), "missing")
-        values = np.zeros((N_SPECIAL, 1))
-        values[MISSING] = not column.fill
-        return front.coded(Raw(column.source), codes, values)[0]
+        return _missing_code(front, column)
     return _apply(front, IsMissing(), [column], where)[0]
 
 
+def _missing_code(front: Front, column: Raw) -> Coded:
+    """Read whether a column is missing as a code."""
+    codes = CategoryCodes(as_ids([]), "missing")
+    values = np.zeros((N_SPECIAL, 1))
+    values[MISSING] = not column.fill
+    return front.coded(Raw(column.source), codes, values)[0]
+
+
 def _encode(front: Front, step: Any, columns: Columns, where: str) -> list[Column]:
-    sources = []
-    for column in columns:
-        if isinstance(column, Number) and isinstance(column.root, Input) and not column.functions:
-            column = Raw(column.root.source)
-        if not isinstance(column, Raw):
-            raise TypeError(
-                f"{where} encodes what a step before has computed, which cannot be folded into a "
-                "scorer. Encode columns of the table, or transform the rows first."
-            )
-        sources.append(column)
-    names = [front.name(column.source) for column in sources]
-    encoded = zip(sources, values_by_code(step, names, where), strict=True)
-    return [one for column, parts in encoded for one in front.coded(column, *parts)]
+    readable = [_as_categories(front, column, where) for column in columns]
+    encoded: list[Column] = []
+    for column, values in zip(readable, values_by_category(step, where), strict=True):
+        if isinstance(column, Raw):
+            encoded += front.coded(column, values.known, values.by_code)
+        else:
+            encoded += recoded(column, values)
+    return encoded
+
+
+def _as_categories(front: Front, column: Column, where: str) -> Raw | Coded:
+    """Return a column as one of the table, or as one that depends on the codes of one."""
+    if isinstance(column, Number) and isinstance(column.root, Input):
+        source = Raw(column.root.source)
+        if not column.functions:
+            return source
+        if len(column.functions) == 1 and isinstance(column.functions[0], IsMissing):
+            return _missing_code(front, source)
+    if isinstance(column, Number):
+        raise TypeError(
+            f"{where} encodes what a step before has computed, which cannot be folded into a "
+            "scorer. Encode columns of the table, or transform the rows first."
+        )
+    return column
 
 
 TRANSLATIONS: tuple[tuple[Any, Translation], ...] = (
