@@ -86,11 +86,12 @@ class FactorizationMachine(StudentModel):
         squares = np.einsum("ij,ij->i", params["factors"], params["factors"]) * scale**2
         factors = params["factors"] * scale[:, None]
         linear = params["linear"] * scale
-        constant = params["bias"][0] - linear @ shift
-        constant -= squares @ shift**2 / 2
+        moved = slice(len(scaler.scale))  # not flags and codes
+        constant = params["bias"][0] - linear[moved] @ shift[moved]
+        constant -= squares[moved] @ shift[moved] ** 2 / 2
         return {
             "factors": factors,
-            "sums": -(shift @ factors),
+            "sums": -(shift[moved] @ factors[moved]),
             "linear": linear + squares * shift,
             "squares": squares / 2,
             "constant": constant.reshape(1),

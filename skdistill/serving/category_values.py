@@ -57,11 +57,10 @@ class AcceptedCodes:
     def encode(self, column: Any, name: Any) -> NDArray[np.int32]:
         """Return the code of each row; see :meth:`CategoryCodes.encode`."""
         codes = self.codes.encode(column, name)
-        for code in self.refused:
-            rows = np.flatnonzero(codes == code)
-            if len(rows):
-                row = int(rows[0])
-                raise self._refusal(values_of(column)[row], row, name)
+        rows = np.flatnonzero(np.isin(codes, list(self.refused)))
+        if len(rows):
+            row = int(rows[0])
+            raise self._refusal(values_of(column)[row], row, name)
         return codes
 
     def codes_of(self, values: Any, name: Any) -> list[int]:

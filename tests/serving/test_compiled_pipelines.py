@@ -1,18 +1,20 @@
-"""Pipelines on data frames, compiled and in ONNX, against their predict: whatever stands in them."""
+"""Pipelines on data frames, compiled and in ONNX, against predict: whatever stands in them."""
 
 import pickle
+import threading
 
 import numpy as np
 import onnx
 import onnxruntime
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
-from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -20,6 +22,7 @@ from sklearn.preprocessing import (
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
+    PolynomialFeatures,
     PowerTransformer,
     QuantileTransformer,
     RobustScaler,
@@ -27,6 +30,8 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
+from skdistill import DistilledRanker
+from skdistill.models.network import MLP
 from skdistill.serving import compile_scorer, to_onnx
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
 
@@ -125,7 +130,9 @@ FRONTS = {
         (make_pipeline(SimpleImputer(), PCA(2)), ["price", "age"]),
         (scaled(), NUMBERS),
     ),
-    "two maps": make_pipeline(both(one_hot()), TruncatedSVD(8), QuantileTransformer(n_quantiles=9), PCA(4)),
+    "two maps": make_pipeline(
+        both(one_hot()), TruncatedSVD(8), QuantileTransformer(n_quantiles=9), PCA(4)
+    ),
     "selected": make_pipeline(both(one_hot()), VarianceThreshold(0.01), SelectKBest(k=12)),
     "union": make_pipeline(
         both(one_hot()),
@@ -139,7 +146,11 @@ FRONTS = {
         (scaled(), ["age", "shop"]),
         (TargetEncoder(target_type="continuous", cv=2, random_state=0), ["city"]),
     ),
-    "indicator": make_column_transformer((MissingIndicator(error_on_new=False), ["city", "price"]), (scaled(), ["age"])),
+    "indicator": make_column_transformer(
+        (MissingIndicator(error_on_new=False), ["kind", "price"]),
+        (scaled(), ["age"]),
+        (one_hot(), ["kind"]),
+    ),
     "categories alone": make_column_transformer((one_hot(), CATEGORIES)),
     "names": make_column_transformer(
         (one_hot(sparse_output=False), CATEGORIES), (scaled(), NUMBERS)
@@ -155,7 +166,7 @@ def make_table(seed, n_rows=400):
             "more": rng.normal(size=n_rows),
             "age": rng.normal(40, 9, n_rows).round(),
             "when": 1.7e9 + 1e5 * rng.normal(size=n_rows),
-            "city": rng.choice(list("abcdefgh"), n_rows, p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.05, 0.03, 0.02]),
+            "city": rng.choice(list("abcdefgh"), n_rows, p=[.3, .2, .2, .1, .1, .05, .03, .02]),
             "kind": rng.choice(["x", "y", "z", None], n_rows),
             "shop": rng.integers(0, 30, n_rows),
         }
@@ -241,7 +252,7 @@ def test_pipelines_give_the_scores_of_predict(name, table, later):
 NUMBER_STEPS = [
     StandardScaler(), RobustScaler(), MinMaxScaler(clip=True), MaxAbsScaler(), PowerTransformer(),
     QuantileTransformer(n_quantiles=37), SimpleImputer(), VarianceThreshold(), "passthrough",
-    FunctionTransformer(np.cbrt), QuantileTransformer(n_quantiles=9, output_distribution="normal"),
+    FunctionTransformer(np.tanh), QuantileTransformer(n_quantiles=9, output_distribution="normal"),
 ]  # fmt: skip
 MAPS = [PCA(4), TruncatedSVD(5), SelectKBest(k=6), StandardScaler(with_mean=False), MaxAbsScaler()]
 ENCODERS = [
@@ -274,3 +285,222 @@ def test_random_compositions_give_the_scores_of_predict(seed, table, later):
     pipeline = fitted(front, STUDENTS[list(STUDENTS)[seed % len(STUDENTS)]], table)
     expected = pipeline.predict(later)
     assert_allclose(compile_scorer(pipeline, "numpy")(later), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_threads_give_the_same_scores(table, later):
+    pipeline = fitted(FRONTS["svd of categories"], STUDENTS["mlp"], table)
+    many = pd.concat([later] * 40, ignore_index=True)
+    alone = compile_scorer(pipeline, "numpy")
+    expected = alone(many)
+    assert_allclose(expected, pipeline.predict(many), atol=1e-5, rtol=1e-5)
+    scorer = compile_scorer(pipeline, "numpy", n_threads=3)
+    assert_array_equal(scorer(many), expected)
+    wrong = []
+
+    def work(seed):
+        for n_rows in np.random.default_rng(seed).integers(1, 150, 30):
+            if not np.allclose(scorer(later[:n_rows]), expected[:n_rows], atol=1e-5):
+                wrong.append(n_rows)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_polars_frames_and_other_orders_of_columns(table, later):
+    pipeline = fitted(FRONTS["rare"], STUDENTS["mlp"], table)
+    expected = pipeline.predict(later)
+    scorer = compile_scorer(pipeline)
+    turned = later[later.columns[::-1]].assign(new=1)
+    assert_allclose(scorer(turned), expected, atol=1e-5, rtol=1e-5)
+    assert_allclose(scorer(pl.from_pandas(turned)), expected, atol=1e-5, rtol=1e-5)
+    categorical = later.astype({"city": "category", "kind": "category"})
+    assert_allclose(scorer(categorical), expected, atol=1e-5, rtol=1e-5)
+    # Only the columns that the Pipeline reads.
+    assert set(scorer.feature_names) == {*NUMBERS, *CATEGORIES}
+
+
+def test_encoders_that_refuse_unknown_categories(table, later):
+    pipeline = fitted(both(OneHotEncoder()), STUDENTS["linear"], table)
+    scorer = compile_scorer(pipeline)
+    seen = table.astype({"city": "category"})
+    assert_allclose(scorer(seen), pipeline.predict(seen), atol=1e-5)
+    for frame in (later, later.astype({"city": "category"})):
+        with pytest.raises(ValueError, match="unknown categories"):
+            pipeline.predict(frame)
+        with pytest.raises(ValueError, match=r"Row 0, column 'city': .* did not see 'new' in fit"):
+            scorer(frame)
+    with pytest.raises(ValueError, match="Row 1, column 'city': .* did not see None"):
+        scorer.rows([*dictionaries(table[:1]), dictionaries(table[:1])[0] | {"city": None}])
+    # ONNX has no errors: the score of such a row is not a number.
+    scores = scores_by_onnx(pipeline, later)
+    is_known = later["city"].isin(table["city"]) & (later["shop"] < 30) & (later["kind"] != "new")
+    assert_allclose(scores[is_known], pipeline.predict(later[is_known]), atol=1e-5)
+    assert np.isnan(scores[~is_known]).all()
+
+
+@pytest.mark.parametrize(
+    ("front", "message"),
+    [
+        (both(one_hot(), KNNImputer()), "transformer 'knnimputer' of step 'columntransformer' of"),
+        (
+            make_pipeline(both(one_hot()), PolynomialFeatures()),
+            "step 'polynomialfeatures' of step 'pipeline' of the Pipeline is a PolynomialFeatures",
+        ),
+        (
+            both(one_hot(), make_pipeline(SimpleImputer(), FunctionTransformer(np.nan_to_num))),
+            "step 'functiontransformer' of transformer 'pipeline' of .* applies 'nan_to_num'",
+        ),
+        (
+            make_column_transformer((make_pipeline(StandardScaler(), one_hot()), ["shop", "when"])),
+            "step 'onehotencoder' of .* encodes what a step before has computed",
+        ),
+        (
+            make_column_transformer((SimpleImputer(missing_values=-1), ["shop", "when"])),
+            "transformer 'simpleimputer' of .* imputes -1, but",
+        ),
+    ],
+)
+def test_a_step_that_cannot_be_folded_is_named(front, message, table):
+    pipeline = fitted(front, STUDENTS["linear"], table)
+    with pytest.raises(TypeError, match=message):
+        compile_scorer(pipeline)
+
+
+class BareNetwork(MLP):
+    """A model of a user, which cannot fold codes."""
+
+    def fold_codes(self, params, kept, codes):
+        return None
+
+
+class BareRanker(MLPRanker):
+    def make_model(self):
+        return BareNetwork(tuple(self.hidden_layer_sizes))
+
+
+def test_a_model_that_cannot_fold_codes_gets_all_columns(table, later):
+    student = BareRanker((8,), max_iter=3, random_state=0)
+    for name in ("one-hot", "unknown is missing", "two maps"):
+        check(fitted(FRONTS[name], student, table), later)
+
+
+def test_students_read_categories_behind_transformers(table, later):
+    front = make_column_transformer(
+        (StandardScaler(), NUMBERS), (one_hot(sparse_output=False), ["shop"]),
+        ("passthrough", ["kind"]), (SimpleImputer(strategy="most_frequent"), ["city"]),
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")  # fmt: skip
+    for student in ("mlp", "fm"):
+        pipeline = fitted(front, STUDENTS[student], table)
+        assert len(pipeline[-1].encoder_.categories) == 2
+        check(pipeline, later)
+
+
+def test_arrays_with_encoded_columns(table, later):
+    front = make_column_transformer(
+        (one_hot(), [4, 5]), (scaled(), slice(0, 2)), remainder="passthrough"
+    )
+    columns = ["price", "age", "when", "more", "shop", "city"]
+    pipeline = fitted(front, STUDENTS["mlp"], table[columns].assign(city=table["age"] // 10))
+    array = table[columns].assign(city=table["age"] // 10).to_numpy(dtype=np.float64)
+    pipeline = make_pipeline(clone(front), clone(STUDENTS["mlp"]))
+    pipeline.fit(array, table["city"] == "a", mlpranker__qid=np.arange(len(array)) // 10)
+    unknown = later[columns].assign(city=later["age"] // 10).to_numpy(dtype=np.float64)
+    expected = pipeline.predict(unknown)
+    for engine in ENGINES:
+        scorer = compile_scorer(pipeline, engine)
+        assert_allclose(scorer(unknown), expected, atol=1e-5, rtol=1e-5)
+        assert_allclose(scorer(*scorer.encode(unknown)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_rankers_behind_encoders(table, later):
+    student = make_pipeline(MinMaxScaler(), MLPRanker((8,), max_iter=2, random_state=0))
+    ranker = DistilledRanker(None, student, student_columns=[0, 1, 4, 8, 9])
+    pipeline = make_pipeline(clone(FRONTS["dense one-hot"]), ranker)
+    qid = np.arange(len(table)) // 10
+    pipeline.fit(
+        table, distilledranker__qid=qid, distilledranker__teacher_scores=table["more"].to_numpy()
+    )
+    check(pipeline, later)
+
+
+def test_wide_one_hot_columns_are_never_made(later):
+    n_rows, n_values = 3_000, 20_000
+    rng = np.random.default_rng(0)
+    ids = [f"id{value}" for value in rng.integers(0, n_values, n_rows)]
+    table = pd.DataFrame({"id": ids, "x": rng.normal(size=n_rows)})
+    encoder = one_hot(categories=[[f"id{value}" for value in range(n_values)]])
+    front = make_pipeline(
+        make_column_transformer((encoder, ["id"]), (StandardScaler(), ["x"])),
+        MaxAbsScaler(),
+    )
+    pipeline = make_pipeline(front, MLPRanker((4,), max_iter=1, random_state=0))
+    pipeline.fit(table, table["x"] > 0, mlpranker__qid=np.arange(n_rows) // 10)
+    scorer = compile_scorer(pipeline, "numpy")
+    assert_allclose(scorer(table), pipeline.predict(table), atol=1e-5)
+    assert len(pickle.dumps(scorer)) < 5_000_000
+
+
+def frame_of(columns):
+    return pd.DataFrame({f"c{place}": column for place, column in enumerate(columns)})
+
+
+EXACT = {
+    # Columns that float32 rounds too coarsely, and steps that make their digits count.
+    "collinear": [PCA(whiten=True)],
+    "logarithm of times": [FunctionTransformer(np.log1p), StandardScaler()],
+    "power of times": [PowerTransformer()],
+    "root of times": [FunctionTransformer(np.sqrt)],
+    "quantiles of times": [QuantileTransformer(n_quantiles=100)],
+    "repeated quantiles": [
+        RobustScaler(), FunctionTransformer(np.tanh), QuantileTransformer(n_quantiles=50)
+    ],
+    "singular values": [TruncatedSVD(2)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", EXACT)
+def test_digits_that_float32_would_lose(name, engine):
+    rng = np.random.default_rng(0)
+    x = 100 + rng.normal(size=400)
+    table = frame_of([x, x + 1e-3 * rng.normal(size=400), rng.integers(0, 4, 400) / 10])
+    if "times" in name:
+        table = frame_of([1.7e9 + 1e5 * rng.normal(size=400), 1.7e9 + 100 * rng.random(400)])
+    steps = [clone(step) for step in EXACT[name]]
+    pipeline = make_pipeline(*steps, MLPRanker((8,), max_iter=5, random_state=0))
+    pipeline.fit(table, x > 100, mlpranker__qid=np.arange(400) // 10)
+    expected = pipeline.predict(table)
+    assert expected.std() > 1e-3
+    scorer = compile_scorer(pipeline, engine)
+    assert_allclose(scorer(table), expected, atol=1e-5, rtol=1e-5)
+    assert_allclose(
+        scorer(np.ascontiguousarray(table, dtype=float)), expected, atol=1e-5, rtol=1e-5
+    )
+    # Without the digits, the scores differ.
+    assert scorer.needs_float64 or name == "repeated quantiles"
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "normal"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_quantiles_between_and_beyond_all_knots(distribution, engine):
+    """Columns with ties inside and at the ends, a constant one, and one of two values."""
+    rng = np.random.default_rng(0)
+    n_rows = 2_000
+    x = rng.normal(size=n_rows)
+    table = frame_of(
+        [x, np.round(x, 1), np.clip(x, -0.5, 0.8), np.maximum(x, 0), np.full(n_rows, 3.0), x > 1]
+    ).astype(float)
+    transformer = QuantileTransformer(n_quantiles=200, output_distribution=distribution)
+    pipeline = make_pipeline(transformer, LinearRanker(max_iter=3, squash=False, random_state=0))
+    pipeline.fit(table, x > 0, linearranker__qid=np.arange(n_rows) // 20)
+    values = np.sort(np.concatenate([np.linspace(-6, 6, 999), table["c1"].unique(), [0, 1, 3]]))
+    for column in table:
+        probe = pd.DataFrame(0.0, index=range(len(values)), columns=table.columns)
+        probe[column] = values
+        scores = compile_scorer(pipeline, engine)(probe)
+        assert_allclose(scores, pipeline.predict(probe), atol=1e-5)
