@@ -13,7 +13,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from skdistill.inputs.code_rows import CodeRows
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import RowGradient
 from skdistill.inputs.scaling import ColumnScaler
@@ -213,15 +212,13 @@ class TrainableModel(Protocol):
 class GraphBuilder(Protocol):
     """An ONNX graph under construction, to which a model adds operators."""
 
-    def constant(self, values: Any, dtype: Any = None) -> str:
+    def constant(self, values: Any) -> str:
         """Add a constant to the graph.
 
         Parameters
         ----------
         values : array-like
-            Numbers.
-        dtype : type, optional
-            Type of the constant. By default int64 for integers, and float32 for other numbers.
+            Stored as int64 if they are integers, else as float32.
 
         Returns
         -------
@@ -297,31 +294,6 @@ class GraphBuilder(Protocol):
 @runtime_checkable
 class ScoringModel(Protocol):
     """A model at serving time: it folds its parameters once and then scores blocks of rows."""
-
-    def fold_codes(
-        self, params: Parameters, kept: NDArray[Any], codes: CodeRows
-    ) -> Parameters | None:
-        """Replace input columns that only depend on the codes of categories by one input a code.
-
-        A model whose first layer is linear in its inputs adds the rows of such columns up, so that
-        a code selects one row of parameters.
-
-        Parameters
-        ----------
-        params : dict of str to ndarray
-            Trained parameters, for scaled columns.
-        kept : ndarray of shape (n_kept,), int64
-            Inputs that do not depend on codes. They come first in the new parameters.
-        codes : CodeRows
-            Values of the other inputs for each code; ``codes.dot`` multiplies them by weights.
-
-        Returns
-        -------
-        dict of str to ndarray, or None
-            Parameters for ``n_kept + n_codes`` inputs, of which the latter are one-hot. None, the
-            default, if the model cannot do this: it then gets all columns.
-        """
-        return None
 
     @abstractmethod
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,3 +67,31 @@ class CodeRows:
         squares = (entries.data * (entries.data + twice), entries.coords)
         deviation = sparse.csr_array(squares, shape=entries.shape)
         return replace(self, deviation=deviation, background=self.background**2)
+
+
+@runtime_checkable
+class FoldsCodes(Protocol):
+    """A model whose first layer is linear, so that it can add up the weights of a code's columns.
+
+    Models without this method get all columns.
+    """
+
+    def fold_codes(
+        self, params: dict[str, NDArray[Any]], kept: NDArray[np.int64], codes: CodeRows
+    ) -> dict[str, NDArray[Any]]:
+        """Replace inputs that only depend on the codes of categories by one input per code.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            Trained parameters, for scaled columns.
+        kept : ndarray of shape (n_kept,), int64
+            Inputs that do not depend on codes. They come first in the new parameters.
+        codes : CodeRows
+            Values of the other inputs for each code; ``codes.dot`` multiplies them by weights.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Parameters for ``n_kept + n_codes`` inputs, of which the latter are one-hot.
+        """

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from skdistill.inputs.code_rows import CodeRows
+from skdistill.inputs.code_rows import CodeRows, FoldsCodes
 from skdistill.inputs.rows import RowGradient, Rows, square
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
 
 
 @dataclass(frozen=True)
-class FactorizationMachine(StudentModel):
+class FactorizationMachine(StudentModel, FoldsCodes):
     r"""A linear model with an interaction of every pair of columns.
 
     The score is :math:`b + \sum_i w_i x_i + \sum_{i<j} \langle v_i, v_j \rangle x_i x_j`, where

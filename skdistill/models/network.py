@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from skdistill.inputs.code_rows import CodeRows
+from skdistill.inputs.code_rows import CodeRows, FoldsCodes
 from skdistill.inputs.rows import BLOCK_ROWS, RowGradient, Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
@@ -28,7 +28,7 @@ LARGEST = UNPACKED // 64
 
 
 @dataclass(frozen=True)
-class Network(StudentModel):
+class Network(StudentModel, FoldsCodes):
     """A fully connected network from rows to ``n_outputs`` numbers each.
 
     Parameters

@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skdistill.inputs.code_rows import CodeRows
+from skdistill.inputs.code_rows import CodeRows, FoldsCodes
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.column_steps import Step
@@ -90,6 +90,7 @@ def serve_behind(
         name, last = model.steps[-1]
         return serve_behind(front, last, columns, f"step {name!r} of {where}")
     check_is_fitted(model)
+    columns = _without_query_column(model, columns)
     if isinstance(model, DistilledRanker):
         # Inside a Pipeline, a ranker gets all columns, not only the student's.
         if model.student_positions_ is not None:
@@ -103,6 +104,18 @@ def serve_behind(
     return _student(front, model, columns, where)
 
 
+def _without_query_column(model: Any, columns: Sequence[Column]) -> list[Column]:
+    """Leave out the column of query ids, which models do not read as a feature."""
+    query = getattr(model, "query_column", None)
+    if query is None:
+        return list(columns)
+    if isinstance(query, str):
+        position = model.feature_names_in_.tolist().index(query)
+    else:
+        position = range(len(columns))[query]
+    return [column for place, column in enumerate(columns) if place != position]
+
+
 def _student(
     front: Front, student: StudentEstimator, columns: Sequence[Column], where: str
 ) -> ServedStudent:
@@ -111,27 +124,26 @@ def _student(
     numbering = CodeNumbering(tuple(front.groups))
     network, params = student.served_model()
     scaler = student.scaler_
-    coded = [place for place, column in enumerate(numbers) if isinstance(column, Coded)]
-    folded = None
-    if coded or categories:
-        kept = np.array([p for p in range(len(numbers)) if p not in set(coded)], dtype=np.int64)
-        rows = _code_rows(numbering, numbers, coded, categories, scaler)
-        folded = network.fold_codes(params, _kept_inputs(scaler, kept), rows)
-        if folded is not None:
-            params, scaler = folded, _taken(scaler, kept)
-            numbers = [numbers[place] for place in kept.tolist()]
-        elif categories:
-            raise TypeError(
-                f"{where} is a {type(student).__name__} that reads categories from the step "
-                "before, and its model does not define fold_codes. Leave the steps before it out."
-            )
+    is_coded = np.array([isinstance(column, Coded) for column in numbers], dtype=bool)
+    folds = False
+    if isinstance(network, FoldsCodes) and (is_coded.any() or categories):
+        folds = True
+        kept = np.flatnonzero(~is_coded)
+        rows = _code_rows(numbering, numbers, np.flatnonzero(is_coded).tolist(), categories, scaler)
+        params = network.fold_codes(params, _kept_inputs(scaler, kept), rows)
+        scaler, numbers = _taken(scaler, kept), [numbers[place] for place in kept.tolist()]
+    elif categories:
+        raise TypeError(
+            f"{where} is a {type(student).__name__} that reads categories from the step before, "
+            "and its model does not define fold_codes. Leave the steps before it out."
+        )
     dense = expanded(numbers)
     inputs = front.inputs()
     position = {source: place for place, source in enumerate(inputs)}
     n_codes = sum(numbering.sizes)
     net = Net(
         len(inputs), (), scaler, network, params,
-        n_codes=n_codes, model_reads_codes=folded is not None,
+        n_codes=n_codes, model_reads_codes=folds,
     )  # fmt: skip
     steps = steps_to(dense, position, numbering)
     names = (

@@ -192,7 +192,7 @@ def _function(
     if step.func is None:
         return list(columns)
     function = step.func
-    if not isinstance(function, np.ufunc) or (function.nin, function.nout) != (1, 1):
+    if not isinstance(function, np.ufunc) or function.nargs != 2:
         raise TypeError(
             f"{where} applies {getattr(function, '__name__', function)!r}, which cannot be folded "
             "into a scorer. Use a function of NumPy of one argument, such as np.log1p, or "

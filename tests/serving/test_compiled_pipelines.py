@@ -31,9 +31,9 @@ from sklearn.preprocessing import (
 )
 
 from skdistill import DistilledRanker
-from skdistill.models.network import MLP
 from skdistill.serving import compile_scorer, to_onnx
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
+from tests.extending.tanh_student import TanhRanker
 
 ENGINES = ["numpy", "onnxruntime"]
 STUDENTS = {
@@ -252,17 +252,18 @@ def test_pipelines_give_the_scores_of_predict(name, table, later):
 NUMBER_STEPS = [
     StandardScaler(), RobustScaler(), MinMaxScaler(clip=True), MaxAbsScaler(), PowerTransformer(),
     QuantileTransformer(n_quantiles=37), SimpleImputer(), VarianceThreshold(), "passthrough",
-    FunctionTransformer(np.tanh), QuantileTransformer(n_quantiles=9, output_distribution="normal"),
+    FunctionTransformer(np.cbrt), QuantileTransformer(n_quantiles=9, output_distribution="normal"),
 ]  # fmt: skip
 MAPS = [PCA(4), TruncatedSVD(5), SelectKBest(k=6), StandardScaler(with_mean=False), MaxAbsScaler()]
 ENCODERS = [
-    one_hot(), one_hot(sparse_output=False), one_hot(max_categories=5), ordinal(),
+    one_hot(), one_hot(sparse_output=False), one_hot(max_categories=5),
+    ordinal(encoded_missing_value=-2),
     TargetEncoder(target_type="continuous", cv=2, random_state=0),
 ]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(20))
 def test_random_compositions_give_the_scores_of_predict(seed, table, later):
     rng = np.random.default_rng(seed)
 
@@ -370,20 +371,8 @@ def test_a_step_that_cannot_be_folded_is_named(front, message, table):
         compile_scorer(pipeline)
 
 
-class BareNetwork(MLP):
-    """A model of a user, which cannot fold codes."""
-
-    def fold_codes(self, params, kept, codes):
-        return None
-
-
-class BareRanker(MLPRanker):
-    def make_model(self):
-        return BareNetwork(tuple(self.hidden_layer_sizes))
-
-
 def test_a_model_that_cannot_fold_codes_gets_all_columns(table, later):
-    student = BareRanker((8,), max_iter=3, random_state=0)
+    student = TanhRanker(8, max_iter=3, random_state=0)
     for name in ("one-hot", "unknown is missing", "two maps"):
         check(fitted(FRONTS[name], student, table), later)
 
@@ -426,6 +415,22 @@ def test_rankers_behind_encoders(table, later):
         table, distilledranker__qid=qid, distilledranker__teacher_scores=table["more"].to_numpy()
     )
     check(pipeline, later)
+
+
+@pytest.mark.parametrize("query_column", [2, -2, "c2"])
+def test_a_query_column_behind_a_step_is_no_feature(query_column):
+    rng = np.random.default_rng(0)
+    table = frame_of([*rng.normal(size=(2, 200)), np.arange(200) // 10, rng.normal(size=200)])
+    step = FunctionTransformer()
+    student = LinearRanker(max_iter=3, query_column=query_column, random_state=0)
+    ranker = DistilledRanker(
+        LinearRanker(max_iter=2), clone(student).set_params(query_column=None),
+        query_column=query_column, student_columns=[0, 2], random_state=0,
+    )  # fmt: skip
+    for model in (student, ranker):
+        pipeline = make_pipeline(step, model).fit(table, table["c0"] > table["c3"])
+        expected = pipeline.predict(table)
+        assert_allclose(compile_scorer(pipeline)(table), expected, atol=1e-5)
 
 
 def test_wide_one_hot_columns_are_never_made(later):
