@@ -51,6 +51,7 @@ __all__ = [
     "histogram_tree_splits",
     "is_router",
     "own_request",
+    "power_scaler",
     "requests_set_aside",
     "take",
     "take_metadata",
@@ -247,3 +248,8 @@ def _histogram_tree_splits(teacher: Any) -> Iterator[tuple[int, float]]:
             inner = nodes[(nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0)]
             features = column[inner["feature_idx"]]
             yield from zip(features.tolist(), inner["num_threshold"].tolist(), strict=True)
+
+
+def power_scaler(transformer: Any) -> Any:
+    """Return the scaler behind a PowerTransformer; None if it does not standardise."""
+    return transformer._scaler if transformer.standardize else None

@@ -181,7 +181,7 @@ class CategoryCodes:
                 present.append(row)
         kind = kind_of(cells)
         is_number = {kind, self.kind} <= set(NUMBERS)
-        if kind in (self.kind, "missing") or " and " in self.kind or is_number:
+        if kind == self.kind or "missing" in (kind, self.kind) or " and " in self.kind or is_number:
             return codes
         converted = to_kind(as_ids(values), kind, self.kind, "X", name, allows_words=True)
         source = converted if converted.dtype.kind in "OmM" else converted.tolist()

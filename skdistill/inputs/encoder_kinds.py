@@ -59,7 +59,7 @@ def kinds_of_input(step: Any, n_columns: int, names: list[str] | None) -> Kinds:
 def _of_columns(step: ColumnTransformer, n_columns: int, names: list[str] | None) -> Kinds:
     kinds: Kinds = [None] * n_columns
     for _, part, columns in step.transformers_:
-        positions = _positions(columns, n_columns, names)
+        positions = positions_of_part(columns, n_columns, names)
         of_part: Kinds
         if _is_identity(part):
             of_part = ["float"] * len(positions)  # the next step takes numbers
@@ -82,7 +82,7 @@ def _is_identity(part: Any) -> bool:
     return part is None or is_function or (isinstance(part, str) and part == "passthrough")
 
 
-def _positions(columns: Any, n_columns: int, names: list[str] | None) -> list[int]:
+def positions_of_part(columns: Any, n_columns: int, names: list[str] | None) -> list[int]:
     """Positions of the columns that a fitted ColumnTransformer gives to a part."""
     if isinstance(columns, str | int | np.integer):
         columns = [columns]

@@ -305,8 +305,9 @@ class ColumnScaler:
         weights : ndarray of shape (n_inputs, n_outputs)
         bias : ndarray of shape (n_outputs,)
         """
-        shift, scale = self.shift_and_scale(len(weights))
-        return weights * scale[:, None], bias - (shift * scale) @ weights
+        _, scale = self.shift_and_scale(len(weights))
+        moved = (self.shift * self.scale) @ weights[: len(self.scale)]
+        return weights * scale[:, None], bias - moved
 
     def shift_and_scale(self, n_inputs: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return shift and scale of all inputs of a model.

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs.code_rows import CodeRows, FoldsCodes
 from skdistill.inputs.rows import RowGradient, Rows, square
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
 
 
 @dataclass(frozen=True)
-class FactorizationMachine(StudentModel):
+class FactorizationMachine(StudentModel, FoldsCodes):
     r"""A linear model with an interaction of every pair of columns.
 
     The score is :math:`b + \sum_i w_i x_i + \sum_{i<j} \langle v_i, v_j \rangle x_i x_j`, where
@@ -74,6 +75,17 @@ class FactorizationMachine(StudentModel):
         gradient = params["linear"] + sums @ factors.T - inputs.X * norms
         return gradient * grad_output[:, None]
 
+    def fold_codes(self, params: Parameters, kept: Array, codes: CodeRows) -> Parameters:
+        # The columns of a code interact with each other, which is a constant of the code. The
+        # factors of the code would subtract their own norm instead; the linear term makes up.
+        factors, linear = codes.dot(params["factors"]), codes.dot(params["linear"])
+        norms = np.einsum("ij,ij->i", params["factors"], params["factors"])
+        linear += (np.einsum("ij,ij->i", factors, factors) - codes.squared.dot(norms)) / 2
+        return params | {
+            name: np.concatenate([params[name][kept], rows]).astype(np.float32)
+            for name, rows in {"factors": factors, "linear": linear}.items()
+        }
+
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
         # A scaled column is z = (q - shift) * scale, so z^2 is a polynomial in q. Its coefficients
         # of q^2 and q are added to the vectors, and the rest to the constant.
@@ -81,11 +93,12 @@ class FactorizationMachine(StudentModel):
         squares = np.einsum("ij,ij->i", params["factors"], params["factors"]) * scale**2
         factors = params["factors"] * scale[:, None]
         linear = params["linear"] * scale
-        constant = params["bias"][0] - linear @ shift
-        constant -= squares @ shift**2 / 2
+        moved = slice(len(scaler.scale))  # not flags and codes
+        constant = params["bias"][0] - linear[moved] @ shift[moved]
+        constant -= squares[moved] @ shift[moved] ** 2 / 2
         return {
             "factors": factors,
-            "sums": -(shift @ factors),
+            "sums": -(shift[moved] @ factors[moved]),
             "linear": linear + squares * shift,
             "squares": squares / 2,
             "constant": constant.reshape(1),

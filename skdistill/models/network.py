@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs.code_rows import CodeRows, FoldsCodes
 from skdistill.inputs.rows import BLOCK_ROWS, RowGradient, Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
@@ -27,7 +28,7 @@ LARGEST = UNPACKED // 64
 
 
 @dataclass(frozen=True)
-class Network(StudentModel):
+class Network(StudentModel, FoldsCodes):
     """A fully connected network from rows to ``n_outputs`` numbers each.
 
     Parameters
@@ -92,6 +93,11 @@ class Network(StudentModel):
             grad_output = grad_output @ params[f"weights_{layer}"].T
             grad_output *= activations[layer - 1] > 0
         return grad_output @ params["weights_0"].T
+
+    def fold_codes(self, params: Parameters, kept: Array, codes: CodeRows) -> Parameters:
+        weights = params["weights_0"]
+        rows = np.concatenate([weights[kept], codes.dot(weights)]).astype(np.float32)
+        return params | {"weights_0": rows}
 
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
         # Floors are repeated for each row of a block: NumPy takes the maximum of two arrays of the

@@ -1,4 +1,4 @@
-"""Steps of a Pipeline on columns of numbers, as plain arrays: scale, pick, impute."""
+"""Steps of a Pipeline on columns of numbers, as plain arrays: pick, transform, project."""
 
 from __future__ import annotations
 
@@ -8,83 +8,55 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_selection import SelectorMixin
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from skdistill.protocols import GraphBuilder
-
-Floats = NDArray[np.float32]
-# Code of float32 in ONNX.
-ONNX_FLOAT = 1
+from skdistill.inputs.mixed_table import MixedTable
+from skdistill.serving.column_functions import ColumnFunction, Doubles, Floats
+from skdistill.serving.onnx_graph import ONNX_DOUBLE, ONNX_FLOAT, Graph, with_codes, without_codes
 
 
 class Step(Protocol):
-    """A transformation of columns."""
+    """A transformation of columns. A :class:`ColumnFunction` of all columns is one."""
 
     @property
     def fills_missing(self) -> bool:
         """Whether the step accepts NaN and fills it in."""
 
+    @property
+    def reads_codes(self) -> bool:
+        """Whether ``apply`` takes a table with the codes of categories, if there are any."""
+
+    @property
+    def loses_digits(self) -> bool:
+        """Whether the outputs in float32 are too coarse."""
+
+    @property
+    def far_origin(self) -> Doubles | None:
+        """Where the step centres columns that lie far from 0; 0 for the others."""
+
     def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Follow columns through the step: what each output holds of them, -1 if nothing."""
 
-    def on_centred(self, origin: NDArray[np.float64]) -> Step:
-        """Make the step that does the same to columns from which an origin was subtracted.
+    def after_centring(self, shift: Doubles) -> tuple[Step, Doubles]:
+        """Make the step that does the same to columns from which ``shift`` was subtracted.
 
-        Only an :class:`Affine` undoes the centring; the outputs of the others are centred too.
+        Returns
+        -------
+        step : Step
+        shift : ndarray of shape (n_outputs,)
+            What is missing from the outputs of that step.
         """
 
     def n_outputs(self, n_inputs: int) -> int:
         """Number of output columns for a number of input columns."""
 
-    def apply(self, X: Floats, out: Floats) -> Floats:
+    def apply(self, X: Any, out: Floats) -> Floats:
         """Transform a block of rows into ``out``, and return it."""
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def exact(self, X: Any) -> Doubles:
+        """Transform a block of rows in float64."""
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         """Add the same transformation as ONNX operators; return the name of their output."""
-
-
-@dataclass(frozen=True)
-class Affine:
-    """Map each column to ``(x - origin) * scale``, computed as ``x * scale + offset``.
-
-    For columns that lie far from 0, ``merge`` moves the origin to the front of the net, because
-    that sum would lose their differences.
-
-    Parameters
-    ----------
-    origin, scale : ndarray of shape (n_columns,), float64
-        Subtracted from each column, which is then multiplied.
-    """
-
-    origin: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    fills_missing: ClassVar[bool] = False
-
-    def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
-        return columns
-
-    def on_centred(self, origin: NDArray[np.float64]) -> Affine:
-        return Affine(self.origin - origin, self.scale)
-
-    def n_outputs(self, n_inputs: int) -> int:
-        return n_inputs
-
-    @cached_property
-    def _arrays(self) -> tuple[Floats, Floats]:
-        offset = -self.origin * self.scale
-        return self.scale.astype(np.float32), offset.astype(np.float32)
-
-    def apply(self, X: Floats, out: Floats) -> Floats:
-        scale, offset = self._arrays
-        np.multiply(X, scale, out=out)
-        return np.add(out, offset, out=out)
-
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
-        scale, offset = (graph.constant(array) for array in self._arrays)
-        return graph.add("Add", graph.add("Mul", X, scale), offset)
 
 
 @dataclass(frozen=True)
@@ -99,12 +71,15 @@ class Pick:
 
     columns: NDArray[np.int64]
     fills_missing: ClassVar[bool] = False
+    reads_codes: ClassVar[bool] = False
+    loses_digits: ClassVar[bool] = False
+    far_origin: ClassVar[None] = None
 
     def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
         return columns[self.columns]
 
-    def on_centred(self, origin: NDArray[np.float64]) -> Pick:
-        return self
+    def after_centring(self, shift: Doubles) -> tuple[Pick, Doubles]:
+        return self, shift[self.columns]
 
     def n_outputs(self, n_inputs: int) -> int:
         return len(self.columns)
@@ -112,122 +87,238 @@ class Pick:
     def apply(self, X: Floats, out: Floats) -> Floats:
         return np.take(X, self.columns, axis=1, out=out, mode="clip")
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def exact(self, X: Doubles) -> Doubles:
+        return X[:, self.columns]
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         return graph.add("Gather", X, graph.constant(self.columns), axis=1)
 
 
 @dataclass(frozen=True)
-class Impute:
-    """Fill in NaN, and append missing-value indicators of some columns.
+class OnColumns:
+    """Apply a function to some columns; the others stay.
 
     Parameters
     ----------
-    fill : ndarray of shape (n_columns,), float64
-        Value that replaces NaN in each column.
-    indicated : ndarray of shape (n_indicated,), int64
-        Positions of the columns with an indicator.
+    function : ColumnFunction
+        A function of ``n_chosen`` columns.
+    columns : ndarray of shape (n_chosen,), int64
+        Positions of the columns, in ascending order.
+    n_columns : int
+        Number of all columns.
     """
 
-    fill: NDArray[np.float64]
-    indicated: NDArray[np.int64]
-    fills_missing: ClassVar[bool] = True
+    function: ColumnFunction
+    columns: NDArray[np.int64]
+    n_columns: int
+    reads_codes: ClassVar[bool] = False
+
+    @property
+    def loses_digits(self) -> bool:
+        return self.function.loses_digits
+
+    @property
+    def fills_missing(self) -> bool:
+        return self.function.fills_missing
+
+    @property
+    def far_origin(self) -> Doubles | None:
+        far = self.function.far_origin
+        if far is None:
+            return None
+        origin = np.zeros(self.n_columns)
+        origin[self.columns] = far
+        return origin
 
     def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.append(columns, np.full(len(self.indicated), -1))
+        followed = columns.copy()
+        followed[self.columns] = self.function.sources(columns[self.columns])
+        return followed
 
-    def on_centred(self, origin: NDArray[np.float64]) -> Impute:
-        return Impute(self.fill - origin, self.indicated)
+    def after_centring(self, shift: Doubles) -> tuple[OnColumns, Doubles]:
+        function, rest = self.function.after_centring(shift[self.columns])
+        missing = shift.copy()
+        missing[self.columns] = rest
+        return OnColumns(function, self.columns, self.n_columns), missing
 
     def n_outputs(self, n_inputs: int) -> int:
-        return n_inputs + len(self.indicated)
+        return n_inputs
+
+    @cached_property
+    def _where(self) -> Any:
+        """The columns as a slice, if they stand side by side."""
+        start, stop = int(self.columns[0]), int(self.columns[-1]) + 1
+        return slice(start, stop) if stop - start == len(self.columns) else self.columns
 
     def apply(self, X: Floats, out: Floats) -> Floats:
-        missing = np.isnan(X)
-        n_columns = len(self.fill)
-        out[:, :n_columns] = X
-        np.copyto(out[:, :n_columns], self.fill, where=missing, casting="same_kind")
-        out[:, n_columns:] = missing[:, self.indicated]
+        out[...] = X
+        chosen = out[:, self._where]
+        self.function.apply(chosen, chosen)
+        if not isinstance(self._where, slice):
+            out[:, self._where] = chosen
         return out
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
-        missing = graph.add("IsNaN", X)
-        filled = graph.add("Where", missing, graph.constant(self.fill), X)
-        if not len(self.indicated):
-            return filled
-        indicated = graph.add("Gather", missing, graph.constant(self.indicated), axis=1)
-        return graph.add("Concat", filled, graph.add("Cast", indicated, to=ONNX_FLOAT), axis=1)
+    def exact(self, X: Doubles) -> Doubles:
+        out = X.copy()
+        out[:, self.columns] = self.function.exact(X[:, self.columns])
+        return out
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        chosen = graph.add("Gather", X, graph.constant(self.columns), axis=1)
+        both = graph.add("Concat", X, self.function.add_to_graph(graph, chosen), axis=1)
+        place = np.arange(self.n_columns)
+        place[self.columns] = self.n_columns + np.arange(len(self.columns))
+        return graph.add("Gather", both, graph.constant(place), axis=1)
 
 
-def steps_of(transformer: Any, where: str) -> list[Step]:
-    """Translate a fitted transformer into steps on columns of numbers.
+@dataclass(frozen=True)
+class Projection:
+    """Weighted sums of columns and of what the codes of categories select.
 
     Parameters
     ----------
-    transformer : transformer, Pipeline, "passthrough" or None
-    where : str
-        Name of the transformer in error messages.
-
-    Returns
-    -------
-    list of Step
-
-    Raises
-    ------
-    TypeError
-        If the transformer is not supported.
+    columns : ndarray of shape (n_chosen,), int64
+        Positions of the columns that are multiplied.
+    weights : ndarray of shape (n_chosen + n_codes, n_outputs), float64
+        Weights of these columns, and of each code. Without codes, the sums depend on numbers alone.
+    loses_digits : bool
+        Whether large terms cancel each other out in a sum.
     """
-    if is_nothing(transformer):
-        return []
-    if isinstance(transformer, Pipeline):
-        return [step for _, part in transformer.steps for step in steps_of(part, where)]
-    if isinstance(transformer, StandardScaler):
-        mean = transformer.mean_ if transformer.with_mean else None
-        return [_affine(transformer.n_features_in_, transformer.scale_, mean)]
-    if isinstance(transformer, RobustScaler):
-        return [_affine(transformer.n_features_in_, transformer.scale_, transformer.center_)]
-    if isinstance(transformer, MaxAbsScaler) and not getattr(transformer, "clip", False):
-        return [_affine(transformer.n_features_in_, transformer.scale_, None)]
-    if isinstance(transformer, MinMaxScaler) and not transformer.clip:
-        # Fitted on float32 rows, its arrays are float32.
-        scale = np.asarray(transformer.scale_, np.float64)
-        return [Affine(-transformer.min_ / scale, scale)]
-    if isinstance(transformer, SimpleImputer):
-        return _imputation(transformer, where)
-    if isinstance(transformer, SelectorMixin):
-        return [Pick(np.flatnonzero(transformer.get_support()))]
-    raise TypeError(
-        f"{where} is a {type(transformer).__name__}, which cannot be folded into a scorer. "
-        "Supported are StandardScaler, RobustScaler, MinMaxScaler and MaxAbsScaler (without clip), "
-        "SimpleImputer and feature selection. Transform the rows first, and serve the last step "
-        "by itself."
-    )
+
+    columns: NDArray[np.int64]
+    weights: Doubles
+    loses_digits: bool
+
+    @property
+    def _reads_codes(self) -> bool:
+        return len(self.weights) > len(self.columns)
+
+    @cached_property
+    def _rounded(self) -> Floats:
+        return np.ascontiguousarray(self.weights, dtype=np.float32)
+
+    def of(self, X: Any) -> NDArray[Any]:
+        """Compute the sums, in the precision of the numbers."""
+        numbers = X.numbers if isinstance(X, MixedTable) else X
+        chosen = numbers[:, self.columns]
+        if self._reads_codes:
+            chosen = X.with_numbers(chosen)
+        return chosen @ (self._rounded if numbers.dtype == np.float32 else self.weights)
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        """Add the sums as ONNX operators; return their name."""
+        chosen = graph.add("Gather", without_codes(X), graph.constant(self.columns), axis=1)
+        if self._reads_codes:
+            chosen = with_codes(chosen, X)
+        return graph.dot(chosen, self.weights)
 
 
-def is_nothing(transformer: Any) -> bool:
-    """Whether a Pipeline's step does nothing."""
-    return transformer is None or (isinstance(transformer, str) and transformer == "passthrough")
+@dataclass(frozen=True)
+class Project:
+    """Keep some columns, and append weighted sums of columns and codes.
+
+    Parameters
+    ----------
+    kept : ndarray of shape (n_kept,), int64
+        Positions of the columns that come first.
+    projections : tuple of Projection
+        The sums that follow.
+    """
+
+    kept: NDArray[np.int64]
+    projections: tuple[Projection, ...]
+    fills_missing: ClassVar[bool] = False
+    reads_codes: ClassVar[bool] = True
+    far_origin: ClassVar[None] = None
+
+    @property
+    def loses_digits(self) -> bool:
+        return any(one.loses_digits for one in self.projections)
+
+    def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        n_sums = self.n_outputs(0) - len(self.kept)
+        return np.append(columns[self.kept], np.full(n_sums, -1))
+
+    def after_centring(self, shift: Doubles) -> tuple[Project, Doubles]:
+        sums = [shift[one.columns] @ one.weights[: len(one.columns)] for one in self.projections]
+        return self, np.concatenate([shift[self.kept], *sums])
+
+    def n_outputs(self, n_inputs: int) -> int:
+        return len(self.kept) + sum(one.weights.shape[1] for one in self.projections)
+
+    def apply(self, X: Any, out: Any) -> Any:
+        numbers = X.numbers if isinstance(X, MixedTable) else X
+        start = len(self.kept)
+        out[:, :start] = numbers[:, self.kept]
+        for one in self.projections:
+            stop = start + one.weights.shape[1]
+            out[:, start:stop] = one.of(X)
+            start = stop
+        return out
+
+    def exact(self, X: Any) -> Doubles:
+        return self.apply(X, np.empty((len(X), self.n_outputs(0))))
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        sums = [one.add_to_graph(graph, X) for one in self.projections]
+        if not len(self.kept):
+            return sums[0] if len(sums) == 1 else graph.add("Concat", *sums, axis=1)
+        kept = graph.add("Gather", without_codes(X), graph.constant(self.kept), axis=1)
+        return graph.add("Concat", kept, *sums, axis=1)
 
 
-def _affine(n_columns: int, scale: Any, centre: Any) -> Affine:
-    factor = np.ones(n_columns) if scale is None else 1 / np.asarray(scale, np.float64)
-    origin = np.zeros(n_columns) if centre is None else np.asarray(centre, np.float64)
-    return Affine(origin, factor)
+@dataclass(frozen=True)
+class InFloat64:
+    """Steps whose results would be too coarse if they were computed in float32.
 
+    Parameters
+    ----------
+    origin : ndarray of shape (n_columns,), float64
+        Subtracted from the columns before the first step.
+    steps : tuple of Step
+    """
 
-def _imputation(imputer: SimpleImputer, where: str) -> list[Step]:
-    if not (isinstance(imputer.missing_values, float) and np.isnan(imputer.missing_values)):
-        raise TypeError(
-            f"{where} imputes {imputer.missing_values!r}, but a scorer imputes NaN only. Use "
-            "SimpleImputer(missing_values=np.nan)."
-        )
-    fill = np.asarray(imputer.statistics_, np.float64)
-    indicated = np.empty(0, np.int64)
-    if imputer.add_indicator:
-        indicated = np.asarray(imputer.indicator_.features_, np.int64)
-    dropped = np.isnan(fill)
-    if not dropped.any():
-        return [Impute(fill, indicated)]
-    # SimpleImputer drops columns that were empty in fit, but may add indicators for them.
-    everything = Impute(np.nan_to_num(fill), indicated)
-    kept = np.concatenate([np.flatnonzero(~dropped), len(fill) + np.arange(len(indicated))])
-    return [everything, Pick(kept.astype(np.int64))]
+    origin: Doubles
+    steps: tuple[Step, ...]
+    reads_codes: ClassVar[bool] = True
+    loses_digits: ClassVar[bool] = False
+    far_origin: ClassVar[None] = None
+
+    @property
+    def fills_missing(self) -> bool:
+        return any(step.fills_missing for step in self.steps)
+
+    def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.full(self.n_outputs(len(columns)), -1)
+
+    def after_centring(self, shift: Doubles) -> tuple[InFloat64, Doubles]:
+        centred = InFloat64(self.origin - shift, self.steps)
+        return centred, np.zeros(self.n_outputs(len(shift)))
+
+    def n_outputs(self, n_inputs: int) -> int:
+        for step in self.steps:
+            n_inputs = step.n_outputs(n_inputs)
+        return n_inputs
+
+    def apply(self, X: Any, out: Floats) -> Floats:
+        out[...] = self.exact(X)
+        return out
+
+    def exact(self, X: Any) -> Doubles:
+        is_mixed = isinstance(X, MixedTable)
+        block = (X.numbers if is_mixed else X) - self.origin
+        for step in self.steps:
+            block = step.exact(X.with_numbers(block) if is_mixed and step.reads_codes else block)
+        return block
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        codes = X
+        graph.precision = np.float64
+        block = graph.add("Cast", without_codes(X), to=ONNX_DOUBLE)
+        block = graph.add("Sub", block, graph.constant(self.origin))
+        for step in self.steps:
+            block = step.add_to_graph(
+                graph, with_codes(block, codes) if step.reads_codes else block
+            )
+        graph.precision = np.float32
+        return graph.add("Cast", block, to=ONNX_FLOAT)

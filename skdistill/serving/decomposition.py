@@ -8,9 +8,12 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.models.two_tower import side
 from skdistill.ranker import DistilledRanker
-from skdistill.serving.column_steps import Pick, Step, is_nothing, steps_of
+from skdistill.serving.behind import serve_behind, steps_of
+from skdistill.serving.column_steps import Pick
+from skdistill.serving.front import Front
 from skdistill.serving.served import (
     Net,
     Served,
@@ -19,8 +22,12 @@ from skdistill.serving.served import (
     encoder_of_numbers,
     merge,
 )
+from skdistill.serving.transformers import is_nothing
 from skdistill.students.estimator import StudentEstimator
 from skdistill.towers.fitted import FittedTowers
+
+# Kinds of columns that can be read as numbers; None is not known.
+NUMBER_KINDS = ("float", "integer", "boolean", None)
 
 
 def decompose(model: Any) -> Served:
@@ -75,37 +82,23 @@ def _student(student: StudentEstimator) -> ServedStudent:
 def _pipeline(model: Pipeline) -> ServedStudent:
     check_is_fitted(model)
     first = next(part for _, part in model.steps if not is_nothing(part))
-    steps: list[Step] = []
-    for name, transformer in model.steps[:-1]:
-        steps += steps_of(transformer, f"step {name!r} of the Pipeline")
-    last = model[-1]
-    if isinstance(last, DistilledRanker) and last.student_positions_ is not None:
-        # Inside a Pipeline, a ranker gets all columns, not only the student's.
-        steps.append(Pick(np.array(last.student_positions_, dtype=np.int64)))
-    served = decompose(last)
-    if not isinstance(served, ServedStudent):
-        raise TypeError(
-            f"The Pipeline ends in a {type(last).__name__}. Retrievers encode queries and items "
-            "themselves: serve the retriever without the Pipeline."
-        )
-    net = served.net
-    if net.n_codes:
-        raise TypeError(
-            f"Step {model.steps[-1][0]!r} of the Pipeline reads categories from the step before, "
-            "which cannot be folded into a scorer. Leave the steps before it out: students read "
-            "categories, missing values and dates themselves."
-        )
-    merged = merge(first.n_features_in_, tuple(steps), net)
-    names = _feature_names(first)
-    return ServedStudent(merged, names, served.formula, encoder_of_numbers(names))
+    names = getattr(first, "feature_names_in_", None)
+    names = None if names is None else tuple(str(name) for name in names)
+    n_columns = first.n_features_in_
+    kinds = kinds_of_input(model, n_columns, None if names is None else list(names))
+    texts = frozenset(place for place, kind in enumerate(kinds) if kind not in NUMBER_KINDS)
+    front = Front(n_columns, names, texts)
+    return serve_behind(front, model, front.columns)
 
 
 def _towers(model: FittedTowers) -> ServedTowers:
     towers, nets = model.make_model(), []
     n_features = model.n_features_in_
     for name in ("query", "item"):
-        steps = steps_of(getattr(model, f"{name}_transformer_"), f"{name}_transformer_")
-        columns = np.array(getattr(model.pair_columns_, name), dtype=np.int64)
+        columns = getattr(model.pair_columns_, name)
+        steps = steps_of(
+            getattr(model, f"{name}_transformer_"), len(columns), f"{name}_transformer_"
+        )
         net = Net(
             n_features,
             (),
@@ -113,7 +106,8 @@ def _towers(model: FittedTowers) -> ServedTowers:
             getattr(towers, f"{name}_tower"),
             side(f"{name}_", model.params_),
         )
-        nets.append(merge(n_features, (Pick(columns), *steps), net))
+        pick = Pick(np.array(columns, dtype=np.int64))
+        nets.append(merge(n_features, (pick, *steps), net))
     return ServedTowers(nets[0], nets[1], towers, model.served_combination, _feature_names(model))
 
 

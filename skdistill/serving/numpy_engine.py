@@ -27,7 +27,7 @@ class NumpyEngine:
         self.served = served
         self.in_threads = in_threads
         # If one net centres float64 columns, the others cast them by subtracting 0.
-        centres = any(net.origin is not None for net in served.nets)
+        centres = any(net.needs_float64 for net in served.nets)
         self.nets = tuple(FoldedNet(net, in_threads, centres) for net in served.nets)
         self.n_rows = min(net.n_rows for net in self.nets)
 
@@ -61,8 +61,9 @@ class FoldedNet:
         self.steps = net.steps
         self.model = net.model
         self.n_codes = net.n_codes
+        self.model_reads_codes = net.n_codes > 0 and net.model_reads_codes
         self.origin = None
-        if centres:
+        if centres and not net.takes_float64:
             origin = np.zeros(net.n_features) if net.origin is None else net.origin
             self.origin = {dtype: origin.astype(dtype) for dtype in (FLOAT32, FLOAT64)}
         self.scaler = net.scaler.for_scoring()
@@ -91,9 +92,11 @@ class FoldedNet:
             origin = self.origin[block.dtype]
             block = np.subtract(block, origin, out=buffers[-1], casting="same_kind")
         for step, buffer in zip(self.steps, buffers, strict=False):
+            if self.n_codes and step.reads_codes:
+                block = mixed.with_numbers(block)
             block = step.apply(block, buffer)
         block = self.scaler.softsign(block, buffers[n_steps])
-        if self.n_codes:
+        if self.model_reads_codes:
             block = mixed.with_numbers(block)
         return self.model.score(self.folded, block, buffers[n_steps + 1 :])
 

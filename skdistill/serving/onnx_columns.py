@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from skdistill.inputs.category_codes import MISSING, N_SPECIAL, OTHER, CategoryCodes
 from skdistill.inputs.table_encoder import TableEncoder
-from skdistill.serving.onnx_graph import ML_DOMAIN, Graph, MixedColumns, tensor_type
+from skdistill.serving.onnx_graph import (
+    ML_DOMAIN,
+    ONNX_DOUBLE,
+    ONNX_FLOAT,
+    Graph,
+    MixedColumns,
+    tensor_type,
+)
 from skdistill.serving.served import Served
+
+TENSOR_CODES: dict[type, int] = {np.float32: ONNX_FLOAT, np.float64: ONNX_DOUBLE}
 
 
 def add_columns(graph: Graph, encoder: TableEncoder) -> str:
@@ -17,14 +27,15 @@ def add_columns(graph: Graph, encoder: TableEncoder) -> str:
 
     Numbers, and times in seconds since 1970, have the dtype of the graph. Categories are strings or
     int64. An empty string is a missing one, unless it was a category in ``fit``; integers have no
-    missing value.
+    missing value. Categories that are floats, or are read as numbers too, have the dtype of the
+    graph.
 
     Parameters
     ----------
     graph : Graph
         The graph to which inputs and operators are added.
     encoder : TableEncoder
-        The encoder of the model, with names.
+        The encoder of the model. Columns without names are called x0, x1, ...
 
     Returns
     -------
@@ -36,21 +47,37 @@ def add_columns(graph: Graph, encoder: TableEncoder) -> str:
     TypeError
         If ONNX has no type for the categories of a column. The message names it.
     """
-    assert encoder.names is not None  # it read a data frame
-    categories = iter(encoder.categories)
+    names = [str(name) for name in encoder.names or ()]
+    if not names:
+        names = [f"x{position}" for position in range(len(encoder.kinds))]
+    columns = {name: _Column(name, [], False) for name in names}
+    known = iter(encoder.categories)
+    for name, kind in zip(names, encoder.kinds, strict=True):
+        if kind == "category":
+            columns[name].categories.append(next(known))
+        else:
+            columns[name].is_number = True
+    inputs = {name: column.add_input(graph) for name, column in columns.items()}
     numbers, codes = [], []
-    start = 0
-    for name, kind in zip(encoder.names, encoder.kinds, strict=True):
-        if kind != "category":
-            numbers.append(graph.add_input(str(name), tensor_type(graph.dtype), 1))
-            continue
-        known = next(categories)
-        codes.append(_add_codes(graph, str(name), known, start))
-        start += known.n_codes
-    X = graph.add("Concat", *numbers, axis=1)
+    known, start = iter(encoder.categories), 0
+    for name, kind in zip(names, encoder.kinds, strict=True):
+        if kind == "category":
+            of_column = next(known)
+            codes.append(columns[name].add_codes(graph, inputs[name], of_column, start))
+            start += of_column.n_codes
+        else:
+            numbers.append(inputs[name])
     if not codes:
-        return X
+        return graph.add("Concat", *numbers, axis=1)
+    X = graph.add("Concat", *numbers, axis=1) if numbers else _no_numbers(graph, codes[0])
     return MixedColumns(X, tuple(codes), encoder.n_codes)
+
+
+def _no_numbers(graph: Graph, codes: str) -> str:
+    """Add a table without columns."""
+    first, end = graph.constant(np.array([0])), graph.constant(np.array([1]))
+    column = graph.add("Cast", graph.add("Unsqueeze", codes, end), to=TENSOR_CODES[graph.dtype])
+    return graph.add("Slice", column, first, first, end)
 
 
 def add_arrays(graph: Graph, served: Served) -> str:
@@ -68,29 +95,70 @@ def add_arrays(graph: Graph, served: Served) -> str:
     return MixedColumns(X, tuple(columns), net.n_codes)
 
 
-def _add_codes(graph: Graph, name: str, known: CategoryCodes, start: int) -> str:
-    """Add the input of a column of categories, and look up its codes."""
-    codes = np.arange(start + N_SPECIAL, start + known.n_codes)
-    if known.kind in ("text", "missing"):
-        keys = [str(value) for value in known.values.tolist()]
-        column = graph.add_input(name, "STRING", 1)
-        if "" not in keys:
-            keys, codes = [*keys, ""], np.append(codes, start + MISSING)
-        attributes: dict[str, Any] = {"keys_strings": keys}
-    elif known.kind in ("integer", "boolean"):
-        column = graph.add_input(name, "INT64", 1)
-        attributes = {"keys_int64s": [int(value) for value in known.values.tolist()]}
-    else:
+@dataclass
+class _Column:
+    """A column of a data frame, which may be read as numbers and as categories."""
+
+    name: str
+    categories: list[CategoryCodes]
+    is_number: bool
+
+    @property
+    def type_(self) -> str | None:
+        """ONNX type of the input, if it holds categories; None if it holds numbers."""
+        kinds = {known.kind for known in self.categories} - {"missing"}
+        if self.is_number or "float" in kinds:
+            return None
+        if kinds <= {"text"}:
+            return "STRING"
+        if kinds <= {"integer", "boolean"}:
+            return "INT64"
         raise TypeError(
-            f"ONNX has no type for column {name!r}, whose categories are of the kind "
-            f"{known.kind!r}. Convert them to strings before fit, or serve by compile_scorer."
+            f"ONNX has no type for column {self.name!r}, whose categories are of the kind "
+            f"{' and '.join(sorted(kinds))!r}. Convert them to strings before fit, or serve by "
+            "compile_scorer."
         )
-    codes_of_column = graph.add(
-        "LabelEncoder",
-        column,
-        domain=ML_DOMAIN,
-        values_int64s=codes.tolist(),
-        default_int64=start + OTHER,
-        **attributes,
-    )
-    return graph.add("Squeeze", codes_of_column, graph.constant(np.array([1])))
+
+    def add_input(self, graph: Graph) -> str:
+        """Add the input of the column."""
+        return graph.add_input(self.name, self.type_ or tensor_type(graph.dtype), 1)
+
+    def add_codes(self, graph: Graph, column: str, known: CategoryCodes, start: int) -> str:
+        """Look up the codes of categories, which begin at ``start``."""
+        codes = np.arange(start + N_SPECIAL, start + known.n_codes)
+        values = known.values.tolist()
+        keys: dict[str, Any]
+        if self.type_ == "STRING":
+            texts = [str(value) for value in values]
+            if not any("" in one.values.tolist() for one in self.categories):
+                texts, codes = [*texts, ""], np.append(codes, start + MISSING)
+            keys = {"keys_strings": texts}
+        elif self.type_ == "INT64":
+            keys = {"keys_int64s": [int(value) for value in values]}
+        else:
+            rounded = np.array(values, dtype=np.float32)
+            if len(np.unique(rounded)) < len(rounded):
+                raise TypeError(
+                    f"The categories of column {self.name!r} differ in digits that float32 does "
+                    "not hold. Convert them to strings before fit, or serve by compile_scorer."
+                )
+            keys = {"keys_floats": rounded.tolist()}
+            column = graph.add("Cast", column, to=ONNX_FLOAT)
+        found = _look_up(graph, column, keys, codes.tolist(), start + OTHER)
+        if self.type_ is None:
+            missing = graph.constant(np.array(start + MISSING))
+            found = graph.add("Where", graph.add("IsNaN", column), missing, found)
+        return graph.add("Squeeze", found, graph.constant(np.array([1])))
+
+
+def _look_up(
+    graph: Graph, column: str, keys: dict[str, list[Any]], codes: list[int], default: int
+) -> str:
+    """Add the operator that finds the code of each key."""
+    ((key_type, values),) = keys.items()
+    if not values:  # the operator needs a key
+        keys, codes = {key_type: [0]}, [default]
+    return graph.add(
+        "LabelEncoder", column,
+        domain=ML_DOMAIN, values_int64s=codes, default_int64=default, **keys,
+    )  # fmt: skip

@@ -36,7 +36,7 @@ class OnnxEngine:
     def __init__(self, served: Served, in_threads: bool = False) -> None:
         for library in ("onnx", "onnxruntime"):
             import_extra(library, "onnx", 'engine="onnxruntime"')
-        needs_float64 = any(net.origin is not None for net in served.nets)
+        needs_float64 = any(net.needs_float64 for net in served.nets)
         dtypes = (np.float32, np.float64) if needs_float64 else (np.float32,)
         models = {np.dtype(d): _model(served, d).SerializeToString() for d in dtypes}
         self._open(models, THREAD_ROWS if in_threads else RUN_ROWS)

@@ -60,29 +60,39 @@ def to_onnx(model: Any) -> Any:
     description = describe(model) | {"versions": versions()}
     if isinstance(model, DistilledRanker):
         model = model.export_student()
-    if isinstance(model, Pipeline):
-        register_converters()
-        proto = skl2onnx.convert_sklearn(
-            model,
-            "skdistill",
-            [("X", skl2onnx.common.data_types.FloatTensorType([None, model.n_features_in_]))],
-            final_types=[("scores", skl2onnx.common.data_types.FloatTensorType([None, 1]))],
-            target_opset=OPSET,
-        )
+    try:
+        served = decompose(model)
+    except TypeError:
+        if not isinstance(model, Pipeline):
+            raise
+        proto = _converted(skl2onnx, model)
     else:
-        proto = _proto(decompose(model))
+        proto = _proto(served)
     for name, value in description.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = name, value if isinstance(value, str) else json.dumps(value)
     return proto
 
 
+def _converted(skl2onnx: Any, model: Pipeline) -> Any:
+    """Convert a Pipeline with steps that cannot be folded by skl2onnx."""
+    register_converters()
+    types = skl2onnx.common.data_types
+    return skl2onnx.convert_sklearn(
+        model,
+        "skdistill",
+        [("X", types.FloatTensorType([None, model.n_features_in_]))],
+        final_types=[("scores", types.FloatTensorType([None, 1]))],
+        target_opset=OPSET,
+    )
+
+
 def _proto(served: Served) -> Any:
     """Make the model of a student or of towers."""
     net = served.nets[0]
     if net.n_codes:
-        graph = Graph(dtype=np.float32 if net.origin is None else np.float64)
-        assert served.encoder is not None  # it made the codes
+        graph = Graph(dtype=np.float64 if net.needs_float64 else np.float32)
+        assert served.encoder is not None  # it makes the codes
         X = add_columns(graph, served.encoder)
     else:
         graph = Graph()
@@ -130,7 +140,7 @@ def _calculate_shape(operator: Any) -> None:
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    from onnx import TensorProto
+    from onnx import TensorProto, helper
 
     model = operator.raw_operator
     if isinstance(model, DistilledRanker):
@@ -140,7 +150,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     X = graph.add("Cast", operator.inputs[0].full_name, to=TensorProto.FLOAT)
     scores = decompose(model).add_to_graph(graph, X)
     for name, array in graph.constants.items():
-        kind = TensorProto.INT64 if array.dtype == np.int64 else TensorProto.FLOAT
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         container.add_initializer(name, kind, array.shape, array.ravel())
     for operator_name, inputs, output, attributes in graph.nodes:
         container.add_node(

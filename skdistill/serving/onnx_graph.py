@@ -16,6 +16,9 @@ OUTPUTS = ["scores"]
 # Version of the operators on strings.
 ML_OPSET = 3
 ML_DOMAIN = "ai.onnx.ml"
+# Codes of types.
+ONNX_FLOAT = 1
+ONNX_DOUBLE = 11
 
 
 class MixedColumns(str):
@@ -69,6 +72,8 @@ class Graph:
         Prefix of all names.
     dtype : type
         Dtype of the input columns.
+    precision : type
+        Dtype of constants and results for now.
     constants : dict of str to ndarray
         Constants by name.
     nodes : list of tuple
@@ -79,6 +84,7 @@ class Graph:
 
     prefix: str = ""
     dtype: type = np.float32
+    precision: type = np.float32
     constants: dict[str, Array] = field(default_factory=dict)
     nodes: list[tuple[str, list[str], str, dict[str, Any]]] = field(default_factory=list)
     inputs: list[tuple[str, str, int | None]] = field(default_factory=list)
@@ -88,10 +94,16 @@ class Graph:
         self.inputs.append((name, type_, n_columns))
         return name
 
-    def constant(self, values: Any) -> str:
-        """Add a constant, int64 for integers and otherwise float32; return its name."""
+    def constant(self, values: Any, dtype: Any = None) -> str:
+        """Add a constant, by default int64 for integers, else of ``precision``; return its name."""
         array = np.asarray(values)
-        return self._named(array.astype(np.int64 if array.dtype.kind in "iu" else np.float32))
+        if dtype is None:
+            dtype = np.int64 if array.dtype.kind in "iu" else self.precision
+        return self._named(array.astype(dtype))
+
+    def rounded(self, X: str) -> str:
+        """Convert numbers to the dtype ``precision``; return the name of the result."""
+        return self.add("Cast", X, to=ONNX_FLOAT if self.precision is np.float32 else ONNX_DOUBLE)
 
     def input_constant(self, values: Any) -> str:
         """Add a constant of the dtype of the input columns; return its name."""

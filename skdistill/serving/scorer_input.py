@@ -45,7 +45,7 @@ class ScorerInput:
     def of(cls, served: Served) -> ScorerInput:
         """Return what the nets of a model read."""
         net = served.nets[0]
-        needs_float64 = any(one.origin is not None for one in served.nets)
+        needs_float64 = any(one.needs_float64 for one in served.nets)
         return cls(net.n_features, net.n_codes, needs_float64, served.encoder)
 
     def read(self, X: Any, codes: Codes | None) -> Any:
@@ -69,7 +69,16 @@ class ScorerInput:
             return self._rounded(X)
         if column_names(X) is not None and codes is None:
             return self.read_frame(X)
+        if codes is None and self._reads_arrays_of_categories(X):
+            return self.read_frame(X)
         raise self._unfit(X, codes)
+
+    def _reads_arrays_of_categories(self, X: Any) -> bool:
+        """Whether the model was fitted on an array like X, some of whose columns it encodes."""
+        if type(X) is not np.ndarray or not self.n_codes:
+            return False
+        encoder = self._encoder
+        return encoder.names is None and X.ndim == 2 and X.shape[1] == len(encoder.kinds)
 
     def read_frame(self, frame: Any) -> Any:
         """Read a data frame as an array or a MixedTable."""

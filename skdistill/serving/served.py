@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.inputs.column_statistics import FAR_FROM_ZERO
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.models.two_tower import TwoTower
-from skdistill.protocols import GraphBuilder, Parameters, ScoringModel
-from skdistill.serving.column_steps import ONNX_FLOAT, Affine, Floats, Pick, Step
-from skdistill.serving.onnx_graph import with_codes, without_codes
+from skdistill.protocols import Parameters, ScoringModel
+from skdistill.serving.column_functions import LOSSY, Affine, Floats, far
+from skdistill.serving.column_steps import InFloat64, Pick, Step
+from skdistill.serving.onnx_graph import ONNX_FLOAT, Graph, with_codes, without_codes
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Net:
     origin : ndarray of shape (n_features,), float64, or None
         Subtracted from the columns before anything else, in their precision.
     n_codes : int
-        Number of codes of categories, which go past the steps to the model; 0 if there are none.
+        Number of codes of categories; 0 if there are none.
+    model_reads_codes : bool
+        Whether the codes go to the model. Otherwise, only steps read them.
     """
 
     n_features: int
@@ -47,6 +49,7 @@ class Net:
     params: Parameters
     origin: NDArray[np.float64] | None = None
     n_codes: int = 0
+    model_reads_codes: bool = True
 
     @property
     def step_widths(self) -> tuple[int, ...]:
@@ -62,15 +65,26 @@ class Net:
         """Whether a step or the scaler fills in NaN."""
         return self.scaler.flagged is not None or any(step.fills_missing for step in self.steps)
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    @property
+    def takes_float64(self) -> bool:
+        """Whether the first step takes the columns in their own precision."""
+        return bool(self.steps) and isinstance(self.steps[0], InFloat64)
+
+    @property
+    def needs_float64(self) -> bool:
+        """Whether float32 columns may lose differences."""
+        return self.origin is not None or self.takes_float64
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         """Add ONNX operators from columns to outputs; return the name of the outputs."""
         columns = X
         if self.origin is not None:
             X = graph.add("Sub", without_codes(X), graph.input_constant(self.origin))
-        # The columns may be float64.
-        X = graph.add("Cast", without_codes(X), to=ONNX_FLOAT)
+        if not self.takes_float64:
+            # The columns may be float64.
+            X = graph.add("Cast", without_codes(X), to=ONNX_FLOAT)
         for step in self.steps:
-            X = step.add_to_graph(graph, X)
+            X = step.add_to_graph(graph, with_codes(X, columns) if step.reads_codes else X)
         scaler = self.scaler.for_scoring()
         if scaler.origin is not None:
             X = graph.add("Sub", X, graph.constant(scaler.origin))
@@ -82,7 +96,8 @@ class Net:
             X = graph.add("Where", missing, graph.constant(scaler.shift), X)
             flags = graph.add("Gather", missing, graph.constant(scaler.flagged), axis=1)
             X = graph.add("Concat", X, graph.add("Cast", flags, to=ONNX_FLOAT), axis=1)
-        return self.model.add_to_graph(graph, self.params, scaler, with_codes(X, columns))
+        X = with_codes(X, columns) if self.model_reads_codes else X
+        return self.model.add_to_graph(graph, self.params, scaler, X)
 
 
 class Served(Protocol):
@@ -103,7 +118,7 @@ class Served(Protocol):
     def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         """Scores of a block of rows, given the outputs of each net."""
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         """Add ONNX operators from rows to scores of shape (n_rows, n_outputs); return their name.
 
         Raises
@@ -141,7 +156,7 @@ class ServedStudent:
     def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         return outputs[0] if self.formula is None else self.formula(outputs[0], X)
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         if self.formula is not None:
             raise TypeError(
                 "combine is a Python function, which ONNX cannot express. Use engine='numpy', or "
@@ -188,7 +203,7 @@ class ServedTowers:
             left = np.einsum("nhd,h->nd", left, self.combination)
         return np.einsum("ij,ij->i", left, self.model.finish_items(right)[0])
 
-    def add_to_graph(self, graph: GraphBuilder, X: str) -> str:
+    def add_to_graph(self, graph: Graph, X: str) -> str:
         left = self.query.add_to_graph(graph, X)
         right = self.item.add_to_graph(graph, X)
         return self.model.add_products_to_graph(graph, left, right, self.combination)
@@ -225,16 +240,34 @@ def merge(n_features: int, steps: tuple[Step, ...], net: Net) -> Net:
             merged.pop()
             both = _composed(last, inner, scaler.scale)
             # The origin of the step itself, so that rows are centred as by its transformer.
-            origin = _far(both.origin, both.scale)
+            origin = far(both.origin, both.scale)
             scaler = replace(
                 scaler,
                 origin=origin if origin.any() else None,
                 shift=(both.origin - origin + scaler.shift / last.scale).astype(np.float32),
                 scale=both.scale.astype(np.float32),
             )
-    return _centred_first(
-        replace(net, n_features=n_features, steps=tuple(merged), scaler=scaler, origin=None)
+    return _in_float64_if_needed(
+        _centred_first(
+            replace(net, n_features=n_features, steps=tuple(merged), scaler=scaler, origin=None)
+        )
     )
+
+
+def _in_float64_if_needed(net: Net) -> Net:
+    """Compute the steps in float64 if their results, or what the scaler centres, need it."""
+    scaler = net.scaler
+    is_lossy = any(step.loses_digits for step in net.steps)
+    if net.steps and scaler.origin is not None:
+        is_lossy |= bool((np.abs(scaler.origin * scaler.scale) > LOSSY).any())
+    if not is_lossy:
+        return net
+    origin = np.zeros(net.n_features) if net.origin is None else net.origin
+    steps = net.steps
+    if scaler.origin is not None:
+        steps = (*steps, Affine(scaler.origin, np.ones(len(scaler.origin))))
+        scaler = replace(scaler, origin=None)
+    return replace(net, steps=(InFloat64(origin, steps),), scaler=scaler, origin=None)
 
 
 def _composed(first: Affine, origin: NDArray[Any], scale: NDArray[Any]) -> Affine:
@@ -242,48 +275,46 @@ def _composed(first: Affine, origin: NDArray[Any], scale: NDArray[Any]) -> Affin
     return Affine(first.origin + origin / first.scale, first.scale * scale)
 
 
-def _far(origin: NDArray[np.float64], scale: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the origins that lie far from 0 on the scale of their columns, 0 for the others."""
-    return np.where(np.abs(origin * scale) > FAR_FROM_ZERO, origin, 0)
-
-
 def _centred_first(net: Net) -> Net:
     """Move the centring of columns that lie far from 0 to the front of a net.
 
     There it happens in the precision of the columns, before a step rounds them to float32.
     """
-    columns = np.arange(net.n_features)
-    centring = next((step for step in net.steps if isinstance(step, Affine)), None)
-    passed = net.steps if centring is None else net.steps[: net.steps.index(centring)]
-    for step in passed:
-        columns = step.sources(columns)
-    if centring is not None:
-        centre = _far(centring.origin, centring.scale)
-        if centring is net.steps[-1]:
-            centre = np.where(net.scaler.scale != 0, centre, 0)  # constant columns have no effect
-    elif net.scaler.origin is not None:
-        centre = net.scaler.origin
-    else:
+    origin = _far_origin(net)
+    if not origin.any():
         return net
-    movable = (columns >= 0) & (centre != 0)
-    if not movable.any():
-        return net
-    origin = np.zeros(net.n_features)
-    origin[columns[movable]] = centre[movable]
-
-    columns, steps = np.arange(net.n_features), []
-    n_passed = len(passed) + (centring is not None)
-    for step in net.steps[:n_passed]:
-        step, columns = (
-            step.on_centred(np.where(columns >= 0, origin[columns], 0)),
-            step.sources(columns),
-        )
+    steps: list[Step] = []
+    shift = origin
+    for step in net.steps:
+        step, shift = step.after_centring(shift)
         if not (isinstance(step, Affine) and (step.scale == 1).all() and not step.origin.any()):
             steps.append(step)
     scaler = net.scaler
-    if centring is None:
-        assert scaler.origin is not None  # otherwise there is nothing to move
-        rest = scaler.origin - np.where(columns >= 0, origin[columns], 0)
+    if shift.any():
+        rest = (0 if scaler.origin is None else scaler.origin) - shift
         scaler = replace(scaler, origin=rest if rest.any() else None)
-    steps += net.steps[n_passed:]
     return replace(net, steps=tuple(steps), scaler=scaler, origin=origin)
+
+
+def _far_origin(net: Net) -> NDArray[np.float64]:
+    """Find where the steps or the scaler centre input columns that lie far from 0."""
+    columns = np.arange(net.n_features)
+    origin = np.zeros(net.n_features)
+    for step in net.steps:
+        centre = step.far_origin
+        if centre is not None:
+            if step is net.steps[-1]:
+                centre = np.where(net.scaler.scale != 0, centre, 0)  # constant: without effect
+            _set_missing(origin, columns, centre)
+        columns = step.sources(columns)
+    if net.scaler.origin is not None:
+        _set_missing(origin, columns, net.scaler.origin)
+    return origin
+
+
+def _set_missing(
+    origin: NDArray[np.float64], columns: NDArray[np.int64], centre: NDArray[np.float64]
+) -> None:
+    """Enter the centres of input columns that have none yet."""
+    movable = (columns >= 0) & (centre != 0) & (origin[columns] == 0)
+    origin[columns[movable]] = centre[movable]

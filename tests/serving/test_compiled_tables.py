@@ -215,7 +215,9 @@ def test_what_does_not_fit_is_refused(data):
     array = compile_scorer(fitted("mlp", data, data.X.filter(like="number").to_numpy()))
     with pytest.raises(ValueError, match="columns have no names"):
         array.rows([{"number_0": 1.0}])
+
+
+def test_a_step_that_does_nothing_passes_categories_on(data, later):
     behind = make_pipeline(FunctionTransformer(), clone(STUDENTS["mlp"]))
-    behind.fit(data.X, data.y)
-    with pytest.raises(TypeError, match="functiontransformer"):
-        compile_scorer(behind)
+    behind.fit(data.X, data.y, mlpranker__qid=data.qid, mlpranker__teacher_scores=data.utility)
+    assert_allclose(compile_scorer(behind)(later), behind.predict(later), atol=1e-5)

@@ -13,8 +13,8 @@ from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.models.scoring import Scratch
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.batch.rejects import Reject, rejects_of
-from skdistill.serving.column_steps import is_nothing
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
+from skdistill.serving.transformers import is_nothing
 from skdistill.tables.column_types import arrow_type
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.query_codes import missing_cells
