@@ -25,7 +25,7 @@ Rows = NDArray[np.float32] | NDArray[np.float64]
 def _model(served: Served, dtype: Any) -> Any:
     """Make the ONNX model of arrays of this dtype."""
     graph = Graph(dtype=dtype)
-    return onnx_model(graph, served.add_to_graph(graph, add_arrays(graph, served)))
+    return onnx_model(graph, {"scores": served.add_to_graph(graph, add_arrays(graph, served))})
 
 
 class OnnxEngine:

@@ -15,6 +15,7 @@ from skdistill.serving.decomposition import decompose
 from skdistill.serving.description import describe, versions
 from skdistill.serving.onnx_columns import add_arrays, add_columns
 from skdistill.serving.onnx_graph import OPSET, Graph, onnx_model
+from skdistill.serving.onnx_outputs import add_outputs
 from skdistill.serving.served import Served
 from skdistill.students import STUDENTS
 from skdistill.towers import RETRIEVERS
@@ -33,9 +34,13 @@ def to_onnx(model: Any) -> Any:
     Returns
     -------
     onnx.ModelProto
-        A model with one input ``X`` of shape (n_rows, n_features), float32, and one output
-        ``scores`` of shape (n_rows, 1), float32. Its ``metadata_props`` describe the model, its
-        features, its teacher and its training, and list the versions of the libraries.
+        A model with one input ``X`` of shape (n_rows, n_features), float32. If it reads
+        categories, it has an input of shape (n_rows, 1) per column instead, with the column's name:
+        floats for numbers, strings or int64 for categories. The output ``scores`` has the shape
+        (n_rows, 1), float32. A student with ``predict_proba`` also has ``probabilities`` of shape
+        (n_rows, 2), and one of several objectives ``objective_`` and its name for each of them, as
+        ``predict_objectives`` returns it. ``metadata_props`` describe the model, its features, its
+        teacher and its training, and list the versions of the libraries.
 
     Raises
     ------
@@ -43,6 +48,8 @@ def to_onnx(model: Any) -> Any:
         If the model is not fitted.
     TypeError
         If ONNX cannot express the model, such as one that combines objectives by a function.
+    ValueError
+        If a column has the name of an output.
     ImportError
         If the ONNX libraries are not installed (extra ``onnx``).
 
@@ -67,7 +74,7 @@ def to_onnx(model: Any) -> Any:
             raise
         proto = _converted(skl2onnx, model)
     else:
-        proto = _proto(served)
+        proto = _proto(model, served)
     for name, value in description.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = name, value if isinstance(value, str) else json.dumps(value)
@@ -87,17 +94,25 @@ def _converted(skl2onnx: Any, model: Pipeline) -> Any:
     )
 
 
-def _proto(served: Served) -> Any:
+def _proto(model: Any, served: Served) -> Any:
     """Make the model of a student or of towers."""
     net = served.nets[0]
     if net.n_codes:
-        graph = Graph(dtype=np.float64 if net.needs_float64 else np.float32)
+        # Names of operators must not be those of columns.
+        graph = Graph("skdistill.", dtype=np.float64 if net.needs_float64 else np.float32)
         assert served.encoder is not None  # it makes the codes
         X = add_columns(graph, served.encoder)
     else:
         graph = Graph()
         X = add_arrays(graph, served)
-    return onnx_model(graph, served.add_to_graph(graph, X))
+    outputs = add_outputs(graph, model, served, X)
+    taken = [name for name, *_ in graph.inputs if name in outputs]
+    if taken:
+        raise ValueError(
+            f"The columns {taken} have the names of outputs of the ONNX model. Rename them before "
+            "fit."
+        )
+    return onnx_model(graph, outputs)
 
 
 @set_module("skdistill.serving")

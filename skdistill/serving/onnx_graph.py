@@ -146,8 +146,10 @@ class Graph:
         return output
 
 
-def onnx_model(graph: Graph, scores: str) -> Any:
-    """Make a ModelProto of a graph, from its inputs to float32 ``scores``, for any number of rows.
+def onnx_model(graph: Graph, outputs: dict[str, str]) -> Any:
+    """Make a ModelProto of a graph, from its inputs to float32 outputs, for any number of rows.
+
+    ``outputs`` maps the name of each output to a name in the graph.
 
     Float64 columns need a net with an origin, which casts them.
     """
@@ -157,7 +159,7 @@ def onnx_model(graph: Graph, scores: str) -> Any:
         helper.make_node(operator, inputs, [output], **attributes)
         for operator, inputs, output, attributes in graph.nodes
     ]
-    nodes.append(helper.make_node("Identity", [scores], OUTPUTS))
+    nodes += [helper.make_node("Identity", [of], [name]) for name, of in outputs.items()]
     constants = [numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
     proto = helper.make_graph(
         nodes,
@@ -166,7 +168,10 @@ def onnx_model(graph: Graph, scores: str) -> Any:
             helper.make_tensor_value_info(name, getattr(TensorProto, type_), ["n_rows", n_columns])
             for name, type_, n_columns in graph.inputs
         ],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n_rows", None])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n_rows", None])
+            for name in outputs
+        ],
         constants,
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ML_OPSET)]

@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdistill.datasets import make_ranking
 from skdistill.serving import compile_scorer, load, save, to_onnx
@@ -114,7 +114,7 @@ def test_onnx_has_a_typed_input_per_column(name, data, later, tmp_path):
         else:
             values = values.to_numpy(dtype=np.float32, na_value=np.nan)
         feed[column] = values.reshape(-1, 1)
-    (scores,) = session.run(None, feed)
+    scores, *_ = session.run(None, feed)
     assert_allclose(scores[:, 0], student.predict(later), atol=1e-5)
 
 
@@ -221,3 +221,50 @@ def test_a_step_that_does_nothing_passes_categories_on(data, later):
     behind = make_pipeline(FunctionTransformer(), clone(STUDENTS["mlp"]))
     behind.fit(data.X, data.y, mlpranker__qid=data.qid, mlpranker__teacher_scores=data.utility)
     assert_allclose(compile_scorer(behind)(later), behind.predict(later), atol=1e-5)
+
+
+def test_probabilities_and_objectives_are_outputs(data):
+    numbers = np.ascontiguousarray(data.X.filter(like="number").fillna(0), dtype=np.float32)
+    clicks = (data.y > 1).astype(float)
+    logistic = MLPRanker((8,), loss="logistic", max_iter=3, random_state=0)
+    heads = MultiObjectiveRanker(
+        {"click": "logistic", "grade": "listwise"}, (8,), max_iter=3, combine={"grade": 2.0},
+        random_state=0,
+    )  # fmt: skip
+    both = np.column_stack([clicks, data.y])
+    for wrap in (lambda s: s, lambda s: make_pipeline(StandardScaler(), s)):
+        student = wrap(clone(logistic)).fit(numbers, clicks)
+        session = onnxruntime.InferenceSession(to_onnx(student).SerializeToString())
+        found = dict(
+            zip(
+                [o.name for o in session.get_outputs()],
+                session.run(None, {"X": numbers}),
+                strict=True,
+            )
+        )
+        assert list(found) == ["scores", "probabilities"]
+        assert_allclose(found["probabilities"], student.predict_proba(numbers), atol=1e-5)
+        student = wrap(clone(heads)).fit(numbers, both)
+        session = onnxruntime.InferenceSession(to_onnx(student).SerializeToString())
+        found = dict(
+            zip(
+                [o.name for o in session.get_outputs()],
+                session.run(None, {"X": numbers}),
+                strict=True,
+            )
+        )
+        assert list(found) == ["scores", "objective_click", "objective_grade"]
+        assert_allclose(found["scores"][:, 0], student.predict(numbers), atol=1e-5)
+        last = student if hasattr(student, "predict_objectives") else student[-1]
+        seen = numbers if last is student else student[:-1].transform(numbers)
+        for name, values in last.predict_objectives(seen).items():
+            assert_allclose(found[f"objective_{name}"][:, 0], values, atol=1e-5)
+
+
+def test_columns_may_have_any_name_but_that_of_an_output(data):
+    X = data.X.rename(columns={"number_0": "gather_0", "number_1": "X", "category_0": "codes"})
+    student = fitted("mlp", data, X)
+    session = onnxruntime.InferenceSession(to_onnx(student).SerializeToString())
+    assert [one.name for one in session.get_inputs()] == list(X.columns)
+    with pytest.raises(ValueError, match=r"columns \['scores'\] have the names of outputs"):
+        to_onnx(fitted("mlp", data, data.X.rename(columns={"number_0": "scores"})))
