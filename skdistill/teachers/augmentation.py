@@ -136,12 +136,19 @@ def synthesize(
     ------
     ValueError
         If there is no teacher.
+    TypeError
+        If X is sparse, or a teacher has no thresholds to draw from.
     """
     if teacher is None:
         raise ValueError(
             "augment needs a teacher to score synthetic rows, but teacher_scores were passed or "
             "alpha is 0. Set augment=0, or pass teacher= without teacher_scores and with alpha "
             "above 0."
+        )
+    if sparse.issparse(X):
+        raise TypeError(
+            "augment needs X to be an array or a data frame, got a sparse matrix. Set augment=0, "
+            "or pass dense columns."
         )
     if kind == "crossed":
         rows = cross_rows(X, queries, n_rows, rng)
@@ -177,17 +184,7 @@ def draw_rows(
     -------
     data frame or array of shape (n_rows, n_features)
         A table of the same kind as X.
-
-    Raises
-    ------
-    TypeError
-        If X is sparse.
     """
-    if sparse.issparse(X):
-        raise TypeError(
-            "augment needs X to be an array or a data frame, got a sparse matrix. Set augment=0, "
-            "or pass dense columns."
-        )
     by_column = dict(zip(positions, thresholds, strict=True))
     names = column_names(X)
     drawn: list[NDArray[Any]] = []

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from skdistill.inputs.columns import cells, select_columns, side_by_side, stack_rows, take_rows
 from skdistill.inputs.ids import id_codes
@@ -63,17 +62,7 @@ def cross_rows(X: Any, queries: Queries, n_rows: int, rng: np.random.Generator) 
     -------
     data frame or array of shape (n_rows, n_columns)
         A table of the same kind as X.
-
-    Raises
-    ------
-    TypeError
-        If X is sparse.
     """
-    if sparse.issparse(X):
-        raise TypeError(
-            "augment needs X to be an array or a data frame, got a sparse matrix. Set augment=0, "
-            "or pass dense columns."
-        )
     exchangeable = np.array(item_columns(X, queries))
     parts = []
     for size in _sizes(n_rows):

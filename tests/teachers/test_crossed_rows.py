@@ -54,8 +54,9 @@ def test_arrays_keep_their_type_and_sparse_tables_are_refused():
     assert (drawn.dtype, drawn.shape) == (np.float32, (50, 5))
     again = cross_rows(array, QUERIES, 50, np.random.default_rng(0))
     assert_array_equal(drawn, again)
+    ranker = DistilledRanker(KNeighborsRegressor(3), LinearRanker(max_iter=1), augment=0.5)
     with pytest.raises(TypeError, match="augment needs X to be an array or a data frame"):
-        cross_rows(sparse.csr_array(array), QUERIES, 5, np.random.default_rng(0))
+        ranker.fit(sparse.csr_array(array), np.arange(9) % 2, qid=QUERIES.segment)
 
 
 def test_few_rows_and_one_column_are_no_exception():
