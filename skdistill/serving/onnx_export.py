@@ -28,13 +28,15 @@ def to_onnx(model: Any) -> Any:
     ----------
     model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in a student
         A fitted model. Of a :class:`DistilledRanker`, the student is exported. The steps of a
-        Pipeline may be any that skl2onnx converts. Towers must read numeric columns.
+        Pipeline may be any that :func:`compile_scorer` or skl2onnx takes. Towers must read numeric
+        columns.
 
     Returns
     -------
     onnx.ModelProto
         A model with one input ``X`` of shape (n_rows, n_features), float32, and one output
-        ``scores`` of shape (n_rows, 1), float32. Its ``metadata_props`` describe the model, its
+        ``scores`` of shape (n_rows, 1), float32. If the model reads categories, it has an input of
+        shape (n_rows, 1) for each column instead, with the column's name. Its ``metadata_props`` describe the model, its
         features, its teacher and its training, and list the versions of the libraries.
 
     Raises
