@@ -50,9 +50,9 @@ def compile_scorer(
     """Compile a fitted model into an immutable scorer for a service or a batch job.
 
     The steps of a Pipeline, the student's scaler and its biases are folded into a few arrays; the
-    page "Serving" lists the steps. A scorer skips the checks of ``predict``: its input must be float32 or float64, C-contiguous, and
-    finite unless the model imputes NaN. Float32 is faster; columns of large numbers with a small
-    spread, such as times, need float64.
+    page "Serving" lists the steps. A scorer skips the checks of ``predict``: its input must be
+    float32 or float64, C-contiguous, and finite unless the model imputes NaN. Float32 is faster;
+    columns of large numbers with a small spread, such as times, need float64.
 
     Parameters
     ----------

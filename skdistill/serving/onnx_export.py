@@ -36,8 +36,9 @@ def to_onnx(model: Any) -> Any:
     onnx.ModelProto
         A model with one input ``X`` of shape (n_rows, n_features), float32, and one output
         ``scores`` of shape (n_rows, 1), float32. If the model reads categories, it has an input of
-        shape (n_rows, 1) for each column instead, with the column's name. Its ``metadata_props`` describe the model, its
-        features, its teacher and its training, and list the versions of the libraries.
+        shape (n_rows, 1) for each column instead, with the column's name. Its ``metadata_props``
+        describe the model, its features, its teacher and its training, and list the versions of the
+        libraries.
 
     Raises
     ------
