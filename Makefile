@@ -46,6 +46,7 @@ test: lint
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/tables.py --part quality
 	$(BIN)/python benchmarks/teaching.py
 	$(BIN)/python benchmarks/ties.py
 	$(BIN)/python benchmarks/serving.py

@@ -21,6 +21,7 @@ import lightgbm
 import numpy as np
 import onnxruntime
 import pyarrow as pa
+import tables
 from pyarrow import parquet
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -264,6 +265,7 @@ def main():
     with threadpool_limits(1):
         slower, booster = engines(options.short)
         failures += slower + one_row(booster, options.short)
+    failures += tables.speed(options.short)
     failures += table(options.short)
     if failures:
         sys.exit("\n".join(failures))
