@@ -106,6 +106,11 @@ class CategoryValues:
         return np.flatnonzero(~missing_ids(self.categories))
 
     @property
+    def has_missing(self) -> bool:
+        """Whether a missing value is one of the categories."""
+        return len(self._missing) > 0
+
+    @property
     def known(self) -> CategoryCodes | AcceptedCodes:
         """Codes of the categories."""
         values = self.categories[self._present]

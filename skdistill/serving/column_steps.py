@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.serving.column_functions import ColumnFunction, Doubles, Floats
+from skdistill.serving.column_functions import ColumnFunction, Doubles, Fill, Floats
 from skdistill.serving.onnx_graph import ONNX_DOUBLE, ONNX_FLOAT, Graph, with_codes, without_codes
 
 
@@ -92,6 +92,53 @@ class Pick:
 
     def add_to_graph(self, graph: Graph, X: str) -> str:
         return graph.add("Gather", X, graph.constant(self.columns), axis=1)
+
+
+@dataclass(frozen=True)
+class Impute:
+    """Fill in NaN, and append missing-value indicators of some columns.
+
+    Parameters
+    ----------
+    fill : Fill
+        Replaces NaN in all columns.
+    indicated : ndarray of shape (n_indicated,), int64
+        Positions of the columns with an indicator.
+    """
+
+    fill: Fill
+    indicated: NDArray[np.int64]
+    fills_missing: ClassVar[bool] = True
+    reads_codes: ClassVar[bool] = False
+    loses_digits: ClassVar[bool] = False
+    far_origin: ClassVar[None] = None
+
+    def sources(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.append(columns, np.full(len(self.indicated), -1))
+
+    def after_centring(self, shift: Doubles) -> tuple[Impute, Doubles]:
+        missing = np.append(shift, np.zeros(len(self.indicated)))
+        return Impute(self.fill.on_centred(shift), self.indicated), missing
+
+    def n_outputs(self, n_inputs: int) -> int:
+        return n_inputs + len(self.indicated)
+
+    def apply(self, X: Any, out: Any) -> Any:
+        missing = np.isnan(X)
+        n_columns = X.shape[1]
+        out[:, :n_columns] = X
+        np.copyto(out[:, :n_columns], self.fill.fill, where=missing, casting="same_kind")
+        out[:, n_columns:] = missing[:, self.indicated]
+        return out
+
+    def exact(self, X: Doubles) -> Doubles:
+        return self.apply(X, np.empty((len(X), self.n_outputs(X.shape[1]))))
+
+    def add_to_graph(self, graph: Graph, X: str) -> str:
+        missing = graph.add("IsNaN", X)
+        filled = graph.add("Where", missing, graph.constant(self.fill.fill), X)
+        indicated = graph.add("Gather", missing, graph.constant(self.indicated), axis=1)
+        return graph.add("Concat", filled, graph.rounded(indicated), axis=1)
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,10 @@ def compile_scorer(
 ) -> CompiledScorer:
     """Compile a fitted model into an immutable scorer for a service or a batch job.
 
-    The steps of a Pipeline, the student's scaler and its biases are folded into a few arrays. A
-    scorer skips the checks of ``predict``: its input must be float32 or float64, C-contiguous, and
-    finite unless the model imputes NaN. Float32 is faster; columns of large numbers with a small
-    spread, such as times, need float64.
+    The steps of a Pipeline, the student's scaler and its biases are folded into a few arrays; the
+    page "Serving" lists the steps. A scorer skips the checks of ``predict``: its input must be
+    float32 or float64, C-contiguous, and finite unless the model imputes NaN. Float32 is faster;
+    columns of large numbers with a small spread, such as times, need float64.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class CompiledScorer:
     n_codes : int
         Number of codes of categories; 0 if the model reads no categories.
     feature_names : tuple of str or None
-        Names of all columns, if the model was fitted with names.
+        Names of the columns that are read, if the model was fitted with names.
     kinds : tuple of (str or None)
         Kind of values in each column, such as "float", "text", "integer" or "date".
     allows_missing : bool

@@ -137,6 +137,8 @@ class Quantile(ColumnFunction):
         Whether the result is mapped to the quantiles of a normal distribution.
     is_computed : bool
         Whether steps before have computed the numbers, so that rounding moves them off a knot.
+    close : float
+        Numbers that differ from a knot by this fraction of it are taken for it.
     """
 
     knots: Doubles
@@ -146,6 +148,7 @@ class Quantile(ColumnFunction):
     margin: Doubles
     is_normal: bool
     is_computed: bool = False
+    close: float = CLOSE
 
     @classmethod
     def of(cls, quantiles: Doubles, references: Doubles, is_normal: bool) -> Quantile:
@@ -199,7 +202,7 @@ class Quantile(ColumnFunction):
     def _rounded(self) -> Quantile:
         """The function of numbers that were rounded to float32: equal numbers stay equal."""
         knots, end = (array.astype(np.float32).astype(float) for array in (self.knots, self.end))
-        return replace(self, knots=knots, end=end)
+        return replace(self, knots=knots, end=end, close=CLOSE_IN_FLOAT32)
 
     @cached_property
     def _slope(self) -> Doubles:
@@ -210,21 +213,15 @@ class Quantile(ColumnFunction):
             return np.where(np.isfinite(width) & (width > 0), rise / width, 0)
 
     def exact(self, X: Doubles) -> Doubles:
-        return self._interpolated(X, CLOSE)
-
-    def _interpolated(self, X: Doubles, close: float) -> Doubles:
-        """Interpolate; numbers that differ from a knot by this fraction are taken for it."""
         n_knots, n_columns = self.knots.shape
-        reach = self._reach(close)
-        starts = self.knots - reach
         place = np.empty(X.shape, dtype=np.int64)
         for column in range(n_columns):
-            place[:, column] = np.searchsorted(starts[:, column], X[:, column], "right")
+            place[:, column] = np.searchsorted(self._starts[column], X[:, column], "right")
         np.clip(place - 1, 0, n_knots - 1, out=place)
         cell = place * n_columns + np.arange(n_columns)
         with np.errstate(invalid="ignore"):
             knot = self.knots.ravel()[cell]
-            on_knot = np.abs(X - knot) <= reach.ravel()[cell]
+            on_knot = np.abs(X - knot) <= self._reach.ravel()[cell]
             X = np.where(on_knot, knot, X)
             first, last = self.first.ravel()[cell], self.last.ravel()[cell]
             between = last + self._slope.ravel()[cell] * (X - knot)
@@ -237,29 +234,33 @@ class Quantile(ColumnFunction):
         least = NEAR_END - np.spacing(1)
         return np.clip(ndtri(result), ndtri(least), ndtri(1 - least))
 
-    def _reach(self, close: float) -> Doubles:
+    @cached_property
+    def _reach(self) -> Doubles:
         """Distance from each knot at which a number is taken for it."""
         size = np.where(np.isfinite(self.knots), np.abs(self.knots), 0)
-        return close * size + CLOSE * (self.end - self.knots[0])
+        return self.close * size + CLOSE * (self.end - self.knots[0])
+
+    @cached_property
+    def _starts(self) -> Doubles:
+        """Least number that is taken for each knot, or lies above it, by columns."""
+        return np.ascontiguousarray((self.knots - self._reach).T)
 
     def apply(self, X: Floats, out: Floats) -> Floats:
-        out[...] = self._rounded._interpolated(X.astype(np.float64), CLOSE_IN_FLOAT32)
+        out[...] = self._rounded.exact(X.astype(np.float64))
         return out
 
     def add_to_graph(self, graph: Graph, X: str) -> str:
-        if graph.precision is np.float64:
-            return _quantile_in_graph(graph, self, CLOSE, X)
-        return _quantile_in_graph(graph, self._rounded, CLOSE_IN_FLOAT32, X)
+        function = self if graph.precision is np.float64 else self._rounded
+        return _quantile_in_graph(graph, function, X)
 
 
-def _quantile_in_graph(graph: Graph, function: Quantile, close: float, X: str) -> str:
+def _quantile_in_graph(graph: Graph, function: Quantile, X: str) -> str:
     """Add a binary search for the knots of all columns at once, and interpolate."""
     X = graph.add("Cast", X, to=ONNX_DOUBLE)
     n_knots, n_columns = function.knots.shape
     n_steps = (n_knots - 1).bit_length()
     above = np.full(((1 << n_steps) - n_knots, n_columns), np.inf)
-    reach = function._reach(close)
-    starts = np.concatenate([function.knots - reach, above])
+    starts = np.concatenate([function._starts.T, above])
     knots = graph.constant(starts.ravel(), np.float64)
     cell = graph.constant(np.arange(n_columns)[None])
     for step in reversed(range(n_steps)):
@@ -276,7 +277,7 @@ def _quantile_in_graph(graph: Graph, function: Quantile, close: float, X: str) -
 
     knot = at_knot(function.knots)
     distance = graph.add("Abs", graph.add("Sub", X, knot))
-    on_knot = graph.add("LessOrEqual", distance, at_knot(reach))
+    on_knot = graph.add("LessOrEqual", distance, at_knot(function._reach))
     X = graph.add("Where", on_knot, knot, X)
     rise = graph.add("Mul", at_knot(function._slope), graph.add("Sub", X, knot))
     between = graph.add("Add", at_knot(function.last), rise)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from skdistill.serving.column_functions import Affine, ColumnFunction, Fill, IsMissing
-from skdistill.serving.column_steps import OnColumns, Pick, Project, Projection, Step
+from skdistill.serving.column_functions import Affine, Clip, ColumnFunction, Fill, IsMissing
+from skdistill.serving.column_steps import Impute, OnColumns, Pick, Project, Projection, Step
 from skdistill.serving.front import Coded, CodeNumbering, Input, Linear, Number, Sum
 
 # Functions that come first if columns wait for different ones.
@@ -55,7 +55,7 @@ def steps_to(
     else:
         place_of = {root: position[root.source] for root in roots if isinstance(root, Input)}
     picked = np.array([place_of[column.root] for column in outputs], dtype=np.int64)
-    return [*steps, Pick(picked), *_functions([column.functions for column in outputs])]
+    return [*steps, *_picked(picked, [column.functions for column in outputs])]
 
 
 def _projection(linear: Linear, positions: Any, numbering: CodeNumbering) -> Projection:
@@ -68,6 +68,23 @@ def _projection(linear: Linear, positions: Any, numbering: CodeNumbering) -> Pro
         rows = numbering.rows(coded, places, len(linear.columns))
         weights = np.concatenate([weights, rows.dot(linear.weights)])
     return Projection(positions, weights, linear.loses_digits)
+
+
+def _picked(columns: Any, chains: Sequence[Sequence[ColumnFunction]]) -> list[Step]:
+    """Pick columns, and apply their functions; indicators of picked columns are made with them."""
+    indicates = np.array([bool(c) and isinstance(c[0], IsMissing) for c in chains], dtype=bool)
+    place_of = {column: place for place, column in enumerate(columns[~indicates].tolist())}
+    if not indicates.any() or not all(c in place_of for c in columns[indicates].tolist()):
+        return [Pick(columns), *_functions(chains)]
+    fills = [c[0].fill[0] if c and isinstance(c[0], Fill) else np.nan for c in chains]
+    indicated = np.array([place_of[column] for column in columns[indicates].tolist()])
+    order = np.concatenate([np.flatnonzero(~indicates), np.flatnonzero(indicates)])
+    return [
+        Pick(columns[~indicates]),
+        Impute(Fill(np.array(fills)[~indicates]), indicated),
+        Pick(np.argsort(order)),
+        *_functions([c[1:] if c and isinstance(c[0], (Fill, IsMissing)) else c for c in chains]),
+    ]
 
 
 def _functions(chains: Sequence[Sequence[ColumnFunction]]) -> list[Step]:
@@ -99,10 +116,18 @@ def _turn(kind: tuple[Any, ...]) -> int:
 
 
 def _on_columns(function: ColumnFunction, columns: Any, width: int) -> Step:
+    """Apply a function to some columns; for some kinds, a function of all is faster."""
     if len(columns) == width:
         return function
-    if not isinstance(function, Affine):
+    neutral: ColumnFunction
+    if isinstance(function, Affine):
+        neutral = Affine(np.zeros(width), np.ones(width))
+    elif isinstance(function, Fill):
+        neutral = Fill(np.full(width, np.nan))
+    elif isinstance(function, Clip):
+        neutral = Clip(np.full(width, -np.inf), np.full(width, np.inf))
+    else:
         return OnColumns(function, columns, width)
-    origin, scale = np.zeros(width), np.ones(width)
-    origin[columns], scale[columns] = function.origin, function.scale
-    return Affine(origin, scale)
+    place = np.arange(width)
+    place[columns] = width + np.arange(len(columns))
+    return type(function).join([neutral, function]).take(place)

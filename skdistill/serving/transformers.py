@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import getattr_static
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def translate(front: Front, transformer: Any, columns: Columns, where: str) -> l
     if is_nothing(transformer):
         return list(columns)
     for types, translation in TRANSLATIONS:
-        if isinstance(transformer, types):
+        if any(_transforms_as(transformer, type_) for type_ in types):
             return translation(front, transformer, columns, where)
     raise TypeError(
         f"{where} is a {type(transformer).__name__}, which cannot be folded into a scorer. "
@@ -86,6 +87,13 @@ def translate(front: Front, transformer: Any, columns: Columns, where: str) -> l
 def is_nothing(transformer: Any) -> bool:
     """Whether a Pipeline's step does nothing."""
     return transformer is None or (isinstance(transformer, str) and transformer == "passthrough")
+
+
+def _transforms_as(transformer: Any, type_: type) -> bool:
+    """Whether a transformer is of a type, and does not transform in a way of its own."""
+    if not isinstance(transformer, type_):
+        return False
+    return getattr_static(type(transformer), "transform") is getattr_static(type_, "transform")
 
 
 def _pipeline(front: Front, step: Pipeline, columns: Columns, where: str) -> list[Column]:
@@ -298,7 +306,10 @@ def _encode(front: Front, step: Any, columns: Columns, where: str) -> list[Colum
     encoded: list[Column] = []
     for column, values in zip(readable, values_by_category(step, where), strict=True):
         if isinstance(column, Raw):
-            encoded += front.coded(column, values.known, values.by_code)
+            # Missing values that an imputer before has left are those that it does not look for,
+            # such as None if it looks for NaN.
+            source = Raw(column.source) if values.has_missing else column
+            encoded += front.coded(source, values.known, values.by_code)
         else:
             encoded += recoded(column, values)
     return encoded
@@ -320,21 +331,21 @@ def _as_categories(front: Front, column: Column, where: str) -> Raw | Coded:
     return column
 
 
-TRANSLATIONS: tuple[tuple[Any, Translation], ...] = (
-    (Pipeline, _pipeline),
-    (ColumnTransformer, _column_transformer),
-    (FeatureUnion, _feature_union),
-    (StandardScaler, _standard),
-    (RobustScaler, _robust),
-    (MinMaxScaler, _min_max),
-    (MaxAbsScaler, _max_abs),
-    (PowerTransformer, _power),
-    (QuantileTransformer, _quantile),
-    (FunctionTransformer, _function),
+TRANSLATIONS: tuple[tuple[tuple[type, ...], Translation], ...] = (
+    ((Pipeline,), _pipeline),
+    ((ColumnTransformer,), _column_transformer),
+    ((FeatureUnion,), _feature_union),
+    ((StandardScaler,), _standard),
+    ((RobustScaler,), _robust),
+    ((MinMaxScaler,), _min_max),
+    ((MaxAbsScaler,), _max_abs),
+    ((PowerTransformer,), _power),
+    ((QuantileTransformer,), _quantile),
+    ((FunctionTransformer,), _function),
     ((PCA, IncrementalPCA), _pca),
-    (TruncatedSVD, _truncated_svd),
-    (SimpleImputer, _impute),
-    (MissingIndicator, _missing_indicator),
+    ((TruncatedSVD,), _truncated_svd),
+    ((SimpleImputer,), _impute),
+    ((MissingIndicator,), _missing_indicator),
     ((OneHotEncoder, OrdinalEncoder, TargetEncoder), _encode),
-    (SelectorMixin, _select),
+    ((SelectorMixin,), _select),
 )

@@ -120,9 +120,7 @@ def test_steps_of_a_pipeline_are_folded(name, squash, data):
         assert scorer.n_features == 8
         assert_allclose(scorer(X), expected, atol=1e-5, rtol=1e-5)
         assert_allclose(scorer(X[:1].copy()), expected[:1], atol=1e-5, rtol=1e-5)
-    # skl2onnx knows neither a string as a first step nor indicators.
-    if name not in ("passthrough", "impute"):
-        assert_allclose(scores_by_onnx(pipeline, X), expected, atol=1e-4, rtol=1e-4)
+    assert_allclose(scores_by_onnx(pipeline, X), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_an_empty_column_is_dropped_by_the_imputer(data):

@@ -320,6 +320,12 @@ def test_polars_frames_and_other_orders_of_columns(table, later):
     assert_allclose(scorer(pl.from_pandas(turned)), expected, atol=1e-5, rtol=1e-5)
     categorical = later.astype({"city": "category", "kind": "category"})
     assert_allclose(scorer(categorical), expected, atol=1e-5, rtol=1e-5)
+    # An imputer of NaN leaves the None of polars, which is a category then.
+    imputed = fitted(FRONTS["most frequent"], STUDENTS["mlp"], table)
+    labels = np.arange(len(table)) % 3
+    imputed.fit(pl.from_pandas(table), labels, mlpranker__qid=np.arange(len(table)) // 10)
+    known = pl.from_pandas(later.assign(city="a"))
+    assert_allclose(compile_scorer(imputed)(known), imputed.predict(known), atol=1e-5)
     # Only the columns that the Pipeline reads.
     assert set(scorer.feature_names) == {*NUMBERS, *CATEGORIES}
 
@@ -343,6 +349,13 @@ def test_encoders_that_refuse_unknown_categories(table, later):
     assert np.isnan(scores[~is_known]).all()
 
 
+class HalfScaler(StandardScaler):
+    """A transformer of a user, which is not what its base is."""
+
+    def transform(self, X):
+        return super().transform(X) / 2
+
+
 @pytest.mark.parametrize(
     ("front", "message"),
     [
@@ -359,6 +372,7 @@ def test_encoders_that_refuse_unknown_categories(table, later):
             make_column_transformer((make_pipeline(StandardScaler(), one_hot()), ["shop", "when"])),
             "step 'onehotencoder' of .* encodes what a step before has computed",
         ),
+        (make_column_transformer((HalfScaler(), ["more"])), "'halfscaler' of .* is a HalfScaler"),
         (
             make_column_transformer((SimpleImputer(missing_values=-1), ["shop", "when"])),
             "transformer 'simpleimputer' of .* imputes -1, but",
