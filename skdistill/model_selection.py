@@ -143,6 +143,22 @@ class RankingTimeSeriesSplit(TimeSeriesSplit):
         self.query_column = query_column
         self.time_column = time_column
 
+    def get_n_splits(
+        self, X: Any = None, y: Any = None, groups: Any = None, *, time: Any = None
+    ) -> int:
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X, y, groups, time : object
+            Ignored; a search passes what it passes to ``split``.
+
+        Returns
+        -------
+        int
+        """
+        return self.n_splits
+
     def split(
         self,
         X: Any,
