@@ -253,9 +253,11 @@ def test_integer_names_are_names(door):
         model.predict(frame[[4, 3, 2, 1, 0]])
 
 
-def test_a_compiled_scorer_takes_no_frames():
-    with pytest.raises(ValueError, match="takes a C-contiguous float32 or float64 array"):
-        compile_scorer(STUDENT)(X[NAMES[::-1]])
+def test_a_compiled_scorer_takes_columns_by_name():
+    turned = X[NAMES[::-1]].assign(more="text")
+    assert_allclose(compile_scorer(STUDENT)(turned), STUDENT.predict(X), atol=1e-5)
+    with pytest.raises(ValueError, match=rf"X lacks the columns \['{NAMES[0]}'\]"):
+        compile_scorer(STUDENT)(turned.drop(columns=NAMES[0]))
 
 
 def correlation(model, table):

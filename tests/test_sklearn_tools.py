@@ -99,12 +99,15 @@ def test_units_of_columns_do_not_matter_to_a_selection_by_importances(with_noise
 
 def test_ensembles_of_rankers(with_noise, routing):
     X, y, qid = with_noise
-    members = [("linear", LinearRanker(max_iter=5)), ("mlp", MLPRanker((8,), max_iter=5))]
+    members = [
+        ("linear", LinearRanker(random_state=0)),
+        ("mlp", MLPRanker((8,), random_state=0)),
+    ]
     voting = VotingRegressor(members).fit(X, y, qid=qid)
     mean = np.mean([member.predict(X) for member in voting.estimators_], axis=0)
     assert_allclose(voting.predict(X), mean, rtol=1e-5)
     # The final estimator gets the queries as well, and must take them.
-    stacking = StackingRegressor(members, LinearRanker(max_iter=5), cv=3).fit(X, y, qid=qid)
+    stacking = StackingRegressor(members, LinearRanker(random_state=0), cv=3).fit(X, y, qid=qid)
     assert ndcg_score(y, stacking.predict(X), qid, k=10) > 0.85
 
 

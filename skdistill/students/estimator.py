@@ -109,7 +109,8 @@ class StudentEstimator(Interpretable):
         ValueError
             If early stopping or the objective refuses them; the base has no objective.
         """
-        if not self.early_stopping or data.labels is None or not (data.labels < 0).any():
+        holds_out = self.early_stopping is True
+        if not holds_out or data.labels is None or not (data.labels < 0).any():
             return
         place = tuple(np.argwhere(data.labels < 0)[0])
         row = place[0] if data.order is None else data.order[place[0]]

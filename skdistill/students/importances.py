@@ -81,7 +81,7 @@ class Interpretable(FittedStudent):
         """
         model, params = self.served_model()
         is_wide = sparse.issparse(inputs.X) and inputs.n_features > MOST_SPARSE_COLUMNS
-        if is_wide or self._has_encoder or self.served_formula is not None:
+        if is_wide or self._has_further_inputs or self.served_formula is not None:
             return None
         # Without comparisons of rows, a score means something by itself.
         queries = queries if self.compares_rows else Queries.single(queries.n_rows)
@@ -95,16 +95,19 @@ class Interpretable(FittedStudent):
         return True
 
     @property
-    def _has_encoder(self) -> bool:
-        """Whether several inputs of the model stand for a column of the table."""
-        return getattr(self, "encoder_", None) is not None
+    def _has_further_inputs(self) -> bool:
+        """Whether several inputs of the model belong to a column of the table."""
+        encoder = self.encoder_
+        return self.scaler_.flagged is not None or (
+            encoder is not None and any(kind != "float" for kind in encoder.kinds)
+        )
 
     def _linear_form(self) -> tuple[NDArray[np.float64], float]:
         """Return the weights and the constant of the score as a linear function of X."""
         check_is_fitted(self)
         model, params = self.served_model()
         is_linear = isinstance(model, Network) and model.n_layers == model.n_outputs == 1
-        if self._has_encoder or self.served_formula is not None or not is_linear:
+        if self._has_further_inputs or self.served_formula is not None or not is_linear:
             raise AttributeError(
                 f"This {type(self).__name__} has no coef_, because its score is not a sum of one "
                 "number times each column. Use feature_importances_, or "

@@ -340,7 +340,7 @@ def test_rows_of_a_file_without_a_query_are_refused_or_put_aside(ids, tmp_path):
     message = rf"a.parquet: row {row}: column 'q' holds nothing, expected a query id"
     with pytest.raises(TableError, match=message):
         score_table(MODEL, file, tmp_path / "out", query_column="q", top_k=1)
-    with pytest.raises(TableError, match=rf"'q' holds nothing in row {row}"):
+    with pytest.raises(TableError, match=rf"row {row}: column 'q' holds nothing"):
         evaluate_table(MODEL, file, query_column="q", label_column="y")
     rejects = tmp_path / "rejects.csv"
     options = {"query_column": "q", "top_k": 9, "rejects": rejects}

@@ -421,7 +421,7 @@ def test_labels_are_checked_before_a_teacher_is_fitted(table):
         (LinearRanker(early_stopping=True), table.y - 1.0, "early_stopping measures NDCG"),
         (LinearRanker(), table.y * 1.0, "logistic loss needs probabilities"),
     ):
-        loss = "pointwise" if student.early_stopping else "logistic"
+        loss = "pointwise" if student.early_stopping is True else "logistic"
         ranker = DistilledRanker(Teacher(), student, loss=loss)
         with pytest.raises(ValueError, match=message):
             ranker.fit(table.X, y, qid=table.qid)

@@ -182,7 +182,7 @@ def test_one_method_that_scores_is_enough(method):
 def test_what_cannot_score_is_no_teacher(teacher, shown):
     message = (
         r"^teacher must be an estimator instance with predict, predict_proba or "
-        rf"decision_function, got {shown}\.$"
+        rf"decision_function, or a function of the table, got {shown}\.$"
     )
     with pytest.raises(TypeError, match=message):
         check_teacher(teacher)
