@@ -97,22 +97,25 @@ def table_scorer(model: Any) -> TableScorer:
         scorer = compile_scorer(model)
     except TypeError:
         return PredictingScorer(model)
+    # NaN comes out where NaN goes in, unlike of some operators of ONNX Runtime.
+    asked = compile_scorer(model, "numpy")
     if any(kind != "float" for kind in scorer.kinds):
-        return CompiledFrameScorer(model, scorer)
-    return CompiledTableScorer(scorer)
+        return CompiledFrameScorer(model, asked)
+    return CompiledTableScorer(scorer, columns_that_may_be_missing(asked))
 
 
 class CompiledTableScorer:
     """Scores columns of numbers by a compiled scorer."""
 
-    def __init__(self, scorer: CompiledScorer) -> None:
+    def __init__(self, scorer: CompiledScorer, may_be_missing: NDArray[np.bool_]) -> None:
         self.scorer = scorer
+        self.may_be_missing = may_be_missing
         names = scorer.feature_names
         self.features = None if names is None else list(names)
         self.n_features = scorer.n_features
         self.kinds: list[str | None] = ["float"] * scorer.n_features
-        self.allows_missing = scorer.allows_missing
-        self.expected = NUMBER_OR_NOTHING if self.allows_missing else NUMBER
+        self.allows_missing = bool(may_be_missing.any())
+        self.expected = NUMBER_OR_NOTHING if may_be_missing.all() else NUMBER
         self.engine = scorer.engine
         self.dtype = np.float64 if scorer.needs_float64 else np.float32
 
@@ -125,7 +128,7 @@ class CompiledTableScorer:
         for start in range(0, len(matrix), CHUNK):
             chunk = slice(start, start + CHUNK)
             X = np.ascontiguousarray(matrix[chunk])
-            bad = unfit(X, self.allows_missing)
+            bad = unfit(X, self.may_be_missing)
             if text is not None and text[chunk].any():
                 bad = text[chunk] if bad is None else bad | text[chunk]
             if bad is None:
@@ -274,13 +277,25 @@ def input_kinds(model: Any, names: list[str]) -> list[str | None]:
     return kinds_of_input(model, len(names), names)
 
 
-def unfit(X: NDArray[Any], allows_missing: bool) -> NDArray[np.bool_] | None:
+def columns_that_may_be_missing(scorer: CompiledScorer) -> NDArray[np.bool_]:
+    """Ask a model of columns of numbers in which of them it fills in NaN, shape (n_features,)."""
+    n_features = scorer.n_features
+    if not scorer.allows_missing:
+        return np.zeros(n_features, dtype=bool)
+    rows = np.ones((n_features + 1, n_features), dtype=np.float32)
+    np.fill_diagonal(rows, np.nan)
+    *with_hole, complete = np.isfinite(scorer(rows))
+    # Where the model cannot be asked, its steps are all that is known.
+    return np.array(with_hole) if complete else np.ones(n_features, dtype=bool)
+
+
+def unfit(X: NDArray[Any], may_be_missing: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Mark cells that a model cannot take; None if there are none."""
     # Any NaN or infinity makes the sum one. A finite sum may also overflow, hence the second look.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(X.sum()):
             return None
-    bad = np.isinf(X) if allows_missing else ~np.isfinite(X)
+    bad = np.isinf(X) | (np.isnan(X) & ~may_be_missing)
     return bad if bad.any() else None
 
 

@@ -155,7 +155,7 @@ def test_steps_that_are_not_compiled_take_columns_of_text(frame, tmp_path, small
     assert list(written(tmp_path / "out2")["item"]) == list(kind["item"].drop(200).astype(str))
     kind.loc[0, "kind"] = "unheard of"
     kind.to_csv(tmp_path / "c.csv", index=False)
-    with pytest.raises(TableError, match=r"c.csv: rows 0 to 127: .*unknown categories"):
+    with pytest.raises(TableError, match=r"c.csv: rows 0 to 127: .*did not see 'unheard of'"):
         score_table(model, tmp_path / "c.csv", tmp_path / "out3")
 
 
