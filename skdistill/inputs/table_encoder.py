@@ -224,6 +224,13 @@ class TableEncoder:
         named = zip(self.names or (), self.kinds, strict=True)
         return [(name, kind) for name, kind in named if kind != "category"]
 
+    @property
+    def number_names(self) -> list[Any]:
+        """Names, or positions, of the columns of numbers and times."""
+        names = range(len(self.kinds)) if self.names is None else self.names
+        kinds = zip(names, self.kinds, strict=True)
+        return [name for name, kind in kinds if kind != "category"]
+
     @cached_property
     def _numbers_of_row(self) -> Any:
         return itemgetter(*(name for name, _ in self._numbers))

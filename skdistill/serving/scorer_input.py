@@ -32,6 +32,8 @@ class ScorerInput:
         Number of codes of categories.
     needs_float64 : bool
         Whether float32 rows may lose differences.
+    allows_missing : bool
+        Whether numbers may be missing.
     encoder : TableEncoder or None
         Reads data frames; None if the model was fitted on an array of numbers.
     """
@@ -39,6 +41,7 @@ class ScorerInput:
     n_features: int
     n_codes: int
     needs_float64: bool
+    allows_missing: bool
     encoder: TableEncoder | None
 
     @classmethod
@@ -46,7 +49,8 @@ class ScorerInput:
         """Return what the nets of a model read."""
         net = served.nets[0]
         needs_float64 = any(one.needs_float64 for one in served.nets)
-        return cls(net.n_features, net.n_codes, needs_float64, served.encoder)
+        allows_missing = all(one.allows_missing for one in served.nets)
+        return cls(net.n_features, net.n_codes, needs_float64, allows_missing, served.encoder)
 
     def read(self, X: Any, codes: Codes | None) -> Any:
         """Return rows as an array or a MixedTable, in the precision that the model needs.
@@ -82,11 +86,11 @@ class ScorerInput:
 
     def read_frame(self, frame: Any) -> Any:
         """Read a data frame as an array or a MixedTable."""
-        return self._rounded(self._encoder.transform(frame))
+        return self._finite(self._rounded(self._encoder.transform(frame)))
 
     def read_rows(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         """Read dictionaries as an array or a MixedTable."""
-        return self._rounded(self._encoder.read_rows(rows))
+        return self._finite(self._rounded(self._encoder.read_rows(rows)))
 
     @property
     def _encoder(self) -> TableEncoder:
@@ -101,6 +105,26 @@ class ScorerInput:
         """Round numbers to float32 unless a net needs the digits."""
         dtype = table.dtype if self.needs_float64 and table.dtype == FLOAT64 else FLOAT32
         return table.astype(dtype, copy=False)
+
+    def _finite(self, table: Any) -> Any:
+        """Return a table; refuse infinite numbers, and missing ones that the model does not take.
+
+        Arrays are not checked, but who passes a data frame expects what ``predict`` does.
+        """
+        numbers = table.numbers if isinstance(table, MixedTable) else table
+        # A number that is not finite makes the sum so.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(numbers.sum(dtype=np.float64)):
+                return table
+        bad = np.isinf(numbers) if self.allows_missing else ~np.isfinite(numbers)
+        if not bad.any():
+            return table
+        row, column = np.argwhere(bad)[0]
+        name = self._encoder.number_names[column]
+        raise ValueError(
+            f"Row {row} of column {name!r} is {numbers[row, column]}, but the model takes finite "
+            f"numbers{' or missing ones' if self.allows_missing else ''}."
+        )
 
     def _with_codes(self, X: Rows, codes: Codes) -> Any:
         """Join numbers and codes, which must be in range: they are addresses in memory."""

@@ -158,6 +158,4 @@ def names_of_numbers(student: Any, n_numbers: int) -> list[Any]:
     if encoder is None:
         names = getattr(student, "feature_names_in_", np.empty(0)).tolist()
         return names if len(names) == n_numbers else list(range(n_numbers))
-    names = range(len(encoder.kinds)) if encoder.names is None else encoder.names
-    kinds = zip(names, encoder.kinds, strict=True)
-    return [name for name, kind in kinds if kind != "category"]
+    return encoder.number_names

@@ -268,3 +268,21 @@ def test_columns_may_have_any_name_but_that_of_an_output(data):
     assert [one.name for one in session.get_inputs()] == list(X.columns)
     with pytest.raises(ValueError, match=r"columns \['scores'\] have the names of outputs"):
         to_onnx(fitted("mlp", data, data.X.rename(columns={"number_0": "scores"})))
+
+
+def test_frames_and_dictionaries_are_checked_as_by_predict(data):
+    X = data.X.filter(like="number").fillna(0.0)
+    student = fitted("mlp", data, X)
+    gap, huge = X.copy(), X.copy()
+    gap.iloc[3, 1], huge.iloc[4, 2] = np.nan, np.inf
+    for engine in ENGINES:
+        scorer = compile_scorer(student, engine)
+        with pytest.raises(ValueError, match="Row 3 of column 'number_1' is nan.*finite numbers"):
+            scorer(gap)
+        with pytest.raises(ValueError, match="Row 4 of column 'number_2' is inf"):
+            scorer.rows(huge.to_dict("records"))
+    scorer = compile_scorer(fitted("mlp", data))
+    huge = data.X.copy()
+    huge.iloc[4, 2] = -np.inf
+    with pytest.raises(ValueError, match="'number_2' is -inf.*finite numbers or missing ones"):
+        scorer(huge)
