@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.inputs.columns import column_names
-
 MICROSECONDS = 1e6
 # Types of columns that store each category once, by how pandas, polars and Arrow print them.
 DICTIONARY_TYPES = ("category", "Categorical", "Enum", "dictionary")
@@ -16,11 +14,12 @@ DICTIONARY_TYPES = ("category", "Categorical", "Enum", "dictionary")
 
 def column_of(X: Any, position: int, name: Any) -> Any:
     """Return a column of a data frame by its name, or of an array by its position."""
-    return X[:, position] if column_names(X) is None else X[name]
+    return X[:, position] if isinstance(X, np.ndarray) else X[name]
 
 
 def _is_arrow(column: Any) -> bool:
-    return hasattr(column, "to_pylist")
+    # Asking pandas for an attribute that a column lacks takes as long as reading the column.
+    return not hasattr(column, "dtype")
 
 
 def type_of(column: Any) -> Any:
