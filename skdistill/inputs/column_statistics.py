@@ -39,19 +39,21 @@ def columns_with_missing(X: NDArray[Any]) -> NDArray[np.int64]:
     """Return the columns that hold NaN, in ascending order."""
     is_missing = np.zeros(X.shape[1], dtype=bool)
     for chunk in _chunks(X):
-        # NaN in any row makes the sum NaN, and so may infinite sums.
+        # NaN in any cell makes the sum NaN, and so may infinite sums.
         with np.errstate(over="ignore", invalid="ignore"):
-            suspects = np.flatnonzero(np.isnan(chunk.sum(axis=0)) & ~is_missing)
-        is_missing[suspects] = np.isnan(chunk[:, suspects]).any(axis=0)
+            may_have_missing = np.isnan(chunk.sum())
+        if may_have_missing:
+            is_missing |= np.isnan(chunk).any(axis=0)
     return np.flatnonzero(is_missing)
 
 
-def moments(X: NDArray[Any], function: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def moments(
+    X: NDArray[Any], function: Any, has_missing: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and deviation of a function of the columns, in float64, chunk by chunk.
 
     Missing values are left out. A column of nothing else has mean and deviation 0.
     """
-    has_missing = len(columns_with_missing(X)) > 0
 
     def total(of_chunk: Any) -> NDArray[np.float64]:
         sums = 0.0
@@ -84,10 +86,10 @@ class ColumnStatistics:
     high: NDArray[np.float64]
 
     @classmethod
-    def of(cls, X: Any) -> ColumnStatistics:
-        """Compute the statistics of a dense or CSR table."""
+    def of(cls, X: Any, has_missing: bool) -> ColumnStatistics:
+        """Compute the statistics of a dense table, which may have missing values, or of CSR."""
         if not sparse.issparse(X):
-            mean, deviation = moments(X, lambda chunk: chunk)
+            mean, deviation = moments(X, lambda chunk: chunk, has_missing)
             # They ignore NaN in columns with other values.
             low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
             return cls(X, mean, deviation, low.astype(np.float64), high.astype(np.float64))

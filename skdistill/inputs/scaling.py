@@ -100,7 +100,8 @@ class ColumnScaler:
             flagged = None
         if not (squash or standardize) or not n_features:
             return cls(ones, zeros, zeros, ones, flagged=flagged)
-        columns = ColumnStatistics.of(X)
+        has_missing = flagged is not None and len(flagged) > 0
+        columns = ColumnStatistics.of(X, has_missing)
         origin = columns.origin() if standardize else np.zeros(n_features)
         half, has_softsign = columns.heavy_tails(origin) if squash else (ones, zeros)
         without_scale = cls(
@@ -113,7 +114,7 @@ class ColumnScaler:
         if sparse.issparse(X):
             largest = np.asarray(abs(without_scale.softsign(X)).max(axis=0).todense()).ravel()
             return replace(without_scale, scale=_inverse(largest, largest > 0, absent=1))
-        mean, deviation = moments(X, without_scale.bound)
+        mean, deviation = moments(X, without_scale.bound, has_missing)
         varies = deviation > ROUNDINGS * np.finfo(np.float32).eps * np.abs(mean)
         scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
         return replace(without_scale, shift=mean.astype(np.float32), scale=scale.astype(np.float32))

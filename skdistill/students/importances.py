@@ -22,7 +22,7 @@ from skdistill.students.fitted import FittedStudent
 # Importances are means over so many training rows at most.
 SAMPLED_ROWS = 1024
 # The sampled rows of a CSR table become dense, and so it must not have more columns.
-MOST_SPARSE_COLUMNS = 4096
+MOST_SPARSE_COLUMNS = 1024
 
 
 class Interpretable(FittedStudent):
