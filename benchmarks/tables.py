@@ -18,6 +18,7 @@ import argparse
 import lightgbm
 import numpy as np
 import pandas as pd
+from sklearn.frozen import FrozenEstimator
 from threadpoolctl import threadpool_limits
 from timing import median_times
 
@@ -178,7 +179,11 @@ def quality(n_seeds):
                 ranker.fit(X, y, qid=qid, teacher_scores=scores)
                 found[name] = rate(ranker.predict(X_test))
             augmented = DistilledRanker(
-                teacher, MLPRanker(), loss="pointwise", augment=0.5, random_state=seed
+                FrozenEstimator(teacher),
+                MLPRanker(),
+                loss="pointwise",
+                augment=0.5,
+                random_state=seed,
             ).fit(X, y, qid=qid)
             found["MLP, pointwise, augment 0.5"] = rate(augmented.predict(X_test))
             for name, value in found.items():

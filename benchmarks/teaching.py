@@ -141,7 +141,12 @@ def one_split(X, y, qid, seed):
 
     for fraction in AUGMENT:
         ranker = DistilledRanker(
-            trees(seed), student(None), teacher_cv=3, augment=fraction, random_state=seed
+            trees(seed),
+            student(None),
+            teacher_cv=3,
+            augment=fraction,
+            augmentation="thresholds",
+            random_state=seed,
         )
         ranker.fit(train[0], train[1], qid=train[2])
         found[f"augment {fraction}"] = per_query(ranker.predict(test[0]), test)
