@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,9 +114,8 @@ class ScorerInput:
         """
         numbers = table.numbers if isinstance(table, MixedTable) else table
         # A number that is not finite makes the sum so.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(numbers.sum(dtype=np.float64)):
-                return table
+        if math.isfinite(numbers.sum(dtype=np.float64)):
+            return table
         bad = np.isinf(numbers) if self.allows_missing else ~np.isfinite(numbers)
         if not bad.any():
             return table
