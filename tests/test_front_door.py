@@ -12,13 +12,17 @@ import pandas as pd
 import pyarrow.parquet as parquet
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Binarizer, OneHotEncoder, StandardScaler
 
 from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
 from skdistill.metrics import ndcg_score
-from skdistill.serving import compile_scorer, load, save, score_table, to_onnx
-from skdistill.students import MLPRanker
+from skdistill.serving import TableError, compile_scorer, load, save, score_table, to_onnx
+from skdistill.students import LinearRanker, MLPRanker
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +129,63 @@ def test_the_student_keeps_the_teachers_quality_and_stops_by_the_week(job, disti
     best = ndcg_score(y, teacher.predict(X), qid=qid[week], k=10)
     assert distilled.score(X, y, qid=qid[week]) > 0.93 * best
     assert len(distilled.student_.validation_scores_) >= 1
+
+
+def columns_and_models():
+    """Tables whose columns are read in more than one way, and models of them."""
+    rng = np.random.default_rng(0)
+    n_rows = 300
+    number, code = rng.standard_normal(n_rows), rng.integers(0, 4, n_rows)
+    floats = pd.DataFrame({"x": number, "code": np.where(number > 1, np.nan, code)})
+    both = pd.DataFrame({"x": number, "code": code})
+    twice = ColumnTransformer(
+        [("number", StandardScaler(), ["x", "code"]), ("category", OneHotEncoder(), ["code"])]
+    )
+    unused = both.assign(unused=code, text=np.array(list("abcd"))[code])
+    other = ColumnTransformer(
+        [("step", Binarizer(), ["x"]), ("category", OneHotEncoder(), ["text"])]
+    )
+    linear = LinearRanker(max_iter=3, random_state=0)
+    return {
+        "float categories": (floats, clone(linear).set_params(categorical_features=["code"])),
+        "twice": (both, make_pipeline(twice, clone(linear))),
+        "unused": (unused, make_pipeline(other, clone(linear))),
+    }
+
+
+@pytest.mark.parametrize("name", columns_and_models())
+def test_a_file_is_scored_as_the_frame(name, tmp_path):
+    frame, model = columns_and_models()[name]
+    model.fit(frame, np.arange(len(frame)) % 3)
+    frame.to_parquet(tmp_path / "a.parquet")
+    score_table(model, tmp_path / "a.parquet", tmp_path / "out")
+    scores = parquet.read_table(tmp_path / "out")["score"].to_numpy()
+    assert_allclose(scores, model.predict(frame), atol=1e-5)
+
+
+def test_what_cannot_be_read_is_named_before_anything_is_fitted(tmp_path):
+    frame = pd.DataFrame({"x": np.arange(20.0), "day": pd.date_range("2026-01-01", periods=20)})
+    ranker = DistilledRanker(lightgbm.LGBMRanker(verbose=-1), LinearRanker(max_iter=1))
+    with pytest.raises(ValueError, match=r"LightGBM takes no times, but the columns \['day'\]"):
+        ranker.fit(frame, np.arange(20) % 2, qid=np.repeat([0, 1], 10))
+    ranker.set_params(teacher_columns=["x"]).fit(
+        frame, np.arange(20) % 2, qid=np.repeat([0, 1], 10)
+    )
+    numbered = pd.DataFrame({0: np.arange(20.0), 1: list("ab") * 10})
+    student = LinearRanker(max_iter=1).fit(numbered, np.arange(20) % 3)
+    numbered.rename(columns=str).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(TableError, match="names are not text"):
+        score_table(student, tmp_path / "a.parquet", tmp_path / "out")
+
+
+def test_onnx_takes_dates_in_double_precision():
+    seconds = np.arange(200.0)
+    frame = pd.DataFrame({"t": pd.Timestamp("2026-01-01") + pd.to_timedelta(seconds, unit="s")})
+    frame["x"] = np.sin(seconds)
+    student = LinearRanker(max_iter=5, random_state=0).fit(frame, qid=np.repeat(range(20), 10),
+                                                          teacher_scores=seconds % 7)  # fmt: skip
+    session = onnxruntime.InferenceSession(to_onnx(student).SerializeToString())
+    assert {one.type for one in session.get_inputs()} == {"tensor(double)"}
+    ticks = frame["t"].astype("datetime64[us]").astype("int64").to_numpy() / 1e6
+    feed = {"t": ticks.reshape(-1, 1), "x": frame[["x"]].to_numpy()}
+    assert_allclose(session.run(None, feed)[0][:, 0], student.predict(frame), atol=1e-5)

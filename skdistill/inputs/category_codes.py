@@ -72,6 +72,12 @@ class CategoryCodes:
         """
         counts = _counts(column, name)
         least = _least_count(min_frequency, sum(counts.values()))
+        if kind_of(as_ids(list(counts))) == "date":
+            # A day is the same category as a date, a time at midnight, and text.
+            of_times: Counter[Any] = Counter()
+            for time, count in zip(_as_times(list(counts), name), counts.values(), strict=True):
+                of_times[time] += count
+            counts = of_times
         values = as_ids(list(counts))
         order = np.argsort(id_codes(values)[0], kind="stable")
         values = values[order]
@@ -162,6 +168,8 @@ class CategoryCodes:
         TypeError
             If a value cannot be a category, such as a list.
         """
+        if self.kind == "date":
+            values = _as_times(values, name)
         get = self._code.get
         try:
             codes = [get(value, OTHER) for value in values]
@@ -203,6 +211,13 @@ def _least_count(min_frequency: Any, n_rows: int) -> float:
     if min_frequency == "auto":
         return min(FREQUENT, FREQUENT_FRACTION * n_rows)
     return min_frequency * n_rows if isinstance(min_frequency, float) else float(min_frequency)
+
+
+def _as_times(values: Sequence[Any], name: Any) -> list[Any]:
+    """Convert dates and times, with and without a zone, and text, to one type."""
+    cells = as_ids(list(values))
+    times = to_kind(cells, kind_of(cells), "date", "X", name, allows_words=False)
+    return [None if time is None or time != time else np.datetime64(time, "us") for time in times]
 
 
 def _counts(column: Any, name: Any) -> dict[Any, int]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 MICROSECONDS = 1e6
 # Types of columns that store each category once, by how pandas, polars and Arrow print them.
+NESTED_TYPES = ("List", "Array", "Struct", "list", "large_list", "fixed_size_list", "struct", "map")
 DICTIONARY_TYPES = ("category", "Categorical", "Enum", "dictionary")
 
 
@@ -30,6 +31,13 @@ def type_of(column: Any) -> Any:
 def is_dictionary(column: Any) -> bool:
     """Whether a column stores each category once, and a code per row."""
     return str(type_of(column)).startswith(DICTIONARY_TYPES)
+
+
+def is_nested(column: Any) -> bool:
+    """Whether each cell of a column of polars or Arrow holds several values."""
+    return not isinstance(type_of(column), np.dtype) and str(type_of(column)).startswith(
+        NESTED_TYPES
+    )
 
 
 def as_floats(column: Any) -> NDArray[Any] | None:

@@ -246,6 +246,10 @@ def side_by_side(left: Any, right: Any) -> Any:
         return np.concatenate([np.asarray(left), np.asarray(right)], axis=1)
     if hasattr(left, "with_columns"):  # polars
         return left.with_columns(*right.iter_columns())
+    if hasattr(left, "append_column"):  # Arrow
+        for name, column in zip(right.column_names, right.columns, strict=True):
+            left = left.append_column(name, column)
+        return left
     import pandas
 
     return pandas.concat([number_rows(left), number_rows(right)], axis=1)
@@ -309,6 +313,10 @@ def stack_rows(upper: Any, lower: Any) -> Any:
         return np.concatenate([upper.astype(object), lower] if is_mixed else [upper, lower])
     if hasattr(upper, "vstack"):  # polars
         return upper.vstack(lower)
+    if hasattr(upper, "append_column"):  # Arrow
+        import pyarrow
+
+        return pyarrow.concat_tables([upper, lower])
     import pandas
 
     stacked = pandas.concat([upper, lower], ignore_index=True)

@@ -64,7 +64,7 @@ def _of_columns(step: ColumnTransformer, n_columns: int, names: list[str] | None
         if _is_identity(part):
             of_part = ["float"] * len(positions)  # the next step takes numbers
         elif isinstance(part, str):
-            of_part = ["text"] * len(positions)  # columns that are dropped may hold anything
+            of_part = [None] * len(positions)  # columns that are dropped may hold anything
         else:
             of_part = kinds_of_input(
                 part, len(positions), [names[p] for p in positions] if names else None

@@ -8,9 +8,9 @@ codes.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -19,13 +19,21 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.category_codes import CategoryCodes
 from skdistill.inputs.column_kinds import kind_of, to_kind
-from skdistill.inputs.column_reading import as_floats, as_seconds, column_of, is_dictionary
+from skdistill.inputs.column_reading import (
+    as_floats,
+    as_seconds,
+    column_of,
+    is_dictionary,
+    is_nested,
+    type_of,
+)
 from skdistill.inputs.columns import column_names
 from skdistill.inputs.ids import as_ids, missing_ids
 from skdistill.inputs.mixed_table import MixedTable
 
 NUMBER_KINDS = {"integer", "float", "boolean", "Decimal", "missing"}
 TIME_KINDS = {"date", "timedelta"}
+PLAIN_NUMBERS = {float, int, bool, type(None)}
 
 
 @dataclass(frozen=True)
@@ -189,6 +197,11 @@ class TableEncoder:
         ColumnKindError, TypeError
             If a column holds something else than in ``fit``.
         """
+        if isinstance(rows, Mapping) or column_names(rows) is not None:
+            raise TypeError(
+                f"Expected a list of dictionaries, got a {type(rows).__name__}. Put one dictionary "
+                "into a list, and pass a data frame to the scorer itself."
+            )
         if self.names is None:
             raise ValueError(
                 "The model was fitted on an array, whose columns have no names. Pass an array."
@@ -211,11 +224,11 @@ class TableEncoder:
         """Read the columns of numbers and times of rows that are dictionaries."""
         columns = self._numbers
         if all(kind == "float" for _, kind in columns):
-            # Otherwise reading column by column finds the one that holds something else.
-            with suppress(TypeError, ValueError):
-                cells = list(map(self._numbers_of_row, rows)) if columns else []
-                return np.array(cells, dtype=np.float64).reshape(len(rows), len(columns))
-        read = [_read(as_ids([row[name] for row in rows]), kind, name) for name, kind in columns]
+            cells = list(map(self._numbers_of_row, rows)) if len(columns) > 1 else []
+            # NumPy would read text, too; column by column, only exact conversions are made.
+            if cells and set(map(type, chain.from_iterable(cells))) <= PLAIN_NUMBERS:
+                return np.array(cells, dtype=np.float64)
+        read = [_read(_cells(rows, name), kind, name) for name, kind in columns]
         return _side_by_side(read, len(rows))
 
     @cached_property
@@ -254,6 +267,14 @@ class TableEncoder:
         self.__dict__.update(state)
 
 
+def _cells(rows: Sequence[Mapping[Any, Any]], name: Any) -> NDArray[Any]:
+    """Return the values of a column; refuse lists, of which a table could be made."""
+    values = [row[name] for row in rows]
+    if any(isinstance(value, list | tuple | np.ndarray) for value in values):
+        raise TypeError(f"Column {name!r} holds a list, but the model takes a number in each row.")
+    return as_ids(values)
+
+
 def _names(X: Any) -> tuple[Any, ...] | None:
     """Return the names of a data frame's columns; refuse repeated ones."""
     names = column_names(X)
@@ -269,6 +290,11 @@ def _names(X: Any) -> tuple[Any, ...] | None:
 
 def _kind(column: Any, name: Any) -> str:
     """Decide what a column holds."""
+    if is_nested(column):
+        raise TypeError(
+            f"Column {name!r} of X holds lists or records ({type_of(column)}). Make a column of "
+            "each of their values, or drop it."
+        )
     if is_dictionary(column):
         return "category"
     if as_floats(column) is not None:
@@ -278,6 +304,11 @@ def _kind(column: Any, name: Any) -> str:
         return "float"
     if len(found) == 1:
         kind = found.pop()
+        if kind.startswith("complex"):
+            raise ValueError(
+                f"Complex data not supported: column {name!r} of X. Split it into real and "
+                "imaginary parts, or drop it."
+            )
         return kind if kind in TIME_KINDS else "category"
     # In scikit-learn's words, which its checks of estimators look for.
     raise TypeError(

@@ -209,7 +209,15 @@ class CompiledScorer:
     def kinds(self) -> tuple[str | None, ...]:
         """Kind of values in each column."""
         encoder = self._served.encoder
-        return ("float",) * self.n_features if encoder is None else tuple(encoder.column_kinds)
+        if encoder is None:
+            return ("float",) * self.n_features
+        if encoder.names is None or self.feature_names is None:
+            return tuple(encoder.column_kinds)
+        # A Pipeline may read a column as a number and as a category.
+        kinds: dict[str, str | None] = {}
+        for name, kind in zip(map(str, encoder.names), encoder.column_kinds, strict=True):
+            kinds[name] = kind if kinds.get(name, "float") == "float" else kinds[name]
+        return tuple(kinds[name] for name in self.feature_names)
 
     @property
     def engine(self) -> str:

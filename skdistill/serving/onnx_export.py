@@ -98,11 +98,12 @@ def _converted(skl2onnx: Any, model: Pipeline) -> Any:
 def _proto(model: Any, served: Served) -> Any:
     """Make the model of a student or of towers."""
     net = served.nets[0]
-    if net.n_codes:
+    encoder = served.encoder
+    if net.n_codes or (encoder is not None and any(kind != "float" for kind in encoder.kinds)):
         # Names of operators must not be those of columns.
         graph = Graph("skdistill.", dtype=np.float64 if net.needs_float64 else np.float32)
-        assert served.encoder is not None  # it makes the codes
-        X = add_columns(graph, served.encoder)
+        assert encoder is not None  # it makes the codes
+        X = add_columns(graph, encoder)
     else:
         graph = Graph()
         X = add_arrays(graph, served)

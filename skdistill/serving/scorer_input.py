@@ -149,6 +149,11 @@ class ScorerInput:
                 "The model reads categories, which an array of numbers does not hold. Pass a data "
                 "frame, dictionaries to scorer.rows, or both arrays that scorer.encode returns."
             )
+        if isinstance(X, list | dict):
+            return ValueError(
+                f"A compiled scorer takes an array or a data frame, got a {type(X).__name__}. Pass "
+                "a list of dictionaries to scorer.rows."
+            )
         shown = f"{X.dtype} of shape {X.shape}" if hasattr(X, "dtype") else type(X).__name__
         if codes is not None:
             shown += f" and codes of shape {np.shape(codes)}"

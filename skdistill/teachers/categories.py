@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.inputs.column_reading import as_seconds, column_of
 from skdistill.inputs.columns import cells, column_names
 from skdistill.inputs.ids import missing_ids
 from skdistill.teachers.limits import library_of
@@ -70,6 +71,13 @@ def table_for_fit(learner: Any, X: Any) -> Any:
     """
     if library_of(learner) != "lightgbm" or column_names(X) is None:
         return X
+    columns_of = ((name, column_of(X, p, name)) for p, name in enumerate(column_names(X) or []))
+    times = [name for name, column in columns_of if as_seconds(column) is not None]
+    if times:
+        raise ValueError(
+            f"LightGBM takes no times, but the columns {times} hold some. Leave them to the "
+            "student (teacher_columns=), or make numbers of them, such as the hour and the age."
+        )
     places = [place for place in range(X.shape[1]) if _holds_categories(X, place)]
     places = [place for place in places if not _is_categorical(X, place)]
     if not places:

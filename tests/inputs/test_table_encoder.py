@@ -263,3 +263,41 @@ def test_columns_that_changed_are_named():
     assert_array_equal(exact.numbers, [[1, SECONDS], [np.nan] * 2, [2.5, SECONDS + 86400]])
     with pytest.raises(ValueError, match=r"several columns of the names \['a'\]"):
         TableEncoder.fit(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
+def test_a_day_is_one_category_in_every_type():
+    days = pd.to_datetime(["2024-05-17", "2024-05-18", "2024-05-17", None])
+    forms = [
+        days,
+        days.tz_localize("UTC"),
+        pd.Series(days.date, dtype=object),
+        days.strftime("%Y-%m-%d"),
+        days.strftime("%Y-%m-%dT00:00:00"),
+        pl.Series([*days.date.tolist()[:3], None], dtype=pl.Date),
+        pa.chunked_array([pa.array([*days.date.tolist()[:3], None], pa.date32())]),
+        pd.Categorical(days),
+    ]
+    for fitted in (forms[0], forms[1], forms[2], forms[5]):
+        codes = CategoryCodes.fit(fitted, "day", None, None)
+        for form in forms:
+            column = form if not isinstance(form, pd.Index | pd.Categorical) else pd.Series(form)
+            assert_array_equal(codes.encode(column, "day"), [2, 3, 2, MISSING])
+
+
+@pytest.mark.parametrize("value", ["1_000", "nan", "inf", [1.0]])
+def test_dictionaries_are_read_as_strictly_as_frames(value):
+    encoder = TableEncoder.fit(pd.DataFrame({"a": [1.0, np.nan], "b": [2, 3]}))
+    with pytest.raises((ColumnKindError, TypeError), match="column 'a'|Column 'a'"):
+        encoder.read_rows([{"a": value, "b": 1}])
+    assert_array_equal(encoder.read_rows([{"a": "1.5", "b": np.int64(3)}]), [[1.5, 3]])
+    for wrong in ({"a": 1.0, "b": 2}, pd.DataFrame({"a": [1.0], "b": [2]})):
+        with pytest.raises(TypeError, match="Expected a list of dictionaries"):
+            encoder.read_rows(wrong)
+
+
+def test_columns_of_lists_and_complex_numbers_are_refused():
+    for table in (pl.DataFrame({"a": [[1.0], [2.0]]}), pa.table({"a": [[1.0, 2], [2.0, 3]]})):
+        with pytest.raises(TypeError, match="Column 'a' of X holds lists or records"):
+            TableEncoder.fit(table)
+    with pytest.raises(ValueError, match="Complex data not supported: column 'a'"):
+        TableEncoder.fit(pd.DataFrame({"a": [1j, 2j]}))

@@ -99,7 +99,7 @@ def table_scorer(model: Any) -> TableScorer:
         return PredictingScorer(model)
     # NaN comes out where NaN goes in, unlike of some operators of ONNX Runtime.
     asked = compile_scorer(model, "numpy")
-    if any(kind != "float" for kind in scorer.kinds):
+    if scorer.n_codes or any(kind != "float" for kind in scorer.kinds):
         return CompiledFrameScorer(model, asked)
     return CompiledTableScorer(scorer, columns_that_may_be_missing(asked))
 
@@ -259,7 +259,11 @@ class CompiledFrameScorer(PredictingScorer):
 
     def __init__(self, model: Any, scorer: CompiledScorer) -> None:
         super().__init__(model)
-        assert scorer.feature_names is not None  # it reads a frame
+        if scorer.feature_names is None:
+            raise TableError(
+                "The model was fitted on columns whose names are not text, which a file does not "
+                "have. Fit it on a data frame with text as names of all columns."
+            )
         self.features, self.kinds = list(scorer.feature_names), list(scorer.kinds)
         self.n_features = len(self.features)
         self.scorer, self.engine = scorer, scorer.engine
