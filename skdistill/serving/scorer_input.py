@@ -149,7 +149,7 @@ class ScorerInput:
                 "The model reads categories, which an array of numbers does not hold. Pass a data "
                 "frame, dictionaries to scorer.rows, or both arrays that scorer.encode returns."
             )
-        if isinstance(X, list | dict):
+        if isinstance(X, dict) or (isinstance(X, list) and X and isinstance(X[0], Mapping)):
             return ValueError(
                 f"A compiled scorer takes an array or a data frame, got a {type(X).__name__}. Pass "
                 "a list of dictionaries to scorer.rows."

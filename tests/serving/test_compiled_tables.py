@@ -210,6 +210,9 @@ def test_what_does_not_fit_is_refused(data):
             ValueError, match=f"codes must be integers from 0 to {scorer.n_codes - 1}"
         ):
             scorer(numbers, wrong)
+    for dictionaries in ({"number_0": 1.0}, [{"number_0": 1.0}]):
+        with pytest.raises(ValueError, match="Pass a list of dictionaries to scorer.rows"):
+            scorer(dictionaries)
     with pytest.raises(ValueError, match=r"X lacks the columns \['category_0'\]"):
         scorer(data.X.drop(columns="category_0"))
     array = compile_scorer(fitted("mlp", data, data.X.filter(like="number").to_numpy()))
