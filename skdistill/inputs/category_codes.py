@@ -19,7 +19,7 @@ from skdistill.inputs.ids import as_ids, id_codes, missing_ids
 # Codes, before those of the known categories.
 MISSING, OTHER, N_SPECIAL = 0, 1, 2
 # By default, a category needs so many rows, or in short tables this fraction of them, for a code of
-# its own: benchmarks/tables.py compares other numbers.
+# its own: docs/decisions/0012 compares other numbers.
 FREQUENT, FREQUENT_FRACTION = 10, 0.01
 # So many categories of a column are looked up even if it has fewer rows.
 FEW_CATEGORIES = 1024

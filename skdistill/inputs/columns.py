@@ -7,6 +7,7 @@ slice, a boolean mask, a list of these, or a callable that takes the table.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -298,31 +299,31 @@ def row_codes(*tables: Any) -> list[NDArray[np.int64]]:
     return np.split(codes, np.cumsum(sizes)[:-1])
 
 
-def stack_rows(upper: Any, lower: Any) -> Any:
-    """Stack two tables that have the same columns."""
-    if isinstance(upper, MixedTable):
-        numbers = np.concatenate([upper.numbers, lower.numbers])
-        return MixedTable(numbers, np.concatenate([upper.codes, lower.codes]), upper.n_codes)
-    if sparse.issparse(upper):
-        return sparse.vstack([upper, lower], format="csr")
-    if column_names(upper) is None:
-        is_mixed = upper.dtype.kind != lower.dtype.kind and not {
-            upper.dtype.kind,
-            lower.dtype.kind,
-        } <= set("iufb")
-        return np.concatenate([upper.astype(object), lower] if is_mixed else [upper, lower])
-    if hasattr(upper, "vstack"):  # polars
-        return upper.vstack(lower)
-    if hasattr(upper, "append_column"):  # Arrow
+def stack_rows(*tables: Any) -> Any:
+    """Stack tables that have the same columns."""
+    first = tables[0]
+    if isinstance(first, MixedTable):
+        numbers = np.concatenate([table.numbers for table in tables])
+        codes = np.concatenate([table.codes for table in tables])
+        return MixedTable(numbers, codes, first.n_codes)
+    if sparse.issparse(first):
+        return sparse.vstack(tables, format="csr")
+    if column_names(first) is None:
+        kinds = {table.dtype.kind for table in tables}
+        is_mixed = len(kinds) > 1 and not kinds <= set("iufb")
+        return np.concatenate([first.astype(object), *tables[1:]] if is_mixed else tables)
+    if hasattr(first, "vstack"):  # polars
+        return reduce(lambda upper, lower: upper.vstack(lower), tables)
+    if hasattr(first, "append_column"):  # Arrow
         import pyarrow
 
-        return pyarrow.concat_tables([upper, lower])
+        return pyarrow.concat_tables(tables)
     import pandas
 
-    stacked = pandas.concat([upper, lower], ignore_index=True)
-    kinds = [[getattr(dtype, "kind", "O") for dtype in table.dtypes] for table in (upper, lower)]
+    stacked = pandas.concat(tables, ignore_index=True)
+    kinds_of = [[getattr(dtype, "kind", "O") for dtype in table.dtypes] for table in tables]
     # pandas makes floats of int64 and uint64.
-    integers = [p for p, both in enumerate(zip(*kinds, strict=True)) if set(both) == {"i", "u"}]
+    integers = [p for p, all_ in enumerate(zip(*kinds_of, strict=True)) if set(all_) == {"i", "u"}]
     return replace_columns(
-        stacked, {p: concatenate_ids(cells(upper, p), cells(lower, p)) for p in integers}
+        stacked, {p: concatenate_ids(*(cells(table, p) for table in tables)) for p in integers}
     )

@@ -7,6 +7,7 @@ codes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.category_codes import CategoryCodes
-from skdistill.inputs.column_kinds import kind_of, to_kind
+from skdistill.inputs.column_kinds import NUMBERS, kind_of, to_kind
 from skdistill.inputs.column_reading import (
     as_floats,
     as_seconds,
@@ -31,7 +32,7 @@ from skdistill.inputs.columns import column_names
 from skdistill.inputs.ids import as_ids, missing_ids
 from skdistill.inputs.mixed_table import MixedTable
 
-NUMBER_KINDS = {"integer", "float", "boolean", "Decimal", "missing"}
+NUMBER_KINDS = {*NUMBERS, "Decimal", "missing"}
 TIME_KINDS = {"date", "timedelta"}
 PLAIN_NUMBERS = {float, int, bool, type(None)}
 
@@ -170,7 +171,8 @@ class TableEncoder:
         present = column_names(X)
         if present is None or self.names is None:
             return present
-        lacking = [name for name in self.names if name not in present]
+        among = set(present)
+        lacking = [name for name in self.names if name not in among]
         if lacking:
             raise ValueError(
                 f"X lacks the columns {lacking}. Expected {list(self.names)}, got {present}."
@@ -222,36 +224,38 @@ class TableEncoder:
 
     def _read_numbers(self, rows: Sequence[Mapping[Any, Any]]) -> NDArray[Any]:
         """Read the columns of numbers and times of rows that are dictionaries."""
-        columns = self._numbers
-        if all(kind == "float" for _, kind in columns):
-            cells = list(map(self._numbers_of_row, rows)) if len(columns) > 1 else []
+        kinds = [kind for kind in self.kinds if kind != "category"]
+        if len(kinds) > 1 and set(kinds) == {"float"}:
+            cells = list(map(self._numbers_of_row, rows))
             # NumPy would read text, too; column by column, only exact conversions are made.
             if cells and set(map(type, chain.from_iterable(cells))) <= PLAIN_NUMBERS:
                 return np.array(cells, dtype=np.float64)
-        read = [_read(_cells(rows, name), kind, name) for name, kind in columns]
+        named = zip(self.number_names, kinds, strict=True)
+        read = [_read(_cells(rows, name), kind, name) for name, kind in named]
         return _side_by_side(read, len(rows))
 
     @cached_property
-    def _numbers(self) -> list[tuple[Any, str]]:
-        """Name and kind of the columns of numbers and times."""
-        named = zip(self.names or (), self.kinds, strict=True)
-        return [(name, kind) for name, kind in named if kind != "category"]
-
-    @property
     def number_names(self) -> list[Any]:
         """Names, or positions, of the columns of numbers and times."""
-        names = range(len(self.kinds)) if self.names is None else self.names
-        kinds = zip(names, self.kinds, strict=True)
-        return [name for name, kind in kinds if kind != "category"]
-
-    @cached_property
-    def _numbers_of_row(self) -> Any:
-        return itemgetter(*(name for name, _ in self._numbers))
+        return self._names_of(categorical=False)
 
     @cached_property
     def _categorical_names(self) -> list[Any]:
-        named = zip(self.names or (), self.kinds, strict=True)
-        return [name for name, kind in named if kind == "category"]
+        return self._names_of(categorical=True)
+
+    def _names_of(self, *, categorical: bool) -> list[Any]:
+        names = range(len(self.kinds)) if self.names is None else self.names
+        kinds = zip(names, self.kinds, strict=True)
+        return [name for name, kind in kinds if (kind == "category") == categorical]
+
+    @cached_property
+    def _numbers_of_row(self) -> Any:
+        return itemgetter(*self.number_names)
+
+    @property
+    def reads_only_numbers(self) -> bool:
+        """Whether no column holds categories or times."""
+        return all(kind == "float" for kind in self.kinds)
 
     def _join(self, numbers: NDArray[Any], codes: Sequence[Any]) -> NDArray[Any] | MixedTable:
         """Join the columns of numbers and the codes within each column of categories."""
@@ -280,7 +284,7 @@ def _names(X: Any) -> tuple[Any, ...] | None:
     names = column_names(X)
     if names is None:
         return None
-    repeated = sorted({str(name) for name in names if names.count(name) > 1})
+    repeated = sorted(str(name) for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise ValueError(
             f"X has several columns of the names {repeated}. Rename or drop all but one of each."

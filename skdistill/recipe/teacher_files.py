@@ -96,31 +96,3 @@ BOOSTERS: dict[str, Callable[[Path], Any]] = {
     ".cbm": _catboost,
 }
 READERS: dict[str, Callable[[Path], Any]] = {"model": _skdistill, "pickle": _pickle}
-
-
-def categories_of(teacher: Any) -> dict[str, list[Any]]:
-    """Return the categories of a LightGBM model's columns, as they were in its fit.
-
-    Parameters
-    ----------
-    teacher : estimator, FrozenEstimator or lightgbm.Booster
-        Fitted.
-
-    Returns
-    -------
-    dict of str to list
-        Categories by column; empty for other models.
-    """
-    if isinstance(teacher, FrozenEstimator):
-        teacher = teacher.estimator
-    booster = getattr(teacher, "booster_", teacher)
-    categories = getattr(booster, "pandas_categorical", None)
-    if not categories:
-        return {}
-    # A model that was read has the first name, one that was fitted here the second.
-    options = booster.params
-    positions = options.get("categorical_feature") or options.get("categorical_column") or []
-    if len(positions) != len(categories):
-        return {}  # columns of integers were categories too, so that it is not known which is which
-    names = booster.feature_name()
-    return {names[position]: values for position, values in zip(positions, categories, strict=True)}

@@ -11,11 +11,11 @@ from skdistill.metrics import ndcg_score
 from skdistill.ranker import DistilledRanker
 from skdistill.recipe.estimators import columns_of
 from skdistill.recipe.reading import Recipe
-from skdistill.recipe.teacher_files import categories_of
 from skdistill.tables.columns import column_of, training_columns
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.reading import read_batches
 from skdistill.teachers import score_rows
+from skdistill.teachers.categories import categories_of
 
 
 @dataclass(frozen=True)

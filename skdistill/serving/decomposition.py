@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill.inputs.column_kinds import NUMBERS
 from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.models.two_tower import side
 from skdistill.ranker import DistilledRanker
@@ -25,9 +26,6 @@ from skdistill.serving.served import (
 from skdistill.serving.transformers import is_nothing
 from skdistill.students.estimator import StudentEstimator
 from skdistill.towers.fitted import FittedTowers
-
-# Kinds of columns that can be read as numbers; None is not known.
-NUMBER_KINDS = ("float", "integer", "boolean", None)
 
 
 def decompose(model: Any) -> Served:
@@ -86,7 +84,7 @@ def _pipeline(model: Pipeline) -> ServedStudent:
     names = None if names is None else tuple(str(name) for name in names)
     n_columns = first.n_features_in_
     kinds = kinds_of_input(model, n_columns, None if names is None else list(names))
-    texts = frozenset(place for place, kind in enumerate(kinds) if kind not in NUMBER_KINDS)
+    texts = frozenset(place for place, kind in enumerate(kinds) if kind not in (*NUMBERS, None))
     front = Front(n_columns, names, texts)
     return serve_behind(front, model, front.columns)
 

@@ -99,7 +99,7 @@ def _proto(model: Any, served: Served) -> Any:
     """Make the model of a student or of towers."""
     net = served.nets[0]
     encoder = served.encoder
-    if net.n_codes or (encoder is not None and any(kind != "float" for kind in encoder.kinds)):
+    if net.n_codes or (encoder is not None and not encoder.reads_only_numbers):
         # Names of operators must not be those of columns.
         graph = Graph("skdistill.", dtype=np.float64 if net.needs_float64 else np.float32)
         assert encoder is not None  # it makes the codes

@@ -99,7 +99,7 @@ class Interpretable(FittedStudent):
         """Whether several inputs of the model belong to a column of the table."""
         encoder = self.encoder_
         return self.scaler_.flagged is not None or (
-            encoder is not None and any(kind != "float" for kind in encoder.kinds)
+            encoder is not None and not encoder.reads_only_numbers
         )
 
     def _linear_form(self) -> tuple[NDArray[np.float64], float]:

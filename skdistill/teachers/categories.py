@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
 
 from skdistill.inputs.column_reading import as_seconds, column_of
 from skdistill.inputs.columns import cells, column_names
@@ -86,6 +87,32 @@ def table_for_fit(learner: Any, X: Any) -> Any:
 
     columns = {place: pandas.Categorical(_without_missing(cells(X, place))) for place in places}
     return _as_pandas(X, columns)
+
+
+def categories_of(teacher: Any) -> dict[str, list[Any]]:
+    """Return the categories of a LightGBM model's columns, as they were in its fit.
+
+    Parameters
+    ----------
+    teacher : estimator, FrozenEstimator or lightgbm.Booster
+        Fitted.
+
+    Returns
+    -------
+    dict of str to list
+        Categories by column; empty for other models.
+    """
+    if isinstance(teacher, FrozenEstimator):
+        teacher = teacher.estimator
+    booster = getattr(teacher, "booster_", teacher)
+    known = getattr(booster, "pandas_categorical", None)
+    if not known:
+        return {}
+    positions = _declared_positions(booster) or []
+    if len(positions) != len(known):
+        return {}  # columns of integers were categories too, so that it is not known which is which
+    names = booster.feature_name()
+    return {names[place]: values for place, values in zip(positions, known, strict=True)}
 
 
 def _declared_positions(booster: Any) -> list[int] | None:

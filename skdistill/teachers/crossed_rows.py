@@ -75,10 +75,7 @@ def cross_rows(X: Any, queries: Queries, n_rows: int, rng: np.random.Generator) 
         )
         order = np.argsort(np.concatenate([kept, exchanged]))
         parts.append(select_columns(joined, order.tolist()))
-    table = parts[0]
-    for part in parts[1:]:
-        table = stack_rows(table, part)
-    return table
+    return stack_rows(*parts)
 
 
 def _sizes(n_rows: int) -> NDArray[np.int64]:

@@ -11,9 +11,9 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill.metrics import ndcg_score
 from skdistill.recipe import RecipeError, follow, read_recipe, train
-from skdistill.recipe.teacher_files import categories_of
 from skdistill.serving import load, save, score_table
 from skdistill.students import LinearRanker
+from skdistill.teachers.categories import categories_of
 
 N_QUERIES = 30
 DATA = """

@@ -94,14 +94,13 @@ def table_scorer(model: Any) -> TableScorer:
     TableScorer
     """
     try:
-        scorer = compile_scorer(model)
+        # NaN comes out where NaN goes in, unlike of some operators of ONNX Runtime.
+        asked = compile_scorer(model, "numpy")
     except TypeError:
         return PredictingScorer(model)
-    # NaN comes out where NaN goes in, unlike of some operators of ONNX Runtime.
-    asked = compile_scorer(model, "numpy")
-    if scorer.n_codes or any(kind != "float" for kind in scorer.kinds):
+    if asked.n_codes or any(kind != "float" for kind in asked.kinds):
         return CompiledFrameScorer(model, asked)
-    return CompiledTableScorer(scorer, columns_that_may_be_missing(asked))
+    return CompiledTableScorer(compile_scorer(model), columns_that_may_be_missing(asked))
 
 
 class CompiledTableScorer:
