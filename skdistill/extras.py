@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 
@@ -27,6 +28,10 @@ def import_extra(library: str, extra: str, purpose: str) -> Any:
     ImportError
         If the library is not installed.
     """
+    # Batch jobs ask for each column of each batch; importing again costs as much as reading it.
+    imported = sys.modules.get(library)
+    if imported is not None:
+        return imported
     try:
         return importlib.import_module(library)
     except ImportError as error:

@@ -347,8 +347,11 @@ def _matrix(record: Any, dtype: type) -> tuple[NDArray[Any], NDArray[np.bool_] |
     n_words = record.num_rows * np.dtype(dtype).itemsize // 4
     (words,) = _memory.buffers(record.num_columns, (n_words,))
     columns: NDArray[Any] = words.view(dtype)
-    text = None
+    text, is_floating = None, pyarrow_extra().types.is_floating
     for position, column in enumerate(record.columns):
+        if is_floating(column.type):  # as most are; there is nothing to convert
+            columns[position] = column.to_numpy(zero_copy_only=False)
+            continue
         if is_text(column.type):
             column, is_unfit = parse(column, pyarrow_extra().float64())
             if is_unfit.any():
