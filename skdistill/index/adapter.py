@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from skdistill.extras import import_extra
 from skdistill.index.exact import ExactIndex, check_search, named_ids
@@ -72,7 +73,7 @@ class ApproximateIndex:
         """Search for the best items of each query, best first.
 
         If items are excluded, the library is searched for more neighbours until k are left. Queries
-        for which it does not find them are searched exactly.
+        for which it does not find them are searched exactly, and so are allow-lists.
 
         Parameters
         ----------
@@ -83,8 +84,9 @@ class ApproximateIndex:
         exclude : sparse matrix of shape (n_queries, n_items), optional
             Non-zero entries mark items that are not returned, such as those that a query has seen
             already. Columns are positions in the index.
-        mask : array-like of shape (n_items,), bool, optional
-            Whether each item may be returned; all by default.
+        mask : array-like of shape (n_items,), bool, or sparse (n_queries, n_items), optional
+            Items that may be returned; all by default. A sparse matrix is an allow-list per query,
+            its non-zero entries.
         n_jobs : int, optional
             Number of threads of an exact search, as in joblib. The library chooses its own.
 
@@ -107,6 +109,8 @@ class ApproximateIndex:
         # As many neighbours as hold k allowed ones on average.
         n_allowed = self.n_items if allowed is None else int(allowed.sum())
         wanted = -(-k * self.n_items // max(n_allowed, 1))
+        if sparse.issparse(allowed):
+            wanted = self.n_items
         while len(open_queries) and wanted <= MOST_NEIGHBOURS * self.n_items:
             position, score = self._search_widely(table[open_queries], wanted)
             usable = position >= 0
@@ -126,7 +130,7 @@ class ApproximateIndex:
                 table[open_queries],
                 k,
                 exclude=None if exclude is None else exclude[open_queries],
-                mask=allowed,
+                mask=allowed[open_queries] if sparse.issparse(allowed) else allowed,
                 n_jobs=n_jobs,
             )
         return named_ids(self.ids, found), scores

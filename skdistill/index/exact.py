@@ -90,8 +90,9 @@ class ExactIndex:
         exclude : sparse matrix of shape (n_queries, n_items), optional
             Non-zero entries mark items that are not returned, such as those that a query has seen
             already. Columns are positions in the index.
-        mask : array-like of shape (n_items,), bool, optional
-            Whether each item may be returned; all by default.
+        mask : array-like of shape (n_items,), bool, or sparse (n_queries, n_items), optional
+            Items that may be returned; all by default. A sparse matrix is an allow-list per query,
+            its non-zero entries; items that no query of a block may get are not scored.
         n_jobs : int, optional
             Number of threads, as in joblib. Each searches blocks of queries with one BLAS thread.
 
@@ -109,7 +110,7 @@ class ExactIndex:
         """
         table, k, exclude, allowed = check_search(self, queries, k, exclude, mask)
         items, positions = self.embeddings, None
-        if allowed is not None:
+        if allowed is not None and not sparse.issparse(allowed):
             positions = np.flatnonzero(allowed)
             items = items[positions]
             exclude = None if exclude is None else exclude[:, positions]
@@ -119,8 +120,11 @@ class ExactIndex:
 
         def fill(start: int) -> None:
             rows = slice(start, start + QUERY_BLOCK)
-            seen = None if exclude is None else exclude[rows].tocsc()
-            _search_block(table[rows], items, seen, found[rows], scores[rows])
+            block = table[rows], found[rows], scores[rows]
+            if sparse.issparse(allowed):
+                _search_lists(*block, items, allowed[rows])
+            else:
+                _search_block(*block, items, None if exclude is None else _Pairs(exclude[rows]))
 
         starts = range(0, len(table), QUERY_BLOCK)
         threads = min(effective_n_jobs(n_jobs), len(starts))
@@ -204,8 +208,11 @@ class ExactIndex:
 
 def check_search(
     index: ExactIndex, queries: ArrayLike, k: int, exclude: Any, mask: ArrayLike | None
-) -> tuple[NDArray[np.float32], int, Any, NDArray[np.bool_] | None]:
-    """Check the arguments of a search; return queries, possible k, exclusion as CSR, and mask."""
+) -> tuple[NDArray[np.float32], int, Any, Any]:
+    """Check the arguments of a search; return queries, possible k, exclusion as CSR, and mask.
+
+    Allow-lists are returned as CSR without the excluded items, and then there is no exclusion.
+    """
     check_k(k)
     table = queries
     if not _is_ready(queries):
@@ -219,21 +226,39 @@ def check_search(
             f"queries have {table.shape[1]} dimensions, but the index has "
             f"{index.embeddings.shape[1]}."
         )
-    if mask is not None:
+    if exclude is not None:
+        exclude = _check_pairs("exclude", exclude, (len(table), index.n_items))
+    if sparse.issparse(mask):
+        mask = _check_pairs("mask", mask, (len(table), index.n_items))
+        if exclude is not None:
+            mask = mask - mask.multiply(exclude)
+            mask.eliminate_zeros()
+            exclude = None
+    elif mask is not None:
         mask = np.asarray(mask)
         if mask.shape != (index.n_items,) or mask.dtype != bool:
             raise ValueError(
-                f"mask must be bool of shape ({index.n_items},), got {mask.dtype} of shape "
-                f"{mask.shape}."
+                f"mask must be bool of shape ({index.n_items},), or a sparse matrix of shape "
+                f"({len(table)}, {index.n_items}), got {mask.dtype} of shape {mask.shape}."
             )
-    if exclude is not None:
-        if not sparse.issparse(exclude) or exclude.shape != (len(table), index.n_items):
-            raise ValueError(
-                f"exclude must be a sparse matrix of shape ({len(table)}, {index.n_items}), got "
-                f"{getattr(exclude, 'shape', type(exclude))}."
-            )
-        exclude = sparse.csr_array(canonical_csr(exclude))
     return table, min(int(k), index.n_items), exclude, mask
+
+
+def _check_pairs(name: str, pairs: Any, shape: tuple[int, int]) -> Any:
+    """Return marked pairs of queries and items as a CSR matrix of ones."""
+    if not sparse.issparse(pairs) or pairs.shape != shape:
+        raise ValueError(
+            f"{name} must be a sparse matrix of shape {shape}, got "
+            f"{getattr(pairs, 'shape', type(pairs))}."
+        )
+    # A copy of the values alone, and of the structure only where there are stored zeros.
+    marked = sparse.csr_array(canonical_csr(pairs))
+    is_marked = marked.data != 0
+    if not is_marked.all():
+        marked = marked.copy()
+        marked.eliminate_zeros()
+    ones = np.ones(marked.nnz, dtype=np.int8)
+    return sparse.csr_array((ones, marked.indices, marked.indptr), shape=shape)
 
 
 def _is_ready(queries: Any) -> bool:
@@ -275,12 +300,50 @@ def named_ids(ids: NDArray[Any] | None, found: NDArray[np.int64]) -> NDArray[Any
     return named
 
 
-def _search_block(
+class _Pairs:
+    """Marked pairs of a block of queries, by blocks of items."""
+
+    def __init__(self, marked: Any) -> None:
+        self.by_item = marked.tocsc()
+
+    def __call__(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the queries and the items, counted from ``start``, of the hidden pairs."""
+        starts = self.by_item.indptr[start : stop + 1]
+        query = self.by_item.indices[starts[0] : starts[-1]]
+        return query, np.repeat(np.arange(stop - start), np.diff(starts))
+
+
+class _OtherPairs(_Pairs):
+    """All pairs but the marked ones."""
+
+    def __call__(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        hidden = np.ones((self.by_item.shape[0], stop - start), dtype=bool)
+        hidden[super().__call__(start, stop)] = False
+        return np.nonzero(hidden)
+
+
+def _search_lists(
     queries: NDArray[np.float32],
-    items: NDArray[np.float32],
-    seen: Any,
     found: NDArray[np.int64],
     scores: NDArray[np.float32],
+    items: NDArray[np.float32],
+    lists: Any,
+) -> None:
+    """Fill ``found`` and ``scores`` from an allow-list per query; other items are not scored."""
+    chosen, item = np.unique(lists.indices, return_inverse=True)
+    if not len(chosen):
+        return
+    listed = sparse.csr_array((lists.data, item, lists.indptr), shape=(len(queries), len(chosen)))
+    _search_block(queries, found, scores, items[chosen], _OtherPairs(listed))
+    found[:] = np.where(found >= 0, chosen[found], -1)
+
+
+def _search_block(
+    queries: NDArray[np.float32],
+    found: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    items: NDArray[np.float32],
+    hidden: _Pairs | None,
 ) -> None:
     """Fill ``found`` and ``scores`` for a block of queries, searching items block by block.
 
@@ -299,12 +362,8 @@ def _search_block(
         width = len(block)
         current = product[:, :width]
         np.matmul(queries, block.T, out=current)
-        if seen is not None:
-            columns = slice(seen.indptr[start], seen.indptr[start + width])
-            counts = np.diff(seen.indptr[start : start + width + 1])
-            hidden = seen.data[columns] != 0
-            item = np.repeat(np.arange(width), counts)[hidden]
-            current[seen.indices[columns][hidden], item] = -np.inf
+        if hidden is not None:
+            current[hidden(start, start + width)] = -np.inf
         bar = scores[:, -1]
         if start == 0 and width > k:
             # The k-th best score of the first block is the first bar.

@@ -179,8 +179,9 @@ class FittedTowers(RankingEstimator):
             Number of items per query.
         exclude : sparse matrix of shape (n_queries, n_items), optional
             Items with a non-zero entry are not returned, such as those that a query has seen.
-        mask : array-like of shape (n_items,), bool, optional
-            Items that may be returned; all by default.
+        mask : array-like of shape (n_items,), bool, or sparse (n_queries, n_items), optional
+            Items that may be returned; all by default. A sparse matrix is an allow-list per query,
+            its non-zero entries.
         n_jobs : int, optional
             Number of threads over blocks of queries, as in joblib.
 

@@ -57,7 +57,11 @@ def test_the_ids_are_those_of_the_exact_index(engine, vectors):
     index = make_index(engine, items, names, **OPTIONS.get(engine, {}))
     seen = sparse.random_array((25, 300), density=0.2, rng=np.random.default_rng(1), format="csr")
     mask = np.arange(300) % 3 > 0
-    for filters in ({}, {"exclude": seen}, {"mask": mask}, {"exclude": seen, "mask": mask}):
+    lists = sparse.random_array((25, 300), density=0.1, rng=np.random.default_rng(2), format="csr")
+    for filters in (
+        *({}, {"exclude": seen}, {"mask": mask}, {"mask": lists}),
+        *({"exclude": seen, "mask": mask}, {"exclude": seen, "mask": lists}),
+    ):
         expected, expected_scores = exact.search(queries, 10, **filters)
         ids, scores = index.search(queries, 10, **filters)
         assert_array_equal(ids, expected)

@@ -16,7 +16,9 @@ def brute_force(queries, items, k, exclude=None, mask=None):
     ids = np.full((len(queries), k), -1)
     scores = np.full((len(queries), k), -np.inf)
     for q, query in enumerate(queries):
-        allowed = np.ones(len(items), bool) if mask is None else mask.copy()
+        allowed = np.ones(len(items), bool) if mask is None else np.array(mask)
+        if allowed.ndim == 2:
+            allowed = allowed[q]
         if exclude is not None:
             allowed &= exclude[q] == 0
         value = items @ query
@@ -32,17 +34,18 @@ def brute_force(queries, items, k, exclude=None, mask=None):
     st.integers(0, 9),
     st.integers(1, 30),
     st.booleans(),
-    st.booleans(),
+    st.sampled_from([None, "items", "pairs"]),
 )
 def test_the_exact_index_finds_what_brute_force_finds(
-    seed, n_items, n_queries, k, with_exclude, with_mask
+    seed, n_items, n_queries, k, with_exclude, masked
 ):
     """Small integers: scores without rounding, ties and duplicates in plenty."""
     rng = np.random.default_rng(seed)
     items = rng.integers(-2, 3, (n_items, 3)).astype(np.float32)
     queries = rng.integers(-2, 3, (n_queries, 3)).astype(np.float32)
     exclude = rng.random((n_queries, n_items)) < 0.4 if with_exclude else None
-    mask = rng.random(n_items) < 0.5 if with_mask else None
+    shapes = {"items": n_items, "pairs": (n_queries, n_items)}
+    mask = None if masked is None else rng.random(shapes[masked]) < 0.3
     blocks = index_module.QUERY_BLOCK, index_module.ITEM_BLOCK
     index_module.QUERY_BLOCK, index_module.ITEM_BLOCK = 3, 7
     try:
@@ -50,7 +53,7 @@ def test_the_exact_index_finds_what_brute_force_finds(
             queries,
             k,
             exclude=None if exclude is None else sparse.csr_array(exclude),
-            mask=mask,
+            mask=sparse.csr_array(mask) if masked == "pairs" else mask,
             n_jobs=2 if seed % 2 else None,
         )
     finally:
@@ -108,6 +111,7 @@ def test_a_memory_map_is_not_copied(tmp_path):
         ({"queries": np.ones((2, 3))}, "queries have 3 dimensions, but the index has 2"),
         ({"queries": np.full((2, 2), np.nan)}, "contains NaN"),
         ({"mask": np.ones(3, bool)}, r"mask must be bool of shape \(2,\)"),
+        ({"mask": sparse.csr_array((2, 3))}, r"mask must be a sparse matrix of shape \(2, 2\)"),
         ({"exclude": sparse.csr_array((1, 2))}, r"sparse matrix of shape \(2, 2\), got \(1, 2\)"),
     ],
 )
