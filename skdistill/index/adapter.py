@@ -67,7 +67,7 @@ class ApproximateIndex:
         k: int,
         *,
         exclude: Any = None,
-        mask: ArrayLike | None = None,
+        mask: Any = None,
         n_jobs: int | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Search for the best items of each query, best first.

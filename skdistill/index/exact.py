@@ -74,7 +74,7 @@ class ExactIndex:
         k: int,
         *,
         exclude: Any = None,
-        mask: ArrayLike | None = None,
+        mask: Any = None,
         n_jobs: int | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Search for the best items of each query, best first.
@@ -207,7 +207,7 @@ class ExactIndex:
 
 
 def check_search(
-    index: ExactIndex, queries: ArrayLike, k: int, exclude: Any, mask: ArrayLike | None
+    index: ExactIndex, queries: ArrayLike, k: int, exclude: Any, mask: Any
 ) -> tuple[NDArray[np.float32], int, Any, Any]:
     """Check the arguments of a search; return queries, possible k, exclusion as CSR, and mask.
 
@@ -319,7 +319,8 @@ class _OtherPairs(_Pairs):
     def __call__(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[Any]]:
         hidden = np.ones((self.by_item.shape[0], stop - start), dtype=bool)
         hidden[super().__call__(start, stop)] = False
-        return np.nonzero(hidden)
+        query, item = np.nonzero(hidden)
+        return query, item
 
 
 def _search_lists(

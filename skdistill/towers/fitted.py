@@ -165,7 +165,7 @@ class FittedTowers(RankingEstimator):
         k: int = 10,
         *,
         exclude: Any = None,
-        mask: ArrayLike | None = None,
+        mask: Any = None,
         n_jobs: int | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Find the best items of the index for each query, best first.
