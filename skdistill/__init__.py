@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from skdistill.public_names import FormerModules, lazy_names
 
 if TYPE_CHECKING:
+    from skdistill.cascade.estimator import RankingCascade
     from skdistill.model_selection import RankingGroupKFold, RankingTimeSeriesSplit
     from skdistill.ranker import DistilledRanker
     from skdistill.towers.multi_objective import MultiObjectiveRetriever
@@ -18,6 +19,7 @@ __version__ = "0.2.0.dev0"
 __all__ = [
     "DistilledRanker",
     "MultiObjectiveRetriever",
+    "RankingCascade",
     "RankingGroupKFold",
     "RankingTimeSeriesSplit",
     "TeacherCheck",
@@ -32,6 +34,7 @@ __getattr__ = lazy_names(
     {
         "DistilledRanker": "skdistill.ranker",
         "MultiObjectiveRetriever": "skdistill.towers.multi_objective",
+        "RankingCascade": "skdistill.cascade.estimator",
         "RankingGroupKFold": "skdistill.model_selection",
         "RankingTimeSeriesSplit": "skdistill.model_selection",
         "TeacherCheck": "skdistill.towers.teacher_check",

@@ -36,7 +36,7 @@ FLOORS = {
     "teachers": ["teachers", "streaming"],
     "front doors": [
         *("held_out", "distillation", "distilled", "ranker"),
-        *("towers", "inspection", "dask_training"),
+        *("towers", "cascade", "inspection", "dask_training"),
     ],
     "service": ["serving", "recipe"],
     "shell": ["cli", "testing", "__main__"],

@@ -53,6 +53,11 @@ class ApproximateIndex:
         """Ids of the items; None if they are positions."""
         return self._exact.ids
 
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """Embeddings of the items."""
+        return self._exact.embeddings
+
     def __getstate__(self) -> dict[str, Any]:
         # The libraries' objects cannot be pickled; they are built again from the embeddings.
         return {"exact": self._exact, "options": self.options}

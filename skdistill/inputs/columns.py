@@ -256,6 +256,39 @@ def side_by_side(left: Any, right: Any) -> Any:
     return pandas.concat([number_rows(left), number_rows(right)], axis=1)
 
 
+def append_numbers(table: Any, numbers: dict[str, NDArray[Any]]) -> Any:
+    """Append columns of numbers to a table, as a table of the same kind.
+
+    Parameters
+    ----------
+    table : table of shape (n_rows, n_columns)
+        It is not changed.
+    numbers : dict of str to ndarray of shape (n_rows,)
+        Cells by name of the column; arrays and CSR matrices have no names.
+
+    Returns
+    -------
+    table of shape (n_rows, n_columns + len(numbers))
+    """
+    if not numbers:
+        return table
+    names = column_names(table)
+    if names is None:
+        matrix = np.column_stack(list(numbers.values()))
+        if not sparse.issparse(table) and table.dtype.kind == "f":
+            matrix = matrix.astype(table.dtype, copy=False)
+        return side_by_side(table, matrix)
+    if hasattr(table, "with_columns"):  # polars
+        import polars
+
+        return table.with_columns(*(polars.Series(n, v) for n, v in numbers.items()))
+    if hasattr(table, "append_column"):  # Arrow
+        for name, values in numbers.items():
+            table = table.append_column(name, [values])
+        return table
+    return table.assign(**numbers)
+
+
 def replace_columns(table: Any, columns: dict[int, NDArray[Any]]) -> Any:
     """Return a table with other cells in some columns, which are given by position."""
     names = column_names(table)

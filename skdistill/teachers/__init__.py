@@ -2,6 +2,7 @@
 
 from skdistill.public_names import publish
 from skdistill.teachers.asking import score_rows
+from skdistill.teachers.first_trees import first_trees
 from skdistill.teachers.mlp_ensemble import MLPEnsembleRanker
 from skdistill.teachers.out_of_fold import TeacherScores, fit_and_score
 from skdistill.teachers.qid_adapter import QidAdapter
@@ -13,6 +14,7 @@ __all__ = [
     "QidAdapter",
     "RankEnsemble",
     "TeacherScores",
+    "first_trees",
     "fit_and_score",
     "score_rows",
 ]

@@ -41,13 +41,13 @@ def check_teacher(teacher: Any) -> None:
         )
 
 
-def warn_of_refit(teacher: Any, *, stacklevel: int) -> None:
-    """Warn about a fitted teacher that is not frozen: a clone of it is fitted anew."""
+def warn_of_refit(teacher: Any, *, stacklevel: int, role: str = "teacher") -> None:
+    """Warn about a fitted estimator that is not frozen: a clone of it is fitted anew."""
     if is_prefit(teacher) or not _is_fitted(teacher):
         return
     name = type(teacher).__name__
     warnings.warn(
-        f"The teacher {name} is fitted already, but will be fitted again, as it is not frozen. To "
+        f"The {role} {name} is fitted already, but will be fitted again, as it is not frozen. To "
         f"use it as it is, pass FrozenEstimator({name}(...)) from sklearn.frozen; to fit it again "
         "without this warning, pass sklearn.clone of it.",
         UserWarning,

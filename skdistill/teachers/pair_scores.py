@@ -108,26 +108,21 @@ class BestScores:
 
 
 @dataclass
-class FunctionScores:
-    """Scores from a function of two aligned tables, called for blocks of bounded memory.
+class IndexedScores:
+    """Scores from a function of row numbers, called for blocks of bounded memory.
 
     The first block tells whether the scores lie far from 0.
 
     Parameters
     ----------
     function : callable
-        ``function(queries, items)`` returns one score per row.
-    queries : table of shape (n_queries, n_query_columns)
-        The query table.
-    items : table of shape (n_items, n_item_columns)
-        The catalogue.
+        ``function(query, item)`` takes rows of the query table and of the catalogue, and returns
+        one score per pair.
     name : str
         What scores, as the subject of error messages.
     """
 
-    function: Callable[[Any, Any], Any]
-    queries: Any
-    items: Any
+    function: Callable[[NDArray[Any], NDArray[Any]], Any]
     name: str
     _origin: float | None = field(init=False, default=None)
 
@@ -142,9 +137,7 @@ class FunctionScores:
         return scores
 
     def _score_block(self, query: NDArray[Any], item: NDArray[Any]) -> NDArray[np.float64]:
-        tables = take_rows(self.queries, query), take_rows(self.items, item)
-        answer = call_aligned(self.function, *tables, name=self.name)
-        scores = np.asarray(answer, dtype=np.float64)
+        scores = np.asarray(self.function(query, item), dtype=np.float64)
         check_scores(
             scores,
             len(query),
@@ -155,7 +148,39 @@ class FunctionScores:
         return scores
 
 
-def pair_rows(pair_features: Callable[[Any, Any], Any], queries: Any, items: Any) -> Any:
+def function_scores(
+    function: Callable[[Any, Any], Any], queries: Any, items: Any, name: str
+) -> IndexedScores:
+    """Make pair scores of a function of two aligned tables.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(queries, items)`` returns one score per row.
+    queries : table of shape (n_queries, n_query_columns)
+        The query table.
+    items : table of shape (n_items, n_item_columns)
+        The catalogue.
+    name : str
+        What scores, as the subject of error messages.
+
+    Returns
+    -------
+    IndexedScores
+    """
+
+    def of_pairs(query: NDArray[Any], item: NDArray[Any]) -> Any:
+        return call_aligned(function, take_rows(queries, query), take_rows(items, item), name=name)
+
+    return IndexedScores(of_pairs, name)
+
+
+def pair_rows(
+    pair_features: Callable[[Any, Any], Any],
+    queries: Any,
+    items: Any,
+    name: str = "pair_features",
+) -> Any:
     """Build a teacher's input rows from two aligned tables.
 
     Parameters
@@ -166,6 +191,8 @@ def pair_rows(pair_features: Callable[[Any, Any], Any], queries: Any, items: Any
         The query of each pair.
     items : table of shape (n_pairs, n_item_columns)
         The item of each pair.
+    name : str, default="pair_features"
+        The function, as the subject of error messages.
 
     Returns
     -------
@@ -176,11 +203,11 @@ def pair_rows(pair_features: Callable[[Any, Any], Any], queries: Any, items: Any
     ValueError
         If there is not one row per pair, or the rows are in another order.
     """
-    rows = call_aligned(pair_features, queries, items, name="pair_features")
+    rows = call_aligned(pair_features, queries, items, name=name)
     shape = getattr(rows, "shape", None)
     if shape is None or len(shape) != 2 or shape[0] != queries.shape[0]:
         raise ValueError(
-            "pair_features must return a table with one row per pair: expected "
+            f"{name} must return a table with one row per pair: expected "
             f"{queries.shape[0]} rows, got {type(rows).__name__}"
             + (f" of shape {shape}." if shape is not None else ".")
         )
@@ -189,13 +216,13 @@ def pair_rows(pair_features: Callable[[Any, Any], Any], queries: Any, items: Any
 
 def teacher_scores_of(
     teacher: Any, pair_features: Callable[[Any, Any], Any], queries: Any, items: Any
-) -> FunctionScores:
+) -> IndexedScores:
     """Build pair scores from a fitted teacher and the function that builds its input rows."""
 
     def function(query_rows: Any, item_rows: Any) -> NDArray[np.float64]:
         return unchecked_scores(teacher, pair_rows(pair_features, query_rows, item_rows))
 
-    return FunctionScores(function, queries, items, name_of(teacher))
+    return function_scores(function, queries, items, name_of(teacher))
 
 
 def check_pair_scores(
@@ -205,7 +232,7 @@ def check_pair_scores(
 
     Parameters
     ----------
-    scores : ndarray or sparse matrix of shape (n_queries, n_items), or callable
+    scores : ndarray or sparse matrix of shape (n_queries, n_items), callable, or IndexedScores
         What the user passed. A sparse matrix holds only the best items of each query; values of a
         cell that is stored several times are added up.
     n_queries, n_items : int
@@ -222,8 +249,10 @@ def check_pair_scores(
     ValueError
         If a matrix has another shape, or a score is NaN or infinite.
     """
+    if isinstance(scores, IndexedScores):
+        return scores
     if callable(scores):
-        return FunctionScores(scores, queries, items, "teacher_scores")
+        return function_scores(scores, queries, items, "teacher_scores")
     is_sparse = sparse.issparse(scores)
     matrix: Any = sparse.csr_array(canonical_csr(scores)) if is_sparse else np.asarray(scores)
     if matrix.shape != (n_queries, n_items):

@@ -208,6 +208,27 @@ class FittedTowers(RankingEstimator):
             )
         return self.index_.search(embeddings, k, exclude=exclude, mask=mask, n_jobs=n_jobs)
 
+    def score_pairs(
+        self, queries: Any, query: NDArray[np.int64], item: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Score pairs of a query and an item of the index.
+
+        Parameters
+        ----------
+        queries : table of shape (n_queries, n_query_columns)
+            The query columns of ``fit``.
+        query : ndarray of shape (n_pairs,), int64
+            Row of the table for each pair.
+        item : ndarray of shape (n_pairs,), int64
+            Position in the index for each pair.
+
+        Returns
+        -------
+        ndarray of shape (n_pairs,), float32
+        """
+        vectors = self.transform_queries(queries)
+        return np.einsum("ij,ij->i", vectors[query], self.index_.embeddings[item])
+
     def teacher_recall(
         self, X: Any, *, qid: ArrayLike | None = None, k: int = 10, m: int = 50
     ) -> float:

@@ -10,7 +10,7 @@ from skdistill.teachers import pair_scores
 from skdistill.teachers.pair_scores import (
     BestScores,
     DenseScores,
-    FunctionScores,
+    IndexedScores,
     check_pair_scores,
     pair_rows,
     score_grid,
@@ -43,7 +43,7 @@ def test_best_scores_count_the_rest_as_their_least():
         (SCORES.tolist(), DenseScores),
         (sparse.csr_array(SCORES), BestScores),
         (sparse.coo_array(SCORES), BestScores),
-        (sum_of_features, FunctionScores),
+        (sum_of_features, IndexedScores),
     ],
 )
 @pytest.mark.parametrize("per_block", [1, 4, 9, 1000])
@@ -113,7 +113,7 @@ def test_a_teacher_scores_the_rows_that_are_built_of_two_tables():
             return X.sum(axis=1)
 
     scores = teacher_scores_of(SumOfColumns(), lambda q, i: np.hstack([q, i]), *TABLES)
-    assert isinstance(scores, FunctionScores)
+    assert isinstance(scores, IndexedScores)
     query, item = np.array([2, 0, 1]), np.array([3, 1, 0])
     assert_array_equal(scores(query, item), SCORES[query, item])
     assert scores(query, item).dtype == np.float32

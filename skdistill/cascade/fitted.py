@@ -1,0 +1,345 @@
+"""What a fitted cascade does: rank, score, and search another catalogue."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.utils.validation import check_is_fitted
+
+from skdistill.cascade.composition import ComposedOfStages
+from skdistill.cascade.funnel import Funnel, RankedItems, best_items
+from skdistill.cascade.spec import read_stages
+from skdistill.index.exact import named_ids
+from skdistill.inputs.checks import check_k, check_sample_weight
+from skdistill.inputs.columns import as_table, take_rows
+from skdistill.inputs.ids import as_ids
+from skdistill.inputs.query_ids import check_qid, sort_by_query
+from skdistill.metrics import retrieval_ndcg
+from skdistill.metrics.averaging import per_query
+from skdistill.public_names import set_module
+from skdistill.towers.pair_table import PairColumns, PairTable
+
+# Queries that pass through the stages at once.
+QUERY_BLOCK = 256
+
+
+@set_module("skdistill.cascade")
+class DeadlineWarning(UserWarning):
+    """A cascade returned the order of an earlier stage for some queries: its time was up."""
+
+
+@set_module("skdistill.cascade")
+@dataclass(frozen=True)
+class RankingTrace:
+    """How a cascade came to its lists.
+
+    Attributes
+    ----------
+    stage : ndarray of shape (n_queries, k), int64
+        Number of the stage that placed each item, from 0; -1 for padding.
+    source : ndarray of shape (n_queries, k), int64, or None
+        Number of the retriever that found the item first; None if there is one retriever.
+    seconds : dict of str to float
+        Time of each stage that was run.
+    is_complete : ndarray of shape (n_queries,), bool
+        Whether all stages were run for the query, before the deadline.
+    """
+
+    stage: NDArray[np.int64]
+    source: NDArray[np.int64] | None
+    seconds: dict[str, float]
+    is_complete: NDArray[np.bool_]
+
+
+class FittedCascade(ComposedOfStages):
+    """Base of the cascade: everything after ``fit``.
+
+    Attributes
+    ----------
+    funnel_ : Funnel
+        The fitted stages and the catalogue.
+    item_ids_ : ndarray of shape (n_items,) or None
+        Ids of the items; None if they are positions.
+    """
+
+    funnel_: Funnel
+    item_ids_: NDArray[Any] | None
+    pair_columns_: PairColumns
+
+    def index(self, items: Any, ids: ArrayLike | None = None, **options: Any) -> FittedCascade:
+        """Rank another catalogue from now on, with the stages as they are.
+
+        Parameters
+        ----------
+        items : table of shape (n_items, n_item_columns)
+            The items, with the item columns of ``fit``.
+        ids : array-like of shape (n_items,), optional
+            Distinct ids that ``rank`` returns; positions by default.
+        **options
+            ``engine`` and its options, as in :meth:`TwoTowerRetriever.index`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            If the cascade is not fitted.
+        ValueError
+            If a column is missing, there is no item, or ids are not one per item.
+        """
+        check_is_fitted(self, "funnel_")
+        items = self._items(items)
+        self.item_ids_ = None
+        if ids is not None:
+            self.item_ids_ = as_ids(ids)
+            if self.item_ids_.shape != (items.shape[0],):
+                raise ValueError(
+                    f"ids must hold one id per item: expected shape ({items.shape[0]},), got "
+                    f"{self.item_ids_.shape}."
+                )
+        retrieval = self.funnel_.retrieval.indexing(items, **options)
+        self.funnel_ = replace(self.funnel_, retrieval=retrieval, items=items)
+        return self
+
+    def rank(
+        self,
+        queries: Any,
+        k: int | None = None,
+        *,
+        exclude: Any = None,
+        mask: Any = None,
+        deadline_ms: float | None = None,
+        return_stages: bool = False,
+    ) -> Any:
+        """Find and rank the best items of the catalogue for each query, best first.
+
+        The candidates of the first stage pass through all others; each scores what the stage before
+        passes on. If ``k`` is larger than what the last stage has scored, items that only earlier
+        stages have scored follow behind it, in the order of these.
+
+        Parameters
+        ----------
+        queries : table of shape (n_queries, n_query_columns)
+            The query columns of ``fit``. A data frame may have further columns.
+        k : int, optional
+            Number of items per query; the size of the last stage by default.
+        exclude : sparse matrix of shape (n_queries, n_items), optional
+            Items with a non-zero entry are not returned, such as those that a query has seen.
+        mask : array-like of shape (n_items,), bool, or sparse (n_queries, n_items), optional
+            Items that may be returned; all by default. A sparse matrix is an allow-list per query.
+        deadline_ms : float, optional
+            Milliseconds after which no further stage is begun. The order of the last stage that was
+            finished is returned, with a :class:`DeadlineWarning`. A stage that was begun is
+            finished, and the first stage is always run.
+        return_stages : bool, default=False
+            Also return which stage placed each item, and the time of each stage.
+
+        Returns
+        -------
+        ids : ndarray of shape (n_queries, min(k, n_items))
+            Ids of the items. If fewer than k items are left, the rest is -1, or None if ids are not
+            numbers.
+        scores : ndarray of shape (n_queries, min(k, n_items)), float32
+            Score of each item by the stage that placed it; -inf for missing ones. Scores of
+            different stages cannot be compared.
+        trace : RankingTrace
+            Only if ``return_stages`` is True.
+
+        Raises
+        ------
+        NotFittedError
+            If the cascade is not fitted.
+        ValueError
+            If a column is missing, an argument is invalid, k is larger than the size of the first
+            stage, or a stage cannot take its features.
+
+        Warns
+        -----
+        DeadlineWarning
+            If a stage was left out for some queries.
+        """
+        start = time.perf_counter()
+        check_is_fitted(self, "funnel_")
+        specs = read_stages(self.stages)
+        k = specs[-1].cut.size if k is None else k
+        check_k(k)
+        if k > specs[0].cut.size:
+            raise ValueError(
+                f"k={k} items cannot be ranked: the first stage {specs[0].name!r} returns "
+                f"{specs[0].cut.size}. Raise its size."
+            )
+        k = min(k, self.n_items)
+        table = self.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
+        n_queries = table.shape[0]
+        exclude = _check_rows("exclude", exclude, n_queries, self.n_items)
+        if sparse.issparse(mask):
+            mask = _check_rows("mask", mask, n_queries, self.n_items)
+
+        def is_late() -> bool:
+            return deadline_ms is not None and time.perf_counter() - start > deadline_ms / 1000
+
+        blocks = []
+        seconds: dict[str, float] = {}
+        complete = np.ones(n_queries, dtype=bool)
+        cuts = [spec.cut for spec in specs]
+        for first in range(0, n_queries, QUERY_BLOCK):
+            rows = slice(first, min(first + QUERY_BLOCK, n_queries))
+            block = table
+            if n_queries > QUERY_BLOCK:
+                block = take_rows(table, np.arange(rows.start, rows.stop))
+            passage = self.funnel_.run(
+                block,
+                cuts,
+                None if exclude is None else exclude[rows],
+                mask[rows] if sparse.issparse(mask) else mask,
+                is_late,
+            )
+            blocks.append(best_items(passage, cuts, k))
+            complete[rows] = len(passage.lists) == len(specs)
+            for spec, spent in zip(specs, passage.seconds, strict=False):
+                seconds[spec.name] = seconds.get(spec.name, 0.0) + spent
+        ranked = _stacked(blocks, k)
+        if not complete.all():
+            warnings.warn(
+                f"{(~complete).sum()} of {n_queries} queries are ranked by an earlier stage than "
+                f"{specs[-1].name!r}: {deadline_ms:g} ms were over.",
+                DeadlineWarning,
+                stacklevel=2,
+            )
+        answer = named_ids(self.item_ids_, ranked.item), ranked.score
+        if not return_stages:
+            return answer
+        return *answer, RankingTrace(ranked.stage, ranked.source, seconds, complete)
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        qid: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Compute the mean NDCG@k of the items that the cascade ranks first in its catalogue.
+
+        k is the size of the last stage. Items without a label count as irrelevant, and labels of
+        items that are not in the catalogue do not count. Queries without a relevant item are left
+        out.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            A log with the columns of ``fit``.
+        y : array-like of shape (n_rows,)
+            Relevance, 0 or more, with the gain :math:`2^y - 1`.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row; by default, rows with equal query columns are one query.
+        sample_weight : array-like of shape (n_rows,), optional
+            Row weights. A query counts with the mean weight of its rows.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the cascade is not fitted.
+        ValueError
+            If the columns differ from those of ``fit``, or labels are negative.
+        """
+        check_is_fitted(self, "funnel_")
+        X = as_table(X)
+        self.check_columns(X, reset=False)
+        labels = self.read_labels(y, X.shape[0])
+        weight = check_sample_weight(sample_weight, X.shape[0])
+        ids = check_qid(self.resolve_qid(X, qid), X.shape[0])
+        queries, order = sort_by_query(ids, X.shape[0])
+        rows = take_rows(X, order)
+        pairs = PairTable.split(
+            *(self.pair_columns_.queries(rows), self.pair_columns_.items(rows)),
+            queries.segment,
+            self.funnel_.items,
+        )
+        if order is not None:
+            labels = labels[order]
+            weight = None if weight is None else weight[order]
+        is_counted = (labels > 0) & (pairs.item < self.n_items)
+        relevant = sparse.csr_array(
+            (labels[is_counted], (pairs.query[is_counted], pairs.item[is_counted])),
+            shape=(queries.n_queries, self.n_items),
+        )
+        k = read_stages(self.stages)[-1].cut.size
+        found = self._positions(pairs.queries, k)
+        values = per_query(retrieval_ndcg, relevant, found, k=k, gain="exponential")
+        weights = np.ones(len(values)) if weight is None else queries.mean(weight)
+        is_defined = ~np.isnan(values)
+        if not weights[is_defined].sum():
+            return float("nan")
+        return float(np.average(values[is_defined], weights=weights[is_defined]))
+
+    @property
+    def n_items(self) -> int:
+        """Number of items in the catalogue."""
+        return int(self.funnel_.items.shape[0])
+
+    def _positions(self, queries: Any, k: int) -> NDArray[np.int64]:
+        """Rank, and return positions instead of ids."""
+        lean = object.__new__(type(self))
+        lean.__dict__.update(vars(self), item_ids_=None)
+        return lean.rank(queries, k)[0]
+
+    def _items(self, items: Any) -> Any:
+        """Check a catalogue."""
+        if np.shape(items)[:1] == (0,):
+            raise ValueError("The catalogue items= is empty: there is nothing to rank.")
+        return self.pair_columns_.check(as_table(items), "item", keeps_numbers=True)
+
+
+def as_queries(queries: Any) -> Any:
+    """Return a table of queries, which may have no rows."""
+    if hasattr(queries, "columns") or sparse.issparse(queries):
+        return queries
+    return np.asarray(queries)
+
+
+def _check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:
+    """Check the shape of a sparse matrix of pairs; return it as CSR."""
+    if pairs is None:
+        return None
+    if not sparse.issparse(pairs) or pairs.shape != (n_queries, n_items):
+        raise ValueError(
+            f"{name} must be a sparse matrix of shape ({n_queries}, {n_items}), one row per query "
+            f"and one column per item, got {getattr(pairs, 'shape', type(pairs))}."
+        )
+    return sparse.csr_array(pairs)
+
+
+def _stacked(blocks: list[RankedItems], k: int) -> RankedItems:
+    """Stack the ranked items of blocks of queries; blocks may be narrower than k."""
+    if not blocks:
+        empty = np.empty((0, k), dtype=np.int64)
+        return RankedItems(empty, empty.astype(np.float32), empty, None)
+
+    def stack(parts: list[NDArray[Any]], padding: float) -> NDArray[Any]:
+        wide = [
+            np.pad(part, ((0, 0), (0, k - part.shape[1])), constant_values=padding)
+            for part in parts
+        ]
+        return np.concatenate(wide)
+
+    sources = [block.source for block in blocks if block.source is not None]
+    return RankedItems(
+        stack([block.item for block in blocks], -1),
+        stack([block.score for block in blocks], -np.inf),
+        stack([block.stage for block in blocks], -1),
+        stack(sources, -1) if sources else None,
+    )

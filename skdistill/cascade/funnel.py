@@ -1,0 +1,246 @@
+"""The fitted stages of a cascade, and what passes through them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.cascade.candidates import Candidates, compact
+from skdistill.cascade.cuts import Cut
+from skdistill.cascade.pair_tables import StageTable
+from skdistill.cascade.retrieval import Retrieval, score_column
+from skdistill.teachers.asking import check_scores, name_of, unchecked_scores
+
+Scores = Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A fitted stage that scores pairs.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the cascade.
+    model : estimator, Booster or callable
+        Scores rows.
+    table : StageTable
+        Builds the rows.
+    """
+
+    name: str
+    model: Any
+    table: StageTable
+
+    @property
+    def column(self) -> str:
+        """Name of the column that holds its scores."""
+        return score_column(self.name)
+
+    def score(
+        self,
+        queries: Any,
+        items: Any,
+        query: NDArray[np.int64],
+        item: NDArray[np.int64],
+        scores: Scores,
+    ) -> NDArray[np.float64]:
+        """Score pairs, as in :meth:`StageTable.rows`.
+
+        Returns
+        -------
+        ndarray of shape (n_pairs,), float64
+
+        Raises
+        ------
+        ValueError
+            If the model cannot take the features, or does not give one finite score per pair.
+        """
+        if not len(query):
+            return np.empty(0)
+        rows = self.table.rows(queries, items, query, item, scores)
+        try:
+            answer = unchecked_scores(self.model, rows)
+        except ValueError as error:
+            raise ValueError(f"The stage {self.name!r} cannot score its rows: {error}") from error
+        name = f"{name_of(self.model)} of the stage {self.name!r}"
+        check_scores(answer, len(query), name, lambda k: f"query {query[k]} and item {item[k]}")
+        return answer
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What passed through the stages of a funnel for some queries.
+
+    Parameters
+    ----------
+    lists : list of Candidates
+        For each stage that was run, all items that it scored, in its order.
+    seconds : list of float
+        Time of each stage that was run.
+    """
+
+    lists: list[Candidates]
+    seconds: list[float]
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """The fitted stages.
+
+    Parameters
+    ----------
+    name : str
+        Name of the first stage.
+    retrieval : Retrieval
+        The first stage.
+    stages : tuple of Stage
+        The later ones.
+    items : table of shape (n_items, n_item_columns)
+        The catalogue.
+    """
+
+    name: str
+    retrieval: Retrieval
+    stages: tuple[Stage, ...]
+    items: Any
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of scores of all stages."""
+        return (*self.retrieval.columns, *(stage.column for stage in self.stages))
+
+    def run(
+        self,
+        queries: Any,
+        cuts: Sequence[Cut],
+        exclude: Any = None,
+        mask: Any = None,
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> Passage:
+        """Let candidates pass through the stages.
+
+        Parameters
+        ----------
+        queries : table of shape (n_queries, n_query_columns)
+            The query table.
+        cuts : sequence of Cut
+            What each stage passes on; one per stage, the first for the retrieval.
+        exclude, mask : sparse matrix, array or None
+            Items that may not, or that alone may, be returned.
+        is_late : callable
+            Asked before each stage but the first; the stages that are left are not run if it
+            returns True.
+
+        Returns
+        -------
+        Passage
+        """
+        clock = time.perf_counter
+        start = clock()
+        found = self.retrieval.retrieve(queries, cuts[0].size, exclude, mask).limited(cuts[0])
+        passage = Passage([found], [clock() - start])
+        for stage, before, after in zip(self.stages, cuts, cuts[1:], strict=False):
+            if is_late():
+                break
+            start = clock()
+            found = found.head(before)
+            pairs = found.pairs()
+            scores = stage.score(queries, self.items, *pairs, found.flat_columns())
+            found = found.sorted_by(stage.column, scores).limited(after)
+            passage.lists.append(found)
+            passage.seconds.append(clock() - start)
+        return passage
+
+    def score_pairs(
+        self, queries: Any, items: Any, query: NDArray[np.int64], item: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Score pairs by all stages, whether or not they would pass.
+
+        Parameters
+        ----------
+        queries : table of shape (n_queries, n_query_columns)
+            The query table.
+        items : table of shape (n_items or more, n_item_columns)
+            The catalogue, perhaps with further items.
+        query, item : ndarray of shape (n_pairs,), int64
+            Rows of the two tables.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_pairs,), float64
+            By name of the column.
+        """
+        scores = self.retrieval.score_pairs(queries, query, item)
+        for stage in self.stages:
+            scores[stage.column] = stage.score(queries, items, query, item, scores)
+        return scores
+
+
+@dataclass(frozen=True)
+class RankedItems:
+    """The best items of each query.
+
+    Parameters
+    ----------
+    item : ndarray of shape (n_queries, k), int64
+        Positions in the catalogue, best first; -1 pads short lists.
+    score : ndarray of shape (n_queries, k), float32
+        Score by the stage that placed the item; -inf for padding.
+    stage : ndarray of shape (n_queries, k), int64
+        Number of the stage that placed the item; -1 for padding.
+    source : ndarray of shape (n_queries, k), int64, or None
+        Number of the retriever that found the item first.
+    """
+
+    item: NDArray[np.int64]
+    score: NDArray[np.float32]
+    stage: NDArray[np.int64]
+    source: NDArray[np.int64] | None
+
+
+def best_items(passage: Passage, cuts: Sequence[Cut], k: int) -> RankedItems:
+    """Return the order of the last stage, behind it what only the stage before has scored, etc.
+
+    Parameters
+    ----------
+    passage : Passage
+        What passed through the stages.
+    cuts : sequence of Cut
+        What each stage passed on.
+    k : int
+        Number of items per query.
+
+    Returns
+    -------
+    RankedItems
+    """
+    *earlier, last = passage.lists
+    parts = [last]
+    for found, cut in reversed(list(zip(earlier, cuts, strict=False))):
+        parts.append(found.take(slice(cut.size, None)))
+    if (last.item[:, k - 1 : k] >= 0).all() and last.width >= k:
+        parts = parts[:1]
+    stage = np.repeat(
+        np.arange(len(passage.lists) - 1, len(passage.lists) - 1 - len(parts), -1),
+        [part.width for part in parts],
+    )
+    item = np.concatenate([part.item for part in parts], axis=1)
+    places = compact(item)[:, :k]
+    item = np.take_along_axis(item, places, axis=1)
+    score = np.concatenate([part.score for part in parts], axis=1)
+    source = None
+    if last.source is not None:
+        sources = [part.source for part in parts if part.source is not None]
+        source = np.take_along_axis(np.concatenate(sources, axis=1), places, axis=1)
+    return RankedItems(
+        item,
+        np.take_along_axis(score, places, axis=1).astype(np.float32),
+        np.where(item >= 0, stage[places], -1),
+        source,
+    )

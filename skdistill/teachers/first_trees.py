@@ -1,0 +1,64 @@
+"""The first trees of a boosted model: the cheapest ranker that a teacher offers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.frozen import FrozenEstimator
+
+from skdistill.teachers.boosters import is_lightgbm_booster, is_xgboost_booster
+
+
+def first_trees(model: Any, n_trees: int) -> Any:
+    """Cut a boosted model to its first iterations.
+
+    Boosting adds trees one by one, so that the first of them are a ranker themselves: usually the
+    strongest rival of a student of the same cost.
+
+    Parameters
+    ----------
+    model : Booster, or fitted estimator of LightGBM or XGBoost
+        The model. It is not changed.
+    n_trees : int
+        Number of boosting iterations to keep; all if the model has fewer.
+
+    Returns
+    -------
+    Booster
+        A model of its own, with the names and categories of the columns.
+
+    Raises
+    ------
+    TypeError
+        If the model is not one of LightGBM or XGBoost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lightgbm import LGBMRanker
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.teachers import first_trees
+    >>> data = make_ranking(n_queries=20, random_state=0)
+    >>> model = LGBMRanker(n_estimators=30, verbose=-1)
+    >>> model = model.fit(data.X, data.y, group=np.bincount(data.qid))
+    >>> first_trees(model, 5).num_trees()
+    5
+    """
+    inner = model.estimator if isinstance(model, FrozenEstimator) else model
+    for attribute in ("booster_", "get_booster"):
+        if hasattr(inner, attribute):
+            booster = getattr(inner, attribute)
+            inner = booster() if callable(booster) else booster
+            break
+    if is_lightgbm_booster(inner):
+        import lightgbm
+
+        # best_iteration is that of early stopping: no tree after it is ever used.
+        kept = n_trees if inner.best_iteration <= 0 else min(n_trees, inner.best_iteration)
+        return lightgbm.Booster(model_str=inner.model_to_string(num_iteration=kept))
+    if is_xgboost_booster(inner):
+        return inner[: min(n_trees, inner.num_boosted_rounds())]
+    raise TypeError(
+        f"first_trees cuts models of LightGBM and XGBoost, got {type(inner).__name__}, whose trees "
+        "cannot be taken one after the other."
+    )
