@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdistill.cascade.composition import ComposedOfStages
 from skdistill.cascade.funnel import Funnel, RankedItems, best_items
-from skdistill.cascade.spec import read_stages
+from skdistill.cascade.spec import StageSpec, read_stages
 from skdistill.index.exact import named_ids
 from skdistill.inputs.checks import check_k, check_sample_weight
 from skdistill.inputs.columns import as_table, take_rows
@@ -186,38 +187,16 @@ class FittedCascade(ComposedOfStages):
         def is_late() -> bool:
             return deadline_ms is not None and time.perf_counter() - start > deadline_ms / 1000
 
-        blocks = []
-        seconds: dict[str, float] = {}
-        complete = np.ones(n_queries, dtype=bool)
-        cuts = [spec.cut for spec in specs]
-        for first in range(0, n_queries, QUERY_BLOCK):
-            rows = slice(first, min(first + QUERY_BLOCK, n_queries))
-            block = table
-            if n_queries > QUERY_BLOCK:
-                block = take_rows(table, np.arange(rows.start, rows.stop))
-            passage = self.funnel_.run(
-                block,
-                cuts,
-                None if exclude is None else exclude[rows],
-                mask[rows] if sparse.issparse(mask) else mask,
-                is_late,
-            )
-            blocks.append(best_items(passage, cuts, k))
-            complete[rows] = len(passage.lists) == len(specs)
-            for spec, spent in zip(specs, passage.seconds, strict=False):
-                seconds[spec.name] = seconds.get(spec.name, 0.0) + spent
-        ranked = _stacked(blocks, k)
-        if not complete.all():
+        ranked, trace = self._rank_blocks(table, specs, k, exclude, mask, is_late)
+        if not trace.is_complete.all():
             warnings.warn(
-                f"{(~complete).sum()} of {n_queries} queries are ranked by an earlier stage than "
-                f"{specs[-1].name!r}: {deadline_ms:g} ms were over.",
+                f"{(~trace.is_complete).sum()} of {n_queries} queries are ranked by an earlier "
+                f"stage than {specs[-1].name!r}: {deadline_ms:g} ms were over.",
                 DeadlineWarning,
                 stacklevel=2,
             )
         answer = named_ids(self.item_ids_, ranked.item), ranked.score
-        if not return_stages:
-            return answer
-        return *answer, RankingTrace(ranked.stage, ranked.source, seconds, complete)
+        return (*answer, trace) if return_stages else answer
 
     def score(
         self,
@@ -290,6 +269,37 @@ class FittedCascade(ComposedOfStages):
     def n_items(self) -> int:
         """Number of items in the catalogue."""
         return int(self.funnel_.items.shape[0])
+
+    def _rank_blocks(
+        self,
+        queries: Any,
+        specs: list[StageSpec],
+        k: int,
+        exclude: Any,
+        mask: Any,
+        is_late: Callable[[], bool],
+    ) -> tuple[RankedItems, RankingTrace]:
+        """Rank checked queries in blocks of bounded memory."""
+        n_queries, cuts = queries.shape[0], [spec.cut for spec in specs]
+        blocks, seconds = [], {spec.name: 0.0 for spec in specs}
+        is_complete = np.ones(n_queries, dtype=bool)
+        for first in range(0, n_queries, QUERY_BLOCK):
+            rows = slice(first, min(first + QUERY_BLOCK, n_queries))
+            passage = self.funnel_.run(
+                queries
+                if n_queries <= QUERY_BLOCK
+                else take_rows(queries, np.arange(rows.start, rows.stop)),
+                cuts,
+                None if exclude is None else exclude[rows],
+                mask[rows] if sparse.issparse(mask) else mask,
+                is_late,
+            )
+            blocks.append(best_items(passage, cuts, k))
+            is_complete[rows] = len(passage.lists) == len(specs)
+            for spec, spent in zip(specs, passage.seconds, strict=False):
+                seconds[spec.name] += spent
+        ranked = _stacked(blocks, k)
+        return ranked, RankingTrace(ranked.stage, ranked.source, seconds, is_complete)
 
     def _positions(self, queries: Any, k: int) -> NDArray[np.int64]:
         """Rank, and return positions instead of ids."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skdistill.index import ExactIndex
+from skdistill.index import ExactIndex, block_search
 from skdistill.index import exact as index_module
 
 
@@ -46,8 +46,8 @@ def test_the_exact_index_finds_what_brute_force_finds(
     exclude = rng.random((n_queries, n_items)) < 0.4 if with_exclude else None
     shapes = {"items": n_items, "pairs": (n_queries, n_items)}
     mask = None if masked is None else rng.random(shapes[masked]) < 0.3
-    blocks = index_module.QUERY_BLOCK, index_module.ITEM_BLOCK
-    index_module.QUERY_BLOCK, index_module.ITEM_BLOCK = 3, 7
+    blocks = index_module.QUERY_BLOCK, block_search.ITEM_BLOCK
+    index_module.QUERY_BLOCK, block_search.ITEM_BLOCK = 3, 7
     try:
         ids, scores = ExactIndex(items).search(
             queries,
@@ -57,7 +57,7 @@ def test_the_exact_index_finds_what_brute_force_finds(
             n_jobs=2 if seed % 2 else None,
         )
     finally:
-        index_module.QUERY_BLOCK, index_module.ITEM_BLOCK = blocks
+        index_module.QUERY_BLOCK, block_search.ITEM_BLOCK = blocks
     expected_ids, expected_scores = brute_force(queries, items, k, exclude, mask)
     assert_array_equal(ids, expected_ids)
     assert_allclose(scores, expected_scores)
@@ -177,8 +177,8 @@ def test_a_single_query_over_several_blocks_is_exact():
 @pytest.mark.parametrize("item_block", [2, 4096])
 def test_only_non_zero_entries_exclude(item_block, monkeypatch):
     """A zero that is stored excludes nothing; any other number does, also a negative one."""
-    monkeypatch.setattr(index_module, "ITEM_BLOCK", item_block)
-    monkeypatch.setattr(index_module, "BLOCK_SCORES", item_block)
+    monkeypatch.setattr(block_search, "ITEM_BLOCK", item_block)
+    monkeypatch.setattr(block_search, "BLOCK_SCORES", item_block)
     index = ExactIndex([[5.0], [4], [3], [2], [1]])
     stored = sparse.csr_array(([0.0, -1.0, 2.0, 0.0], ([0, 0, 0, 0], [0, 1, 3, 4])), shape=(1, 5))
     assert index.search([[1.0]], 5, exclude=stored)[0].tolist() == [[0, 2, 4, -1, -1]]
@@ -195,8 +195,8 @@ def test_only_non_zero_entries_exclude(item_block, monkeypatch):
 def test_ties_at_the_last_place_go_to_the_earlier_position_whatever_the_id(
     item_block, ids, monkeypatch
 ):
-    monkeypatch.setattr(index_module, "ITEM_BLOCK", item_block)
-    monkeypatch.setattr(index_module, "BLOCK_SCORES", item_block)
+    monkeypatch.setattr(block_search, "ITEM_BLOCK", item_block)
+    monkeypatch.setattr(block_search, "BLOCK_SCORES", item_block)
     index = ExactIndex([[1.0], [2], [1], [2], [1], [2]], ids)
     for k, expected in ((2, [1, 3]), (3, [1, 3, 5]), (5, [1, 3, 5, 0, 2])):
         found = index.search([[1.0]], k)[0][0].tolist()
