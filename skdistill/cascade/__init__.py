@@ -1,19 +1,24 @@
 """Cascades: stages that are trained, planned, explained and served as one."""
 
+from skdistill.cascade.costs import StageCost
 from skdistill.cascade.cuts import Cut
 from skdistill.cascade.estimator import RankingCascade
 from skdistill.cascade.fitted import DeadlineWarning, RankingTrace
+from skdistill.cascade.planning import CascadePlan, plan_cascade
 from skdistill.cascade.popularity import PopularityRetriever
 from skdistill.cascade.spec import FirstTrees
 from skdistill.public_names import publish
 
 __all__ = [
+    "CascadePlan",
     "Cut",
     "DeadlineWarning",
     "FirstTrees",
     "PopularityRetriever",
     "RankingCascade",
     "RankingTrace",
+    "StageCost",
+    "plan_cascade",
 ]
 
 publish(__name__)

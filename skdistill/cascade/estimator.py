@@ -236,6 +236,7 @@ default="auto"
         if self.targets == "next":
             funnel, self.source_scores_ = training.train(next_targets(funnel, problem, target))
         self.funnel_, self.item_ids_ = funnel, None
+        self.teacher_table_ = problem.teacher_table
         return self
 
     def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:

@@ -14,7 +14,9 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from skdistill.cascade.composition import ComposedOfStages
+from skdistill.cascade.cuts import Cut
 from skdistill.cascade.funnel import Funnel, RankedItems, best_items
+from skdistill.cascade.pair_tables import StageTable
 from skdistill.cascade.spec import StageSpec, read_stages
 from skdistill.index.exact import named_ids
 from skdistill.inputs.checks import check_k, check_sample_weight
@@ -72,6 +74,8 @@ class FittedCascade(ComposedOfStages):
     funnel_: Funnel
     item_ids_: NDArray[Any] | None
     pair_columns_: PairColumns
+    teacher_: Any
+    teacher_table_: StageTable
 
     def index(self, items: Any, ids: ArrayLike | None = None, **options: Any) -> FittedCascade:
         """Rank another catalogue from now on, with the stages as they are.
@@ -269,6 +273,10 @@ class FittedCascade(ComposedOfStages):
     def n_items(self) -> int:
         """Number of items in the catalogue."""
         return int(self.funnel_.items.shape[0])
+
+    def stage_cuts(self) -> list[Cut]:
+        """Return what each stage passes on, by the present parameters."""
+        return [spec.cut for spec in read_stages(self.stages)]
 
     def _rank_blocks(
         self,

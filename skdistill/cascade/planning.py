@@ -1,0 +1,364 @@
+"""plan_cascade: how many items each stage must pass on, computed from held-out queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from skdistill.cascade.costs import StageCost, measure_costs
+from skdistill.cascade.counting import StageOrders, recall_alone, recall_slabs
+from skdistill.cascade.fitted import FittedCascade, as_queries
+from skdistill.cascade.spec import StageSpec, read_stages
+from skdistill.cascade.wanted import items_of, stage_orders, teachers_best
+from skdistill.extras import import_extra
+from skdistill.inputs.checks import check_k
+from skdistill.public_names import set_module
+
+# A size is at most so many times the present one, unless sizes= says otherwise.
+LARGEST_GROWTH = 5
+# Ratio of neighbouring sizes that are tried; below 1 / (ratio - 1) every size is.
+RATIO = 1.02
+N_BOOTSTRAP = 500
+
+
+@dataclass(frozen=True)
+class Combinations:
+    """All combinations of sizes that were counted, one per entry.
+
+    Parameters
+    ----------
+    sizes : ndarray of shape (n_combinations, n_stages), int64
+        Sizes of the stages; they do not grow.
+    recall, lower : ndarray of shape (n_combinations,), float64
+        Mean recall over queries, and its lower confidence bound.
+    cost : ndarray of shape (n_combinations,), float64
+        Microseconds per query.
+    product : ndarray of shape (n_combinations,), float64
+        Product of the recalls of the stages alone.
+    """
+
+    sizes: NDArray[np.int64]
+    recall: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    product: NDArray[np.float64]
+
+    def frontier(self) -> NDArray[np.int64]:
+        """Combinations that no other beats in both cost and recall, by ascending cost."""
+        order = np.lexsort((-self.recall, self.cost))
+        best = np.maximum.accumulate(self.recall[order])
+        is_better = np.append(True, self.recall[order][1:] > best[:-1])
+        return order[is_better]
+
+
+@set_module("skdistill.cascade")
+@dataclass(frozen=True)
+class CascadePlan:
+    """Sizes for the stages of a cascade, with what they keep and what they cost.
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        Number of items that each stage returns.
+    recall : float
+        Fraction of the wanted items that come through, averaged over the queries.
+    lower : float
+        Its lower confidence bound.
+    cost : float
+        Microseconds per query.
+    confidence : float
+        Probability with which the recall of other queries is above the bound.
+    product_sizes : dict of str to int, or None
+        What the product of the stages' recalls would have chosen; None if it finds nothing.
+    product_recall, product_cost : float
+        The recall that these sizes really have, and their cost; NaN without sizes.
+    costs : dict of str to StageCost
+        Cost of each stage.
+    combinations : Combinations
+        All combinations that were counted.
+    """
+
+    sizes: dict[str, int]
+    recall: float
+    lower: float
+    cost: float
+    confidence: float
+    product_sizes: dict[str, int] | None
+    product_recall: float
+    product_cost: float
+    costs: dict[str, StageCost]
+    combinations: Combinations
+    cascade: FittedCascade
+
+    def apply(self) -> FittedCascade:
+        """Set the sizes in the cascade. It need not be fitted again.
+
+        Returns
+        -------
+        RankingCascade
+            The cascade that was planned.
+        """
+        self.cascade.set_params(**{f"{name}__size": size for name, size in self.sizes.items()})
+        return self.cascade
+
+    def frame(self) -> Any:
+        """Return the combinations that no other beats in both cost and recall.
+
+        Returns
+        -------
+        DataFrame
+            A row per combination: the sizes, ``recall``, ``lower``, ``product`` and ``cost``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed (extra ``data``).
+        """
+        pandas = import_extra("pandas", "data", "CascadePlan.frame")
+        every, rows = self.combinations, self.combinations.frontier()
+        table = pandas.DataFrame(every.sizes[rows], columns=list(self.sizes))
+        measures = {"recall": every.recall, "lower": every.lower, "product": every.product}
+        return table.assign(**{n: v[rows] for n, v in measures.items()}, cost=every.cost[rows])
+
+    def __str__(self) -> str:
+        lines = [
+            "sizes " + " -> ".join(f"{name} {size}" for name, size in self.sizes.items()),
+            f"recall {self.recall:.4f}, at least {self.lower:.4f} with {self.confidence:.0%} "
+            f"confidence; {self.cost:.0f} us per query",
+        ]
+        if self.product_sizes is None:
+            lines.append("The product of the stages' recalls finds no such sizes.")
+        elif self.product_sizes == self.sizes:
+            lines.append("The product of the stages' recalls chooses the same sizes.")
+        else:
+            shown = " -> ".join(f"{name} {size}" for name, size in self.product_sizes.items())
+            lines.append(
+                f"The product of the stages' recalls would have chosen {shown}: recall "
+                f"{self.product_recall:.4f}, {self.product_cost:.0f} us."
+            )
+        return "\n".join(lines)
+
+
+@set_module("skdistill.cascade")
+def plan_cascade(
+    cascade: FittedCascade,
+    queries: Any,
+    k: int | None = None,
+    *,
+    target_recall: float | None = None,
+    budget: float | None = None,
+    wanted: Any = None,
+    exclude: Any = None,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    costs: Mapping[str, StageCost] | None = None,
+    confidence: float = 0.9,
+    random_state: Any = None,
+) -> CascadePlan:
+    """Compute how many items each stage of a cascade must pass on.
+
+    The recall of every combination of sizes is counted exactly, by one pass of the queries through
+    all stages. Of the combinations whose lower confidence bound reaches ``target_recall``, the
+    cheapest is chosen; within a ``budget``, the one with the highest bound.
+
+    Parameters
+    ----------
+    cascade : RankingCascade
+        Fitted. It is not changed, see :meth:`CascadePlan.apply`.
+    queries : table of shape (n_queries, n_query_columns)
+        Queries that the cascade was preferably not fitted on.
+    k : int, optional
+        Number of items that the last stage returns; its size by default.
+    target_recall : float, optional
+        Fraction of the wanted items that must come through. This or ``budget``.
+    budget : float, optional
+        Microseconds per query. This or ``target_recall``.
+    wanted : sparse matrix of shape (n_queries, n_items), optional
+        Non-zero entries mark the items that should come through, such as clicks. By default, the k
+        items of the catalogue that the teacher scores highest.
+    exclude : sparse matrix of shape (n_queries, n_items), optional
+        Items that may not be returned.
+    sizes : dict of str to sequence of int, optional
+        Sizes to try, by name of the stage. By default, up to five times the present size, in steps
+        of two per cent.
+    costs : dict of str to StageCost, optional
+        Cost of stages, in microseconds per query; other stages are measured.
+    confidence : float, default=0.9
+        Confidence of the lower bound, by the bootstrap over queries.
+    random_state : int, RandomState or None, default=None
+        Seeds the bootstrap.
+
+    Returns
+    -------
+    CascadePlan
+
+    Raises
+    ------
+    ValueError
+        If neither or both of target and budget are given, no combination meets it, a stage limits
+        scores, or an argument is invalid.
+
+    Notes
+    -----
+    The recall of a cascade is not the product of the recalls of its stages, which are taught by one
+    teacher and err on the same items. Nor need it grow with a size: more items may outrank a wanted
+    one at the next stage.
+    """
+    if (target_recall is None) == (budget is None):
+        raise ValueError("Pass either target_recall= or budget=.")
+    specs = read_stages(cascade.stages)
+    k = specs[-1].cut.size if k is None else k
+    check_k(k)
+    tried = _sizes(specs, k, cascade.n_items, sizes)
+    names = [spec.name for spec in specs]
+    table = cascade.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
+    wanted_items = (
+        teachers_best(cascade, table, k, exclude)
+        if wanted is None
+        else items_of(wanted, table.shape[0], cascade.n_items)
+    )
+    orders = stage_orders(cascade, table, int(tried[0].max()), exclude, wanted_items)
+    orders = orders.take(np.flatnonzero((orders.wanted >= 0).any(axis=1)))
+    if not len(orders.item):
+        raise ValueError("No query has a wanted item, so that there is nothing to plan for.")
+    given = dict(costs or {})
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ValueError(f"costs names {unknown}, which are no stages: {names}.")
+    if set(names) - set(given):
+        widths = dict(zip(names, [int(s.max()) for s in (tried[0], *tried[:-1])], strict=True))
+        given = measure_costs(cascade.funnel_, table, widths) | given
+    every = _count(orders, tried, [given[name] for name in names], confidence, random_state)
+    chosen = _choose(every, every.lower, target_recall, budget)
+    if chosen is None:
+        best = int(np.argmax(every.lower))
+        if budget is not None:
+            raise ValueError(
+                f"No sizes cost {budget:g} us or less: the cheapest cost {every.cost.min():.0f} us."
+            )
+        raise ValueError(
+            f"No sizes up to {dict(zip(names, (int(s.max()) for s in tried), strict=True))} reach "
+            f"a recall of {target_recall:g} with {confidence:.0%} confidence: the best are "
+            f"{dict(zip(names, every.sizes[best].tolist(), strict=True))}, with "
+            f"{every.recall[best]:.4f} and at least {every.lower[best]:.4f}. Pass larger sizes=, "
+            "or improve the stage that loses most (cascade_report)."
+        )
+    product = _choose(every, every.product, target_recall, budget)
+    return CascadePlan(
+        dict(zip(names, every.sizes[chosen].tolist(), strict=True)),
+        float(every.recall[chosen]),
+        float(every.lower[chosen]),
+        float(every.cost[chosen]),
+        confidence,
+        None if product is None else dict(zip(names, every.sizes[product].tolist(), strict=True)),
+        float("nan") if product is None else float(every.recall[product]),
+        float("nan") if product is None else float(every.cost[product]),
+        given,
+        every,
+        cascade,
+    )
+
+
+def _choose(
+    every: Combinations,
+    measure: NDArray[np.float64],
+    target_recall: float | None,
+    budget: float | None,
+) -> int | None:
+    """Return the cheapest combination that reaches the target, or the best within the budget."""
+    if target_recall is not None:
+        meets = np.flatnonzero(measure >= target_recall)
+        keys = (-measure[meets], every.cost[meets])
+    else:
+        assert budget is not None
+        meets = np.flatnonzero(every.cost <= budget)
+        keys = (every.cost[meets], -measure[meets])
+    return int(meets[np.lexsort(keys)[0]]) if len(meets) else None
+
+
+def _sizes(
+    specs: list[StageSpec],
+    k: int,
+    n_items: int,
+    given: Mapping[str, Sequence[int]] | None,
+) -> list[NDArray[np.int64]]:
+    """Sizes to try for each stage; the last one returns k."""
+    given = given or {}
+    names = [spec.name for spec in specs[:-1]]
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ValueError(
+            f"sizes names {unknown}; sizes can be tried for {names}, and the last stage returns k."
+        )
+    for spec in specs[1:]:
+        if (spec.cut.min_score, spec.cut.max_drop) != (None, None):
+            raise ValueError(
+                f"The stage {spec.name!r} limits scores, so that sizes alone do not say what "
+                "passes. Set its min_score and max_drop to None to plan."
+            )
+    tried = []
+    for spec in specs[:-1]:
+        if spec.name in given:
+            of_stage = np.unique(np.asarray(given[spec.name], dtype=np.int64))
+            if not len(of_stage) or of_stage[0] < 1:
+                raise ValueError(f"sizes of the stage {spec.name!r} must be positive.")
+        else:
+            of_stage = geometric_sizes(k, min(LARGEST_GROWTH * spec.cut.size, n_items))
+        tried.append(np.minimum(of_stage, n_items))
+    return [*tried, np.array([k])]
+
+
+def geometric_sizes(low: int, high: int) -> NDArray[np.int64]:
+    """Return sizes of which each is at most two per cent, or one item, larger than the one before.
+
+    Parameters
+    ----------
+    low, high : int
+        The smallest and the largest size.
+
+    Returns
+    -------
+    ndarray of int64
+        Ascending and distinct.
+    """
+    low = min(low, high)
+    sizes = [low]
+    while sizes[-1] < high:
+        sizes.append(min(max(sizes[-1] + 1, int(sizes[-1] * RATIO)), high))
+    return np.array(sizes, dtype=np.int64)
+
+
+def _count(
+    orders: StageOrders,
+    tried: list[NDArray[np.int64]],
+    costs: list[StageCost],
+    confidence: float,
+    random_state: Any,
+) -> Combinations:
+    """Count recall, bound, cost and product of all combinations that do not grow."""
+    n_queries = len(orders.item)
+    rng = check_random_state(random_state)
+    draws = rng.multinomial(n_queries, np.full(n_queries, 1 / n_queries), size=N_BOOTSTRAP)
+    weights = (draws / n_queries).astype(np.float32)
+    alone = recall_alone(orders, tried)
+    parts: list[tuple[Any, ...]] = []
+    for first, recall in recall_slabs(orders, tried):
+        grid = np.stack(np.meshgrid(tried[-2], tried[-1], indexing="ij"), axis=-1).reshape(-1, 2)
+        sizes = np.column_stack([np.tile(first, (len(grid), 1)).astype(np.int64), grid])
+        fits = (np.diff(sizes, axis=1) <= 0).all(axis=1)
+        flat = recall.reshape(n_queries, -1)[:, fits]
+        bound = np.quantile(weights @ flat, 1 - confidence, axis=0)
+        parts.append((sizes[fits], flat.mean(axis=0, dtype=np.float64), bound))
+    sizes = np.concatenate([part[0] for part in parts])
+    rows = np.column_stack([sizes[:, :1], sizes[:, :-1]])
+    cost = sum(one.of(rows[:, number]) for number, one in enumerate(costs))
+    product = np.ones(len(sizes))
+    for number, of_stage in enumerate(tried):
+        product *= alone[number][np.searchsorted(of_stage, sizes[:, number])]
+    recall, lower = (np.concatenate([part[n] for part in parts]) for n in (1, 2))
+    recall, lower = recall.astype(np.float64), lower.astype(np.float64)
+    return Combinations(sizes, recall, lower, np.asarray(cost), product)

@@ -1,0 +1,180 @@
+"""What should come through a cascade, and how its stages would rank what they are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skdistill.cascade.counting import StageOrders
+from skdistill.cascade.fitted import FittedCascade
+from skdistill.cascade.problem import PairTeacher
+from skdistill.inputs.columns import take_rows
+
+# Queries whose candidates are scored by all stages at once.
+QUERY_BLOCK = 64
+
+
+def teacher_of(cascade: FittedCascade, queries: Any) -> PairTeacher:
+    """Return what scores pairs of some queries and the catalogue by the cascade's teacher.
+
+    Parameters
+    ----------
+    cascade : RankingCascade
+        Fitted, and with its teacher.
+    queries : table of shape (n_queries, n_query_columns)
+        The query table.
+
+    Returns
+    -------
+    PairTeacher
+
+    Raises
+    ------
+    ValueError
+        If the teacher was not kept, as in a file.
+    """
+    if cascade.teacher_ is None:
+        raise ValueError(
+            "The cascade has no teacher, whose best items are wanted: it was stored without. Pass "
+            "wanted=, or use the cascade as it was fitted."
+        )
+    items = cascade.funnel_.items
+    return PairTeacher(cascade.teacher_, (), None, cascade.teacher_table_, queries, items)
+
+
+def teacher_grid(cascade: FittedCascade, queries: Any, exclude: Any = None) -> NDArray[np.float64]:
+    """Score the whole catalogue for each query by the cascade's teacher.
+
+    Parameters
+    ----------
+    cascade : RankingCascade
+        Fitted, and with its teacher.
+    queries : table of shape (n_queries, n_query_columns)
+        The query table.
+    exclude : sparse matrix of shape (n_queries, n_items), optional
+        Pairs that get -inf.
+
+    Returns
+    -------
+    ndarray of shape (n_queries, n_items), float64
+    """
+    teacher, n_items = teacher_of(cascade, queries), cascade.n_items
+    grid = np.empty((queries.shape[0], n_items))
+    for start in range(0, len(grid), QUERY_BLOCK):
+        block = np.arange(start, min(start + QUERY_BLOCK, len(grid)))
+        pairs = np.repeat(block, n_items), np.tile(np.arange(n_items), len(block))
+        grid[block] = teacher(*pairs).reshape(len(block), n_items)
+    if exclude is not None:
+        hidden = sparse.coo_array(exclude)
+        is_hidden = hidden.data != 0
+        grid[hidden.row[is_hidden], hidden.col[is_hidden]] = -np.inf
+    return grid
+
+
+def best_of(grid: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Return the k items of each row with the highest scores, ties by position; -1 for -inf."""
+    best = np.argsort(-grid, axis=1, kind="stable")[:, :k]
+    return np.where(np.isneginf(np.take_along_axis(grid, best, axis=1)), -1, best)
+
+
+def teachers_best(
+    cascade: FittedCascade, queries: Any, k: int, exclude: Any = None
+) -> NDArray[np.int64]:
+    """Return the k items of the catalogue that the teacher scores highest for each query.
+
+    Parameters
+    ----------
+    cascade : RankingCascade
+        Fitted, and with its teacher.
+    queries : table of shape (n_queries, n_query_columns)
+        The query table.
+    k : int
+        Number of items.
+    exclude : sparse matrix of shape (n_queries, n_items), optional
+        Items that are not wanted.
+
+    Returns
+    -------
+    ndarray of shape (n_queries, min(k, n_items)), int64
+        Best first; -1 pads short lists.
+    """
+    return best_of(teacher_grid(cascade, queries, exclude), k)
+
+
+def items_of(wanted: Any, n_queries: int, n_items: int) -> NDArray[np.int64]:
+    """Return the marked items of each query as lists.
+
+    Parameters
+    ----------
+    wanted : sparse matrix of shape (n_queries, n_items)
+        What the user passed; non-zero entries mark items.
+    n_queries, n_items : int
+        Expected shape.
+
+    Returns
+    -------
+    ndarray of shape (n_queries, largest number), int64
+        -1 pads short lists.
+
+    Raises
+    ------
+    ValueError
+        If it is not sparse, or has another shape.
+    """
+    if not sparse.issparse(wanted) or wanted.shape != (n_queries, n_items):
+        raise ValueError(
+            f"wanted must be a sparse matrix of shape ({n_queries}, {n_items}), got "
+            f"{getattr(wanted, 'shape', type(wanted))}."
+        )
+    marked = sparse.csr_array(wanted, copy=True)
+    marked.sum_duplicates()
+    marked.eliminate_zeros()
+    counts = np.diff(marked.indptr)
+    lists = np.full((n_queries, max(counts.max(initial=0), 1)), -1, dtype=np.int64)
+    lists[np.arange(lists.shape[1]) < counts[:, None]] = marked.indices
+    return lists
+
+
+def stage_orders(
+    cascade: FittedCascade, queries: Any, width: int, exclude: Any, wanted: NDArray[np.int64]
+) -> StageOrders:
+    """Let every stage score what the first stage returns.
+
+    Parameters
+    ----------
+    cascade : RankingCascade
+        Fitted.
+    queries : table of shape (n_queries, n_query_columns)
+        The query table.
+    width : int
+        Number of items that the first stage returns per query.
+    exclude : sparse matrix of shape (n_queries, n_items), or None
+        Items that may not be returned.
+    wanted : ndarray of shape (n_queries, n_wanted), int64
+        Items that should come through; -1 pads short lists.
+
+    Returns
+    -------
+    StageOrders
+    """
+    funnel, first = cascade.funnel_, cascade.stage_cuts()[0]
+    exclude = None if exclude is None else sparse.csr_array(exclude)
+    items, scores = [], []
+    for start in range(0, queries.shape[0], QUERY_BLOCK):
+        block = np.arange(start, min(start + QUERY_BLOCK, queries.shape[0]))
+        table = take_rows(queries, block)
+        hidden = None if exclude is None else exclude[block]
+        found = funnel.retrieval.retrieve(table, width, hidden, None).limited(first)
+        pairs, columns = found.pairs(), found.flat_columns()
+        of_stages = []
+        for stage in funnel.stages:
+            columns[stage.column] = stage.score(table, funnel.items, *pairs, columns)
+            of_stages.append(found.matrix(columns[stage.column]))
+        padding = ((0, 0), (0, min(width, cascade.n_items) - found.width))
+        items.append(np.pad(found.item, padding, constant_values=-1))
+        scores.append([np.pad(one, padding, constant_values=-np.inf) for one in of_stages])
+    stacked = [np.concatenate(parts) for parts in zip(*scores, strict=True)]
+    return StageOrders(np.concatenate(items), stacked, wanted)

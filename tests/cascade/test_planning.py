@@ -1,0 +1,169 @@
+"""plan_cascade against a brute force that ranks by every combination of sizes."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+
+from skdistill.cascade import StageCost, plan_cascade
+from skdistill.cascade.planning import geometric_sizes
+from skdistill.cascade.wanted import teachers_best
+
+COSTS = {
+    "retrieve": StageCost(100.0, 0.5),
+    "prerank": StageCost(50.0, 1.0, 20.0, 0.5),
+    "rank": StageCost(80.0, 10.0),
+}
+
+
+def copy_of(cascade):
+    copied = clone(cascade)
+    copied.__dict__.update(vars(cascade), stages=list(cascade.stages))
+    return copied
+
+
+def ranked_recall(cascade, queries, sizes, wanted, k):
+    """The recall of the cascade itself, run with these sizes."""
+    sized = copy_of(cascade).set_params(retrieve__size=sizes[0], prerank__size=sizes[1])
+    ids, _ = sized.rank(queries, k)
+    found = [len(set(a) & set(b)) / k for a, b in zip(ids.tolist(), wanted.tolist(), strict=True)]
+    return float(np.mean(found))
+
+
+def test_the_plan_is_the_cheapest_of_all_combinations(cascade, data):
+    """Every combination is run through ``rank``; its recall is that of the plan, and its cost."""
+    queries = data.queries[:25]
+    k = 5
+    wanted = teachers_best(cascade, queries, k)
+    sizes = {"retrieve": [5, 9, 20, 40, 80, 120], "prerank": [5, 6, 10, 15, 30]}
+    plan = plan_cascade(
+        cascade, queries, k, target_recall=0.7, sizes=sizes, costs=COSTS, random_state=0
+    )
+    every = plan.combinations
+    cheapest = np.inf
+    for (first, second, last), recall, bound, cost in zip(
+        every.sizes.tolist(), every.recall, every.lower, every.cost, strict=True
+    ):
+        assert last == k
+        assert recall == pytest.approx(
+            ranked_recall(cascade, queries, (first, second), wanted, k), abs=1e-6
+        )
+        assert cost == pytest.approx(
+            100 + 0.5 * first + 70 + 1.5 * first + 80 + 10 * second
+        )
+        assert bound <= recall + 1e-6
+        if bound >= 0.7:
+            cheapest = min(cheapest, cost)
+    assert len(every.cost) == sum(b <= a for a in sizes["retrieve"] for b in sizes["prerank"])
+    assert plan.cost == pytest.approx(cheapest)
+    assert plan.lower >= 0.7
+    assert set(plan.sizes) == {"retrieve", "prerank", "rank"}
+
+
+def test_the_default_sizes_cost_at_most_two_per_cent_more_than_all(cascade, data):
+    everything = {"retrieve": range(5, 121), "prerank": range(5, 121)}
+    given = {"target_recall": 0.8, "costs": COSTS, "random_state": 0}
+    exact = plan_cascade(cascade, data.queries, 5, sizes=everything, **given)
+    plan = plan_cascade(cascade, data.queries, 5, **given)
+    assert exact.cost <= plan.cost <= 1.02 * exact.cost
+
+
+def test_a_budget_buys_the_best_bound(cascade, data):
+    plan = plan_cascade(cascade, data.queries[:50], 5, budget=500, costs=COSTS, random_state=0)
+    every = plan.combinations
+    assert plan.cost <= 500
+    assert plan.lower == every.lower[every.cost <= 500].max()
+
+
+def test_the_frontier_has_neither_a_cheaper_nor_a_better_neighbour(cascade, data):
+    plan = plan_cascade(cascade, data.queries[:50], 5, budget=500, costs=COSTS)
+    frame = plan.frame()
+    assert (np.diff(frame["cost"]) > 0).all()
+    assert (np.diff(frame["recall"]) > 0).all()
+    every = plan.combinations
+    for cost, recall in zip(frame["cost"], frame["recall"], strict=True):
+        assert every.recall[every.cost <= cost].max() == recall
+
+
+def test_the_bound_holds_for_other_queries(cascade, data):
+    """A plan on half of the queries, its recall on the other half."""
+    half = len(data.queries) // 2
+    planned, others = data.queries[:half], data.queries[half:]
+    plan = plan_cascade(
+        cascade, planned, 5, target_recall=0.8, confidence=0.95, costs=COSTS, random_state=0
+    )
+    sizes = plan.sizes["retrieve"], plan.sizes["prerank"]
+    recall = ranked_recall(cascade, others, sizes, teachers_best(cascade, others, 5), 5)
+    assert recall >= plan.lower
+
+
+def test_a_plan_is_applied_without_a_fit(cascade, data):
+    copied = copy_of(cascade)
+    plan = plan_cascade(copied, data.queries[:50], 5, target_recall=0.7, costs=COSTS)
+    assert copied.stages[0][2] == 40
+    assert plan.apply() is copied
+    assert [entry[2] for entry in copied.stages] == list(plan.sizes.values())
+    assert copied.rank(data.queries[:2])[0].shape == (2, 5)
+
+
+def test_labels_may_be_wanted_and_items_excluded(cascade, data):
+    queries = data.queries[:30]
+    rng = np.random.default_rng(0)
+    seen = sparse.csr_array(rng.random((30, 120)) < 0.3)
+    wanted = sparse.csr_array(rng.random((30, 120)) < 0.05)
+    wanted = wanted - wanted.multiply(seen)
+    plan = plan_cascade(
+        cascade, queries, 5, budget=1e9, wanted=wanted, exclude=seen, costs=COSTS,
+        sizes={"retrieve": [30], "prerank": [10]},
+    )  # fmt: skip
+    sized = copy_of(cascade).set_params(retrieve__size=30, prerank__size=10)
+    ids, _ = sized.rank(queries, exclude=seen)
+    marked = wanted.toarray() > 0
+    asked = marked.any(axis=1)
+    found = [marked[q, ids[q]].sum() / marked[q].sum() for q in np.flatnonzero(asked)]
+    assert plan.recall == pytest.approx(np.mean(found))
+
+
+def test_costs_are_measured(cascade, data):
+    plan = plan_cascade(cascade, data.queries[:30], 5, target_recall=0.5)
+    assert set(plan.costs) == {"retrieve", "prerank", "rank"}
+    for cost in plan.costs.values():
+        assert cost.of(100) > 0
+    assert plan.cost > 0
+    assert "recall" in str(plan)
+
+
+def test_steps_are_of_two_per_cent():
+    sizes = geometric_sizes(10, 1000)
+    assert sizes[0] == 10
+    assert sizes[-1] == 1000
+    assert (np.diff(sizes) <= np.maximum(1, 0.02 * sizes[:-1])).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "either target_recall= or budget="),
+        ({"target_recall": 0.9, "budget": 1.0}, "either target_recall= or budget="),
+        ({"budget": 1.0}, "No sizes cost 1 us or less: the cheapest cost"),
+        (
+            {"target_recall": 1.01},
+            r"reach a recall of 1.01 with 90% confidence: the best are \{'retrieve'",
+        ),
+        ({"budget": 1e9, "sizes": {"rank": [1]}}, r"sizes names \['rank'\]"),
+        ({"budget": 1e9, "sizes": {"prerank": [0]}}, "must be positive"),
+        ({"budget": 1e9, "costs": {"x": COSTS["rank"]}}, r"costs names \['x'\]"),
+        ({"budget": 1e9, "wanted": sparse.csr_array((2, 3))}, r"shape \(20, 120\), got \(2, 3\)"),
+        ({"budget": 1e9, "wanted": sparse.csr_array((20, 120))}, "No query has a wanted item"),
+    ],
+)
+def test_bad_arguments_are_refused(cascade, data, arguments, message):
+    given = {"costs": COSTS, **arguments}
+    with pytest.raises(ValueError, match=message):
+        plan_cascade(cascade, data.queries[:20], 5, **given)
+
+
+def test_limits_on_scores_cannot_be_planned(cascade, data):
+    limited = copy_of(cascade).set_params(prerank__min_score=0.0)
+    with pytest.raises(ValueError, match="'prerank' limits scores"):
+        plan_cascade(limited, data.queries[:20], 5, budget=1e9, costs=COSTS)
