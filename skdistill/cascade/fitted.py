@@ -256,9 +256,10 @@ class FittedCascade(ComposedOfStages):
             labels = labels[order]
             weight = None if weight is None else weight[order]
         is_counted = (labels > 0) & (pairs.item < self.n_items)
-        relevant = sparse.csr_array(
-            (labels[is_counted], (pairs.query[is_counted], pairs.item[is_counted])),
-            shape=(queries.n_queries, self.n_items),
+        relevant = largest_labels(
+            labels[is_counted],
+            *(pairs.query[is_counted], pairs.item[is_counted]),
+            (queries.n_queries, self.n_items),
         )
         k = read_stages(self.stages)[-1].cut.size
         found = self._positions(pairs.queries, k)
@@ -327,6 +328,19 @@ def as_queries(queries: Any) -> Any:
     if hasattr(queries, "columns") or sparse.issparse(queries):
         return queries
     return np.asarray(queries)
+
+
+def largest_labels(
+    labels: NDArray[np.float64],
+    query: NDArray[np.int64],
+    item: NDArray[np.int64],
+    shape: tuple[int, int],
+) -> Any:
+    """Return a CSR matrix of labels; a pair that was logged several times has its largest label."""
+    order = np.argsort(-labels, kind="stable")
+    _, first = np.unique(query[order] * shape[1] + item[order], return_index=True)
+    kept = order[first]
+    return sparse.csr_array((labels[kept], (query[kept], item[kept])), shape=shape)
 
 
 def _check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:

@@ -346,11 +346,11 @@ def _count(
     weights = (draws / n_queries).astype(np.float32)
     alone = recall_alone(orders, tried)
     parts: list[tuple[Any, ...]] = []
-    for first, recall in recall_slabs(orders, tried):
+    for first, slab in recall_slabs(orders, tried):
         grid = np.stack(np.meshgrid(tried[-2], tried[-1], indexing="ij"), axis=-1).reshape(-1, 2)
         sizes = np.column_stack([np.tile(first, (len(grid), 1)).astype(np.int64), grid])
         fits = (np.diff(sizes, axis=1) <= 0).all(axis=1)
-        flat = recall.reshape(n_queries, -1)[:, fits]
+        flat = slab.reshape(n_queries, -1)[:, fits]
         bound = np.quantile(weights @ flat, 1 - confidence, axis=0)
         parts.append((sizes[fits], flat.mean(axis=0, dtype=np.float64), bound))
     sizes = np.concatenate([part[0] for part in parts])
@@ -359,6 +359,6 @@ def _count(
     product = np.ones(len(sizes))
     for number, of_stage in enumerate(tried):
         product *= alone[number][np.searchsorted(of_stage, sizes[:, number])]
-    recall, lower = (np.concatenate([part[n] for part in parts]) for n in (1, 2))
-    recall, lower = recall.astype(np.float64), lower.astype(np.float64)
+    recall = np.concatenate([part[1] for part in parts])
+    lower = np.concatenate([part[2] for part in parts]).astype(np.float64)
     return Combinations(sizes, recall, lower, np.asarray(cost), product)

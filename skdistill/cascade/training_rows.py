@@ -83,8 +83,12 @@ def gather_rows(
     n_items, data = problem.n_items, problem.data
     in_catalogue = np.flatnonzero(problem.pairs.item < n_items)
     logged = problem.pairs.query[in_catalogue] * n_items + problem.pairs.item[in_catalogue]
-    logged, first = np.unique(logged, return_index=True)
-    of_log = in_catalogue[first]
+    # A pair that was logged several times counts once, with its largest label.
+    label_of_log = np.full(data.n_rows, np.nan) if data.labels is None else data.labels
+    worth = np.nan_to_num(label_of_log[in_catalogue], nan=-np.inf)
+    by_worth = np.argsort(-worth, kind="stable")
+    logged, first = np.unique(logged[by_worth], return_index=True)
+    of_log = in_catalogue[by_worth[first]]
     query, item = passed.pairs()
     passed_keys = np.unique(query * n_items + item)
     exposed = np.union1d(logged, passed_keys)
@@ -97,8 +101,7 @@ def gather_rows(
     at_log = np.searchsorted(keys, logged)
     origin[at_log] = SOURCES.index("logged")
     label = np.full(len(keys), np.nan)
-    if data.labels is not None:
-        label[at_log] = data.labels[of_log]
+    label[at_log] = label_of_log[of_log]
     weight = None
     if data.sample_weight is not None:
         weight = np.ones(len(keys))

@@ -1,8 +1,10 @@
 """A small cascade on known data: a LightGBM teacher, towers, a linear pre-ranker."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from lightgbm import LGBMRanker
 
@@ -13,7 +15,21 @@ from skdistill.students import LinearRanker
 
 @pytest.fixture(scope="package")
 def data():
-    return make_retrieval(n_queries=160, n_items=120, random_state=0)
+    """A log with names: the columns of queries are q0, q1, ..., those of items i0, i1, ..."""
+    made = make_retrieval(n_queries=160, n_items=120, random_state=0)
+    names = np.empty(made.X.shape[1], dtype=object)
+    names[made.query_columns] = [f"q{n}" for n in range(made.queries.shape[1])]
+    names[made.item_columns] = [f"i{n}" for n in range(made.items.shape[1])]
+    query_columns, item_columns = list(names[made.query_columns]), list(names[made.item_columns])
+    return SimpleNamespace(
+        X=pd.DataFrame(made.X, columns=names),
+        y=made.y,
+        qid=made.qid,
+        items=pd.DataFrame(made.items, columns=item_columns),
+        queries=pd.DataFrame(made.queries, columns=query_columns),
+        query_columns=query_columns,
+        item_columns=item_columns,
+    )
 
 
 def make_towers(data, **parameters):

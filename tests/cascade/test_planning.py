@@ -48,9 +48,7 @@ def test_the_plan_is_the_cheapest_of_all_combinations(cascade, data):
         assert recall == pytest.approx(
             ranked_recall(cascade, queries, (first, second), wanted, k), abs=1e-6
         )
-        assert cost == pytest.approx(
-            100 + 0.5 * first + 70 + 1.5 * first + 80 + 10 * second
-        )
+        assert cost == pytest.approx(100 + 0.5 * first + 70 + 1.5 * first + 80 + 10 * second)
         assert bound <= recall + 1e-6
         if bound >= 0.7:
             cheapest = min(cheapest, cost)
