@@ -145,8 +145,8 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any], table: str = "
             value = chunk[row, column]
         raise ValueError(
             f"{table} contains a value too large for {type(estimator).__name__}, whose arithmetic "
-            f"is float32: row {start + row} of column {names[column]!r} holds {value}, the limit is "
-            f"{LARGEST}. Divide the column, or take its logarithm."
+            f"is float32: row {start + row} of column {names[column]!r} holds {value}, the limit "
+            f"is {LARGEST}. Divide the column, or take its logarithm."
         )
 
 
