@@ -55,7 +55,7 @@ class CategoryCodes:
             Categories of the training rows.
         name : object
             Name of the column in messages.
-        min_frequency : int, float, "auto" or None
+        min_frequency : int, float, "auto", "repeated" or None
             Least number, or fraction, of the rows that a known category has; see
             :class:`TableEncoder`.
         max_categories : int or None
@@ -71,7 +71,7 @@ class CategoryCodes:
             If a cell cannot be a category, such as a list.
         """
         counts = _counts(column, name)
-        least = _least_count(min_frequency, sum(counts.values()))
+        least = _least_count(min_frequency, list(counts.values()))
         if kind_of(as_ids(list(counts))) == "date":
             # A day is the same category as a date, a time at midnight, and text.
             of_times: Counter[Any] = Counter()
@@ -204,10 +204,13 @@ class CategoryCodes:
         self.__dict__.update(state)
 
 
-def _least_count(min_frequency: Any, n_rows: int) -> float:
+def _least_count(min_frequency: Any, counts: list[int]) -> float:
     """Return the number of rows that a category needs for a code of its own."""
+    n_rows = sum(counts)
     if min_frequency is None:
         return 1.0
+    if min_frequency == "repeated":
+        return 2.0 if n_rows > len(counts) else 1.0
     if min_frequency == "auto":
         return min(FREQUENT, FREQUENT_FRACTION * n_rows)
     return min_frequency * n_rows if isinstance(min_frequency, float) else float(min_frequency)

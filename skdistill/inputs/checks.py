@@ -108,7 +108,7 @@ def check_supervision(labels: Any, teacher_scores: Any, n_rows: int) -> None:
         )
 
 
-def check_magnitude(X: Any, estimator: Any, names: Sequence[Any]) -> None:
+def check_magnitude(X: Any, estimator: Any, names: Sequence[Any], table: str = "X") -> None:
     """Check that float32 can hold the numbers of a table.
 
     Parameters
@@ -119,6 +119,8 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any]) -> None:
         Its class is named in the message.
     names : sequence of length n_features
         Names or positions of the columns.
+    table : str, default="X"
+        Name of the table in the message.
 
     Raises
     ------
@@ -142,9 +144,9 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any]) -> None:
             row, column = np.argwhere(np.abs(chunk) > LARGEST)[0]
             value = chunk[row, column]
         raise ValueError(
-            f"X contains a value too large for {type(estimator).__name__}, whose arithmetic is "
-            f"float32: row {start + row} of column {names[column]!r} holds {value}, the limit is "
-            f"{LARGEST}. Divide the column, or take its logarithm."
+            f"{table} contains a value too large for {type(estimator).__name__}, whose arithmetic "
+            f"is float32: row {start + row} of column {names[column]!r} holds {value}, the limit "
+            f"is {LARGEST}. Divide the column, or take its logarithm."
         )
 
 

@@ -36,8 +36,15 @@ KIND_OF_TYPE: tuple[tuple[Any, str], ...] = (
     ((datetime.date, np.datetime64), "date"),
     ((datetime.timedelta, np.timedelta64), "timedelta"),
 )
-# Of pandas and polars.
-TEXT_DTYPES = ("str", "string", "String")
+# How pandas, polars and Arrow print types that say what a column holds.
+KIND_OF_TYPE_NAME = (
+    (r"u?int\d+(\[pyarrow\])?", "integer"),
+    (r"(half)?float(\d+)?(\[pyarrow\])?|double(\[pyarrow\])?", "float"),
+    (r"bool(ean)?(\[pyarrow\])?", "boolean"),
+    (r"(large_)?str(ing)?(_view)?(\[pyarrow\])?", "text"),
+    (r"date(32|64)?\b.*|datetime.*|timestamp.*", "date"),
+    (r"duration.*", "timedelta"),
+)
 NUMBERS = ("integer", "float", "boolean")
 # Larger integers may have been rounded when they became floats.
 EXACT_FLOAT = 2**53
@@ -81,19 +88,15 @@ class ColumnKindError(ValueError):
         super().__init__(f"{table}: row {row}: {self.problem}")
 
 
-def column_kinds(table: Any) -> list[str | None] | None:
+def column_kinds(table: Any) -> list[str] | None:
     """Kind of each column of a table; None for CSR matrices and arrays of numbers."""
     if sparse.issparse(table):
         return None
     if column_names(table) is None and table.dtype.kind in "iufbc":
         return None
-    kinds: list[str | None] = []
-    for position, dtype in enumerate(_dtypes(table)):
-        kind = _kind_of_column(table, position, dtype)
-        if kind == "integer" and _is_taken_for_floats(table, position, dtype):
-            kind = "float"
-        kinds.append(kind)
-    return kinds
+    return [
+        _kind_of_column(table, position, dtype) for position, dtype in enumerate(_dtypes(table))
+    ]
 
 
 def kind_of(values: NDArray[Any]) -> str:
@@ -112,9 +115,9 @@ def to_kinds(
     *,
     keeps_numbers: bool = False,
     allows_words: bool = False,
+    signs_integers: bool = True,
 ) -> Any:
     """Convert the columns of a table to the kinds of ``fit``.
-
 
     Parameters
     ----------
@@ -128,6 +131,9 @@ def to_kinds(
     allows_words : bool, default=False
         Whether a few words among integers, such as "guest", are ids that ``fit`` did not see. A
         warning counts them. A column of nothing but words is refused.
+    signs_integers : bool, default=True
+        Whether to give integers a type that scikit-learn compares exactly. It makes floats of
+        unsigned integers, if others are signed, and of nullable ones.
 
     Returns
     -------
@@ -148,7 +154,7 @@ def to_kinds(
             continue
         kind = _kind_of_column(table, position, dtype)
         if kind == expected == "integer":
-            values = _signed(table, position, dtype)
+            values = _signed(table, position, dtype) if signs_integers else None
             if values is not None and not (keeps_numbers and values.dtype == object):
                 changed[position] = values
             continue
@@ -260,6 +266,8 @@ def convert(values: NDArray[Any], kind: str) -> tuple[NDArray[Any], NDArray[np.b
 
 def _dtypes(table: Any) -> list[Any]:
     """Type of each column; it is none of NumPy's if the table's library has its own."""
+    if hasattr(table, "schema") and not hasattr(table, "dtypes"):  # Arrow
+        return list(table.schema.types)
     return list(table.dtypes) if hasattr(table, "dtypes") else [table.dtype] * table.shape[1]
 
 
@@ -268,21 +276,24 @@ def _kind_of_column(table: Any, position: int, dtype: Any) -> str:
     if isinstance(dtype, np.dtype):
         if dtype.kind != "O":
             return KIND_OF_DTYPE.get(dtype.kind, str(dtype))
-    elif str(dtype) in TEXT_DTYPES:
-        return "text"
-    return kind_of(cells(table, position))
+    else:
+        name = str(dtype).lower()
+        for pattern, kind in KIND_OF_TYPE_NAME:
+            if re.fullmatch(pattern, name):
+                return kind
+    return kind_of(_distinct_cells(table, position, dtype))
 
 
-def _is_taken_for_floats(table: Any, position: int, dtype: Any) -> bool:
-    """Whether integers become floats for NumPy, because some of a nullable column are missing."""
-    return not isinstance(dtype, np.dtype) and bool(missing_ids(cells(table, position)).any())
+def _distinct_cells(table: Any, position: int, dtype: Any) -> NDArray[Any]:
+    """Cells of a column; of one of pandas that stores each category once, the categories."""
+    categories: Any = getattr(dtype, "categories", None)
+    if isinstance(dtype, np.dtype) or not hasattr(categories, "to_numpy"):
+        return cells(table, position)
+    return as_ids(list(categories))
 
 
 def _signed(table: Any, position: int, dtype: Any) -> NDArray[Any] | None:
-    """Integers of a column in a type that scikit-learn compares exactly; None if they have one.
-
-    It makes floats of unsigned integers, if others are signed, and of nullable ones.
-    """
+    """Integers of a column in a type that scikit-learn compares exactly; None if they have one."""
     if isinstance(dtype, np.dtype) and dtype.kind in "iO":
         return None
     values = cells(table, position)

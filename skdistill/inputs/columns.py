@@ -307,6 +307,13 @@ def replace_columns(table: Any, columns: dict[int, NDArray[Any]]) -> Any:
         )
     if not columns:
         return table
+    if hasattr(table, "set_column"):  # Arrow
+        import pyarrow
+
+        for position, values in columns.items():
+            array = pyarrow.array(values.tolist())
+            table = table.set_column(position, names[position], array)
+        return table
     replaced = table.copy(deep=False)
     for position, values in columns.items():
         replaced[names[position]] = values

@@ -1,4 +1,4 @@
-"""Encodes a table with columns of any type as the finite matrix that a tower reads."""
+"""Reads the table of a tower, by the package's encoder or by a user's transformer."""
 
 from __future__ import annotations
 
@@ -7,75 +7,79 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
-from skdistill.inputs.columns import cells, column_names, take_columns
-from skdistill.inputs.ids import n_distinct
-
-# Rarer categories share one code, except in id columns.
-RARE = 2
+from skdistill.inputs.column_kinds import column_kinds
+from skdistill.inputs.table_encoder import NUMBER_KINDS, TIME_KINDS, TableEncoder
 
 
-def make_transformer(transformer: Any, table: Any) -> Any:
-    """Make the unfitted transformer that a parameter specifies.
+def fit_transformer(transformer: Any, table: Any) -> Any:
+    """Fit what a parameter specifies to a table.
 
-    "auto" depends on the type of each column of a data frame. Floats are imputed by the median,
-    with an indicator column, and standardised. Integers, strings, booleans and categories are
-    one-hot encoded. A column whose values are all different is an id: it keeps all its categories
-    and encodes unknown ones as zeros. In other columns, unknown categories and those seen once
-    share one code. Numeric arrays and CSR matrices are only imputed.
+    Parameters
+    ----------
+    transformer : transformer or "auto"
+        A transformer is cloned. "auto" reads columns by their types: floats and times are numbers,
+        and all others are categories, integers and booleans among them. A column whose values are
+        all different is an id and keeps all its categories. In other columns, those seen once share
+        a code. All columns of numeric arrays are numbers, and CSR matrices are only imputed.
+    table : table of shape (n_rows, n_columns)
+        Distinct queries or items.
+
+    Returns
+    -------
+    TableEncoder or transformer
+        What :func:`encode` takes.
     """
     if not isinstance(transformer, str):
-        return clone(transformer)
+        return clone(transformer).fit(table)
     if sparse.issparse(table):
-        return SimpleImputer()
-    if column_names(table) is None and table.dtype.kind in "iufb":
-        # The tower's scaler standardises them.
-        return _imputer()
-    numbers, ids, categories = [], [], []
-    for position in range(table.shape[1]):
-        column = np.asarray(take_columns(table, [position]))[:, 0]
-        if column.dtype.kind == "f":
-            numbers.append(position)
-        elif n_distinct(cells(table, position)) == len(column):
-            ids.append(position)
-        else:
-            categories.append(position)
-    return make_column_transformer(
-        (
-            make_pipeline(_imputer(), StandardScaler()),
-            numbers,
-        ),
-        (OneHotEncoder(handle_unknown="ignore", dtype=np.float32), ids),
-        (
-            OneHotEncoder(
-                handle_unknown="infrequent_if_exist", min_frequency=RARE, dtype=np.float32
-            ),
-            categories,
-        ),
-    )
+        return SimpleImputer().fit(table)
+    kinds = enumerate(column_kinds(table) or ())
+    categorical = {position for position, kind in kinds if not _is_number(kind)}
+    return TableEncoder.fit(table, categorical, min_frequency="repeated")
 
 
-def _imputer() -> SimpleImputer:
-    """Make an imputer by the median that also marks imputed cells."""
-    return SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+def _is_number(kind: str) -> bool:
+    """Whether a column of this kind, or of these kinds, is read as numbers."""
+    found = set(kind.split(" and "))
+    if found <= TIME_KINDS:
+        return len(found) == 1
+    return found <= NUMBER_KINDS and not found <= {"integer", "boolean"}
 
 
 def encode(transformer: Any, table: Any, side: str) -> Any:
-    """Apply a fitted transformer; the result is dense and C-contiguous, or CSR.
+    """Read a table as numbers, and as codes of categories.
 
-    Float32 stays float32, and all other numbers become float64.
+    Parameters
+    ----------
+    transformer : TableEncoder or transformer
+        What :func:`fit_transformer` returned.
+    table : table of shape (n_rows, n_columns)
+        Queries or items, with the columns of ``fit``.
+    side : {"query", "item"}
+        Which of the two it is, for messages.
+
+    Returns
+    -------
+    ndarray, MixedTable or CSR matrix of shape (n_rows, n_features), float32 or float64
+        Dense numbers are C-contiguous. Only those of a TableEncoder may be NaN.
 
     Raises
     ------
-    ValueError
-        If the transformer does not return a finite matrix with one row per row of the table.
+    TypeError, ValueError
+        If a column holds something else than in ``fit``, or the user's transformer does not return
+        a finite matrix with one row per row of the table.
     """
+    if isinstance(transformer, TableEncoder):
+        return transformer.transform(table)
+    return _transformed(transformer, table, side)
+
+
+def _transformed(transformer: Any, table: Any, side: str) -> Any:
+    """Apply a user's transformer; the result is finite, and dense and C-contiguous, or CSR."""
     encoded = transformer.transform(table)
     check_index(encoded, table, f"{side}_transformer")
     if sparse.issparse(encoded):

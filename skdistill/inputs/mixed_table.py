@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from skdistill._sklearn_compat import add_csr_product, csr_transposed_product
 
@@ -101,6 +102,29 @@ class MixedTable:
         MixedTable
         """
         return MixedTable(numbers, self.codes, self.n_codes)
+
+    @property
+    def has_code(self) -> NDArray[np.bool_]:
+        """Whether any row has each of the codes, shape (n_codes,)."""
+        found = np.zeros(self.n_codes, dtype=bool)
+        found[self.codes] = True
+        return found
+
+    def to_csr(self) -> Any:
+        """Make the matrix that the table stands for, for solvers that need one.
+
+        Returns
+        -------
+        CSR array of shape (n_rows, n_columns)
+        """
+        n_rows, n_numbers = self.numbers.shape
+        data, codes, _ = self._csr
+        of_codes = codes.reshape(self.codes.shape) + np.int32(n_numbers)
+        of_numbers = np.broadcast_to(np.arange(n_numbers, dtype=np.int32), self.numbers.shape)
+        data = np.hstack([self.numbers, data.reshape(self.codes.shape)])
+        indptr = np.arange(n_rows + 1, dtype=np.int32) * data.shape[1]
+        indices = np.hstack([of_numbers, of_codes]).ravel()
+        return sparse.csr_array((data.ravel(), indices, indptr), shape=self.shape)
 
     @cached_property
     def squared(self) -> MixedTable:

@@ -69,7 +69,9 @@ class ColumnScaler:
     flagged: NDArray[np.int64] | None = None
 
     @classmethod
-    def fit(cls, X: Any, squash: bool, standardize: bool) -> ColumnScaler:
+    def fit(
+        cls, X: Any, squash: bool, standardize: bool, fills_missing: bool = False
+    ) -> ColumnScaler:
         """Determine origin, softsign, shift and scale from a table.
 
         Dense columns are standardised; a constant column gets scale 0. CSR columns are divided by
@@ -86,6 +88,9 @@ class ColumnScaler:
         standardize : bool
             Whether to bring the columns to one scale. Otherwise origin and shift are 0 and scale
             is 1.
+        fills_missing : bool, default=False
+            Whether dense numbers may be missing later although none is missing in X. Those of a
+            MixedTable always may.
 
         Returns
         -------
@@ -96,7 +101,7 @@ class ColumnScaler:
         n_features = X.shape[1]
         zeros, ones = np.zeros(n_features, np.float32), np.ones(n_features, np.float32)
         flagged = None if sparse.issparse(X) else columns_with_missing(X)
-        if flagged is not None and not (is_mixed or len(flagged)):
+        if flagged is not None and not (is_mixed or fills_missing or len(flagged)):
             flagged = None
         if not (squash or standardize) or not n_features:
             return cls(ones, zeros, zeros, ones, flagged=flagged)

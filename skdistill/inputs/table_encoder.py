@@ -73,9 +73,10 @@ class TableEncoder:
         categorical : collection of int or None
             Positions of the columns of categories. None takes the columns of strings and other
             values that are neither numbers nor times, and those whose type is categorical.
-        min_frequency : int, float, "auto" or None
+        min_frequency : int, float, "auto", "repeated" or None
             Least number, or fraction, of the rows of a category with a code of its own. "auto" is
-            10 rows, or 1% of them in a table of less than 1000.
+            10 rows, or 1% of them in a table of less than 1000. "repeated" is 2 rows, except in
+            columns whose values are all different: these are ids, and all are known.
         max_categories : int or None
             Largest number of categories of a column with a code of their own.
 
@@ -93,6 +94,7 @@ class TableEncoder:
         for position in range(X.shape[1]):
             name = position if names is None else names[position]
             column = column_of(X, position, name)
+            _refuse_nested(column, name)
             kind = "category" if categorical and position in categorical else _kind(column, name)
             if kind == "category":
                 if categorical is not None and position not in categorical:
@@ -154,6 +156,9 @@ class TableEncoder:
         ColumnKindError, TypeError, ValueError
             If a column holds something else than in ``fit``. The message names it.
         """
+        if self.reads_only_numbers and isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
+            is_exact = np.result_type(np.float32, X.dtype) == np.float32
+            return np.ascontiguousarray(X, dtype=np.float32 if is_exact else np.float64)
         names = self._names_in(X)
         numbers: list[NDArray[Any]] = []
         codes: list[NDArray[np.int32]] = []
@@ -252,7 +257,7 @@ class TableEncoder:
     def _numbers_of_row(self) -> Any:
         return itemgetter(*self.number_names)
 
-    @property
+    @cached_property
     def reads_only_numbers(self) -> bool:
         """Whether no column holds categories or times."""
         return all(kind == "float" for kind in self.kinds)
@@ -292,13 +297,17 @@ def _names(X: Any) -> tuple[Any, ...] | None:
     return tuple(names)
 
 
-def _kind(column: Any, name: Any) -> str:
-    """Decide what a column holds."""
+def _refuse_nested(column: Any, name: Any) -> None:
+    """Raise a TypeError if each cell of a column holds several values."""
     if is_nested(column):
         raise TypeError(
             f"Column {name!r} of X holds lists or records ({type_of(column)}). Make a column of "
             "each of their values, or drop it."
         )
+
+
+def _kind(column: Any, name: Any) -> str:
+    """Decide what a column holds."""
     if is_dictionary(column):
         return "category"
     if as_floats(column) is not None:

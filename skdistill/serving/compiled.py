@@ -58,8 +58,7 @@ def compile_scorer(
     ----------
     model : student, DistilledRanker, Pipeline that ends in either, or TwoTowerRetriever
         A fitted model. Of a :class:`DistilledRanker`, the student is compiled, and rows have the
-        student's columns. Of a retriever, both towers are compiled, and rows are pairs of numeric
-        columns.
+        student's columns. Of a retriever, both towers are compiled, and rows are pairs.
     engine : {"auto", "numpy", "onnxruntime"}, default="auto"
         "auto" takes ONNX Runtime if it is installed (extra ``onnx``), the model can be exported and
         it reads no categories, otherwise NumPy. The attribute ``engine`` of the scorer says which

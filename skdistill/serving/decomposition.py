@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skdistill.inputs.column_kinds import NUMBERS
 from skdistill.inputs.encoder_kinds import kinds_of_input
+from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.models.two_tower import side
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.behind import serve_behind, steps_of
-from skdistill.serving.column_steps import Pick
+from skdistill.serving.column_steps import Pick, Step
+from skdistill.serving.columns_of_pairs import ColumnsOfPairs
 from skdistill.serving.front import Front
 from skdistill.serving.served import (
     Net,
@@ -91,22 +92,29 @@ def _pipeline(model: Pipeline) -> ServedStudent:
 
 def _towers(model: FittedTowers) -> ServedTowers:
     towers, nets = model.make_model(), []
-    n_features = model.n_features_in_
+    columns = ColumnsOfPairs.of(model)
     for name in ("query", "item"):
-        columns = getattr(model.pair_columns_, name)
-        steps = steps_of(
-            getattr(model, f"{name}_transformer_"), len(columns), f"{name}_transformer_"
-        )
+        positions = getattr(model.pair_columns_, name)
+        transformer = getattr(model, f"{name}_transformer_")
+        params = side(f"{name}_", model.params_)
+        params["weights_0"] = columns.with_all_codes(params["weights_0"], positions, transformer)
+        steps: list[Step] = []
+        if not isinstance(transformer, TableEncoder):
+            steps = steps_of(transformer, len(positions), f"{name}_transformer_")
         net = Net(
-            n_features,
+            columns.n_numbers,
             (),
             getattr(model, f"{name}_scaler_"),
             getattr(towers, f"{name}_tower"),
-            side(f"{name}_", model.params_),
+            params,
+            n_codes=columns.n_codes,
         )
-        pick = Pick(np.array(columns, dtype=np.int64))
-        nets.append(merge(n_features, (pick, *steps), net))
-    return ServedTowers(nets[0], nets[1], towers, model.served_combination, _feature_names(model))
+        pick = Pick(columns.numbers_of(positions))
+        nets.append(merge(columns.n_numbers, (pick, *steps), net))
+    query, item = nets
+    return ServedTowers(
+        query, item, towers, model.served_combination, columns.names, columns.encoder
+    )
 
 
 def _feature_names(model: Any) -> tuple[str, ...] | None:

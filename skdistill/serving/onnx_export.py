@@ -29,8 +29,7 @@ def to_onnx(model: Any) -> Any:
     ----------
     model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in a student
         A fitted model. Of a :class:`DistilledRanker`, the student is exported. The steps of a
-        Pipeline may be any that :func:`compile_scorer` or skl2onnx takes. Towers must read numeric
-        columns.
+        Pipeline may be any that :func:`compile_scorer` or skl2onnx takes.
 
     Returns
     -------

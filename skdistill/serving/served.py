@@ -167,7 +167,7 @@ class ServedStudent:
 
 @dataclass(frozen=True)
 class ServedTowers:
-    """Two towers that read numeric columns of pairs.
+    """Two towers that read columns of pairs.
 
     Parameters
     ----------
@@ -179,6 +179,8 @@ class ServedTowers:
         Weight of each query embedding in the score, if there are several.
     feature_names : tuple of str or None
         Names of the columns.
+    encoder : TableEncoder or None
+        Reads data frames. None if the towers were fitted on an array.
     """
 
     query: Net
@@ -186,14 +188,11 @@ class ServedTowers:
     model: TwoTower
     combination: Floats | None = None
     feature_names: tuple[str, ...] | None = None
+    encoder: TableEncoder | None = None
 
     @property
     def nets(self) -> tuple[Net, ...]:
         return self.query, self.item
-
-    @property
-    def encoder(self) -> TableEncoder | None:
-        return encoder_of_numbers(self.feature_names)
 
     def scores(self, outputs: list[Any], X: NDArray[Any]) -> Floats:
         left, right = outputs

@@ -25,11 +25,8 @@ from skdistill.inputs.columns import (
     take_values,
     without_query_column,
 )
-from skdistill.inputs.encoding import encode, make_transformer
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.inputs.rows import Rows
-from skdistill.inputs.scaling import ColumnScaler
 from skdistill.teachers.fitting import check_teacher, warn_of_refit
 from skdistill.teachers.pair_scores import check_pair_scores
 from skdistill.teachers.routing import check_metadata_reaches, teacher_router
@@ -37,6 +34,7 @@ from skdistill.towers.fitted import FittedTowers
 from skdistill.towers.initialization import start_from_spectrum
 from skdistill.towers.objectives import PairObjective
 from skdistill.towers.pair_table import PairColumns, PairTable
+from skdistill.towers.reading import TowerInput
 from skdistill.towers.setup import TowerSetup
 from skdistill.towers.supervision import (
     CatalogueSupervision,
@@ -209,8 +207,8 @@ class TowerEstimator(FittedTowers):
         check_further_metadata(self, metadata)
         supervision = self._read(X, y, qid, items, sample_weight, teacher_scores, metadata)
         rng = self.generator()
+        setup = self._prepare(supervision.pairs)
         supervision = self._teach(supervision)
-        setup = self._prepare(supervision)
         self.teacher_check_ = self._check_teacher(supervision, setup, rng)
         callbacks = EpochCallbacks(self, self.fitted_attributes, data_for_callbacks(X, y, qid))
         result = self._train(supervision, setup, rng, callbacks)
@@ -331,18 +329,15 @@ class TowerEstimator(FittedTowers):
             return self.pair_columns_.side_by_side
         return self.pair_features
 
-    def _prepare(self, supervision: PairSupervision) -> TowerSetup:
+    def _prepare(self, pairs: PairTable) -> TowerSetup:
         """Encode both tables, and gather what training needs besides the supervision."""
         rows = []
-        pairs = supervision.pairs
         for name, table in (("query", pairs.queries), ("item", pairs.items)):
             table = self.check_table(table, name)
-            transformer = make_transformer(getattr(self, f"{name}_transformer"), table).fit(table)
-            encoded = encode(transformer, table, name)
-            scaler = ColumnScaler.fit(encoded, squash=True, standardize=True)
-            setattr(self, f"{name}_transformer_", transformer)
-            setattr(self, f"{name}_scaler_", scaler)
-            rows.append(Rows(scaler.transform(encoded)))
+            read = TowerInput.fit(self, table, name)
+            setattr(self, f"{name}_transformer_", read.transformer)
+            setattr(self, f"{name}_scaler_", read.scaler)
+            rows.append(read.rows)
         correction = self.logq_correction
         if self.draw_correction != DEPRECATED:
             correction = float(self.draw_correction)

@@ -11,15 +11,16 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.base import RankingEstimator
 from skdistill.index import make_index
 from skdistill.inputs.columns import as_table, take_rows, without_query_column
-from skdistill.inputs.encoding import encode
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.inputs.scaling import ColumnScaler
+from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.metrics.agreement import fraction_of_top, teacher_recall
 from skdistill.models.scoring import Scorer
 from skdistill.models.two_tower import TwoTower, side
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.pair_scores import pair_rows, score_grid, teacher_scores_of
 from skdistill.towers.pair_table import PairColumns
+from skdistill.towers.reading import read_table
 
 # Queries whose scores of the whole catalogue are compared at once.
 RECALL_QUERIES = 256
@@ -34,8 +35,8 @@ class FittedTowers(RankingEstimator):
     ----------
     params_ : dict of ndarray
         Parameters of both towers.
-    query_transformer_, item_transformer_ : transformer
-        The fitted transformers.
+    query_transformer_, item_transformer_ : TableEncoder or transformer
+        What reads the columns.
     query_scaler_, item_scaler_ : ColumnScaler
         Softsign, shift and scale of each encoded column.
     index_ : ExactIndex or another index
@@ -322,9 +323,16 @@ class FittedTowers(RankingEstimator):
         ValueError
             If a column is missing, or a cell cannot be converted exactly.
         """
-        # A transformer of the user may take any number, "auto" takes integers for categories.
-        keeps_numbers = not isinstance(getattr(self, f"{side}_transformer"), str)
-        return self.pair_columns_.check(table, side, keeps_numbers=keeps_numbers)
+        is_auto = isinstance(getattr(self, f"{side}_transformer"), str)
+        fitted = getattr(self, f"{side}_transformer_", None)
+        # A transformer of the user may take any number, "auto" takes integers for categories. In
+        # files of former releases, "auto" is a transformer of scikit-learn.
+        return self.pair_columns_.check(
+            table,
+            side,
+            keeps_numbers=not is_auto,
+            signs_integers=not is_auto or not isinstance(fitted, TableEncoder | None),
+        )
 
     def input_kinds(self) -> list[str | None]:
         """Kind of values that the towers take in each column of ``fit``.
@@ -371,7 +379,8 @@ class FittedTowers(RankingEstimator):
         table = self.check_table(table, name)
         if not table.shape[0]:
             return np.empty((0, self.embedding_dim), dtype=np.float32)
-        outputs = self._scorers[name](encode(getattr(self, f"{name}_transformer_"), table, name))
+        encoded = read_table(self, getattr(self, f"{name}_transformer_"), table, name)
+        outputs = self._scorers[name](encoded)
         model = self.make_model()
         finish = model.finish_queries if name == "query" else model.finish_items
         return finish(outputs)[0]

@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 from sklearn.utils.extmath import randomized_svd
 
+from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.rows import Rows
 from skdistill.models.network import Network
 from skdistill.models.two_tower import TwoTower, side
@@ -121,6 +122,8 @@ def _fit_last_layer(
     last = tower.n_layers - 1
     _, (_, activations) = tower.forward(side(prefix, params), rows)
     reaching = activations[-1] if activations else rows.X
+    if isinstance(reaching, MixedTable):
+        reaching = reaching.to_csr()
     ridge = Ridge(RIDGE, solver="sparse_cg" if sparse.issparse(reaching) else "cholesky", tol=1e-3)
     ridge.fit(reaching, target.astype(np.float32))
     weights, bias = params[f"{prefix}weights_{last}"], params[f"{prefix}bias_{last}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -45,8 +46,8 @@ class PairColumns:
     item: list[int]
     query_names: Any
     item_names: Any
-    query_kinds: list[str | None] | None = None
-    item_kinds: list[str | None] | None = None
+    query_kinds: Sequence[str | None] | None = None
+    item_kinds: Sequence[str | None] | None = None
 
     @classmethod
     def find(cls, X: Any, query_columns: Any, item_columns: Any) -> PairColumns:
@@ -153,7 +154,9 @@ class PairColumns:
         order = np.argsort([*self.query, *self.item])
         return take_columns(side_by_side(queries, items), [int(place) for place in order])
 
-    def check(self, table: Any, side: str, *, keeps_numbers: bool = False) -> Any:
+    def check(
+        self, table: Any, side: str, *, keeps_numbers: bool = False, signs_integers: bool = True
+    ) -> Any:
         """Check a table of queries or items, and bring its columns to the order and kinds of fit.
 
         Parameters
@@ -164,6 +167,8 @@ class PairColumns:
             Which of the two it is.
         keeps_numbers : bool, default=False
             Whether any number may take the place of an integer.
+        signs_integers : bool, default=True
+            Whether to give integers a type that scikit-learn compares exactly.
 
         Returns
         -------
@@ -180,7 +185,12 @@ class PairColumns:
         # A visitor without an account is a query; an item of the catalogue has an id.
         allows_words = side == "query"
         return to_kinds(
-            table, kinds, NAMES[side], keeps_numbers=keeps_numbers, allows_words=allows_words
+            table,
+            kinds,
+            NAMES[side],
+            keeps_numbers=keeps_numbers,
+            allows_words=allows_words,
+            signs_integers=signs_integers,
         )
 
     def _in_order(self, table: Any, side: str) -> Any:

@@ -37,11 +37,11 @@ class TwoTowerRetriever(TowerEstimator):
         Sizes of the towers' hidden layers; by default the towers are linear.
     query_transformer, item_transformer : transformer or "auto", default="auto"
         Turns the columns into numbers; fitted on the distinct queries and items. With "auto",
-        floats are imputed and standardised, and integers, strings, booleans and categories are
-        one-hot encoded. Unknown categories and those seen once share one code. An unknown id gets
-        no code, so that new queries and items are embedded by their other columns. All columns of
-        arrays and CSR matrices are taken as numbers. Tables passed after ``fit`` are converted to
-        the types of ``fit``, or refused if that is not exact.
+        floats, dates and durations are numbers, and integers, strings, booleans and categories are
+        categories. Any value may be missing. Unknown categories and those seen once share one
+        code. An unknown id gets no code, so that new queries and items are embedded by their other
+        columns. All columns of numeric arrays and CSR matrices are taken as numbers. Tables
+        passed after ``fit`` are converted to the types of ``fit``, or refused if that is not exact.
     pair_features : callable, optional
         ``pair_features(queries, items)`` takes two aligned tables, one with the query columns and
         one with the item columns, and returns the teacher's input rows. Both tables have the same
@@ -117,8 +117,8 @@ class TwoTowerRetriever(TowerEstimator):
     ----------
     params_ : dict of ndarray
         Parameters of both towers.
-    query_transformer_, item_transformer_ : transformer
-        The fitted transformers.
+    query_transformer_, item_transformer_ : TableEncoder or transformer
+        What reads the columns: with "auto" a TableEncoder, else the fitted transformer.
     query_scaler_, item_scaler_ : ColumnScaler
         Softsign, shift and scale of each encoded column.
     teacher_ : estimator or None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.pairs import Pairs
 from skdistill.inputs.rows import Rows
 from skdistill.models.two_tower import TwoTower
@@ -47,8 +48,19 @@ class TowerSetup:
         return rows if n_items == rows.n_rows else rows.take(np.arange(n_items))
 
     def initialize(self, rng: np.random.Generator) -> Parameters:
-        """Fresh parameters of both towers."""
-        return self.model.initialize((self.query_rows.n_features, self.item_rows.n_features), rng)
+        """Fresh parameters of both towers.
+
+        The weights of codes that no row has are 0 and stay so: a category that ``fit`` did not see
+        adds nothing to an embedding.
+        """
+        rows = {"query": self.query_rows, "item": self.item_rows}
+        n_features = self.query_rows.n_features, self.item_rows.n_features
+        params = self.model.initialize(n_features, rng)
+        for name, table in rows.items():
+            if isinstance(table.X, MixedTable):
+                of_codes = params[f"{name}_weights_0"][-table.X.n_codes :]
+                of_codes[~table.X.has_code] = 0
+        return params
 
     def run(
         self, params: Parameters, batches: BatchSource, rng: np.random.Generator, **watchers: Any

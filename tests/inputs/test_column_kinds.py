@@ -36,7 +36,13 @@ def test_every_kind_of_column_is_named_in_tables_of_any_library():
     assert column_kinds(pl.DataFrame({**columns, "f": [0.5, 1.0]})) == expected
     assert column_kinds(pd.DataFrame(columns).astype("category")) == expected
     assert column_kinds(np.array([[1, "a"], [2, "b"]], dtype=object)) == ["integer", "text"]
-    assert column_kinds(pl.DataFrame({"i": [BIG, None]})) == ["float"]  # as NumPy takes it
+    assert column_kinds(pl.DataFrame({"i": [BIG, None]})) == ["integer"]
+    assert column_kinds(pl.DataFrame({**columns, "f": [0.5, 1.0]}).to_arrow()) == expected
+    nullable = pd.DataFrame(columns).convert_dtypes(convert_floating=False)
+    assert column_kinds(nullable) == expected
+    assert column_kinds(pd.DataFrame(columns).convert_dtypes(dtype_backend="pyarrow")) == [
+        *("integer", "float", "boolean", "text", "date")
+    ]
     assert column_kinds(pd.DataFrame({"i": [BIG, None]}, dtype=object)) == ["integer"]
     assert column_kinds(np.eye(2)) is None
     assert column_kinds(sparse.eye_array(2, format="csr")) is None

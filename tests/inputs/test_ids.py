@@ -20,7 +20,7 @@ from skdistill import RankingGroupKFold, RankingTimeSeriesSplit
 from skdistill.index import ENGINES, ExactIndex, make_index
 from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import query_ids, row_codes
-from skdistill.inputs.encoding import make_transformer
+from skdistill.inputs.encoding import fit_transformer
 from skdistill.inputs.ids import as_ids, concatenate_ids, id_codes, missing_ids, n_distinct
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.inputs.validation import ValidationTable
@@ -264,8 +264,11 @@ def test_arrow_codes_are_those_of_python():
 
 def test_ids_of_a_tower_are_told_from_categories_exactly():
     frame = pd.DataFrame({"id": pd.Series(["a", "a\0", "None", None]), "same": ["a"] * 4})
-    ids, categories = (part[2] for part in make_transformer("auto", frame).transformers[1:])
-    assert (ids, categories) == ([0], [1])
+    ids, same = fit_transformer("auto", frame).categories
+    assert ids.values.tolist() == ["None", "a", "a\0"]
+    assert same.values.tolist() == ["a"]
+    rare = fit_transformer("auto", pd.DataFrame({"kind": ["a", "a", "b", None]})).categories[0]
+    assert rare.values.tolist() == ["a"]
 
 
 # Files.

@@ -99,6 +99,9 @@ def table_scorer(model: Any) -> TableScorer:
     except TypeError:
         return PredictingScorer(model)
     if asked.n_codes or any(kind != "float" for kind in asked.kinds):
+        if isinstance(model, FittedTowers):
+            # They refuse ids that have no exact counterpart among those of fit.
+            return PredictingScorer(model)
         return CompiledFrameScorer(model, asked)
     return CompiledTableScorer(compile_scorer(model), columns_that_may_be_missing(asked))
 
