@@ -6,11 +6,15 @@ from skdistill.cascade.estimator import RankingCascade
 from skdistill.cascade.fitted import DeadlineWarning, RankingTrace
 from skdistill.cascade.planning import CascadePlan, plan_cascade
 from skdistill.cascade.popularity import PopularityRetriever
+from skdistill.cascade.report import cascade_report
+from skdistill.cascade.report_tables import CascadeReport
+from skdistill.cascade.rivals import fit_rivals
 from skdistill.cascade.spec import FirstTrees
 from skdistill.public_names import publish
 
 __all__ = [
     "CascadePlan",
+    "CascadeReport",
     "Cut",
     "DeadlineWarning",
     "FirstTrees",
@@ -18,6 +22,8 @@ __all__ = [
     "RankingCascade",
     "RankingTrace",
     "StageCost",
+    "cascade_report",
+    "fit_rivals",
     "plan_cascade",
 ]
 

@@ -276,8 +276,22 @@ class FittedCascade(ComposedOfStages):
         return int(self.funnel_.items.shape[0])
 
     def stage_cuts(self) -> list[Cut]:
-        """Return what each stage passes on, by the present parameters."""
+        """Return what each stage passes on, by the present parameters.
+
+        Returns
+        -------
+        list of Cut
+        """
         return [spec.cut for spec in read_stages(self.stages)]
+
+    def stage_names(self) -> list[str]:
+        """Return the names of the stages.
+
+        Returns
+        -------
+        list of str
+        """
+        return [spec.name for spec in read_stages(self.stages)]
 
     def _rank_blocks(
         self,

@@ -4,7 +4,7 @@ Ranking metrics take ``(y_true, y_score, qid)``, arrays with one value per row, 
 rows. Retrieval metrics take the items that were returned from a catalogue.
 """
 
-from skdistill.metrics.agreement import kendall_tau, teacher_recall
+from skdistill.metrics.agreement import kendall_tau, rank_biased_overlap, teacher_recall
 from skdistill.metrics.averaging import per_query
 from skdistill.metrics.calibration import expected_calibration_error
 from skdistill.metrics.catalogue import catalogue_coverage, mean_popularity
@@ -61,6 +61,7 @@ __all__ = [
     "per_query",
     "precision_at_k",
     "precision_scorer",
+    "rank_biased_overlap",
     "recall_at_k",
     "recall_scorer",
     "retrieval_average_precision",

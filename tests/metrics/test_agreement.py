@@ -106,3 +106,23 @@ def test_scores_that_are_not_finite_are_named_by_side_and_query(side):
         match=rf"^The scores of the {side} must .* query number 1 \(in sorted order\) are not\.$",
     ):
         fraction_of_top(scores["teacher"], scores["student"], 1, 1)
+
+
+@given(ragged(), st.sampled_from([0.5, 0.9]))
+def test_rank_biased_overlap_is_the_sum_over_depths(data, p):
+    values = []
+    for y, score in by_query(*data):
+        by_y, by_score = (np.argsort(-np.asarray(of), kind="stable") for of in (y, score))
+        n = len(y)
+        shared = [len(set(by_y[:d]) & set(by_score[:d])) / d for d in range(1, n + 1)]
+        depths = np.arange(1, n + 1)
+        values.append((1 - p) / p * (shared * p**depths).sum() + p**n)
+    assert_allclose(metrics.rank_biased_overlap(*data, p=p), np.mean(values), atol=1e-12)
+
+
+def test_rank_biased_overlap_of_equal_orders_is_1_and_p_is_checked():
+    assert metrics.rank_biased_overlap([3, 2, 1], [9, 8, 7], None) == pytest.approx(1)
+    # Webber et al. extrapolate the agreement at the last depth, which is 1 for the same rows.
+    assert metrics.rank_biased_overlap([2, 1], [1, 2], None, p=0.5) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="p must lie between 0 and 1"):
+        metrics.rank_biased_overlap([2, 1], [1, 2], None, p=1.0)

@@ -88,6 +88,15 @@ def tau(rows):
     return Fraction(float(np.dot(x, y) / scale)) if scale else None
 
 
+def overlap(rows, p=Fraction(9, 10)):
+    p, n = Fraction(p), len(rows)
+    orders = [sorted(range(n), key=lambda i: -rows[i][side]) for side in (0, 1)]  # noqa: B023
+    depths = range(1, n + 1)
+    shared = [Fraction(len(set(orders[0][:d]) & set(orders[1][:d])), d) for d in depths]
+    total = sum(s * p**d for s, d in zip(shared, depths, strict=True))
+    return (1 - p) / p * total + p**n
+
+
 ROWWISE = {
     "ndcg_score": (ndcg, [{}, {"k": 2}, {"gain": "linear"}]),
     "mrr_score": (mrr, [{}, {"k": 2}]),
@@ -96,6 +105,7 @@ ROWWISE = {
     "recall_at_k": (recall, [{"k": 1}, {"k": 3}]),
     "grouped_auc": (auc, [{}]),
     "kendall_tau": (tau, [{}]),
+    "rank_biased_overlap": (overlap, [{}, {"p": 0.5}]),
 }
 RANGES = {"kendall_tau": (-1, 1)}
 

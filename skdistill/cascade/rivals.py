@@ -1,0 +1,146 @@
+"""Cascades that a distilled one has to beat: the same stages, trained in other ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from skdistill.cascade.costs import MICROSECONDS, measure_costs
+from skdistill.cascade.estimator import RankingCascade
+from skdistill.cascade.funnel import Funnel, Stage
+from skdistill.cascade.pair_tables import StageTable
+from skdistill.cascade.popularity import PopularityRetriever
+from skdistill.cascade.spec import FirstTrees
+from skdistill.inputs.columns import as_table, take_rows
+from skdistill.public_names import set_module
+from skdistill.teachers.first_trees import first_trees
+from skdistill.teachers.routing import is_prefit
+
+
+@set_module("skdistill.cascade")
+def fit_rivals(
+    cascade: RankingCascade,
+    X: Any,
+    y: ArrayLike,
+    *,
+    qid: ArrayLike | None = None,
+    items: Any,
+    sample_weight: ArrayLike | None = None,
+) -> dict[str, RankingCascade]:
+    """Fit the cascades that a distilled one has to beat, on the log that it was fitted on.
+
+    All have the sizes of the cascade and its fitted teacher, which also ranks in their last stage
+    if it does so here.
+
+    Parameters
+    ----------
+    cascade : RankingCascade
+        Fitted.
+    X, y, qid, items, sample_weight
+        The arguments of its ``fit``.
+
+    Returns
+    -------
+    dict of str to RankingCascade
+        - "trained on labels": each stage is trained on the logged labels, as is usual.
+        - "logged rows only": each later stage learns the teacher's scores of logged rows.
+        - "popularity": the most popular items instead of retrievers, and the same later stages.
+        - "first trees": the first trees of the teacher instead of students, as many as cost the
+          same; only for teachers of LightGBM and XGBoost.
+
+    Raises
+    ------
+    NotFittedError
+        If the cascade is not fitted.
+    ValueError
+        As ``fit``.
+    """
+    given = {"y": y, "qid": qid, "items": items, "sample_weight": sample_weight}
+    teacher = cascade.teacher_
+    if not is_prefit(teacher):
+        teacher = FrozenEstimator(teacher)
+    columns = cascade.pair_columns_
+    named = {"query_columns": columns.query_names, "item_columns": columns.item_names}
+    if isinstance(columns.query_names, int):
+        named = {"query_columns": columns.query, "item_columns": columns.item}
+
+    def variant(**changes: Any) -> RankingCascade:
+        return clone(cascade).set_params(**{"teacher": teacher, **named, **changes})
+
+    fitted = cascade.funnel_.retrieval.retrievers
+    frozen = {name: one if is_prefit(one) else FrozenEstimator(one) for name, one in fitted.items()}
+    rivals = {
+        "trained on labels": _on_labels(variant(alpha=0.0, sources=("logged",))),
+        "logged rows only": variant(sources=("logged",), **frozen),
+        "popularity": _with_first(variant(), PopularityRetriever()),
+    }
+    trees = _trees_of_equal_cost(cascade, X)
+    if trees:
+        rivals["first trees"] = variant(**frozen, **trees)
+    for rival in rivals.values():
+        rival.fit(X, **given)
+    return rivals
+
+
+def _on_labels(cascade: RankingCascade) -> RankingCascade:
+    """Take the teacher's weight from all retrievers and students."""
+    weights = {
+        name: 0.0
+        for name, value in cascade.get_params(deep=True).items()
+        if name.endswith("__alpha") and name.count("__") == 1 and isinstance(value, float)
+    }
+    return cascade.set_params(**weights)
+
+
+def _with_first(cascade: RankingCascade, retriever: Any) -> RankingCascade:
+    """Replace the first stage by one retriever of the same size."""
+    (name, _, cut), *later = cascade.stages
+    return cascade.set_params(stages=[(name, retriever, cut), *later])
+
+
+def _trees_of_equal_cost(cascade: RankingCascade, X: Any) -> dict[str, FirstTrees]:
+    """First trees for each student that cost as much per pair, at least one."""
+    try:
+        n_trees = _number_of_trees(cascade.teacher_)
+    except TypeError:
+        return {}
+    cuts, funnel = cascade.stage_cuts(), cascade.funnel_
+    widths = {funnel.name: cuts[0].size}
+    widths |= {s.name: cut.size for s, cut in zip(funnel.stages, cuts, strict=False)}
+    queries = cascade.pair_columns_.queries(take_rows(as_table(X), np.arange(1)))
+    costs = measure_costs(funnel, queries, widths)
+    student_stages = {
+        name: model
+        for name, model, _ in cascade.stages[1:]
+        if not isinstance(model, str | FirstTrees)
+    }
+    trees = {}
+    for name in student_stages:
+        width = max(widths[name], 1)
+        of_student = costs[name].of(width)
+        of_teacher = _cost_of_teacher(cascade, queries, width)
+        trees[name] = FirstTrees(int(np.clip(n_trees * of_student / of_teacher, 1, n_trees)))
+    return trees
+
+
+def _cost_of_teacher(cascade: RankingCascade, queries: Any, width: int) -> float:
+    """Microseconds of the teacher for one query of this many pairs, without its features."""
+    table = cascade.teacher_table_
+    stage = Stage("teacher", cascade.teacher_, StageTable(table.name, table.features))
+    funnel = Funnel(
+        cascade.funnel_.name, cascade.funnel_.retrieval, (stage,), cascade.funnel_.items
+    )
+    cost = measure_costs(funnel, queries, {funnel.name: width, "teacher": width})["teacher"]
+    return max(cost.per_call + cost.per_row * width, 1 / MICROSECONDS)
+
+
+def _number_of_trees(teacher: Any) -> int:
+    """Number of boosting iterations of a teacher."""
+    booster = first_trees(teacher, 1 << 30)
+    if hasattr(booster, "num_boosted_rounds"):
+        return int(booster.num_boosted_rounds())
+    return int(booster.current_iteration())

@@ -1,0 +1,183 @@
+"""What comes through each stage of a cascade, for some queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skdistill.cascade.candidates import Candidates
+from skdistill.cascade.cuts import Cut
+from skdistill.cascade.funnel import Funnel
+from skdistill.inputs.columns import take_rows
+
+QUERY_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class StageLists:
+    """What a stage scored and what it passed on.
+
+    Parameters
+    ----------
+    item : ndarray of shape (n_queries, width), int64
+        All items that the stage scored, in its order; -1 pads short lists.
+    score : ndarray of shape (n_queries, width), float64
+        Their scores; -inf for padding.
+    size : int
+        Places from this on were not passed on.
+    """
+
+    item: NDArray[np.int64]
+    score: NDArray[np.float64]
+    size: int
+
+    @property
+    def passed(self) -> NDArray[np.int64]:
+        """Items that were passed on."""
+        return self.item[:, : self.size]
+
+
+def run_stages(
+    funnel: Funnel, queries: Any, cuts: Sequence[Cut], exclude: Any = None
+) -> list[StageLists]:
+    """Let queries pass through all stages, and keep what each of them made of its items.
+
+    Parameters
+    ----------
+    funnel : Funnel
+        The fitted stages.
+    queries : table of shape (n_queries, n_query_columns)
+        The query table.
+    cuts : sequence of Cut
+        What each stage passes on.
+    exclude : sparse matrix of shape (n_queries, n_items), optional
+        Items that may not be returned.
+
+    Returns
+    -------
+    list of StageLists
+        One per stage.
+    """
+    blocks = []
+    for start in range(0, queries.shape[0], QUERY_BLOCK):
+        block = np.arange(start, min(start + QUERY_BLOCK, queries.shape[0]))
+        hidden = None if exclude is None else exclude[block]
+        blocks.append(funnel.run(take_rows(queries, block), cuts, hidden).lists)
+    return [
+        _stacked([lists[number] for lists in blocks], cut.size) for number, cut in enumerate(cuts)
+    ]
+
+
+def _stacked(parts: list[Candidates], size: int) -> StageLists:
+    """Stack lists of several widths."""
+    width = max(part.width for part in parts)
+
+    def stack(name: str, padding: float) -> NDArray[Any]:
+        arrays = [getattr(part, name) for part in parts]
+        return np.concatenate(
+            [
+                np.pad(one, ((0, 0), (0, width - one.shape[1])), constant_values=padding)
+                for one in arrays
+            ]
+        )
+
+    return StageLists(stack("item", -1), stack("score", -np.inf), size)
+
+
+def contains(lists: NDArray[np.int64], items: NDArray[np.int64], n_items: int) -> NDArray[np.bool_]:
+    """Tell which items are in the list of their query.
+
+    Parameters
+    ----------
+    lists : ndarray of shape (n_queries, width), int64
+        -1 is padding.
+    items : ndarray of shape (n_queries, n), int64
+        -1 is in no list.
+    n_items : int
+        Number of items in the catalogue.
+
+    Returns
+    -------
+    ndarray of shape (n_queries, n), bool
+    """
+    present = np.zeros((len(lists), n_items + 1), dtype=bool)
+    np.put_along_axis(present, np.where(lists >= 0, lists, n_items), True, axis=1)
+    present[:, n_items] = False
+    return np.take_along_axis(present, np.where(items >= 0, items, n_items), axis=1)
+
+
+def first_loss(
+    stages: list[StageLists], wanted: NDArray[np.int64], n_items: int
+) -> NDArray[np.int64]:
+    """Number of the stage that did not pass each wanted item on; the number of stages if all did.
+
+    Parameters
+    ----------
+    stages : list of StageLists
+        What came through.
+    wanted : ndarray of shape (n_queries, n_wanted), int64
+        -1 pads short lists.
+    n_items : int
+        Number of items in the catalogue.
+
+    Returns
+    -------
+    ndarray of shape (n_queries, n_wanted), int64
+        -1 for padding.
+    """
+    lost_at = np.full(wanted.shape, len(stages))
+    for number in range(len(stages) - 1, -1, -1):
+        lost_at[~contains(stages[number].passed, wanted, n_items)] = number
+    return np.where(wanted >= 0, lost_at, -1)
+
+
+def ndcg_of_lists(lists: NDArray[np.int64], gains: Any, k: int) -> NDArray[np.float64]:
+    """NDCG@k of lists, query by query.
+
+    Parameters
+    ----------
+    lists : ndarray of shape (n_queries, width), int64
+        Best first; -1 is padding.
+    gains : CSR matrix of shape (n_queries, n_items)
+        Gain of each item, 0 or more.
+    k : int
+        Number of places that count.
+
+    Returns
+    -------
+    ndarray of shape (n_queries,), float64
+        NaN for queries without a gain.
+    """
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    ideal = ideal_gains(gains, k) @ discount
+    dcg = gains_of(lists[:, :k], gains) @ discount[: min(k, lists.shape[1])]
+    return np.divide(dcg, ideal, out=np.full(len(ideal), np.nan), where=ideal > 0)
+
+
+def ceilings(lists: NDArray[np.int64], gains: Any, k: int) -> NDArray[np.float64]:
+    """NDCG@k of the best order of what is in the lists, as :func:`ndcg_of_lists`."""
+    of_items = gains_of(lists, gains)
+    best = np.take_along_axis(lists, np.argsort(-of_items, axis=1, kind="stable"), axis=1)
+    return ndcg_of_lists(best, gains, k)
+
+
+def gains_of(lists: NDArray[np.int64], gains: Any) -> NDArray[np.float64]:
+    """Gains of the items in lists; 0 for padding."""
+    query = np.repeat(np.arange(len(lists)), lists.shape[1])
+    found = np.asarray(sparse.csr_array(gains)[query, np.maximum(lists, 0).ravel()])
+    return np.where(lists >= 0, found.reshape(lists.shape), 0.0)
+
+
+def ideal_gains(gains: Any, k: int) -> NDArray[np.float64]:
+    """The k largest gains of each query, in descending order."""
+    matrix = sparse.csr_array(gains)
+    counts = np.diff(matrix.indptr)
+    width = max(int(counts.max(initial=0)), k)
+    dense = np.zeros((matrix.shape[0], width))
+    dense[np.arange(width) < counts[:, None]] = matrix.data
+    return -np.sort(-dense, axis=1)[:, :k]
