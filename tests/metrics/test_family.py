@@ -90,7 +90,7 @@ def tau(rows):
 
 def overlap(rows, p=Fraction(9, 10)):
     p, n = Fraction(p), len(rows)
-    orders = [sorted(range(n), key=lambda i: -rows[i][side]) for side in (0, 1)]  # noqa: B023
+    orders = [sorted(range(n), key=lambda i: -rows[i][side]) for side in (0, 1)]
     depths = range(1, n + 1)
     shared = [Fraction(len(set(orders[0][:d]) & set(orders[1][:d])), d) for d in depths]
     total = sum(s * p**d for s, d in zip(shared, depths, strict=True))
