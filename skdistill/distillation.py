@@ -35,6 +35,7 @@ from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.validation import ValidationTable
 from skdistill.multi_objective import WithObjectives, labels_for_teacher
 from skdistill.student_setup import learns_from_teacher, make_student
+from skdistill.students.estimator import StudentEstimator
 from skdistill.students.pipelines import fit_head, through_head
 from skdistill.teachers import TeacherScores, fit_and_score
 from skdistill.teachers.asking import warn_of_unit
@@ -116,9 +117,9 @@ def prepare(
     qid: Any,
     sample_weight: Any,
     teacher_scores: Any,
-    offset: Any,
     metadata: Mapping[str, Any],
     validation_table: ValidationTable | None = None,
+    offset: Any = None,
 ) -> DistillationProblem:
     """Check everything, sort the table once, and fit the head of the student's Pipeline."""
     ranker.check_parameters()
@@ -140,35 +141,17 @@ def prepare(
     weight = check_sample_weight(sample_weight, n_rows)
     if teacher_scores is not None:
         teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
-    added = check_offset(offset, n_rows)
-    if added is not None:
-        check_compares_offset(last.teachers_loss())
-        if ranker.augment:
-            raise ValueError(
-                f"augment={ranker.augment} adds synthetic rows, which have no offset. Leave out "
-                "augment or offset."
-            )
+    added = _read_offset(ranker, last, offset, n_rows)
     asks_teacher = learns_from_teacher(ranker, last) and teacher_scores is None
     teacher_columns = optional_positions(table, ranker.teacher_columns, "teacher_columns")
     student_columns = optional_positions(table, ranker.student_columns, "student_columns")
     if asks_teacher:
         _check_teacher(ranker, labels, table, teacher_columns, weighted=weight is not None)
     data = RankingData.sort(ids, table, labels, teacher_scores, weight, metadata, added)
-    teacher_labels = data.labels
-    if isinstance(last, WithObjectives) and data.labels is not None:
-        teacher_labels = labels_for_teacher(
-            data.labels, last.label_names, ranker.teacher_target, asks_teacher and not prefit
-        )
-    validation = None
-    if validation_table is not None:
-        validation = validation_table.read(
-            lambda X: _features(ranker, X, reset=False),
-            last.read_labels,
-            query_column=ranker.query_column,
-            has_queries=ids is not None,
-            scores_follow=asks_teacher,
-            has_offset=added is not None,
-        )
+    teacher_labels = _teachers_labels(ranker, last, data.labels, asks_teacher and not prefit)
+    validation = _read_validation(
+        ranker, validation_table, last, data, has_queries=ids is not None, asks_teacher=asks_teacher
+    )
     student_rows, student_data, calibration_data = split_for_calibration(
         ranker.calibrate, with_students_weights(data, student), validation, seeds.calibration
     )
@@ -290,6 +273,21 @@ def _check_teacher(
     )
 
 
+def _read_offset(
+    ranker: Any, student: StudentEstimator, offset: Any, n_rows: int
+) -> NDArray[np.float64] | None:
+    """Check the offset; refuse one that would change nothing, or that some rows would not have."""
+    if offset is None:
+        return None
+    check_compares_offset(student.teachers_loss())
+    if ranker.augment:
+        raise ValueError(
+            f"augment={ranker.augment} adds synthetic rows, which have no offset. Leave out "
+            "augment or offset."
+        )
+    return check_offset(offset, n_rows)
+
+
 def _through_fitted_head(student: Any, data: RankingData, columns: list[int] | None) -> RankingData:
     """Fit the steps before the student, and check that it can take the table and the labels."""
     seen_table = select_columns(data.X, columns)
@@ -330,16 +328,45 @@ def _fit_and_score(
     return fit_and_score(teacher, X, y, Queries(offsets), **options)
 
 
+def _teachers_labels(
+    ranker: Any, student: StudentEstimator, labels: NDArray[np.float64] | None, is_fitted_on: bool
+) -> NDArray[np.float64] | None:
+    """Choose the labels of the teacher among those of several objectives."""
+    if labels is None or not isinstance(student, WithObjectives):
+        return labels
+    return labels_for_teacher(labels, student.label_names, ranker.teacher_target, is_fitted_on)
+
+
 def _for_teacher(ranker: Any, problem: DistillationProblem) -> tuple[Any, ...] | None:
     """Return the validation table with the teacher's columns and labels, as plain arrays."""
     data = problem.validation
     if data is None:
         return None
-    labels, last = data.labels, last_step(problem.student)
-    if isinstance(last, WithObjectives) and labels is not None:
-        labels = labels_for_teacher(labels, last.label_names, ranker.teacher_target, False)
+    labels = _teachers_labels(ranker, last_step(problem.student), data.labels, False)
     table = select_columns(data.X, problem.teacher_columns)
     return table, data.queries.offsets, labels, data.sample_weight
+
+
+def _read_validation(
+    ranker: Any,
+    table: ValidationTable | None,
+    student: StudentEstimator,
+    data: RankingData,
+    *,
+    has_queries: bool,
+    asks_teacher: bool,
+) -> RankingData | None:
+    """Check the validation table, and sort its rows by query; None without one."""
+    if table is None:
+        return None
+    return table.read(
+        lambda X: _features(ranker, X, reset=False),
+        student.read_labels,
+        query_column=ranker.query_column,
+        has_queries=has_queries,
+        scores_follow=asks_teacher,
+        has_offset=data.offset is not None,
+    )
 
 
 def _features(ranker: Any, X: Any, reset: bool) -> Any:

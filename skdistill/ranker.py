@@ -271,7 +271,7 @@ class DistilledRanker(FittedDistillation):
         given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
         further = {"teacher_scores": teacher_scores_val, "offset": offset_val}
         table = ValidationTable.of(X_val, **given, **further)
-        problem = prepare(self, X, y, qid, sample_weight, teacher_scores, offset, metadata, table)
+        problem = prepare(self, X, y, qid, sample_weight, teacher_scores, metadata, table, offset)
         self.fitted_with_qid_ = problem.has_queries
         self.fitted_with_offset_ = offset is not None
         self.student_positions_ = problem.student_columns
