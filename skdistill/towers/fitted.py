@@ -126,7 +126,13 @@ class FittedTowers(RankingEstimator):
         return self._embed(items, "item")
 
     def index(
-        self, items: Any, ids: ArrayLike | None = None, *, engine: str = "exact", **options: Any
+        self,
+        items: Any,
+        ids: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        engine: str = "exact",
+        **options: Any,
     ) -> FittedTowers:
         """Embed items and index them for ``retrieve``; replaces an earlier index.
 
@@ -136,6 +142,10 @@ class FittedTowers(RankingEstimator):
             The items to search, with the item columns of ``fit``.
         ids : array-like of shape (n_items,), optional
             Distinct ids of any type that ``retrieve`` returns; positions by default.
+        offset : array-like of shape (n_items,), optional
+            Added to the scores of each item. If these are log-probabilities, the logarithms of bids
+            make ``retrieve`` order by bid x probability. ``index_.set_offset(ids, offset)`` changes
+            it without embedding the items again.
         engine : {"exact", "faiss", "usearch", "hnswlib"}, default="exact"
             Library that searches. All but "exact" are approximate and need the extra ``ann`` or
             ``hnswlib``.
@@ -156,7 +166,8 @@ class FittedTowers(RankingEstimator):
         ImportError
             If the engine's library is not installed.
         """
-        self.index_ = make_index(engine, self.transform_items(items), ids, **options)
+        embeddings = self.transform_items(items)
+        self.index_ = make_index(engine, embeddings, ids, offset=offset, **options)
         return self
 
     def retrieve(
