@@ -16,6 +16,12 @@ from skdistill.inputs.checks import check_finite
 from skdistill.inputs.ranking_data import RankingData
 
 WAY_OUT = "Leave out offset, and add it to what predict returns"
+COMPARE_OTHERWISE = (
+    "choose a loss that compares rows in the unit of the scores, such as 'listwise', to which "
+    "hard_loss='logistic' may be added"
+)
+# Scores of standard deviation 2: a loss that standardises them has another unit than 1.
+SPREAD_SCORES = np.array([-4.0, 0.0])
 
 
 def check_offset(
@@ -51,7 +57,7 @@ def check_compares_offset(loss: Any) -> None:
     Raises
     ------
     ValueError
-        If there is no loss, or it compares no rows.
+        If there is no loss, it standardises the scores, or it compares no rows.
     """
     if loss is None:
         raise ValueError(
@@ -59,12 +65,16 @@ def check_compares_offset(loss: Any) -> None:
             "but the teacher's scores have no weight here. Labels contain no bid, and what is "
             f"learnt from them takes no offset. {WAY_OUT}; or learn from a teacher."
         )
+    name = f"the loss on the teacher's scores, {type(loss).__name__},"
+    if loss.score_unit(SPREAD_SCORES) != 1:
+        raise ValueError(
+            f"offset has the unit of a log-probability, but {name} divides scores by their "
+            f"standard deviation. Leave out offset, or {COMPARE_OTHERWISE}."
+        )
     if not loss.compares_rows:
         raise ValueError(
-            "offset changes how rows of a query compare, but the loss on the teacher's scores, "
-            f"{type(loss).__name__}, looks at single rows: the offset of both sides would cancel. "
-            f"{WAY_OUT} if that is a log-probability, as of 'logistic'; or choose a loss that "
-            "compares rows, such as 'listwise', to which hard_loss='logistic' may be added."
+            f"offset changes how rows of a query compare, but {name} looks at single rows: the "
+            f"offset would not matter. {WAY_OUT}, or {COMPARE_OTHERWISE}."
         )
 
 
