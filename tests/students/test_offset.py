@@ -323,3 +323,34 @@ def test_callbacks_see_the_offset():
     student.set_callbacks(ScoringMonitor(scoring=ndcg_scorer(k=10)))
     student.fit(X, Y, qid=QID, teacher_scores=LOG_P, offset=OFFSET)
     assert student.n_iter_ > 0
+
+
+def revenue_kept(scores, value, size):
+    """Share of the expected revenue of each query's best ten ads that the chosen ten keep."""
+    scores, value = scores.reshape(-1, size), value.reshape(-1, size)
+    chosen = np.take_along_axis(value, np.argsort(-scores, axis=1)[:, :10], axis=1)
+    return chosen.sum() / -np.sort(-value, axis=1)[:, :10].sum()
+
+
+@pytest.mark.parametrize(("loss", "least_gain"), [("plackett_luce", 0.015), ("listwise", -0.005)])
+def test_bids_in_training_keep_more_revenue_if_the_loss_is_one_of_the_order(loss, least_gain):
+    """Paired over seeds; a loss of log-probabilities needs no bids, and does not lose by them."""
+    gains = []
+    for seed in range(3):
+        data = make_auction(400, 300, 40, random_state=seed)
+        train = data.qid < 250
+        log_p, offset = np.log(data.probability), np.log(data.bid)
+        value = (data.probability * data.bid)[~train]
+        kept = []
+        for given in (None, offset[train]):
+            student = MLPRanker(
+                (16,), loss=loss, max_iter=30, learning_rate_init=0.02, random_state=seed
+            )
+            student.fit(
+                data.X[train], qid=data.qid[train], teacher_scores=log_p[train], offset=given
+            )
+            scores = student.predict(data.X[~train]) + offset[~train]
+            kept.append(revenue_kept(scores, value, 40))
+        gains.append(kept[1] - kept[0])
+        assert kept[1] > 0.93
+    assert np.mean(gains) > least_gain
