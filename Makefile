@@ -49,6 +49,7 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/tables.py --part quality
 	$(BIN)/python benchmarks/teaching.py
 	$(BIN)/python benchmarks/ties.py
+	$(BIN)/python benchmarks/auction.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/index_recall.py

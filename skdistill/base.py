@@ -69,14 +69,17 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     ----------
     fitted_with_qid_ : bool
         Whether ``fit`` got queries. If so, scoring without queries is an error.
+    fitted_with_offset_ : bool
+        Whether ``fit`` got an offset. If so, ``score`` without one is an error.
     """
 
     __metadata_request__fit = {"qid": True, "teacher_scores": True}
     __metadata_request__partial_fit = {"qid": True, "teacher_scores": True}
-    __metadata_request__score = {"qid": True}
+    __metadata_request__score = {"qid": True, "offset": True}
 
     query_column: Any = None
     random_state: Any = None
+    fitted_with_offset_: bool = False
     # Not stored with the model: it holds ids of users.
     _queries_of_fit: QuerySample | None = None
 
@@ -103,6 +106,7 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
         *,
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
     ) -> float:
         """Compute the mean NDCG@10 of the predicted rankings.
 
@@ -120,6 +124,10 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
             ``query_column``.
         sample_weight : array-like of shape (n_rows,), optional
             Row weights. A query counts with the mean weight of its rows.
+        offset : array-like of shape (n_rows,), optional
+            Such as a log bid. It is added to the scores, and each row's gain is multiplied by its
+            exponential, so that clicks count with their bids. Required if the model was fitted with
+            an offset.
 
         Returns
         -------
@@ -129,15 +137,39 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If queries are missing, or given both by ``qid`` and by ``query_column``.
+            If queries are missing, or given both by ``qid`` and by ``query_column``, or if the
+            offset is missing.
         """
-        return self.mean_ndcg(X, y, qid, sample_weight)
+        return self.mean_ndcg(X, y, qid, sample_weight, offset)
 
     def mean_ndcg(
-        self, X: Any, y: Any, qid: ArrayLike | None, sample_weight: ArrayLike | None
+        self,
+        X: Any,
+        y: Any,
+        qid: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        offset: ArrayLike | None,
     ) -> float:
         """Compute what ``score`` returns."""
-        return ndcg_scorer(k=10)(self, X, y, qid=qid, sample_weight=sample_weight)
+        metadata = {"qid": qid, "sample_weight": sample_weight, "offset": offset}
+        return ndcg_scorer(k=10)(self, X, y, **metadata)
+
+    def resolve_offset(self, offset: ArrayLike | None) -> Any:
+        """Return the offset for scoring.
+
+        Raises
+        ------
+        ValueError
+            If it is missing although the model was fitted with an offset.
+        """
+        if offset is None and self.fitted_with_offset_:
+            raise ValueError(
+                f"{type(self).__name__} was fitted with an offset, so scoring needs offset too: "
+                "without it another order would be measured than the one that was learnt. Pass "
+                "offset=, or zeros to measure the scores alone. In cross-validation, enable "
+                "metadata routing (sklearn.set_config(enable_metadata_routing=True))."
+            )
+        return offset
 
     def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
         """Return the queries for scoring, from ``qid`` or from the query column of X.

@@ -30,12 +30,16 @@ __all__ = ["Checkpoint"]
 EPOCH = "epoch "
 
 
-def data_for_callbacks(X: Any, y: Any, qid: Any) -> dict[str, Any]:
+def data_for_callbacks(X: Any, y: Any, qid: Any, offset: Any = None) -> dict[str, Any]:
     """Gather what a fit shows to its callbacks."""
-    return {"X": X, "y": y, "metadata": None if qid is None else {"qid": as_ids(qid)}}
+    metadata = {} if qid is None else {"qid": as_ids(qid)}
+    metadata |= {} if offset is None else {"offset": np.asarray(offset)}
+    return {"X": X, "y": y, "metadata": metadata or None}
 
 
-def rows_for_callbacks(X: Any, y: Any, qid: Any) -> Callable[[Any], dict[str, Any]]:
+def rows_for_callbacks(
+    X: Any, y: Any, qid: Any, offset: Any = None
+) -> Callable[[Any], dict[str, Any]]:
     """Make a function that gathers some rows of a user's table, when a callback asks for them.
 
     The function takes ``RankingData`` that was read from the table.
@@ -43,10 +47,11 @@ def rows_for_callbacks(X: Any, y: Any, qid: Any) -> Callable[[Any], dict[str, An
 
     def gather(watched: Any) -> dict[str, Any]:
         rows = watched.rows_of_table
+        metadata = data_for_callbacks(X, y, qid, offset)["metadata"]
         return {
             "X": lambda: take_rows(X, rows),
             "y": lambda: None if y is None else np.asarray(y)[rows],
-            "metadata": lambda: None if qid is None else {"qid": as_ids(qid)[rows]},
+            "metadata": lambda: metadata and {name: v[rows] for name, v in metadata.items()},
         }
 
     return gather
@@ -55,6 +60,8 @@ def rows_for_callbacks(X: Any, y: Any, qid: Any) -> Callable[[Any], dict[str, An
 def sorted_rows_for_callbacks(watched: Any) -> dict[str, Any]:
     """Gather rows that were read and sorted outside of the fit, given as ``RankingData``."""
     metadata = {"qid": watched.queries.segment}
+    if watched.offset is not None:
+        metadata["offset"] = watched.offset
     return {"X": watched.X, "y": watched.labels, "metadata": metadata}
 
 

@@ -5,7 +5,6 @@ Each step is a function of the estimator, whose parameters it reads, and of froz
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.callback import AutoPropagatedCallback
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
@@ -30,27 +28,22 @@ from skdistill.inputs.columns import (
     take_values,
     without_query_column,
 )
+from skdistill.inputs.offsets import check_compares_offset, check_offset
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.validation import ValidationTable
 from skdistill.multi_objective import WithObjectives, labels_for_teacher
-from skdistill.students import MLPRanker
+from skdistill.student_setup import learns_from_teacher, make_student
 from skdistill.students.estimator import StudentEstimator
 from skdistill.students.pipelines import fit_head, through_head
 from skdistill.teachers import TeacherScores, fit_and_score
+from skdistill.teachers.asking import warn_of_unit
 from skdistill.teachers.augmentation import synthesize
 from skdistill.teachers.columns import positions_among
 from skdistill.teachers.fitting import check_teacher, seeded, warn_of_refit
 from skdistill.teachers.routing import check_metadata_reaches, is_prefit
 from skdistill.teachers.student_weights import with_students_weights
-
-# The student's parameters that DistilledRanker sets.
-OBJECTIVE_PARAMETERS = ("loss", "hard_loss", "alpha", "temperature")
-# DistilledRanker's parameters that do not apply to a student of several objectives.
-SINGLE_OBJECTIVE_PARAMETERS = (
-    "calibrate", "sampling_rate", "augment", "alpha", "loss", "hard_loss",
-)  # fmt: skip
 
 
 class Seeds(NamedTuple):
@@ -126,6 +119,7 @@ def prepare(
     teacher_scores: Any,
     metadata: Mapping[str, Any],
     validation_table: ValidationTable | None = None,
+    offset: Any = None,
 ) -> DistillationProblem:
     """Check everything, sort the table once, and fit the head of the student's Pipeline."""
     ranker.check_parameters()
@@ -141,24 +135,23 @@ def prepare(
         )
     ids = ranker.check_ids(X, qid, n_rows)
     seeds = Seeds.draw(ranker.random_state)
-    student = _make_student(ranker, seeds.student)
+    student = make_student(ranker, seeds.student)
     last = last_step(student)
     labels = None if y is None else last.read_labels(y, n_rows)
     weight = check_sample_weight(sample_weight, n_rows)
     if teacher_scores is not None:
         teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
-    asks_teacher = _learns_from_teacher(ranker, last) and teacher_scores is None
+    added = _read_offset(ranker, last, offset, n_rows)
+    asks_teacher = learns_from_teacher(ranker, last) and teacher_scores is None
     teacher_columns = optional_positions(table, ranker.teacher_columns, "teacher_columns")
     student_columns = optional_positions(table, ranker.student_columns, "student_columns")
     if asks_teacher:
         _check_teacher(ranker, labels, table, teacher_columns, weighted=weight is not None)
-    data = RankingData.sort(ids, table, labels, teacher_scores, weight, metadata)
-    teacher_labels = data.labels
-    if isinstance(last, WithObjectives) and data.labels is not None:
-        teacher_labels = labels_for_teacher(
-            data.labels, last.label_names, ranker.teacher_target, asks_teacher and not prefit
-        )
-    validation = _read_validation(ranker, validation_table, last, ids is not None, asks_teacher)
+    data = RankingData.sort(ids, table, labels, teacher_scores, weight, metadata, added)
+    teacher_labels = _teachers_labels(ranker, last, data.labels, asks_teacher and not prefit)
+    validation = _read_validation(
+        ranker, validation_table, last, data, has_queries=ids is not None, asks_teacher=asks_teacher
+    )
     student_rows, student_data, calibration_data = split_for_calibration(
         ranker.calibrate, with_students_weights(data, student), validation, seeds.calibration
     )
@@ -230,6 +223,8 @@ def train_student(
     scores = taught.scores
     if scores is not None and ranker.sampling_rate < 1:
         scores = undo_sampling(scores, ranker.sampling_rate)
+    if problem.asks_teacher and problem.data.offset is not None and scores is not None:
+        warn_of_unit(ranker.teacher, scores, stacklevel=6)
     data = replace(
         problem.student_data,
         teacher_scores=take_values(scores, problem.student_rows),
@@ -248,22 +243,9 @@ def train_student(
     finally:
         last.set_callbacks(*students_callbacks)
     last.fitted_with_qid_ = problem.has_queries
+    last.fitted_with_offset_ = data.offset is not None
     step.call_on_fit_task_end(estimator=ranker, **callback_data)
     return problem.student
-
-
-def _learns_from_teacher(ranker: Any, student: StudentEstimator) -> bool:
-    """Check whether the teacher has any weight, and refuse parameters that do not apply."""
-    if not isinstance(student, WithObjectives):
-        return ranker.alpha > 0
-    defaults = inspect.signature(type(ranker)).parameters
-    for name in SINGLE_OBJECTIVE_PARAMETERS:
-        if getattr(ranker, name) != defaults[name].default:
-            raise ValueError(
-                f"{name}={getattr(ranker, name)!r} applies only to students of one objective, but "
-                f"the student has the objectives {list(student.objectives)}. Leave out {name}."
-            )
-    return student.has_teacher_objective
 
 
 def _check_teacher(
@@ -291,6 +273,21 @@ def _check_teacher(
     )
 
 
+def _read_offset(
+    ranker: Any, student: StudentEstimator, offset: Any, n_rows: int
+) -> NDArray[np.float64] | None:
+    """Check the offset; refuse one that would change nothing, or that some rows would not have."""
+    if offset is None:
+        return None
+    check_compares_offset(student.teachers_loss())
+    if ranker.augment:
+        raise ValueError(
+            f"augment={ranker.augment} adds synthetic rows, which have no offset. Leave out "
+            "augment or offset."
+        )
+    return check_offset(offset, n_rows)
+
+
 def _through_fitted_head(student: Any, data: RankingData, columns: list[int] | None) -> RankingData:
     """Fit the steps before the student, and check that it can take the table and the labels."""
     seen_table = select_columns(data.X, columns)
@@ -315,31 +312,6 @@ def _synthesize(ranker: Any, problem: DistillationProblem, teacher: Any) -> Synt
     return SyntheticRows(seen_table, scores, fraction)
 
 
-def _make_student(ranker: Any, seed: int) -> Any:
-    """Clone the student, set the ranker's objective, and check the parameters."""
-    student = MLPRanker() if ranker.student is None else clone(ranker.student)
-    last = last_step(student)
-    if not isinstance(last, StudentEstimator):
-        raise TypeError(
-            "student must be one of skdistill.students or a subclass of its BaseStudent, alone or "
-            f"as the last step of a Pipeline, got {type(last).__name__}."
-        )
-    defaults = inspect.signature(type(last)).parameters
-    shared = [name for name in OBJECTIVE_PARAMETERS if name in defaults]
-    for name in shared:
-        given, default = getattr(last, name), defaults[name].default
-        if given != default and given != getattr(ranker, name):
-            raise ValueError(
-                f"{name} is set by DistilledRanker: the student's {name}={given!r} would be "
-                f"replaced by {name}={getattr(ranker, name)!r}. Pass {name}={given!r} to "
-                "DistilledRanker instead."
-            )
-    last.set_params(**{name: getattr(ranker, name) for name in shared})
-    last.verbose = last.verbose or ranker.verbose
-    last.check_parameters()
-    return student if ranker.random_state is None else seeded(student, seed)
-
-
 def _fit_and_score(
     teacher: Any,
     X: Any,
@@ -356,14 +328,21 @@ def _fit_and_score(
     return fit_and_score(teacher, X, y, Queries(offsets), **options)
 
 
+def _teachers_labels(
+    ranker: Any, student: StudentEstimator, labels: NDArray[np.float64] | None, is_fitted_on: bool
+) -> NDArray[np.float64] | None:
+    """Choose the labels of the teacher among those of several objectives."""
+    if labels is None or not isinstance(student, WithObjectives):
+        return labels
+    return labels_for_teacher(labels, student.label_names, ranker.teacher_target, is_fitted_on)
+
+
 def _for_teacher(ranker: Any, problem: DistillationProblem) -> tuple[Any, ...] | None:
     """Return the validation table with the teacher's columns and labels, as plain arrays."""
     data = problem.validation
     if data is None:
         return None
-    labels, last = data.labels, last_step(problem.student)
-    if isinstance(last, WithObjectives) and labels is not None:
-        labels = labels_for_teacher(labels, last.label_names, ranker.teacher_target, False)
+    labels = _teachers_labels(ranker, last_step(problem.student), data.labels, False)
     table = select_columns(data.X, problem.teacher_columns)
     return table, data.queries.offsets, labels, data.sample_weight
 
@@ -372,6 +351,8 @@ def _read_validation(
     ranker: Any,
     table: ValidationTable | None,
     student: StudentEstimator,
+    data: RankingData,
+    *,
     has_queries: bool,
     asks_teacher: bool,
 ) -> RankingData | None:
@@ -384,6 +365,7 @@ def _read_validation(
         query_column=ranker.query_column,
         has_queries=has_queries,
         scores_follow=asks_teacher,
+        has_offset=data.offset is not None,
     )
 
 

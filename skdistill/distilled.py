@@ -134,14 +134,18 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
         return last_step(self.student_).predict_objectives(table)
 
     def mean_ndcg(
-        self, X: Any, y: Any, qid: ArrayLike | None, sample_weight: ArrayLike | None
+        self,
+        X: Any,
+        y: Any,
+        qid: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        offset: ArrayLike | None,
     ) -> float:
         """Compute what ``score`` returns, by the objectives of the student."""
         last = last_step(getattr(self, "student_", None))
         if not isinstance(last, WithObjectives):
-            return super().mean_ndcg(X, y, qid, sample_weight)
-        scores, ids = self.predict(X), self.resolve_qid(X, qid)
-        return mean_ndcg(last.read_labels(y, len(scores)), scores, ids, sample_weight)
+            return super().mean_ndcg(X, y, qid, sample_weight, offset)
+        return mean_ndcg(self, last, X, y, qid, sample_weight, offset)
 
     def _students_table(self, X: Any) -> Any:
         """Select the columns of a table that the student sees."""

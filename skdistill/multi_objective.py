@@ -66,11 +66,15 @@ class WithObjectives(RankingEstimator):
         return tags
 
     def mean_ndcg(
-        self, X: Any, y: Any, qid: ArrayLike | None, sample_weight: ArrayLike | None
+        self,
+        X: Any,
+        y: Any,
+        qid: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        offset: ArrayLike | None,
     ) -> float:
         """Compute what ``score`` returns: the mean over the objectives that have labels."""
-        scores, ids = self.predict(X), self.resolve_qid(X, qid)
-        return mean_ndcg(self.read_labels(y, len(scores)), scores, ids, sample_weight)
+        return mean_ndcg(self, self, X, y, qid, sample_weight, offset)
 
     @property
     def has_teacher_objective(self) -> bool:
@@ -179,8 +183,11 @@ class WithObjectives(RankingEstimator):
         labels: NDArray[np.float64] | None,
         teacher_scores: NDArray[np.float64] | None,
         sample_weight: NDArray[np.float64] | None,
+        offset: NDArray[np.float64] | None = None,
     ) -> HeadsObjective:
         """Make the training objective, with one term per output of the model.
+
+        The offset enters the objective "teacher" alone.
 
         Raises
         ------
@@ -195,7 +202,7 @@ class WithObjectives(RankingEstimator):
             elif teacher_scores is None:
                 raise ValueError('The objective "teacher" needs teacher_scores, but got none.')
             else:
-                target = {"alpha": 1.0, "teacher_scores": teacher_scores}
+                target = {"alpha": 1.0, "teacher_scores": teacher_scores, "offset": offset}
             heads.append(
                 Objective.mix(queries, soft=loss, hard=loss, sample_weight=sample_weight, **target)
             )
@@ -252,10 +259,22 @@ def labels_for_teacher(
 
 
 def mean_ndcg(
-    table: NDArray[np.float64], scores: NDArray[Any], ids: Any, sample_weight: ArrayLike | None
+    ranker: RankingEstimator,
+    reader: WithObjectives,
+    X: Any,
+    y: Any,
+    qid: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    offset: ArrayLike | None,
 ) -> float:
-    """Compute the NDCG@10 of a score for the labels of each objective, and average them."""
-    ids, weight = (None if v is None else np.asarray(v) for v in (ids, sample_weight))
+    """Compute the NDCG@10 of a ranker for the labels of each objective, and average them.
+
+    ``reader`` reads the labels: the ranker's student, or the ranker itself.
+    """
+    scores = ranker.predict(X)  # type: ignore[attr-defined]
+    table = reader.read_labels(y, len(scores))
+    given = ranker.resolve_qid(X, qid), sample_weight, ranker.resolve_offset(offset)
+    ids, weight, added = (None if v is None else np.asarray(v) for v in given)
     values = []
     for labels in table.T:
         is_labelled = ~np.isnan(labels)
@@ -266,6 +285,7 @@ def mean_ndcg(
                 take_values(ids, is_labelled),
                 k=10,
                 sample_weight=take_values(weight, is_labelled),
+                offset=take_values(added, is_labelled),
             )
         )
     return float(np.mean(values))

@@ -19,7 +19,11 @@ from skdistill.distillation import prepare, teach, train_student
 from skdistill.distilled import FittedDistillation
 from skdistill.held_out import fit_calibrator_of
 from skdistill.inputs.pipelines import last_step
-from skdistill.inputs.validation import VALIDATION_REQUESTS, ValidationTable
+from skdistill.inputs.validation import (
+    OFFSET_REQUESTS,
+    VALIDATION_REQUESTS,
+    ValidationTable,
+)
 from skdistill.losses import LOSS_CONSTRAINTS
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
@@ -133,7 +137,7 @@ class DistilledRanker(FittedDistillation):
     (3,)
     """
 
-    __metadata_request__fit = {**VALIDATION_REQUESTS, "teacher_scores_val": True}
+    __metadata_request__fit = {**VALIDATION_REQUESTS, **OFFSET_REQUESTS, "teacher_scores_val": True}
 
     teacher: Any = field(default=None, kw_only=False)
     student: Any = field(default=None, kw_only=False)
@@ -204,11 +208,13 @@ class DistilledRanker(FittedDistillation):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         teacher_scores: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
         X_val: Any = None,
         y_val: ArrayLike | None = None,
         qid_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
         teacher_scores_val: ArrayLike | None = None,
+        offset_val: ArrayLike | None = None,
         **metadata: Any,
     ) -> DistilledRanker:
         """Fit the teacher, score every row with it, and train the student.
@@ -228,12 +234,19 @@ class DistilledRanker(FittedDistillation):
         teacher_scores : array-like of shape (n_rows,), optional
             Scores of a teacher, such as logged ones. They replace the teacher, which is then
             neither fitted nor needed.
+        offset : array-like of shape (n_rows,), optional
+            Such as the logarithm of a bid. It is added to the student's and the teacher's scores
+            before the loss compares them, so that the student learns the order of bid x
+            probability. The teacher, which is fitted without it, should be a classifier, whose
+            probabilities are then replaced by their logarithms; other scores are taken as
+            log-probabilities or log-odds. The loss on labels takes no offset. ``predict`` does not
+            contain it: rank by ``predict(X) + offset``.
         X_val : table of shape (n_val, n_features), optional
             Rows, such as those of a later week, that are never trained on. By them the teacher and
             the student stop early, and the calibrator is fitted on them.
-        y_val, qid_val, sample_weight_val, teacher_scores_val : array-like, optional
-            What ``y``, ``qid``, ``sample_weight`` and ``teacher_scores`` are for ``X``. Without
-            labels, the student stops by the teacher's scores.
+        y_val, qid_val, sample_weight_val, teacher_scores_val, offset_val : array-like, optional
+            What ``y``, ``qid``, ``sample_weight``, ``teacher_scores`` and ``offset`` are for ``X``.
+            Without labels, the student stops by the teacher's scores.
         **metadata : dict
             Further arguments, such as ``eval_set`` or ``init_score``, of a teacher that requests
             them by ``set_fit_request``. Arrays with an entry per row are sorted with the rows. Only
@@ -256,11 +269,13 @@ class DistilledRanker(FittedDistillation):
             nobody requests a further argument.
         """
         given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
-        table = ValidationTable.of(X_val, **given, teacher_scores=teacher_scores_val)
-        problem = prepare(self, X, y, qid, sample_weight, teacher_scores, metadata, table)
+        further = {"teacher_scores": teacher_scores_val, "offset": offset_val}
+        table = ValidationTable.of(X_val, **given, **further)
+        problem = prepare(self, X, y, qid, sample_weight, teacher_scores, metadata, table, offset)
         self.fitted_with_qid_ = problem.has_queries
+        self.fitted_with_offset_ = offset is not None
         self.student_positions_ = problem.student_columns
-        callback_data = data_for_callbacks(X, y, qid)
+        callback_data = data_for_callbacks(X, y, qid, offset)
         context = fit_context(self, 1 + problem.asks_teacher)
         context.call_on_fit_task_begin(estimator=self, **callback_data)
         taught = teach(self, problem, context, callback_data)

@@ -35,7 +35,7 @@ FLOORS = {
     "students": ["multi_objective", "students"],
     "teachers": ["teachers", "streaming"],
     "front doors": [
-        *("held_out", "distillation", "distilled", "ranker"),
+        *("held_out", "student_setup", "distillation", "distilled", "ranker"),
         *("towers", "cascade", "inspection", "dask_training"),
     ],
     "service": ["serving", "recipe"],

@@ -74,10 +74,12 @@ INTERNAL = {
     "read_labels",
     "read_log_labels",
     "read_table",
+    "resolve_offset",
     "resolve_qid",
     "score_unit",
     "sub_teachers",
     "served_model",
+    "teachers_loss",
 }
 
 

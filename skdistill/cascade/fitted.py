@@ -18,7 +18,7 @@ from skdistill.cascade.cuts import Cut
 from skdistill.cascade.funnel import Funnel, RankedItems, best_items
 from skdistill.cascade.pair_tables import StageTable
 from skdistill.cascade.spec import StageSpec, read_stages
-from skdistill.index.exact import named_ids
+from skdistill.index.item_ids import named_ids
 from skdistill.inputs.checks import check_k, check_sample_weight
 from skdistill.inputs.columns import as_table, take_rows
 from skdistill.inputs.ids import as_ids
@@ -209,6 +209,7 @@ class FittedCascade(ComposedOfStages):
         *,
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
     ) -> float:
         """Compute the mean NDCG@k of the items that the cascade ranks first in its catalogue.
 
@@ -226,6 +227,8 @@ class FittedCascade(ComposedOfStages):
             Query of each row; by default, rows with equal query columns are one query.
         sample_weight : array-like of shape (n_rows,), optional
             Row weights. A query counts with the mean weight of its rows.
+        offset : None
+            Offsets belong to the items of the catalogue, and not to the rows of a log.
 
         Returns
         -------
@@ -239,6 +242,8 @@ class FittedCascade(ComposedOfStages):
         ValueError
             If the columns differ from those of ``fit``, or labels are negative.
         """
+        if offset is not None:
+            raise ValueError("A cascade ranks its catalogue: score takes no offset of rows.")
         check_is_fitted(self, "funnel_")
         X = as_table(X)
         self.check_columns(X, reset=False)

@@ -48,6 +48,10 @@ class Combinations:
     cost: NDArray[np.float64]
     product: NDArray[np.float64]
 
+    def named(self, number: int, names: list[str]) -> dict[str, int]:
+        """Sizes of a combination by name of the stage."""
+        return dict(zip(names, self.sizes[number].tolist(), strict=True))
+
     def frontier(self) -> NDArray[np.int64]:
         """Combinations that no other beats in both cost and recall, by ascending cost."""
         order = np.lexsort((-self.recall, self.cost))
@@ -216,51 +220,71 @@ def plan_cascade(
     tried = _sizes(specs, k, cascade.n_items, sizes)
     names = [spec.name for spec in specs]
     table = cascade.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
-    wanted_items = (
-        teachers_best(cascade, table, k, exclude)
-        if wanted is None
-        else items_of(wanted, table.shape[0], cascade.n_items)
-    )
-    orders = stage_orders(cascade, table, int(tried[0].max()), exclude, wanted_items)
+    if wanted is None:
+        items = teachers_best(cascade, table, k, exclude)
+    else:
+        items = items_of(wanted, table.shape[0], cascade.n_items)
+    orders = stage_orders(cascade, table, int(tried[0].max()), exclude, items)
     orders = orders.take(np.flatnonzero((orders.wanted >= 0).any(axis=1)))
     if not len(orders.item):
         raise ValueError("No query has a wanted item, so that there is nothing to plan for.")
-    given = dict(costs or {})
-    unknown = sorted(set(given) - set(names))
-    if unknown:
-        raise ValueError(f"costs names {unknown}, which are no stages: {names}.")
-    if set(names) - set(given):
-        widths = dict(zip(names, [int(s.max()) for s in (tried[0], *tried[:-1])], strict=True))
-        given = measure_costs(cascade.funnel_, table, widths) | given
+    given = _costs(cascade, table, names, tried, costs)
     every = _count(orders, tried, [given[name] for name in names], confidence, random_state)
     chosen = _choose(every, every.lower, target_recall, budget)
     if chosen is None:
-        best = int(np.argmax(every.lower))
-        if budget is not None:
-            raise ValueError(
-                f"No sizes cost {budget:g} us or less: the cheapest cost {every.cost.min():.0f} us."
-            )
-        raise ValueError(
-            f"No sizes up to {dict(zip(names, (int(s.max()) for s in tried), strict=True))} reach "
-            f"a recall of {target_recall:g} with {confidence:.0%} confidence: the best are "
-            f"{dict(zip(names, every.sizes[best].tolist(), strict=True))}, with "
-            f"{every.recall[best]:.4f} and at least {every.lower[best]:.4f}. Pass larger sizes=, "
-            "or improve the stage that loses most (cascade_report)."
-        )
+        raise ValueError(_reason(every, names, target_recall, budget, confidence))
     product = _choose(every, every.product, target_recall, budget)
     return CascadePlan(
-        dict(zip(names, every.sizes[chosen].tolist(), strict=True)),
+        every.named(chosen, names),
         float(every.recall[chosen]),
         float(every.lower[chosen]),
         float(every.cost[chosen]),
         confidence,
-        None if product is None else dict(zip(names, every.sizes[product].tolist(), strict=True)),
+        None if product is None else every.named(product, names),
         float("nan") if product is None else float(every.recall[product]),
         float("nan") if product is None else float(every.cost[product]),
         given,
         every,
         cascade,
     )
+
+
+def _reason(
+    every: Combinations,
+    names: list[str],
+    target_recall: float | None,
+    budget: float | None,
+    confidence: float,
+) -> str:
+    """Say why no combination meets what is asked for, and what does the most."""
+    if budget is not None:
+        return f"No sizes cost {budget:g} us or less: the cheapest cost {every.cost.min():.0f} us."
+    best = int(np.argmax(every.lower))
+    largest = dict(zip(names, every.sizes.max(axis=0).tolist(), strict=True))
+    return (
+        f"No sizes up to {largest} reach a recall of {target_recall:g} with {confidence:.0%} "
+        f"confidence: the best are {every.named(best, names)}, with {every.recall[best]:.4f} and "
+        f"at least {every.lower[best]:.4f}. Pass larger sizes=, or improve the stage that loses "
+        "most (cascade_report)."
+    )
+
+
+def _costs(
+    cascade: FittedCascade,
+    queries: Any,
+    names: list[str],
+    tried: list[NDArray[np.int64]],
+    costs: Mapping[str, StageCost] | None,
+) -> dict[str, StageCost]:
+    """Return the given costs, and measure those that are not given."""
+    given = dict(costs or {})
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ValueError(f"costs names {unknown}, which are no stages: {names}.")
+    if set(names) == set(given):
+        return given
+    widths = dict(zip(names, [int(s.max()) for s in (tried[0], *tried[:-1])], strict=True))
+    return measure_costs(cascade.funnel_, queries, widths) | given
 
 
 def _choose(

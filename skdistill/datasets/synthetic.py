@@ -102,7 +102,7 @@ def make_ranking(
     n_rows = int(sizes.sum())
     X = rng.standard_normal((n_rows, n_features)).astype(np.float32)
     used = X[:, :8].astype(np.float64)
-    utility = _utility_of(used, truth, rng)
+    utility = utility_of(used, truth, rng)
     ids = [rng.integers(0, n_values, size=n_rows) for n_values in id_columns]
     for n_values, column in zip(id_columns, ids, strict=True):
         utility += rng.standard_normal(n_values)[column] / np.sqrt(len(ids))
@@ -122,7 +122,7 @@ def make_ranking(
     return Bunch(X=table, y=y, qid=query, utility=utility)
 
 
-def _utility_of(
+def utility_of(
     numbers: NDArray[np.float64], truth: str, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Compute the utility of numbers, with standard deviation 1."""

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from skdistill.extras import import_extra
-from skdistill.index.exact import ExactIndex, check_search, named_ids
+from skdistill.index.exact import ExactIndex, check_search
+from skdistill.index.item_ids import named_ids
 from skdistill.threads import SharedSetting
 
 # Fraction of the items from which on comparing with all of them is as fast as a graph.
@@ -35,9 +36,19 @@ class ApproximateIndex:
     extra = "ann"
     candidates: int
 
-    def __init__(self, embeddings: ArrayLike, ids: ArrayLike | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        embeddings: ArrayLike,
+        ids: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        **options: Any,
+    ) -> None:
+        self._make(ExactIndex(embeddings, ids, offset=offset), options)
+
+    def _make(self, exact: ExactIndex, options: dict[str, Any]) -> None:
         # Checks and keeps the embeddings and ids, and searches where the library finds too little.
-        self._exact = ExactIndex(embeddings, ids)
+        self._exact = exact
         self.options = options
         self._library = import_extra(self.module, self.extra, type(self).__name__)
         self._index = self._build(self._exact.embeddings, **options)
@@ -53,18 +64,33 @@ class ApproximateIndex:
         """Ids of the items; None if they are positions."""
         return self._exact.ids
 
-    @property
-    def embeddings(self) -> NDArray[np.float32]:
-        """Embeddings of the items."""
-        return self._exact.embeddings
+    def score_pairs(
+        self,
+        queries: NDArray[np.float32],
+        query: NDArray[np.int64],
+        item: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """Score pairs of a query and an item, as :meth:`ExactIndex.score_pairs`.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (n_queries, embedding_dim), float32
+            Embeddings of the queries.
+        query, item : ndarray of shape (n_pairs,), int64
+            Row of ``queries`` and position in the index for each pair.
+
+        Returns
+        -------
+        ndarray of shape (n_pairs,), float32
+        """
+        return self._exact.score_pairs(queries, query, item)
 
     def __getstate__(self) -> dict[str, Any]:
         # The libraries' objects cannot be pickled; they are built again from the embeddings.
         return {"exact": self._exact, "options": self.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        exact = state["exact"]
-        self.__init__(exact.embeddings, exact.ids, **state["options"])  # type: ignore[misc]
+        self._make(state["exact"], state["options"])
 
     def search(
         self,
@@ -100,7 +126,7 @@ class ApproximateIndex:
         ids : ndarray of shape (n_queries, min(k, n_items))
             If fewer than k items are left: -1, or None if ids are not numbers.
         scores : ndarray of shape (n_queries, min(k, n_items)), float32
-            Dot products; -inf if fewer than k items are left.
+            Dot products plus offsets; -inf if fewer than k items are left.
 
         Raises
         ------
@@ -139,6 +165,24 @@ class ApproximateIndex:
                 n_jobs=n_jobs,
             )
         return named_ids(self.ids, found), scores
+
+    def set_offset(self, ids: ArrayLike, offset: ArrayLike) -> None:
+        """Refuse to change offsets: the library arranged the items by those that they have.
+
+        Parameters
+        ----------
+        ids, offset : array-like
+            As for :meth:`ExactIndex.set_offset`.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError(
+            f"{type(self).__name__} arranged the items by their offsets, which cannot be changed. "
+            "Index the items again with the new offset=, or use the engine 'exact'."
+        )
 
     def _search_widely(
         self, queries: NDArray[np.float32], k: int

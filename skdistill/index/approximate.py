@@ -29,6 +29,8 @@ class FaissIndex(ApproximateIndex):
         Embeddings of the items.
     ids : array-like of shape (n_items,), optional
         Distinct ids of the items, of any type. The position of the item by default.
+    offset : array-like of shape (n_items,), optional
+        Added to the dot products with each item, as in :class:`ExactIndex`. It cannot be changed.
     **options
         Settings of the library, as listed under Other Parameters.
 
@@ -116,6 +118,8 @@ class UsearchIndex(ApproximateIndex):
         Embeddings of the items.
     ids : array-like of shape (n_items,), optional
         Distinct ids of the items, of any type. The position of the item by default.
+    offset : array-like of shape (n_items,), optional
+        Added to the dot products with each item, as in :class:`ExactIndex`. It cannot be changed.
     **options
         Settings of the library, as listed under Other Parameters.
 
@@ -199,6 +203,8 @@ class HnswlibIndex(ApproximateIndex):
         Embeddings of the items.
     ids : array-like of shape (n_items,), optional
         Distinct ids of the items, of any type. The position of the item by default.
+    offset : array-like of shape (n_items,), optional
+        Added to the dot products with each item, as in :class:`ExactIndex`. It cannot be changed.
     **options
         Settings of the library, as listed under Other Parameters.
 
@@ -260,7 +266,12 @@ ENGINES: dict[str, Any] = {
 
 
 def make_index(
-    engine: str, embeddings: ArrayLike, ids: ArrayLike | None = None, **options: Any
+    engine: str,
+    embeddings: ArrayLike,
+    ids: ArrayLike | None = None,
+    *,
+    offset: ArrayLike | None = None,
+    **options: Any,
 ) -> Any:
     """Make an index by the name of its engine.
 
@@ -272,6 +283,8 @@ def make_index(
         Embeddings of the items.
     ids : array-like of shape (n_items,), optional
         Distinct ids of the items, of any type. The position of the item by default.
+    offset : array-like of shape (n_items,), optional
+        Added to the dot products with each item, such as a log bid.
     **options
         Settings of the engine, such as ``factory`` of :class:`FaissIndex`.
 
@@ -294,4 +307,6 @@ def make_index(
     """
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {sorted(ENGINES)}, got {engine!r}.")
+    if offset is not None:
+        options["offset"] = offset
     return ENGINES[engine](embeddings, ids, **options)

@@ -12,9 +12,11 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skdistill.index.block_search import MarkedPairs, search_block, search_lists
+from skdistill.index.item_ids import check_distinct, codes_of, named_ids
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import check_k, refuse_masked
-from skdistill.inputs.ids import as_ids, concatenate_ids, id_codes, missing_ids
+from skdistill.inputs.ids import as_ids, concatenate_ids
+from skdistill.inputs.offsets import check_offset
 from skdistill.threads import single_blas_thread
 
 # Queries that are searched at once.
@@ -32,11 +34,15 @@ class ExactIndex:
     ids : array-like of shape (n_items,), optional
         Distinct ids of the items, of any type. They are kept as they are: ids of several types are
         an array of dtype object. The position of the item by default.
+    offset : array-like of shape (n_items,), optional
+        Added to the dot products with each item, such as a log bid. It is one more dimension of the
+        embeddings, which are then copied; :meth:`set_offset` changes it.
 
     Raises
     ------
     ValueError
-        If embeddings are not finite, or ids are missing, not distinct or not one per item.
+        If embeddings or offsets are not finite, or ids are missing, not distinct or not one per
+        item.
 
     Examples
     --------
@@ -47,11 +53,24 @@ class ExactIndex:
     [['a', 'c']]
     """
 
-    def __init__(self, embeddings: ArrayLike, ids: ArrayLike | None = None) -> None:
+    # Pickles of earlier versions have no such attribute.
+    has_offset: bool = False
+
+    def __init__(
+        self,
+        embeddings: ArrayLike,
+        ids: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> None:
         refuse_masked("embeddings", embeddings, "embeddings.filled(...)")
         self.embeddings = check_array(
             embeddings, dtype=np.float32, order="C", input_name="embeddings"
         )
+        added = check_offset(offset, self.n_items)
+        if added is not None:
+            self.has_offset = True
+            self.embeddings = np.column_stack([self.embeddings, added.astype(np.float32)])
         self.ids = None if ids is None else as_ids(ids)
         if self.ids is not None and self.ids.shape != (self.n_items,):
             raise ValueError(
@@ -59,12 +78,17 @@ class ExactIndex:
                 f"{self.ids.shape}."
             )
         if self.ids is not None:
-            _check_distinct(self.ids)
+            check_distinct(self.ids)
 
     @property
     def n_items(self) -> int:
         """Number of items."""
         return int(self.embeddings.shape[0])
+
+    @property
+    def embedding_dim(self) -> int:
+        """Number of dimensions of a query."""
+        return int(self.embeddings.shape[1]) - self.has_offset
 
     def search(
         self,
@@ -99,7 +123,7 @@ class ExactIndex:
         ids : ndarray of shape (n_queries, min(k, n_items))
             If fewer than k items are left: -1, or None if ids are not numbers.
         scores : ndarray of shape (n_queries, min(k, n_items)), float32
-            Dot products; -inf if fewer than k items are left.
+            Dot products plus offsets; -inf if fewer than k items are left.
 
         Raises
         ------
@@ -136,7 +160,66 @@ class ExactIndex:
             found = np.where(found >= 0, positions[found], -1)
         return named_ids(self.ids, found), scores
 
-    def add(self, embeddings: ArrayLike, ids: ArrayLike | None = None) -> ExactIndex:
+    def set_offset(self, ids: ArrayLike, offset: ArrayLike) -> None:
+        """Change the offset of some items in place, which takes effect in the next search.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n_changed,)
+            Distinct ids of the items; their positions if the index has no ids.
+        offset : array-like of shape (n_changed,)
+            The new offset of each of them.
+
+        Raises
+        ------
+        KeyError
+            If an item is not in the index.
+        ValueError
+            If the index was made without an offset, an offset is not finite, or an item is named
+            twice.
+        """
+        if not self.has_offset:
+            raise ValueError(
+                "The index has no offset to change. Pass offset= when it is made, such as zeros."
+            )
+        given = as_ids(ids)
+        values = check_offset(offset, len(given))
+        check_distinct(given)
+        present, changed = codes_of(given, self.ids, self.n_items)
+        order = np.argsort(present)
+        self.embeddings[order[np.searchsorted(present, changed, sorter=order)], -1] = values
+
+    def score_pairs(
+        self,
+        queries: NDArray[np.float32],
+        query: NDArray[np.int64],
+        item: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """Score pairs of a query and an item.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (n_queries, embedding_dim), float32
+            Embeddings of the queries.
+        query, item : ndarray of shape (n_pairs,), int64
+            Row of ``queries`` and position in the index for each pair.
+
+        Returns
+        -------
+        ndarray of shape (n_pairs,), float32
+            Dot products plus offsets.
+        """
+        vectors = self.embeddings[item]
+        scores = np.einsum("ij,ij->i", queries[query], vectors[:, : self.embedding_dim])
+        return scores + vectors[:, -1] if self.has_offset else scores
+
+    def add(
+        self,
+        embeddings: ArrayLike,
+        ids: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> ExactIndex:
         """Return a new index with further items at the end; this index is not changed.
 
         Parameters
@@ -145,6 +228,8 @@ class ExactIndex:
             Embeddings of the new items.
         ids : array-like of shape (n_new,), optional
             Ids of the new items. Required if and only if this index has ids.
+        offset : array-like of shape (n_new,), optional
+            Offsets of the new items. Required if and only if this index has offsets.
 
         Returns
         -------
@@ -154,23 +239,28 @@ class ExactIndex:
         ------
         ValueError
             If the embeddings have another dimension, ids are not distinct, or only one side has
-            ids.
+            ids or offsets.
         """
         if (ids is None) != (self.ids is None):
             raise ValueError(
                 "Pass ids if and only if the index has ids; this one has "
                 f"{'none' if self.ids is None else 'ids'}."
             )
-        new = ExactIndex(embeddings, ids)
-        if new.embeddings.shape[1] != self.embeddings.shape[1]:
+        if (offset is not None) != self.has_offset:
             raise ValueError(
-                f"The new items have {new.embeddings.shape[1]} dimensions, but the index has "
-                f"{self.embeddings.shape[1]}."
+                "Pass offset if and only if the index has offsets; this one has "
+                f"{'some' if self.has_offset else 'none'}."
+            )
+        new = ExactIndex(embeddings, ids, offset=offset)
+        if new.embedding_dim != self.embedding_dim:
+            raise ValueError(
+                f"The new items have {new.embedding_dim} dimensions, but the index has "
+                f"{self.embedding_dim}."
             )
         all_ids = None
         if self.ids is not None and new.ids is not None:
             all_ids = concatenate_ids(self.ids, new.ids)
-        return ExactIndex(np.concatenate([self.embeddings, new.embeddings]), all_ids)
+        return self._of(np.concatenate([self.embeddings, new.embeddings]), all_ids)
 
     def remove(self, ids: ArrayLike) -> ExactIndex:
         """Return a new index without some items; this index is not changed.
@@ -193,15 +283,16 @@ class ExactIndex:
             If no item would be left.
         """
         gone = as_ids(ids)
-        present = np.arange(self.n_items) if self.ids is None else self.ids
-        present_codes, gone_codes = id_codes(present, gone)
-        missing = gone[~np.isin(gone_codes, present_codes)]
-        if len(missing):
-            raise KeyError(f"The index has no items {missing[:5].tolist()}.")
-        kept = ~np.isin(present_codes, gone_codes)
+        kept = ~np.isin(*codes_of(gone, self.ids, self.n_items))
         if not kept.any():
             raise ValueError("An index needs at least one item, but all of them would be removed.")
-        return ExactIndex(self.embeddings[kept], None if self.ids is None else self.ids[kept])
+        return self._of(self.embeddings[kept], None if self.ids is None else self.ids[kept])
+
+    def _of(self, embeddings: NDArray[np.float32], ids: NDArray[Any] | None) -> ExactIndex:
+        """Make an index of other rows, which contain the offset if this index has one."""
+        other = ExactIndex(embeddings, ids)
+        other.has_offset = self.has_offset
+        return other
 
 
 def check_search(
@@ -219,11 +310,12 @@ def check_search(
             queries, dtype=np.float32, order="C", ensure_min_samples=0, input_name="queries"
         )
     assert isinstance(table, np.ndarray)
-    if table.shape[1] != index.embeddings.shape[1]:
+    if table.shape[1] != index.embedding_dim:
         raise ValueError(
-            f"queries have {table.shape[1]} dimensions, but the index has "
-            f"{index.embeddings.shape[1]}."
+            f"queries have {table.shape[1]} dimensions, but the index has {index.embedding_dim}."
         )
+    if index.has_offset:
+        table = np.column_stack([table, np.ones(len(table), dtype=np.float32)])
     if exclude is not None:
         exclude = _check_pairs("exclude", exclude, (len(table), index.n_items))
     if sparse.issparse(mask):
@@ -268,31 +360,3 @@ def _is_ready(queries: Any) -> bool:
         and queries.flags.c_contiguous
         and bool(np.isfinite(queries.sum()))
     )
-
-
-def _check_distinct(ids: NDArray[Any]) -> None:
-    """Raise a ValueError if an id is missing or names several items."""
-    missing = missing_ids(ids)
-    if missing.any():
-        item = int(np.flatnonzero(missing)[0])
-        raise ValueError(
-            f"ids must name every item: the id of item {item} is {ids[[item]].tolist()[0]!r}."
-        )
-    codes = id_codes(ids)[0]
-    counts = np.bincount(codes)
-    if len(counts) < len(ids):
-        item = int(np.flatnonzero(counts[codes] > 1)[0])
-        raise ValueError(f"ids must be distinct: {ids[[item]].tolist()[0]!r} names several items.")
-
-
-def named_ids(ids: NDArray[Any] | None, found: NDArray[np.int64]) -> NDArray[Any]:
-    """Turn positions into ids; position -1 becomes -1, or None if ids are not numbers."""
-    if ids is None:
-        return found
-    missing = found < 0
-    named = ids[found]
-    if missing.any():
-        if named.dtype.kind not in "if":
-            named = named.astype(object)
-        named[missing] = -1 if named.dtype.kind in "if" else None
-    return named

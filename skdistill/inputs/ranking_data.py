@@ -38,6 +38,8 @@ class RankingData:
     metadata : dict
         Further arguments of the teacher's ``fit`` by name. Arrays with an entry per row are sorted
         and sliced like the rows.
+    offset : ndarray of shape (n_rows,), float64, or None
+        What is added to the student's and the teacher's scores before they are compared.
     """
 
     X: Any
@@ -47,6 +49,7 @@ class RankingData:
     teacher_scores: NDArray[np.float64] | None = None
     sample_weight: NDArray[np.float64] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    offset: NDArray[np.float64] | None = None
 
     @classmethod
     def sort(
@@ -57,6 +60,7 @@ class RankingData:
         teacher_scores: NDArray[np.float64] | None = None,
         sample_weight: NDArray[np.float64] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        offset: NDArray[np.float64] | None = None,
     ) -> RankingData:
         """Sort checked rows by query.
 
@@ -68,7 +72,7 @@ class RankingData:
         ----------
         ids : ndarray of shape (n_rows,) or None
             Checked query ids. None means that all rows are one query.
-        X, labels, teacher_scores, sample_weight, metadata
+        X, labels, teacher_scores, sample_weight, metadata, offset
             As for the class, but in the order of the user's table.
 
         Returns
@@ -84,6 +88,7 @@ class RankingData:
             take_values(teacher_scores, order),
             take_values(sample_weight, order),
             _take_metadata(metadata or {}, order, X.shape[0]),
+            take_values(offset, order),
         )
 
     @property
@@ -141,6 +146,7 @@ class RankingData:
             take_values(self.teacher_scores, rows),
             take_values(self.sample_weight, rows),
             _take_metadata(self.metadata, rows, self.n_rows),
+            take_values(self.offset, rows),
         )
 
     def take_queries(self, chosen: NDArray[np.int64]) -> RankingData:

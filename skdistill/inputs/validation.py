@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import query_ids
+from skdistill.inputs.offsets import check_offset
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 
@@ -22,6 +23,8 @@ VALIDATION_REQUESTS = {
     "qid_val": True,
     "sample_weight_val": True,
 }
+# Those that students and what distils them take besides.
+OFFSET_REQUESTS = {"offset": True, "offset_val": True}
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class ValidationTable:
     ----------
     X : table of shape (n_val, n_features)
         Argument ``X_val``.
-    y, qid, sample_weight, teacher_scores : array-like of shape (n_val,), or None
-        Arguments ``y_val``, ``qid_val``, ``sample_weight_val`` and ``teacher_scores_val``.
+    y, qid, sample_weight, teacher_scores, offset : array-like of shape (n_val,), or None
+        Arguments ``y_val``, ``qid_val``, ``sample_weight_val``, ``teacher_scores_val`` and
+        ``offset_val``.
     """
 
     X: Any
@@ -41,6 +45,7 @@ class ValidationTable:
     qid: Any = None
     sample_weight: Any = None
     teacher_scores: Any = None
+    offset: Any = None
 
     @classmethod
     def of(cls, X_val: Any, **further: Any) -> ValidationTable | None:
@@ -69,6 +74,7 @@ class ValidationTable:
         has_queries: bool,
         query_column: Any = None,
         scores_follow: bool = False,
+        has_offset: bool = False,
     ) -> RankingData:
         """Check the validation table, and sort its rows by query.
 
@@ -84,6 +90,8 @@ class ValidationTable:
             Column of ``X_val`` with the query ids.
         scores_follow : bool, default=False
             Whether a teacher will score the rows.
+        has_offset : bool, default=False
+            Whether the training rows have an offset, so that these rows need one too.
 
         Returns
         -------
@@ -111,7 +119,14 @@ class ValidationTable:
             if scores is not None:
                 scores = check_finite("teacher_scores", scores, n_rows)
             weight = check_sample_weight(self.sample_weight, n_rows)
-            data = RankingData.sort(ids, table, labels, scores, weight)
+            offset = check_offset(self.offset, n_rows)
+            if (offset is not None) != has_offset:
+                here, there = ("no", "have one") if has_offset else ("an", "have none")
+                raise ValueError(
+                    f"there is {here} offset_val, but the training rows {there}. Pass offset and "
+                    "offset_val, or neither: both tables are ordered by the same."
+                )
+            data = RankingData.sort(ids, table, labels, scores, weight, offset=offset)
             data = data if data.is_labelled.any() else replace(data, labels=None)
             _check_targets(data, scores_follow)
         return data

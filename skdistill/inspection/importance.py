@@ -24,6 +24,7 @@ def ranking_importance(
     *,
     qid: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
     scoring: Any = None,
     n_repeats: int = 5,
     n_jobs: int | None = None,
@@ -51,8 +52,10 @@ def ranking_importance(
         rows are one query.
     sample_weight : array-like of shape (n_rows,), optional
         Row weights, for the score.
+    offset : array-like of shape (n_rows,), optional
+        Such as a log bid, for the score; see :func:`skdistill.metrics.ndcg_score`.
     scoring : callable, optional
-        ``scorer(estimator, X, y, qid=..., sample_weight=...)``; by default
+        ``scorer(estimator, X, y, qid=..., sample_weight=..., offset=...)``; by default
         ``ndcg_scorer(k=10)``. The arguments that are None are not passed.
     n_repeats : int, default=5
         Number of times that each column is shuffled.
@@ -95,7 +98,7 @@ def ranking_importance(
     queries, order = sort_by_query(check_qid(queries_of(estimator, X, qid), X.shape[0]), X.shape[0])
     order = np.arange(X.shape[0]) if order is None else order
     scorer = ndcg_scorer(k=10) if scoring is None else scoring
-    given = {"qid": qid, "sample_weight": sample_weight}
+    given = {"qid": qid, "sample_weight": sample_weight, "offset": offset}
     metadata = {name: values for name, values in given.items() if values is not None}
     baseline = scorer(estimator, X, y, **metadata)
     seeds = check_random_state(random_state).randint(2**31 - 1, size=X.shape[1])

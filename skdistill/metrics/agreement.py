@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdistill.inputs.checks import check_k
+from skdistill.inputs.offsets import log_unless_logs
 from skdistill.inputs.queries import Queries
 from skdistill.metrics.averaging import QueryValues, averaged
 from skdistill.metrics.ordering import Ranking, TieGroups
@@ -22,6 +23,7 @@ def teacher_recall(
     k: int = 10,
     m: int = 50,
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> QueryValues:
     """Compute the mean fraction of the teacher's top k rows in the student's top m.
 
@@ -43,6 +45,10 @@ def teacher_recall(
         Number of rows that the student returns per query.
     sample_weight : array-like of shape (n_rows,), optional
         Row weights. A query counts with the mean weight of its rows.
+    offset : array-like of shape (n_rows,), optional
+        Added to the scores of both before rows are ranked, such as a log bid. If all of the
+        teacher's scores lie between 0 and 1, they are taken as probabilities, and the offset is
+        added to their logarithms.
 
     Returns
     -------
@@ -63,9 +69,11 @@ def teacher_recall(
     """
     check_k(k)
     check_k(m, "m")
-    ranking = Ranking.check(teacher_scores, student_scores, qid, sample_weight)
-    queries = ranking.queries
-    wanted = (queries.rank_descending(ranking.y_true) < k).astype(np.float64)
+    ranking = Ranking.check(teacher_scores, student_scores, qid, sample_weight, offset)
+    queries, taught = ranking.queries, ranking.y_true
+    if ranking.offset is not None:
+        taught = log_unless_logs(taught) + ranking.offset
+    wanted = (queries.rank_descending(taught) < k).astype(np.float64)
     by_student = Ranking(queries, wanted, ranking.y_score, ranking.weight)
     returned = by_student.order("pessimistic")
     found = queries.sum(wanted[returned] * (queries.position < m))

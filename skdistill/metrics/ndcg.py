@@ -29,6 +29,7 @@ def ndcg_score(
     ties: str = "average",
     convention: str | None = None,
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> QueryValues:
     r"""Compute the mean over queries of the normalised discounted cumulative gain.
 
@@ -60,6 +61,9 @@ def ndcg_score(
         are in ascending order of id.
     sample_weight : array-like of shape (n_rows,), optional
         Row weights. A query counts with the mean weight of its rows.
+    offset : array-like of shape (n_rows,), optional
+        Logarithm of what a row is worth per unit of gain, such as a log bid. It is added to
+        ``y_score``, and the gain of the row is multiplied by its exponential.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def ndcg_score(
         check_choice("convention", convention, tuple(CONVENTIONS))
         chosen = CONVENTIONS[convention]
         gain, empty, ties = chosen["gain"], chosen["empty"], chosen["ties"]
-    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
     values, defined = ndcg_by_query(ranking, k, gain, ties)
     return ranking.by_query(values, defined, empty, "a row of positive relevance")
 
@@ -108,6 +112,9 @@ def ndcg_by_query(
     labels, queries = ranking.y_true, ranking.queries
     check_relevance(labels, queries)
     gains = GAINS[gain](labels, queries)
+    if ranking.offset is not None:
+        # Relative to the largest of the query, as gains are.
+        gains = gains * np.exp(ranking.offset - queries.spread(queries.max(ranking.offset)))
     discount = _discount(queries, k)
     ideal = queries.sum(gains[queries.sort_descending(gains)] * discount)
     achieved = _discounted_gain(ranking, gains, discount, ties)
@@ -127,6 +134,7 @@ def dcg_score(
     gain: str = "exponential",
     ties: str = "average",
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> QueryValues:
     r"""Compute the mean over queries of the discounted cumulative gain.
 
@@ -149,6 +157,9 @@ def dcg_score(
         How rows with equal scores are ranked, as in :func:`ndcg_score`.
     sample_weight : array-like of shape (n_rows,), optional
         Row weights. A query counts with the mean weight of its rows.
+    offset : array-like of shape (n_rows,), optional
+        Logarithm of what a row is worth per unit of gain, such as a log bid. It is added to
+        ``y_score``, and the gain of the row is multiplied by its exponential.
 
     Returns
     -------
@@ -171,17 +182,20 @@ def dcg_score(
     >>> dcg_score([1, 0, 0, 1], [0.2, 0.1, 0.9, 0.3], [7, 7, 8, 8])
     0.8154648767857288
     """
-    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
     check_choice("gain", gain, tuple(GAINS))
     _check_places(k, ties)
     labels, queries = ranking.y_true, ranking.queries
     check_relevance(labels, queries)
     with np.errstate(over="ignore"):
         gains = labels if gain == "linear" else np.expm1(LOG_2 * labels)
+        if ranking.offset is not None:
+            gains = gains * np.exp(ranking.offset)
     if not np.isfinite(gains).all():
+        label = labels[~np.isfinite(gains)].max()
         raise ValueError(
-            f"The exponential gain of the label {labels.max():.6g} is not finite. Use "
-            "gain='linear', or ndcg_score, which needs only the ratios of gains."
+            f"The {gain} gain of the label {label:.6g} is not finite. Use gain='linear', or "
+            "ndcg_score, which needs only the ratios of gains."
         )
     values = _discounted_gain(ranking, gains, _discount(queries, k), ties)
     return QueryValues(values, np.ones(len(values), dtype=bool), "a row", ranking.weight)

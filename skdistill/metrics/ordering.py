@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdistill.inputs.checks import check_k, check_weights, refuse_masked, single_column
+from skdistill.inputs.columns import take_values
+from skdistill.inputs.offsets import check_offset
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.metrics.averaging import QueryValues
@@ -18,12 +20,16 @@ TIES = ("pessimistic", "optimistic", "order", "reverse")
 
 @dataclass(frozen=True)
 class Ranking:
-    """Labels and scores of rows sorted by query, and a weight per query."""
+    """Labels and scores of rows sorted by query, and a weight per query.
+
+    With an offset per row, the scores contain it already.
+    """
 
     queries: Queries
     y_true: NDArray[np.float64]
     y_score: NDArray[np.float64]
     weight: NDArray[np.float64] | None
+    offset: NDArray[np.float64] | None = None
 
     @classmethod
     def check(
@@ -32,8 +38,9 @@ class Ranking:
         y_score: ArrayLike,
         qid: ArrayLike | None,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
     ) -> Ranking:
-        """Check the arrays and sort the rows by query.
+        """Check the arrays, add the offset to the scores, and sort the rows by query.
 
         Raises
         ------
@@ -51,6 +58,9 @@ class Ranking:
         ids = check_qid(qid, len(labels))
         _check_finite("y_true", labels, ids)
         _check_finite("y_score", scores, ids)
+        added = check_offset(offset, len(labels))
+        if added is not None:
+            scores = scores + added
         weight = None
         if sample_weight is not None:
             weight = check_weights(sample_weight, len(labels))
@@ -59,8 +69,9 @@ class Ranking:
         queries, order = sort_by_query(ids, len(labels))
         if order is not None:
             labels, scores = labels[order], scores[order]
-            weight = None if weight is None else weight[order]
-        return cls(queries, labels, scores, None if weight is None else queries.mean(weight))
+            weight, added = take_values(weight, order), take_values(added, order)
+        weight = None if weight is None else queries.mean(weight)
+        return cls(queries, labels, scores, weight, added)
 
     def order(self, ties: str) -> NDArray[np.int64]:
         """Sort the rows of each query by descending score, with this rule for ties."""

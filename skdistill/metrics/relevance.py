@@ -22,6 +22,7 @@ def mrr_score(
     empty: str = "skip",
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> QueryValues:
     """Compute the mean over queries of the reciprocal rank of the first relevant row.
 
@@ -43,6 +44,8 @@ def mrr_score(
         of the table, and "reverse" reverses it.
     sample_weight : array-like of shape (n_rows,), optional
         Row weights. A query counts with the mean weight of its rows.
+    offset : array-like of shape (n_rows,), optional
+        Added to ``y_score`` before rows are ranked, such as a log bid.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def mrr_score(
     0.75
     """
     check_optional_k(k)
-    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
     queries = ranking.queries
     relevant = ranking.y_true[ranking.order(ties)] > 0
     first = queries.min(np.where(relevant, queries.position, queries.n_rows))
@@ -84,6 +87,7 @@ def average_precision_score(
     empty: str = "skip",
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> QueryValues:
     """Compute the mean over queries of the average precision.
 
@@ -109,6 +113,8 @@ def average_precision_score(
         of the table, and "reverse" reverses it.
     sample_weight : array-like of shape (n_rows,), optional
         Row weights. A query counts with the mean weight of its rows.
+    offset : array-like of shape (n_rows,), optional
+        Added to ``y_score`` before rows are ranked, such as a log bid.
 
     Returns
     -------
@@ -128,7 +134,7 @@ def average_precision_score(
     0.75
     """
     check_optional_k(k)
-    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
     queries = ranking.queries
     relevant = (ranking.y_true[ranking.order(ties)] > 0).astype(np.float64)
     found = np.cumsum(relevant)
@@ -151,6 +157,7 @@ def precision_at_k(
     empty: str = "skip",
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> QueryValues:
     """Compute the mean over queries of the fraction of the top k places that hold a relevant row.
 
@@ -174,6 +181,8 @@ def precision_at_k(
         of the table, and "reverse" reverses it.
     sample_weight : array-like of shape (n_rows,), optional
         Row weights. A query counts with the mean weight of its rows.
+    offset : array-like of shape (n_rows,), optional
+        Added to ``y_score`` before rows are ranked, such as a log bid.
 
     Returns
     -------
@@ -193,7 +202,7 @@ def precision_at_k(
     0.5
     """
     check_k(k)
-    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
     queries = ranking.queries
     relevant = (ranking.y_true[ranking.order(ties)] > 0).astype(np.float64)
     found = queries.sum(relevant * (queries.position < k))
@@ -210,6 +219,7 @@ def recall_at_k(
     empty: str = "skip",
     ties: str = "pessimistic",
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> QueryValues:
     """Compute the mean over queries of the fraction of the relevant rows in the top k places.
 
@@ -231,6 +241,8 @@ def recall_at_k(
         of the table, and "reverse" reverses it.
     sample_weight : array-like of shape (n_rows,), optional
         Row weights. A query counts with the mean weight of its rows.
+    offset : array-like of shape (n_rows,), optional
+        Added to ``y_score`` before rows are ranked, such as a log bid.
 
     Returns
     -------
@@ -250,7 +262,7 @@ def recall_at_k(
     0.5
     """
     check_k(k)
-    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
     queries = ranking.queries
     relevant = (ranking.y_true[ranking.order(ties)] > 0).astype(np.float64)
     total = queries.sum(relevant)
@@ -268,6 +280,7 @@ def grouped_auc(
     empty: str = "skip",
     weighted: bool = False,
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> QueryValues:
     """Compute the mean over queries of the area under the ROC curve.
 
@@ -289,6 +302,8 @@ def grouped_auc(
         Weight queries by their number of rows, as is common for clicks (GAUC).
     sample_weight : array-like of shape (n_rows,), optional
         Row weights. A query counts with the mean weight of its rows.
+    offset : array-like of shape (n_rows,), optional
+        Added to ``y_score`` before rows are ranked, such as a log bid.
 
     Returns
     -------
@@ -311,7 +326,7 @@ def grouped_auc(
     >>> grouped_auc([0, 1, 1, 0], [0.9, 0.5, 0.8, 0.1], [7, 7, 8, 8])
     0.5
     """
-    ranking = Ranking.check(y_true, y_score, qid, sample_weight)
+    ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
     queries = ranking.queries
     if weighted:
         weight = queries.sizes.astype(np.float64)

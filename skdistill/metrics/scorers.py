@@ -1,7 +1,7 @@
 """Scorers for GridSearchCV and the like: ranking metrics as ``scorer(estimator, X, y)``.
 
-With metadata routing, the scorers request ``qid``. Without routing, they take the queries from the
-estimator's ``query_column``, also inside a Pipeline.
+With metadata routing, the scorers request ``qid`` and ``offset``. Without routing, they take the
+queries from the estimator's ``query_column``, also inside a Pipeline.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from skdistill.metrics.relevance import (
 class QueryScorer(BaseScorer):
     """Scorer that calls ``metric(y_true, y_score, qid, **kwargs)``."""
 
-    __metadata_request__score = {"qid": True}
+    __metadata_request__score = {"qid": True, "offset": True}
 
     def __call__(
         self,
@@ -37,9 +37,11 @@ class QueryScorer(BaseScorer):
         *,
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
     ) -> float:
         """Return the metric of the predictions; rows with NaN or masked labels are left out."""
-        return self._score(_call_method, estimator, X, y_true, qid=qid, sample_weight=sample_weight)
+        metadata = {"qid": qid, "sample_weight": sample_weight, "offset": offset}
+        return self._score(_call_method, estimator, X, y_true, **metadata)
 
     def _score(
         self,
@@ -49,16 +51,19 @@ class QueryScorer(BaseScorer):
         y_true: ArrayLike,
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
     ) -> float:
         # scikit-learn's multi-metric scorer calls this with a caller that caches predictions.
         scores = np.asarray(method_caller(estimator, "predict", X))
         labels = single_column(unmask_labels(y_true)).astype(np.float64)
-        columns = [labels, scores, queries_of(estimator, X, qid), sample_weight]
+        offset = offset_of(estimator, offset)
+        columns = [labels, scores, queries_of(estimator, X, qid), sample_weight, offset]
         is_labelled = ~np.isnan(labels)
         if not is_labelled.all():
             columns = [None if c is None else np.asarray(c)[is_labelled] for c in columns]
-        *arrays, weight = columns
-        return self._sign * self._score_func(*arrays, sample_weight=weight, **self._kwargs)
+        *arrays, weight, offset = columns
+        options = {**self._kwargs, "sample_weight": weight, "offset": offset}
+        return self._sign * self._score_func(*arrays, **options)
 
 
 def _call_method(estimator: Any, method: str, X: Any) -> Any:
@@ -94,6 +99,12 @@ def queries_of(estimator: Any, X: Any, qid: ArrayLike | None) -> Any:
     return last.resolve_qid(X if qid is not None else _through(heads, X), qid)
 
 
+def offset_of(estimator: Any, offset: ArrayLike | None) -> Any:
+    """Return ``offset``; raise a ValueError if the estimator was fitted with one and lacks it."""
+    last, _ = _last_step(estimator)
+    return last.resolve_offset(offset) if hasattr(last, "resolve_offset") else offset
+
+
 def ndcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
     """Make a scorer from :func:`ndcg_score`.
 
@@ -107,7 +118,7 @@ def ndcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
     Returns
     -------
     callable
-        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None, offset=None)``.
 
     Examples
     --------
@@ -135,7 +146,7 @@ def dcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
     Returns
     -------
     callable
-        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None, offset=None)``.
     """
     return QueryScorer(dcg_score, 1, {"k": k, **kwargs})
 
@@ -153,7 +164,7 @@ def mrr_scorer(k: int | None = None, **kwargs: Any) -> QueryScorer:
     Returns
     -------
     callable
-        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None, offset=None)``.
     """
     return QueryScorer(mrr_score, 1, {"k": k, **kwargs})
 
@@ -169,7 +180,7 @@ def average_precision_scorer(**kwargs: Any) -> QueryScorer:
     Returns
     -------
     callable
-        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None, offset=None)``.
     """
     return QueryScorer(average_precision_score, 1, kwargs)
 
@@ -187,7 +198,7 @@ def precision_scorer(k: int, **kwargs: Any) -> QueryScorer:
     Returns
     -------
     callable
-        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None, offset=None)``.
     """
     return QueryScorer(precision_at_k, 1, {"k": k, **kwargs})
 
@@ -205,7 +216,7 @@ def recall_scorer(k: int, **kwargs: Any) -> QueryScorer:
     Returns
     -------
     callable
-        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None, offset=None)``.
     """
     return QueryScorer(recall_at_k, 1, {"k": k, **kwargs})
 
@@ -221,7 +232,7 @@ def grouped_auc_scorer(**kwargs: Any) -> QueryScorer:
     Returns
     -------
     callable
-        ``scorer(estimator, X, y, *, qid=None, sample_weight=None)``.
+        ``scorer(estimator, X, y, *, qid=None, sample_weight=None, offset=None)``.
     """
     return QueryScorer(grouped_auc, 1, kwargs)
 

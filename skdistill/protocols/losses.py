@@ -28,7 +28,8 @@ class Loss(Protocol):
         Parameters
         ----------
         teacher_scores : ndarray of shape (n_rows,), float64
-            Finite scores of the training rows, sorted by query.
+            Finite scores of the training rows, sorted by query. They contain the offsets, if there
+            are any.
         queries : Queries
             Segments of the rows.
 
@@ -64,7 +65,7 @@ class Loss(Protocol):
         Parameters
         ----------
         scores : ndarray of shape (n_rows,), float32 or float64
-            The student's scores of a batch of whole queries.
+            The student's scores of a batch of whole queries, with the offsets if there are any.
         target : ndarray of shape (n_rows,) or (n_rows, n_values)
             Rows of what ``soft_target`` or ``hard_target`` returned, of the dtype of ``scores``.
         queries : Queries

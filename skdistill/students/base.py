@@ -148,6 +148,10 @@ class BaseStudent(WithProbabilities, StudentEstimator):
         positive = expit(self.predict(X).astype(np.float64))
         return np.column_stack([1 - positive, positive])
 
+    def teachers_loss(self) -> Loss | None:
+        """Return the loss on the teacher's scores; None if they have no weight."""
+        return self._soft_loss() if self.alpha > 0 else None
+
     def score_unit(self, teacher_scores: NDArray[np.float64]) -> float:
         """Return the difference in teacher score that equals one unit of the student's score."""
         return self._soft_loss().score_unit(teacher_scores)
@@ -168,6 +172,7 @@ class BaseStudent(WithProbabilities, StudentEstimator):
             labels=data.labels if data.is_labelled.any() else None,
             teacher_scores=data.teacher_scores,
             sample_weight=data.sample_weight,
+            offset=data.offset,
         )
         if not objective.terms:
             raise ValueError(
@@ -185,6 +190,7 @@ class BaseStudent(WithProbabilities, StudentEstimator):
             held_out.labels,
             held_out.teacher_scores,
             held_out.sample_weight,
+            held_out.offset,
         )
 
     def _soft_loss(self) -> Loss:

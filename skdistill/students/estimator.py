@@ -21,13 +21,19 @@ from skdistill.callbacks import (
     sorted_rows_for_callbacks,
 )
 from skdistill.inputs.checks import check_finite, check_sample_weight, check_supervision
+from skdistill.inputs.offsets import check_compares_offset, check_offset, in_unit_of_offset
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.validation import ValidationTable
 from skdistill.models.scoring import Scorer
+from skdistill.protocols import Loss
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize
-from skdistill.students.stopping import read_validation, split_for_stopping
+from skdistill.students.stopping import (
+    check_labels_for_stopping,
+    read_validation,
+    split_for_stopping,
+)
 from skdistill.training.early_stopping import EarlyStopping, Validate
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 from skdistill.training.objective import HeadsObjective, Objective
@@ -90,6 +96,10 @@ class StudentEstimator(Interpretable):
         """Build what early stopping measures on held-out queries."""
         raise NotImplementedError(f"{type(self).__name__} does not define make_validator.")
 
+    def teachers_loss(self) -> Loss | None:
+        """Return the loss on the teacher's scores; None if they have no weight."""
+        raise NotImplementedError(f"{type(self).__name__} does not define teachers_loss.")
+
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
 
@@ -109,16 +119,8 @@ class StudentEstimator(Interpretable):
         ValueError
             If early stopping or the objective refuses them; the base has no objective.
         """
-        holds_out = self.early_stopping is True
-        if not holds_out or data.labels is None or not (data.labels < 0).any():
-            return
-        place = tuple(np.argwhere(data.labels < 0)[0])
-        row = place[0] if data.order is None else data.order[place[0]]
-        raise ValueError(
-            "early_stopping measures NDCG, which needs labels of 0 or more: row "
-            f"{row} of y holds {data.labels[place]:.6g}. Shift the labels, or leave out "
-            "early_stopping."
-        )
+        if self.early_stopping is True:
+            check_labels_for_stopping(data)
 
     @all_or_nothing
     @with_callbacks
@@ -130,11 +132,13 @@ class StudentEstimator(Interpretable):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         teacher_scores: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
         X_val: Any = None,
         y_val: ArrayLike | None = None,
         qid_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
         teacher_scores_val: ArrayLike | None = None,
+        offset_val: ArrayLike | None = None,
     ) -> StudentEstimator:
         """Train on labels, on a teacher's scores, or on both.
 
@@ -152,12 +156,19 @@ class StudentEstimator(Interpretable):
             Row weights; each multiplies its row's term of the loss.
         teacher_scores : array-like of shape (n_rows,), optional
             A teacher's score of each row. ``alpha`` or ``objective_weights`` mix them with labels.
+        offset : array-like of shape (n_rows,), optional
+            Such as the logarithm of a bid. It is added to the student's and the teacher's scores
+            before the loss compares them, so that the student learns the order of bid x
+            probability. The teacher's scores must be log-probabilities or log-odds; if all of them
+            lie between 0 and 1, they are taken as probabilities, and their logarithms are used. The
+            loss on labels takes no offset. ``predict`` does not contain it: rank by
+            ``predict(X) + offset``.
         X_val : table of shape (n_val, n_features), optional
             Rows, such as those of a later week, by which training stops early. They are never
             trained on.
-        y_val, qid_val, sample_weight_val, teacher_scores_val : array-like, optional
-            What ``y``, ``qid``, ``sample_weight`` and ``teacher_scores`` are for ``X``. Without
-            labels, the teacher's scores are the measure.
+        y_val, qid_val, sample_weight_val, teacher_scores_val, offset_val : array-like, optional
+            What ``y``, ``qid``, ``sample_weight``, ``teacher_scores`` and ``offset`` are for ``X``.
+            Without labels, the teacher's scores are the measure.
 
         Returns
         -------
@@ -170,14 +181,15 @@ class StudentEstimator(Interpretable):
             If parameters are invalid, the arguments do not match, there is nothing to learn from,
             or training diverges.
         """
-        data = self._read(X, y, qid, sample_weight, teacher_scores, reset=True)
+        data = self._read(X, y, qid, sample_weight, teacher_scores, offset, reset=True)
         self.check_labels(data)
         given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
-        table = ValidationTable.of(X_val, **given, teacher_scores=teacher_scores_val)
+        further = {"teacher_scores": teacher_scores_val, "offset": offset_val}
+        table = ValidationTable.of(X_val, **given, **further)
         if table is None:
-            return self._train(data, None, None, rows_for_callbacks(X, y, qid))
-        validation = read_validation(self, table)
-        return self._train(data, None, validation, rows_for_callbacks(X_val, y_val, qid_val))
+            return self._train(data, None, None, rows_for_callbacks(X, y, qid, offset))
+        shown = rows_for_callbacks(X_val, y_val, qid_val, offset_val)
+        return self._train(data, None, read_validation(self, table), shown)
 
     @all_or_nothing
     @with_callbacks
@@ -215,6 +227,7 @@ class StudentEstimator(Interpretable):
         qid: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         teacher_scores: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
     ) -> StudentEstimator:
         """Train for one epoch on new queries, such as the next shard of a log.
 
@@ -234,6 +247,8 @@ class StudentEstimator(Interpretable):
             Row weights, as in ``fit``.
         teacher_scores : array-like of shape (n_rows,), optional
             A teacher's score of each row, as in ``fit``.
+        offset : array-like of shape (n_rows,), optional
+            Such as the logarithm of a bid, as in ``fit``.
 
         Returns
         -------
@@ -247,7 +262,8 @@ class StudentEstimator(Interpretable):
             or training diverges.
         """
         first = not hasattr(self, "params_")
-        data = self._read(X, y, qid, sample_weight, teacher_scores, reset=first)
+        data = self._read(X, y, qid, sample_weight, teacher_scores, offset, reset=first)
+        data, _ = in_unit_of_offset(data)
         settings = TrainingSettings.of(self, max_iter=1, learning_rate="constant")
         # Training changes both in place, so it works on copies.
         self._partial_rng = copy.deepcopy(getattr(self, "_partial_rng", None)) or self.generator()
@@ -290,6 +306,7 @@ class StudentEstimator(Interpretable):
         qid: ArrayLike | None,
         sample_weight: ArrayLike | None,
         teacher_scores: ArrayLike | None,
+        offset: ArrayLike | None,
         reset: bool,
     ) -> RankingData:
         """Check parameters and arguments, and sort the rows by query."""
@@ -309,7 +326,11 @@ class StudentEstimator(Interpretable):
             teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
         check_supervision(labels, teacher_scores, n_rows)
         weight = check_sample_weight(sample_weight, n_rows)
-        return RankingData.sort(ids, table, labels, teacher_scores, weight)
+        added = check_offset(offset, n_rows)
+        self.fitted_with_offset_ = added is not None
+        if added is not None:
+            check_compares_offset(None if teacher_scores is None else self.teachers_loss())
+        return RankingData.sort(ids, table, labels, teacher_scores, weight, offset=added)
 
     def _train(
         self,
@@ -322,6 +343,7 @@ class StudentEstimator(Interpretable):
         if not data.is_labelled.any():
             data = replace(data, labels=None)
         data.warn_if_constant(type(self).__name__, self.compares_rows)
+        data, validation = in_unit_of_offset(data, validation)
         rng = self.generator()
         if not (self.warm_start and fits_parameters(self, data.X)):
             self.scaler_, self.params_ = initialize(self, data.X, rng)

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.base import RankingEstimator
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.inputs.table_encoder import TableEncoder
-from skdistill.inputs.validation import VALIDATION_REQUESTS
+from skdistill.inputs.validation import OFFSET_REQUESTS, VALIDATION_REQUESTS
 from skdistill.models.scoring import NotFiniteError, Scorer
 from skdistill.protocols import Parameters, StudentModel
 from skdistill.students.reading import read_table
@@ -35,7 +35,8 @@ class FittedStudent(RankingEstimator):
         Whether numbers may be missing, because some were in ``fit`` or there are categories.
     """
 
-    __metadata_request__fit = {**VALIDATION_REQUESTS, "teacher_scores_val": True}
+    __metadata_request__fit = {**VALIDATION_REQUESTS, **OFFSET_REQUESTS, "teacher_scores_val": True}
+    __metadata_request__partial_fit = {"offset": True}
 
     params_: Parameters
     scaler_: ColumnScaler

@@ -268,10 +268,14 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         """A callable ``combine``, or None."""
         return self.combine_by_formula if callable(self.combine) else None
 
+    def teachers_loss(self) -> Loss | None:
+        """Return the loss of the objective "teacher"; None if there is none."""
+        return self.loss_of(TEACHER) if self.has_teacher_objective else None
+
     def make_objective(self, data: RankingData) -> HeadsObjective:
         """Build one objective per head."""
         return self.heads_objective(
-            data.queries, data.labels, data.teacher_scores, data.sample_weight
+            data.queries, data.labels, data.teacher_scores, data.sample_weight, data.offset
         )
 
     def make_validator(self, held_out: RankingData) -> Validate:
@@ -288,9 +292,8 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
             elif name != TEACHER or scores is None:
                 continue  # a validation table may lack the labels, or the teacher's scores
             head = _Head(self.make_model(), column)
-            heads.append(
-                ndcg_on(head, rows, held_out.queries, labels, scores, held_out.sample_weight)
-            )
+            weighting = held_out.sample_weight, held_out.offset
+            heads.append(ndcg_on(head, rows, held_out.queries, labels, scores, *weighting))
         if not heads:
             raise ValueError(
                 f"Nothing measures the objectives {list(self.objectives)}: pass y_val with X_val."

@@ -29,6 +29,26 @@ def read_validation(student: Any, table: ValidationTable) -> RankingData:
         student.read_labels,
         query_column=student.query_column,
         has_queries=student.fitted_with_qid_,
+        has_offset=student.fitted_with_offset_,
+    )
+
+
+def check_labels_for_stopping(data: RankingData) -> None:
+    """Check that held-out queries can be measured by their labels.
+
+    Raises
+    ------
+    ValueError
+        If a label is negative.
+    """
+    if data.labels is None or not (data.labels < 0).any():
+        return
+    place = tuple(np.argwhere(data.labels < 0)[0])
+    row = place[0] if data.order is None else data.order[place[0]]
+    raise ValueError(
+        "early_stopping measures NDCG, which needs labels of 0 or more: row "
+        f"{row} of y holds {data.labels[place]:.6g}. Shift the labels, or leave out "
+        "early_stopping."
     )
 
 

@@ -6,6 +6,7 @@ Scores come from ``predict``, or from ``predict_proba`` or ``decision_function``
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from sklearn.utils import get_tags
 from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import take_rows
+from skdistill.inputs.offsets import are_probabilities
 from skdistill.inputs.queries import Queries
 from skdistill.students.probabilities import ScoringClassifierTags
 from skdistill.teachers.boosters import is_xgboost_booster, xgboost_scores
@@ -97,6 +99,24 @@ def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> ND
 def name_of(teacher: Any) -> str:
     """Name a teacher as the subject of an error message."""
     return f"The teacher {getattr(teacher, '__name__', type(teacher).__name__)}"
+
+
+def warn_of_unit(teacher: Any, scores: NDArray[np.float64], *, stacklevel: int) -> None:
+    """Warn about a teacher whose scores cannot be log-probabilities, to which an offset is added.
+
+    A classifier gives probabilities or log-odds, and a function of the user gives what it says.
+    """
+    gives_logits = hasattr(teacher, "fit") and is_classifier(teacher)
+    if are_probabilities(scores) or gives_logits or not hasattr(teacher, "predict"):
+        return
+    warnings.warn(
+        f"{name_of(teacher)} gives scores from {scores.min():.3g} to {scores.max():.3g}, to which "
+        "offset is added as to log-probabilities. The scores of a ranker have another unit, in "
+        "which a log bid means nothing. Use a classifier as teacher, or pass log-probabilities as "
+        "teacher_scores.",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def check_scores(

@@ -127,7 +127,13 @@ class FittedTowers(RankingEstimator):
         return self._embed(items, "item")
 
     def index(
-        self, items: Any, ids: ArrayLike | None = None, *, engine: str = "exact", **options: Any
+        self,
+        items: Any,
+        ids: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        engine: str = "exact",
+        **options: Any,
     ) -> FittedTowers:
         """Embed items and index them for ``retrieve``; replaces an earlier index.
 
@@ -137,6 +143,10 @@ class FittedTowers(RankingEstimator):
             The items to search, with the item columns of ``fit``.
         ids : array-like of shape (n_items,), optional
             Distinct ids of any type that ``retrieve`` returns; positions by default.
+        offset : array-like of shape (n_items,), optional
+            Added to the scores of each item. If these are log-probabilities, the logarithms of bids
+            make ``retrieve`` order by bid x probability. ``index_.set_offset(ids, offset)`` changes
+            it without embedding the items again.
         engine : {"exact", "faiss", "usearch", "hnswlib"}, default="exact"
             Library that searches. All but "exact" are approximate and need the extra ``ann`` or
             ``hnswlib``.
@@ -157,7 +167,8 @@ class FittedTowers(RankingEstimator):
         ImportError
             If the engine's library is not installed.
         """
-        self.index_ = make_index(engine, self.transform_items(items), ids, **options)
+        embeddings = self.transform_items(items)
+        self.index_ = make_index(engine, embeddings, ids, offset=offset, **options)
         return self
 
     def retrieve(
@@ -212,23 +223,19 @@ class FittedTowers(RankingEstimator):
     def score_pairs(
         self, queries: Any, query: NDArray[np.int64], item: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Score pairs of a query and an item of the index.
+        """Score pairs of a query and an item of the index, as ``retrieve`` does.
 
         Parameters
         ----------
         queries : table of shape (n_queries, n_query_columns)
-            The query columns of ``fit``.
-        query : ndarray of shape (n_pairs,), int64
-            Row of the table for each pair.
-        item : ndarray of shape (n_pairs,), int64
-            Position in the index for each pair.
+        query, item : ndarray of shape (n_pairs,), int64
+            Row of the table and position in the index for each pair.
 
         Returns
         -------
         ndarray of shape (n_pairs,), float32
         """
-        vectors = self.transform_queries(queries)
-        return np.einsum("ij,ij->i", vectors[query], self.index_.embeddings[item])
+        return self.index_.score_pairs(self.transform_queries(queries), query, item)
 
     def teacher_recall(
         self, X: Any, *, qid: ArrayLike | None = None, k: int = 10, m: int = 50

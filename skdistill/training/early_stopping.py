@@ -125,6 +125,7 @@ def ndcg_on(
     labels: Array | None,
     teacher_scores: Array | None,
     sample_weight: Array | None = None,
+    offset: Array | None = None,
 ) -> Validate:
     """Measure NDCG@10 on held-out rows, against labels or, without labels, the teacher.
 
@@ -142,6 +143,9 @@ def ndcg_on(
         Used if ``labels`` is None.
     sample_weight : ndarray of shape (n_rows,) or None
         Row weights; a query counts with the mean weight of its rows.
+    offset : ndarray of shape (n_rows,) or None
+        Added to the scores of model and teacher. The gains of labels are multiplied by its
+        exponential.
 
     Returns
     -------
@@ -155,7 +159,7 @@ def ndcg_on(
         If there are labels, but the held-out rows have none, or one is negative, or no held-out
         row is relevant.
     """
-    kept, held_out = None, queries
+    kept, held_out, log_value = None, queries, offset
     if labels is not None:
         relevance = labels
         if np.isnan(relevance).any():
@@ -167,12 +171,13 @@ def ndcg_on(
                 )
             queries, relevance = queries.subset(kept), relevance[kept]
             sample_weight = take_values(sample_weight, kept)
+            log_value = take_values(offset, kept)
     else:
         assert teacher_scores is not None
         # Relevance comes from the teacher's order, because its scores have no unit and may be
-        # negative.
-        rank = queries.rank_descending(teacher_scores)
-        relevance = np.maximum(1 - rank / 10, 0.0)
+        # negative. An offset is in the order already.
+        taught = teacher_scores if offset is None else teacher_scores + offset
+        relevance, log_value = np.maximum(1 - queries.rank_descending(taught) / 10, 0.0), None
     check_relevance(relevance, queries)
     weight = None if sample_weight is None else queries.mean(sample_weight)
     if not relevance.any():
@@ -192,7 +197,10 @@ def ndcg_on(
                 f"{scores[row[0]]}. Lower learning_rate_init, or check X for columns with extreme "
                 "values."
             )
-        ranking = Ranking(queries, relevance, scores if kept is None else scores[kept], weight)
+        if offset is not None:
+            scores = scores + offset
+        shown = scores if kept is None else scores[kept]
+        ranking = Ranking(queries, relevance, shown, weight, log_value)
         values, defined = ndcg_by_query(ranking, 10, "exponential", "average")
         return ranking.by_query(values, defined, "skip", "a relevant row").mean()
 

@@ -36,6 +36,8 @@ class LossTerm:
         Rows that have a target; None if all have one.
     query_fraction : float
         Fraction of the queries in which any row has a target.
+    offset : ndarray of shape (n_rows,) or None
+        What is added to the student's scores before the loss sees them.
     """
 
     loss: Loss
@@ -43,6 +45,7 @@ class LossTerm:
     target: Array
     has_target: Array | None = None
     query_fraction: float = 1.0
+    offset: Array | None = None
 
     def value_and_gradient(
         self, scores: Array, rows: Array, queries: Queries, row_weight: Array | None
@@ -68,6 +71,8 @@ class LossTerm:
         gradient : ndarray of shape (n_batch,)
             Derivative of the value with respect to the scores.
         """
+        if self.offset is not None:
+            scores = scores + self.offset[rows]
         target = self.target[rows]
         has_target = take_values(self.has_target, rows)
         if has_target is None or has_target.all():
@@ -91,6 +96,10 @@ class LossTerm:
 class Objective:
     """The sum of loss terms: ``(1 - alpha) * hard(y) + alpha * soft(t)``.
 
+    With an offset o per row, the soft loss compares ``s + o`` with ``t + o``. A loss that has a
+    temperature divides these sums by it. The hard loss still compares ``s`` with the labels, which
+    contain no bid: both are then smallest where s is the logarithm of the probability.
+
     Parameters
     ----------
     terms : tuple of LossTerm
@@ -113,6 +122,7 @@ class Objective:
         labels: Array | None = None,
         teacher_scores: Array | None = None,
         sample_weight: Array | None = None,
+        offset: Array | None = None,
         dtype: type = np.float32,
     ) -> Objective:
         """Build the objective from a teacher's scores, labels, or both.
@@ -131,6 +141,9 @@ class Objective:
             The teacher's score of each row.
         sample_weight : ndarray of shape (n_rows,), optional
             Row weights, which are scaled to mean 1.
+        offset : ndarray of shape (n_rows,), optional
+            Offset of both scores in the soft loss. The teacher's scores have to be logarithms of
+            probabilities, up to a constant per query.
         dtype : type, default=np.float32
             Dtype of the targets and row weights.
 
@@ -143,8 +156,14 @@ class Objective:
         if teacher_scores is None:
             alpha = 0.0
         elif alpha > 0:
-            target = soft.soft_target(teacher_scores.astype(np.float64), queries)
-            terms.append(LossTerm(soft, alpha, np.asarray(target, dtype=dtype)))
+            taught = teacher_scores.astype(np.float64)
+            if offset is not None:
+                # Only differences within a query matter. Bids in cents then teach what bids in
+                # dollars teach, also by a loss that looks at the level of scores.
+                offset = offset - queries.spread(queries.mean(offset))
+                taught, offset = taught + offset, offset.astype(dtype)
+            target = soft.soft_target(taught, queries)
+            terms.append(LossTerm(soft, alpha, np.asarray(target, dtype=dtype), offset=offset))
         if alpha < 1 and labels is not None:
             terms.append(_hard_term(hard, 1 - alpha, labels.astype(np.float64), queries, dtype))
         if sample_weight is not None:

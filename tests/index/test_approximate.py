@@ -379,3 +379,22 @@ def test_the_base_of_adapters_is_no_index():
     ):
         with pytest.raises(TypeError, match="^ApproximateIndex is abstract: use FaissIndex"):
             call()
+
+
+def test_offsets_are_found_and_cannot_be_changed(engine, vectors):
+    items, queries = vectors
+    offset = 3 * np.random.default_rng(1).standard_normal(300)
+    index = make_index(engine, items, offset=offset, **OPTIONS.get(engine, {}))
+    seen = sparse.random_array((25, 300), density=0.2, rng=np.random.default_rng(1), format="csr")
+    for one in (index, pickle.loads(pickle.dumps(index))):
+        expected, expected_scores = ExactIndex(items, offset=offset).search(
+            queries, 10, exclude=seen
+        )
+        ids, scores = one.search(queries, 10, exclude=seen)
+        assert_array_equal(ids, expected)
+        assert_allclose(scores, expected_scores, rtol=1e-4, atol=1e-5)
+        # So many items are asked for that all of them are compared.
+        whole, _ = one.search(queries, 250)
+        assert_array_equal(whole, ExactIndex(items, offset=offset).search(queries, 250)[0])
+    with pytest.raises(TypeError, match=r"Index the items again with the new offset="):
+        index.set_offset([0], [1.0])

@@ -1,5 +1,7 @@
 """The exact index against brute force, with ties, masks and exclusions."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from skdistill.index import ExactIndex, block_search
 from skdistill.index import exact as index_module
 
 
-def brute_force(queries, items, k, exclude=None, mask=None):
+def brute_force(queries, items, k, exclude=None, mask=None, offset=None):
     k = min(k, len(items))
     ids = np.full((len(queries), k), -1)
     scores = np.full((len(queries), k), -np.inf)
@@ -21,7 +23,7 @@ def brute_force(queries, items, k, exclude=None, mask=None):
             allowed = allowed[q]
         if exclude is not None:
             allowed &= exclude[q] == 0
-        value = items @ query
+        value = items @ query + (0 if offset is None else offset)
         best = sorted(np.flatnonzero(allowed), key=lambda i: (-value[i], i))[:k]
         ids[q, : len(best)], scores[q, : len(best)] = best, value[best]
     return ids, scores
@@ -35,9 +37,10 @@ def brute_force(queries, items, k, exclude=None, mask=None):
     st.integers(1, 30),
     st.booleans(),
     st.sampled_from([None, "items", "pairs"]),
+    st.booleans(),
 )
 def test_the_exact_index_finds_what_brute_force_finds(
-    seed, n_items, n_queries, k, with_exclude, masked
+    seed, n_items, n_queries, k, with_exclude, masked, with_offset
 ):
     """Small integers: scores without rounding, ties and duplicates in plenty."""
     rng = np.random.default_rng(seed)
@@ -46,10 +49,11 @@ def test_the_exact_index_finds_what_brute_force_finds(
     exclude = rng.random((n_queries, n_items)) < 0.4 if with_exclude else None
     shapes = {"items": n_items, "pairs": (n_queries, n_items)}
     mask = None if masked is None else rng.random(shapes[masked]) < 0.3
+    offset = rng.integers(-3, 4, n_items) if with_offset else None
     blocks = index_module.QUERY_BLOCK, block_search.ITEM_BLOCK
     index_module.QUERY_BLOCK, block_search.ITEM_BLOCK = 3, 7
     try:
-        ids, scores = ExactIndex(items).search(
+        ids, scores = ExactIndex(items, offset=offset).search(
             queries,
             k,
             exclude=None if exclude is None else sparse.csr_array(exclude),
@@ -58,7 +62,7 @@ def test_the_exact_index_finds_what_brute_force_finds(
         )
     finally:
         index_module.QUERY_BLOCK, block_search.ITEM_BLOCK = blocks
-    expected_ids, expected_scores = brute_force(queries, items, k, exclude, mask)
+    expected_ids, expected_scores = brute_force(queries, items, k, exclude, mask, offset)
     assert_array_equal(ids, expected_ids)
     assert_allclose(scores, expected_scores)
 
@@ -257,3 +261,62 @@ def test_exclusion_that_is_no_sparse_matrix_is_refused_by_kind():
     for wrong, shown in ((np.zeros((2, 2)), r"\(2, 2\)"), ([0, 1], "<class 'list'>")):
         with pytest.raises(ValueError, match=f"^exclude must be a sparse matrix.* got {shown}"):
             ExactIndex(np.eye(2)).search(np.eye(2), 1, exclude=wrong)
+
+
+IDS = [None, np.array([7, 3, 900, -2, 5]), np.array(["b", "a", "e", "d", "c"])]
+
+
+@pytest.mark.parametrize("ids", IDS, ids=["positions", "numbers", "text"])
+def test_offsets_change_in_place(ids):
+    rng = np.random.default_rng(0)
+    items, queries = rng.standard_normal((5, 3)), rng.standard_normal((4, 3))
+    kept = items.astype(np.float32)
+    offset = rng.standard_normal(5)
+    index = ExactIndex(kept, ids, offset=offset)
+    names = np.arange(5) if ids is None else ids
+    index.set_offset(names[[4, 1]], [2.5, -1.5])
+    offset[[4, 1]] = 2.5, -1.5
+    found, scores = index.search(queries, 5)
+    expected, expected_scores = brute_force(queries, items, 5, offset=offset)
+    assert_array_equal(found, names[expected])
+    assert_allclose(scores, expected_scores, rtol=1e-5)
+    # Neither the embeddings of the caller nor an index made from this one change with it.
+    assert_array_equal(kept, items.astype(np.float32))
+    smaller = index.remove(names[[4]])
+    index.set_offset(names[[0]], [100.0])
+    again, _ = smaller.search(queries, 5)
+    assert_array_equal(again, [[name for name in row if name != names[4]] for row in found])
+
+
+def test_an_index_grows_with_offsets():
+    rng = np.random.default_rng(0)
+    items, queries, offset = rng.standard_normal((6, 3)), rng.standard_normal((4, 3)), np.arange(6)
+    grown = ExactIndex(items[:4], offset=offset[:4]).add(items[4:], offset=offset[4:])
+    assert_array_equal(
+        grown.search(queries, 6)[0], brute_force(queries, items, 6, offset=offset)[0]
+    )
+    copied = pickle.loads(pickle.dumps(grown))
+    copied.set_offset([0], [50.0])
+    assert (copied.search(queries, 1)[0] == 0).all()
+    with pytest.raises(ValueError, match="this one has some"):
+        grown.add(items[4:])
+    with pytest.raises(ValueError, match="this one has none"):
+        ExactIndex(items).add(items, offset=offset)
+    with pytest.raises(ValueError, match="queries have 4 dimensions, but the index has 3"):
+        grown.search(np.ones((1, 4)), 2)
+
+
+def test_invalid_offsets_are_refused():
+    items = np.eye(3)
+    with pytest.raises(ValueError, match="The index has no offset to change"):
+        ExactIndex(items).set_offset([0], [1.0])
+    with pytest.raises(ValueError, match=r"expected shape \(3,\), got \(2,\)"):
+        ExactIndex(items, offset=[1.0, 2.0])
+    index = ExactIndex(items, ["a", "b", "c"], offset=[1.0, 2.0, 3.0])
+    with pytest.raises(KeyError, match=r"has no items \['d'\]"):
+        index.set_offset(["a", "d"], [1.0, 2.0])
+    with pytest.raises(ValueError, match="'a' names several items"):
+        index.set_offset(["a", "a"], [1.0, 2.0])
+    with pytest.raises(ValueError, match="A bid of 0 has no logarithm"):
+        index.set_offset(["a"], [-np.inf])
+    assert_array_equal(index.embeddings[:, -1], [1.0, 2.0, 3.0])

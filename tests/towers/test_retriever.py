@@ -389,6 +389,29 @@ def test_excluded_and_masked_items_are_not_retrieved(dense):
     assert one[0].tolist() == [["only"]] * 2  # no more places than items
 
 
+def test_items_are_retrieved_by_their_score_and_their_bid(dense):
+    """An engine with one more dimension, and bids that change without another embedding."""
+    retriever = towers(dense, max_iter=1).fit(
+        dense.X, dense.y, qid=dense.qid, items=dense.items, teacher_scores=dense.utility
+    )
+    scores = retriever.transform_queries(dense.queries) @ retriever.transform_items(dense.items).T
+    rng = np.random.default_rng(0)
+    names = np.array([f"item {i}" for i in range(400)])
+    log_bids = 2 * scores.std() * rng.standard_normal(400)
+    for engine in ({}, {"engine": "faiss", "factory": "Flat"}):
+        retriever.index(dense.items, names, offset=log_bids, **engine)
+        ids, found = retriever.retrieve(dense.queries, 10)
+        best = np.argsort(-(scores + log_bids), axis=1)[:, :10]
+        assert (ids == names[best]).mean() > 0.99  # but for scores that are equal but for rounding
+        assert_allclose(found, np.take_along_axis(scores + log_bids, best, axis=1), atol=1e-4)
+    retriever.index(dense.items, names, offset=log_bids)
+    retriever.index_.set_offset(names[best[:, 0]][:1], [-1000.0])
+    assert names[best[0, 0]] not in retriever.retrieve(dense.queries, 399)[0]
+    retriever.index(dense.items, names)
+    plain = names[np.argsort(-scores, axis=1)[:, :10]]
+    assert (retriever.retrieve(dense.queries, 10)[0] == plain).mean() > 0.99
+
+
 def test_items_of_the_log_that_are_not_in_the_catalogue(dense):
     """Half of the catalogue is gone: those items teach as logged ones, and are not returned."""
     retriever = towers(dense, alpha=0.5)

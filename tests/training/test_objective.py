@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from skdistill.inputs.offsets import check_compares_offset
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import Rows
 from skdistill.losses import LOSSES, get_loss
@@ -206,3 +207,101 @@ def test_alpha_is_the_weight_of_the_teacher(alpha):
         queries, soft=loss, hard=loss, alpha=alpha, labels=labels, dtype=np.float64
     )
     assert alone.value_and_gradient(scores, rows, queries)[0] == pytest.approx(hard)
+
+
+def with_offset(loss, offset, known, alpha=1.0):
+    """The objective of two queries, of 12 and 25 rows, whose scores have this offset."""
+    return Objective.mix(
+        Queries.from_sizes([12, 25]),
+        soft=get_loss(loss, 2.0),
+        hard=get_loss("listwise"),
+        alpha=alpha,
+        offset=offset,
+        dtype=np.float64,
+        **known,
+    )
+
+
+# The others look at single rows, or divide scores by their standard deviation.
+COMPARING = ["pairwise", "lambda", "listwise", "plackett_luce", "top_k"]
+
+
+def test_every_other_loss_refuses_an_offset():
+    """A further loss is either tested with offsets here, or refuses them."""
+    for name in set(LOSSES) - set(COMPARING):
+        with pytest.raises(ValueError, match="looks at single rows|standard deviation"):
+            check_compares_offset(get_loss(name))
+    for name in COMPARING:
+        check_compares_offset(get_loss(name))
+
+
+@pytest.mark.parametrize("name", COMPARING)
+def test_a_loss_sees_both_scores_with_their_offset(name):
+    """At a temperature, which divides the sums."""
+    rng = np.random.default_rng(0)
+    queries, rows = Queries.from_sizes([12, 25]), np.arange(37)
+    teacher, scores, offset = rng.standard_normal((3, 37))
+    offset -= queries.spread(queries.mean(offset))
+    found = with_offset(name, offset, {"teacher_scores": teacher})
+    value, gradient = found.value_and_gradient(scores, rows, queries)
+    loss = get_loss(name, 2.0)
+    expected = loss.value_and_gradient(
+        scores + offset, loss.soft_target(teacher + offset, queries), queries
+    )
+    assert value == pytest.approx(expected[0])
+    assert_allclose(gradient, expected[1])
+    without = with_offset(name, None, {"teacher_scores": teacher})
+    assert value != pytest.approx(without.value_and_gradient(scores, rows, queries)[0])
+    # The rows of a batch keep their own offsets.
+    rows, batch = queries.take(np.array([1]))
+    one = loss.value_and_gradient(
+        (scores + offset)[12:], loss.soft_target((teacher + offset)[12:], batch), batch
+    )[0]
+    assert found.value_and_gradient(scores[12:], rows, batch)[0] == pytest.approx(one)
+
+
+@pytest.mark.parametrize("name", sorted(set(COMPARING) - {"lambda"}))
+def test_the_gradient_with_an_offset_agrees_with_differences(name):
+    """Without lambda, whose gradient leaves out how the weights of pairs move."""
+    rng = np.random.default_rng(1)
+    queries, rows = Queries.from_sizes([12, 25]), np.arange(37)
+    teacher, scores, offset = rng.standard_normal((3, 37))
+    objective = with_offset(name, offset, {"teacher_scores": teacher})
+    numeric = central_differences(
+        lambda moved: objective.value_and_gradient(moved, rows, queries)[0], scores, step=1e-4
+    )
+    found = objective.value_and_gradient(scores, rows, queries)[1]
+    assert_allclose(found, numeric, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", COMPARING)
+def test_the_currency_of_bids_changes_nothing(name):
+    rng = np.random.default_rng(2)
+    queries = Queries.from_sizes([12, 25])
+    teacher, scores, offset = rng.standard_normal((3, 37))
+    in_dollars = with_offset(name, offset, {"teacher_scores": teacher})
+    in_cents = with_offset(name, offset + np.log(100), {"teacher_scores": teacher})
+    values = [
+        objective.value_and_gradient(scores, np.arange(37), queries)[0]
+        for objective in (in_dollars, in_cents)
+    ]
+    assert values[0] == pytest.approx(values[1])
+
+
+def test_labels_are_compared_without_the_offset():
+    rng = np.random.default_rng(3)
+    queries, rows = Queries.from_sizes([12, 25]), np.arange(37)
+    teacher, scores, offset = rng.standard_normal((3, 37))
+    known = {"teacher_scores": teacher, "labels": rng.integers(0, 2, 37).astype(float)}
+    soft, both = (with_offset("listwise", offset, known, alpha) for alpha in (1.0, 0.25))
+    hard = Objective.mix(
+        queries,
+        soft=get_loss("listwise"),
+        hard=get_loss("listwise"),
+        alpha=0.0,
+        labels=known["labels"],
+        dtype=np.float64,
+    )
+    parts = [one.value_and_gradient(scores, rows, queries)[0] for one in (soft, hard)]
+    found = both.value_and_gradient(scores, rows, queries)[0]
+    assert found == pytest.approx(0.25 * parts[0] + 0.75 * parts[1])
