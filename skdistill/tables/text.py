@@ -180,7 +180,12 @@ def _numbers(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
         pass
     text = compute.utf8_trim_whitespace(column)
     is_number = compute.match_substring_regex(text, NUMERIC_TEXT)
-    numbers = compute.if_else(is_number, text, None).cast(type_)
+    kept = compute.if_else(is_number, text, None)
+    try:
+        numbers = kept.cast(type_)
+    except pyarrow.ArrowException:  # older releases refuse 1e400, which is infinity
+        cells = (None if cell is None else float(cell) for cell in kept.to_pylist())
+        numbers = pyarrow.array(cells, type_)
     is_missing = compute.match_substring_regex(text, MISSING)
     is_unfit = compute.fill_null(compute.invert(compute.or_(is_number, is_missing)), False)
     return numbers, is_unfit.to_numpy(zero_copy_only=False)
