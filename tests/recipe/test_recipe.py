@@ -286,9 +286,9 @@ def weeks(folder, tmp_path):
     frame = pd.read_parquet(folder / "train.parquet").assign(w=lambda frame: 1.0 + frame["q"] % 3)
     frame["d"] = np.random.default_rng(1).normal(size=len(frame))
     train, following = frame[frame["q"] < 20], frame[frame["q"] >= 20].sample(frac=1)
-    train.to_parquet(tmp_path / "train.parquet")
+    train.to_parquet(tmp_path / "train.parquet", index=False)
     following.to_csv(tmp_path / "next.csv", index=False)
-    following.drop(columns="w").to_parquet(tmp_path / "test.parquet")
+    following.drop(columns="w").to_parquet(tmp_path / "test.parquet", index=False)
     return tmp_path, train, following
 
 
@@ -314,7 +314,7 @@ def test_the_validation_table_reaches_the_fit(weeks):
 
 def test_scores_of_the_teacher_in_the_validation_table_stop_the_student(weeks):
     folder, train, following = weeks
-    train.assign(s=train["b"]).to_parquet(folder / "train.parquet")
+    train.assign(s=train["b"]).to_parquet(folder / "train.parquet", index=False)
     following.assign(s=following["b"]).to_csv(folder / "next.csv", index=False)
     text = WEEKS[: WEEKS.index("[teacher]")] + "[student]\nestimator = 'LinearRanker'\n"
     text = text.replace('label_column = "y"', 'teacher_score_column = "s"').replace(
