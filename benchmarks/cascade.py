@@ -1,0 +1,294 @@
+"""What a distilled cascade keeps of its teacher, at what cost, beside the same stages otherwise.
+
+    python benchmarks/cascade.py [--part kept|recall|latency] [--variant 100k|1m] [--short]
+
+kept
+    Users whose films of the last period are unknown. Towers pass 60 films on, and a student orders
+    them. NDCG@10 by labels, and by the teacher's order (gains fall from 1 for its best film to 0
+    after the tenth), relative to the teacher over the whole catalogue; the cost of one request,
+    features included, relative to the teacher's.
+recall
+    Users that no stage has seen. Fraction of the teacher's top ten that come through 200 films and
+    a linear or small MLP pre-ranker, to the teacher in the last stage.
+latency
+    100,000 synthetic items, one query at a time and one thread: each stage at p50 and p99, and the
+    same funnel by hand: FAISS for the towers' embeddings, LightGBM's first trees, LightGBM.
+
+Intervals are 95% and paired, by the bootstrap over the queries of all seeds.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+from threadpoolctl import threadpool_limits
+
+from skdistill import DistilledRanker, RankingCascade, TeacherWarning, TwoTowerRetriever
+from skdistill.cascade import FirstTrees, cascade_report
+from skdistill.datasets import make_retrieval
+from skdistill.losses import PlackettLuce
+from skdistill.metrics import bootstrap_ratio, retrieval_ndcg
+from skdistill.metrics.averaging import per_query
+from skdistill.students import LinearRanker, MLPRanker
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
+from plot_cascade import Films, make_cascade, make_ranker
+
+K = 10
+# The decay of students on labels that is best for them, by the test itself: in their favour.
+DECAYS = (0.01, 0.1, 0.3)
+
+
+def ratio_text(values, baseline):
+    ratio = bootstrap_ratio(values, baseline, random_state=0)
+    return f"{ratio.ratio:.4f} [{ratio.low:.4f}, {ratio.high:.4f}]"
+
+
+def score_catalogue(ranker, films, users):
+    """The teacher's scores of all films, block by block."""
+    n_items = len(films.items)
+    grid = np.empty((len(users), n_items))
+    for start in range(0, len(users), 50):
+        block = users[start : start + 50]
+        left = films.users.iloc[np.repeat(block, n_items)]
+        right = films.items.iloc[np.tile(np.arange(n_items), len(block))]
+        grid[start : start + 50] = ranker.predict(films.features(left, right)).reshape(-1, n_items)
+    return grid
+
+
+def gains_of_order(best, n_items):
+    rows = np.repeat(np.arange(len(best)), best.shape[1])
+    gains = np.tile(1 - np.arange(best.shape[1]) / best.shape[1], len(best))
+    return sparse.csr_array((gains, (rows, best.ravel())), shape=(len(best), n_items))
+
+
+def cost_of_teacher(ranker, films, n_requests):
+    """Median seconds of features and of the ranker for one user and all films."""
+    n_items, times = len(films.items), []
+    for user in range(n_requests):
+        left = films.users.iloc[np.full(n_items, user)]
+        start = time.perf_counter()
+        rows = films.features(left, films.items)
+        built = time.perf_counter()
+        ranker.predict(rows)
+        times.append((built - start, time.perf_counter() - built))
+    return np.median(times, axis=0)
+
+
+def cost_of_cascade(cascade, films, users):
+    """Median seconds of a request, and of the models' share of it."""
+    whole, models = [], []
+    for user in users:
+        query = films.users.iloc[[user]]
+        start = time.perf_counter()
+        cascade.rank(query, K)
+        whole.append(time.perf_counter() - start)
+        funnel = cascade.funnel_
+        towers = next(iter(funnel.retrieval.retrievers.values()))
+        start = time.perf_counter()
+        towers.retrieve(query, cascade.stages[0][2])
+        spent = time.perf_counter() - start
+        for stage, (_, _, size) in zip(funnel.stages, cascade.stages, strict=False):
+            pairs = np.zeros(size, dtype=np.int64), np.arange(size)
+            scores = {name: np.zeros(size) for name in stage.table.score_columns}
+            rows = stage.table.rows(query, funnel.items, *pairs, scores)
+            start = time.perf_counter()
+            stage.model.predict(rows)
+            spent += time.perf_counter() - start
+        models.append(spent)
+    return np.median(whole), np.median(models)
+
+
+def kept(films, seeds, n_estimators, max_iter):
+    """Distilled, on logged rows only, on labels, and first trees: 60 pairs after retrieval."""
+    users = np.unique(films.labels.nonzero()[0])
+    queries, n_items = films.users.iloc[users], len(films.items)
+    seen = (films.history + films.labels)[users]
+    seen.data[:] = 1
+    relevant = films.test[users]
+    found, costs = {}, []
+    for seed in range(seeds):
+        X, y, user = films.log(users, seed)
+        student = MLPRanker((128, 64), max_iter=max_iter)
+        taught = DistilledRanker(student=student, loss=PlackettLuce(30), alpha=0.9)
+        first = TwoTowerRetriever(
+            query_columns=films.columns_of_users,
+            item_columns=list(films.items),
+            teacher_check=False,
+        )
+
+        def fit(last, retriever, teacher, seed=seed, log=(X, y, user), **parameters):
+            cascade = RankingCascade(
+                [("retrieve", retriever, 60), ("rank", last, K)],
+                teacher=teacher,
+                features=films.features,
+                query_columns=list(films.users),
+                random_state=seed,
+                **parameters,
+            )
+            return cascade.fit(log[0], log[1], qid=log[2], items=films.items)
+
+        distilled = fit(
+            taught, first, make_ranker(seed, n_estimators), sources=("passed", "logged")
+        )
+        ranker = FrozenEstimator(distilled.teacher_)
+        towers = FrozenEstimator(distilled.funnel_.retrieval.retrievers["retrieve"])
+        cascades = {
+            "distilled": distilled,
+            "logged rows only": fit(taught, towers, ranker, sources=("logged",)),
+            "first 10 trees": fit(FirstTrees(10), towers, ranker),
+            "teacher behind towers": fit("teacher", towers, ranker),
+        }
+        for decay in DECAYS:
+            on_labels = DistilledRanker(
+                student=MLPRanker((128, 64), weight_decay=decay, max_iter=max_iter), alpha=0.0
+            )
+            cascades[f"on labels, decay {decay}"] = fit(
+                on_labels, first.__class__(**{**first.get_params(), "alpha": 0.0,
+                                              "weight_decay": decay}),
+                ranker, sources=("logged",),
+            )  # fmt: skip
+        grid = score_catalogue(distilled.teacher_, films, users)
+        grid[seen.nonzero()] = -np.inf
+        best = np.argsort(-grid, axis=1, kind="stable")[:, :K]
+        order = gains_of_order(best, n_items)
+        lists = {name: cascade.rank(queries, exclude=seen)[0] for name, cascade in cascades.items()}
+        for name, ids in {"teacher": best, **lists}.items():
+            by_labels = per_query(retrieval_ndcg, relevant, ids, k=K)
+            by_order = per_query(retrieval_ndcg, order, ids, k=K, gain="linear")
+            found.setdefault(name, []).append((by_labels, by_order))
+        features, model = cost_of_teacher(distilled.teacher_, films, 20)
+        whole, models = cost_of_cascade(distilled, films, users[:100])
+        costs.append(((features + model) / whole, model / models, features + model, whole))
+    defined = ~np.isnan(np.concatenate([labels for labels, _ in found["teacher"]]))
+    teacher = [np.concatenate([pair[n] for pair in found["teacher"]])[defined] for n in (0, 1)]
+    print(f"{'':24} {'labels, of the teacher':28} {'order, of the teacher':28}")
+    for name, pairs in found.items():
+        values = [np.concatenate([pair[n] for pair in pairs])[defined] for n in (0, 1)]
+        ratios = [ratio_text(mine, its) for mine, its in zip(values, teacher, strict=True)]
+        print(f"{name:24} {ratios[0]:28} {ratios[1]:28}")
+    mean = np.mean(costs, axis=0)
+    print(
+        f"\nOne request: teacher over the catalogue {1e3 * mean[2]:.2f} ms, cascade "
+        f"{1e3 * mean[3]:.2f} ms: 1/{mean[0]:.0f} with features, 1/{mean[1]:.0f} of the models."
+    )
+
+
+def recall(films, seeds, n_estimators, max_iter):
+    """Pre-rankers for users that no stage has seen."""
+    found = {}
+    for seed in range(seeds):
+        train, held_out = films.split_users(seed)
+        X, y, user = films.log(train, seed)
+        queries = films.users.iloc[held_out]
+        students = {
+            "linear": LinearRanker(max_iter=max_iter),
+            "MLP(16)": MLPRanker((16,), max_iter=max_iter),
+        }
+        ranker = towers = None
+        for name, student in students.items():
+            for size in (20, 50):
+                cascade = make_cascade(
+                    films, ranker or make_ranker(seed, n_estimators), seed, size=size
+                )
+                cascade.set_params(prerank=student)
+                if towers is not None:
+                    cascade.set_params(retrieve=towers)
+                cascade.fit(X, y, qid=user, items=films.items)
+                ranker = FrozenEstimator(cascade.teacher_)
+                towers = FrozenEstimator(cascade.funnel_.retrieval.retrievers["retrieve"])
+                grid = score_catalogue(cascade.teacher_, films, held_out)
+                best = np.argsort(-grid, axis=1, kind="stable")[:, :K]
+                rows = [np.isin(a, b).mean() for a, b in
+                        zip(best, cascade.rank(queries)[0], strict=True)]  # fmt: skip
+                found.setdefault((name, size), []).append(rows)
+                ids, _ = towers.retrieve(queries, 200)
+                alone = [np.isin(a, b[:size]).mean() for a, b in zip(best, ids, strict=True)]
+                found.setdefault(("towers alone", size), []).append(alone)
+    print("recall of the teacher's top ten, 200 -> size -> teacher, mean over seeds")
+    for (name, size), runs in found.items():
+        values = np.concatenate(runs)
+        interval = ratio_text(values, np.ones(len(values)))
+        by_seed = ", ".join(f"{np.mean(run):.4f}" for run in runs[:seeds])
+        print(f"{name:14} {size:4d}  {interval}   ({by_seed})")
+
+
+def latency(n_items, n_requests):
+    """One query at a time over a large catalogue, beside FAISS and LightGBM by hand."""
+    data = make_retrieval(n_queries=600, n_items=n_items, random_state=0)
+    ranker = lightgbm.LGBMRanker(n_estimators=300, verbose=-1, n_jobs=1, random_state=0)
+    towers = TwoTowerRetriever(
+        query_columns=data.query_columns,
+        item_columns=data.item_columns,
+        n_candidates=200,
+        teacher_check=False,
+    )
+    cascade = RankingCascade(
+        [("retrieve", towers, 500), ("prerank", LinearRanker(), 100), ("rank", "teacher", K)],
+        teacher=ranker,
+        sources=("passed", "logged"),
+        random_state=0,
+    ).fit(data.X, data.y, qid=data.qid, items=data.items)
+    report = cascade_report(cascade, data.queries[: min(n_requests, 100)])
+    print(report)
+    fitted = cascade.funnel_.retrieval.retrievers["retrieve"]
+    booster = cascade.teacher_.booster_
+    embeddings = fitted.transform_items(data.items)
+    try:
+        import faiss
+    except ImportError:
+        print("FAISS is not installed: no funnel by hand.")
+        return
+    index = faiss.IndexFlatIP(embeddings.shape[1])
+    index.add(embeddings)
+    items = np.asarray(data.items)
+
+    def by_hand(query):
+        _, ids = index.search(fitted.transform_queries(query), 500)
+        ids = ids[0]
+        rows = np.concatenate([np.repeat(query, len(ids), axis=0), items[ids]], axis=1)
+        ids = ids[np.argsort(-booster.predict(rows, num_iteration=10, num_threads=1))[:100]]
+        rows = np.concatenate([np.repeat(query, len(ids), axis=0), items[ids]], axis=1)
+        return ids[np.argsort(-booster.predict(rows, num_threads=1))[:K]]
+
+    ways = {"cascade.rank": cascade.rank, "FAISS flat, 10 trees, 300 trees": by_hand}
+    times = {name: [] for name in ways}
+    for request in range(n_requests + 1):
+        query = data.queries[request % len(data.queries)][None, :]
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way(query)
+            times[name].append(1e6 * (time.perf_counter() - start))
+    for name, spent in times.items():
+        p50, p99 = np.quantile(spent[1:], [0.5, 0.99])
+        print(f"{name:34} p50 {p50:8.0f} us   p99 {p99:8.0f} us")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", choices=["kept", "recall", "latency"], help="all by default")
+    parser.add_argument("--variant", choices=["100k", "1m"], default="100k", help="MovieLens")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    parser.add_argument("--short", action="store_true", help="only check that it runs")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", TeacherWarning)
+    seeds, trees, max_iter = (1, 10, 2) if arguments.short else (arguments.seeds, 150, None)
+    with threadpool_limits(1):
+        if arguments.part in (None, "kept", "recall"):
+            films = Films(arguments.variant)
+        if arguments.part in (None, "kept"):
+            kept(films, seeds, trees, max_iter or 60)
+        if arguments.part in (None, "recall"):
+            recall(films, seeds, trees, max_iter or 30)
+        if arguments.part in (None, "latency"):
+            latency(*((2000, 10) if arguments.short else (100_000, 300)))
+
+
+if __name__ == "__main__":
+    main()
