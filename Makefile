@@ -27,6 +27,7 @@ $(VENV)/docs: setup.cfg pyproject.toml
 demo: $(VENV)/demo
 	$(BIN)/python examples/plot_distillation.py --out out
 	$(BIN)/python examples/plot_retrieval.py --out out
+	$(BIN)/python examples/plot_cascade.py --out out
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -42,6 +43,7 @@ test: lint
 	$(BIN)/python benchmarks/index_recall.py --short
 	$(BIN)/python benchmarks/million.py --short
 	$(BIN)/python benchmarks/serving.py --short
+	$(BIN)/python benchmarks/cascade.py --short
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/speed.py
@@ -53,6 +55,7 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/index_recall.py
+	$(BIN)/python benchmarks/cascade.py
 
 # These two have rivals that nothing else needs: PyTorch, FAISS, implicit.
 bench-rivals: $(VENV)/dev

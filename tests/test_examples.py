@@ -58,5 +58,19 @@ def test_the_demo_of_retrieval_writes_its_table_and_figure(movielens, tmp_path):
         assert (tmp_path / name).stat().st_size > 0
 
 
+def test_the_demo_of_the_cascade_reports_and_plans(movielens, tmp_path):
+    options = ["--n-estimators", "20"]
+    output = run(ROOT / "examples/plot_cascade.py", "--out", tmp_path, *options)
+    row = re.search(r"^retrieve +200 +(\S+)", output, re.MULTILINE)
+    assert float(row.group(1)) > 0.9
+    bound = re.search(r"recall (\S+), at least (\S+) with 90% confidence", output)
+    assert float(bound.group(1)) >= float(bound.group(2)) >= 0.95
+    assert re.search(r"On the other \d+ users the recall is 0\.9", output)
+    for rival in ("trained on labels", "logged rows only", "popularity", "first trees"):
+        assert re.search(rf"^{rival} +0\.", output, re.MULTILINE)
+    for name in ("cascade.txt", "cascade_plan.csv", "cascade.png"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
 def test_the_readme_has_an_example():
     assert README_BLOCKS
