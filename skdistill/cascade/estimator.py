@@ -16,7 +16,13 @@ from skdistill._sklearn_compat import Interval, StrOptions
 from skdistill.base import all_or_nothing
 from skdistill.cascade.fitted import FittedCascade
 from skdistill.cascade.funnel import Funnel
-from skdistill.cascade.problem import CascadeProblem, PairTeacher, fit_pair_teacher, read_features
+from skdistill.cascade.problem import (
+    CascadeProblem,
+    PairTeacher,
+    check_tables,
+    fit_pair_teacher,
+    read_features,
+)
 from skdistill.cascade.spec import FirstTrees, StageSpec, read_stages
 from skdistill.cascade.training import PairTarget, StageTraining
 from skdistill.cascade.training_rows import SOURCES
@@ -220,6 +226,7 @@ default="auto"
         specs = read_stages(self.stages)
         sources = _read_sources(self.sources, specs)
         problem = self._read(specs, X, y, qid, items, sample_weight)
+        check_tables(problem, specs, self.teacher)
         seeds = self._draw_seeds(specs)
         self.teacher_, target = self._teach(problem, seeds)
         training = StageTraining(

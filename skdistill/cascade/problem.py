@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
 from skdistill.cascade.pair_tables import ChosenColumns, StageTable
-from skdistill.cascade.spec import TEACHER, StageSpec
+from skdistill.cascade.spec import TEACHER, FirstTrees, StageSpec
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import BLOCK, check_scores, name_of, unchecked_scores
+from skdistill.teachers.columns import teacher_positions
 from skdistill.teachers.fitting import fit_teacher, labelled_rows, seeded
 from skdistill.teachers.routing import is_prefit
 from skdistill.towers.pair_table import PairColumns, PairTable
@@ -108,6 +109,36 @@ def read_features(
         else ChosenColumns.find(columns, X, entry, f"features[{name!r}]")
         for name, entry in chosen.items()
     }
+
+
+def check_tables(problem: CascadeProblem, specs: list[StageSpec], teacher: Any) -> None:
+    """Build the first rows of every stage and of the teacher, before anything is fitted.
+
+    Parameters
+    ----------
+    problem : CascadeProblem
+        The log.
+    specs : list of StageSpec
+        The stages.
+    teacher : estimator, FrozenEstimator, Booster or callable
+        The teacher.
+
+    Raises
+    ------
+    ValueError
+        If features are no rows, or lack a column of a fitted model. It names the stage.
+    """
+    models = {TEACHER: teacher}
+    models |= {spec.name: teacher if spec.model == TEACHER else spec.model for spec in specs[1:]}
+    pairs = problem.pairs
+    first = pairs.query[:2], pairs.item[:2]
+    for name, model in models.items():
+        try:
+            rows = problem.table(name).rows(pairs.queries, pairs.items, *first, {})
+            if not isinstance(model, FirstTrees) and is_prefit(model):
+                teacher_positions(model, rows)
+        except ValueError as error:
+            raise ValueError(f"The stage {name!r} has no table: {error}") from error
 
 
 @dataclass(frozen=True)

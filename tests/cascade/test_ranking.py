@@ -510,6 +510,32 @@ def test_features_without_a_number_name_the_stage(data):
         cascade.rank(data.queries[:1])
 
 
+def test_features_are_built_before_anything_is_fitted(data, cascade):
+    """A model that is fitted already is asked for its columns, a function for its rows."""
+    frozen = FrozenEstimator(cascade.teacher_)
+    for parameters, message in [
+        ({"teacher": frozen, "features": {"teacher": data.query_columns}},
+         r"The stage 'teacher' has no table: .*fitted on columns that the table lacks.*'i0'"),
+        ({"features": {"prerank": lambda queries, items: items[:1]}},
+         r"The stage 'prerank' has no table: features\['prerank'\] must return a table with one"),
+    ]:  # fmt: skip
+        unfitted = make_cascade(data, [("retrieve", Untouched(), 40), *cascade.stages[1:]],
+                                query_columns=data.query_columns,
+                                item_columns=data.item_columns, **parameters)  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            fitted(unfitted, data)
+
+
+class Untouched:
+    """A retriever that must not be fitted."""
+
+    def fit(self, X, y=None):
+        raise AssertionError("the tables were not checked before the fit")
+
+    def retrieve(self, queries, k=10, *, exclude=None, mask=None):
+        raise AssertionError("the tables were not checked before the fit")
+
+
 def test_the_front_page_has_the_cascade():
     import skdistill
 
