@@ -55,9 +55,10 @@ class RankingCascade(FittedCascade):
 
         The first stage is a :class:`TwoTowerRetriever` or another object with ``retrieve``, or a
         list of them, each as (name, retriever, quota). Later stages are students, alone or in a
-        Pipeline or a :class:`DistilledRanker` with a loss and ``alpha`` of its own; regressors,
-        which learn the teacher's scores; :class:`skdistill.cascade.FirstTrees`; or "teacher".
-        Estimators are cloned and fitted, those in a ``FrozenEstimator`` are used as they are.
+        Pipeline, which learn the first 30 places of the teacher's order unless they set a loss, or
+        in a :class:`DistilledRanker`; regressors, which learn the teacher's scores;
+        :class:`skdistill.cascade.FirstTrees`; or "teacher". Estimators are cloned and fitted, those
+        in a ``FrozenEstimator`` are used as they are.
     teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
         The ranker to distil, as in :class:`DistilledRanker`.
     features : callable, columns, or dict of these by name of the stage, optional

@@ -23,6 +23,7 @@ from skdistill.cascade.training_rows import PairRows, gather_rows
 from skdistill.inputs.columns import take_rows
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
+from skdistill.losses import PlackettLuce
 from skdistill.ranker import DistilledRanker
 from skdistill.students.estimator import StudentEstimator
 from skdistill.teachers.asking import name_of
@@ -37,6 +38,9 @@ PairTarget = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64
 
 # Rows that "auto" tries; random ones are added to each of them if there is exploration.
 TRIED_SOURCES: tuple[tuple[str, ...], ...] = (("passed", "logged"), ("passed",), ("logged",))
+# Places of the teacher's order that students without a loss of their own learn: a stage returns a
+# set, for which the ten places of the default are too few.
+PLACES = 30
 # Fraction of the queries on which it compares them.
 HELD_OUT = 0.2
 # Queries whose candidates are computed at once.
@@ -262,4 +266,5 @@ def _around_student(student: Any, alpha: float, seed: int) -> DistilledRanker:
         for name in names
         if name in defaults and getattr(last, name) != defaults[name].default
     }
-    return DistilledRanker(student=student, random_state=seed, **{"alpha": alpha, **own})
+    default = {"alpha": alpha, "loss": PlackettLuce(PLACES)}
+    return DistilledRanker(student=student, random_state=seed, **{**default, **own})
