@@ -43,6 +43,9 @@ class RankingCascade(FittedCascade):
     last one. :func:`skdistill.cascade.plan_cascade` computes how many items each stage must pass
     on, :func:`skdistill.cascade.cascade_report` where items are lost.
 
+    With ``offset``, such as the log bids of ads, all stages order by score plus offset: ``fit``
+    takes one per item, and ``set_offset`` changes it.
+
     Parameters
     ----------
     stages : list of (str, estimator, int or Cut)

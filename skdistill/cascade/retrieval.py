@@ -102,7 +102,7 @@ class Retrieval:
             If an index cannot change offsets. Then no other is changed.
         """
         assert self.offset is not None
-        indexes = []
+        indexes: list[Any] = []
         for name in self.with_offset:
             indexes.append(getattr(self.retrievers[name], "index_", None))
             if not hasattr(indexes[-1], "set_offset"):
