@@ -98,8 +98,8 @@ class WithCatalogue(ComposedOfStages):
     def set_offset(self, ids: ArrayLike, offset: ArrayLike) -> None:
         """Change the offset of some items at all stages, without embedding anything again.
 
-        The indexes are changed in place: a ``rank`` that runs at the same time may see some of the
-        items changed and others not yet.
+        They are changed in place, also for shallow copies of the cascade. A ``rank`` that runs at
+        the same time may see some of the items changed and others not yet.
 
         Parameters
         ----------
@@ -130,8 +130,7 @@ class WithCatalogue(ComposedOfStages):
         values = check_offset(offset, len(given))
         assert values is not None
         positions = positions_of(given, self.item_ids_, self.funnel_.items.shape[0])
-        retrieval = self.funnel_.retrieval.changing_offset(positions, values)
-        self.funnel_ = replace(self.funnel_, retrieval=retrieval)
+        self.funnel_.retrieval.set_offset(positions, values)
 
     def check_items(self, items: Any) -> Any:
         """Check a catalogue, and bring its columns to the order of ``fit``.

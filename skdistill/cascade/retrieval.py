@@ -91,10 +91,8 @@ class Retrieval:
         }
         return Retrieval(retrievers, self.quotas, offset)
 
-    def changing_offset(
-        self, positions: NDArray[np.int64], offset: NDArray[np.float64]
-    ) -> Retrieval:
-        """Change the offset of some items, in the indexes of the retrievers in place.
+    def set_offset(self, positions: NDArray[np.int64], offset: NDArray[np.float64]) -> None:
+        """Change the offset of some items in place, here and in the indexes of the retrievers.
 
         Raises
         ------
@@ -113,9 +111,7 @@ class Retrieval:
         # Those that refuse come first.
         for index in sorted(indexes, key=lambda index: isinstance(index, ExactIndex)):
             index.set_offset(positions, offset)
-        changed = self.offset.copy()
-        changed[positions] = offset
-        return replace(self, offset=changed)
+        self.offset[positions] = offset
 
     def _plain(
         self, name: str, scores: NDArray[np.float64], item: NDArray[np.int64]

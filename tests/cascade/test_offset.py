@@ -281,7 +281,10 @@ def test_set_offset_is_the_same_as_indexing_again(bidding, data, log_bid, named)
     other = log_bid.copy()
     other[changed] = [9.0, -9.0, 2.5, 8.0]
     again = copy_of(bidding).index(data.items, names, offset=other)
-    cascade = copy_of(bidding).index(data.items, names, offset=log_bid)
+    given = log_bid.copy()
+    cascade = copy_of(bidding).index(data.items, names, offset=given)
+    given[:] = 0  # the cascade has its own
+    shared = copy_of(cascade)
     before = cascade.rank(data.queries)[0]
     assert (
         cascade.set_offset(np.array(names)[changed] if named else changed, other[changed]) is None
@@ -292,9 +295,10 @@ def test_set_offset_is_the_same_as_indexing_again(bidding, data, log_bid, named)
         assert_array_equal(scores, again.rank(data.queries, k=k)[1])
     assert not np.array_equal(before, cascade.rank(data.queries)[0])
     assert_array_equal(cascade.funnel_.offset, other)
-    # Neither the user's array nor another cascade is changed.
+    # A shallow copy has the same bids, another cascade has its own.
+    assert_array_equal(shared.rank(data.queries, k=40)[1], scores)
+    assert not given.any()
     assert_array_equal(bidding.funnel_.offset, log_bid)
-    assert log_bid[7] != 9.0
     loaded = pickle.loads(pickle.dumps(cascade))
     loaded.set_offset(*((["ad 7"], [0.0]) if named else ([7], [0.0])))
     assert loaded.funnel_.offset[7] == 0
