@@ -21,7 +21,7 @@ class Candidates:
     item : ndarray of shape (n_queries, width), int64
         Positions in the catalogue; -1 pads short lists, at the end only.
     score : ndarray of shape (n_queries, width), float64
-        Scores of the last stage; -inf for padding.
+        Scores of the last stage, by which the list is sorted; -inf for padding.
     columns : dict of str to ndarray of shape (n_queries, width), float64
         Scores of all stages so far, by the name of their column.
     source : ndarray of shape (n_queries, width), int64, or None
@@ -72,11 +72,14 @@ class Candidates:
             None if self.source is None else pick(self.source),
         )
 
-    def sorted_by(self, column: str, values: NDArray[Any]) -> Candidates:
+    def with_column(self, column: str, values: NDArray[Any]) -> Candidates:
+        """Add the scores of a further stage, one per pair."""
+        return replace(self, columns={**self.columns, column: self.matrix(values)})
+
+    def sorted_by(self, values: NDArray[Any]) -> Candidates:
         """Sort by new scores, one per pair; ties keep their order."""
         score = self.matrix(values)
-        found = replace(self, score=score, columns={**self.columns, column: score})
-        return found.take(np.argsort(-score, axis=1, kind="stable"))
+        return replace(self, score=score).take(np.argsort(-score, axis=1, kind="stable"))
 
     def limited(self, cut: Cut) -> Candidates:
         """Drop the items that a cut's limits on scores do not let pass, which are the last ones."""

@@ -32,7 +32,7 @@ class StageOrders:
     item : ndarray of shape (n_queries, width), int64
         Items in the order of the first stage; -1 pads short lists, at the end.
     scores : list of ndarray of shape (n_queries, width), float64
-        Scores of each later stage in the places of ``item``; -inf for padding.
+        Scores by which each later stage orders, in the places of ``item``; -inf for padding.
     wanted : ndarray of shape (n_queries, n_wanted), int64
         Items that should come through, each once; -1 pads short lists.
     """

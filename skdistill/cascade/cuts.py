@@ -22,7 +22,8 @@ class Cut:
     size : int
         Largest number of items per query.
     min_score : float, optional
-        Items with a lower score are dropped.
+        Items with a lower score are dropped. In a cascade with offsets, the limits apply to score
+        plus offset, such as log bid + log probability.
     max_drop : float, optional
         Items whose score is lower than the query's best score by more than this are dropped.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -14,8 +14,8 @@ from sklearn.utils.metadata_routing import MetadataRouter
 
 from skdistill._sklearn_compat import Interval, StrOptions
 from skdistill.base import all_or_nothing
+from skdistill.cascade.catalogue import check_item_offset
 from skdistill.cascade.fitted import FittedCascade
-from skdistill.cascade.funnel import Funnel
 from skdistill.cascade.problem import (
     CascadeProblem,
     PairTeacher,
@@ -24,13 +24,16 @@ from skdistill.cascade.problem import (
     read_features,
 )
 from skdistill.cascade.spec import FirstTrees, StageSpec, read_stages
-from skdistill.cascade.training import PairTarget, StageTraining
+from skdistill.cascade.stage_students import check_unit_of_students
+from skdistill.cascade.training import StageTraining, next_targets
 from skdistill.cascade.training_rows import SOURCES
 from skdistill.inputs.checks import check_sample_weight
-from skdistill.inputs.columns import as_table, row_codes, take_rows
+from skdistill.inputs.columns import as_table, row_codes
+from skdistill.inputs.offsets import log_floor
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.public_names import set_module
+from skdistill.teachers.asking import warn_of_unit
 from skdistill.teachers.fitting import check_teacher, warn_of_refit
 from skdistill.teachers.routing import check_metadata_reaches, is_prefit, teacher_router
 from skdistill.towers.pair_table import PairColumns, PairTable
@@ -45,6 +48,9 @@ class RankingCascade(FittedCascade):
     before it passes on. All learn the order of one teacher, so that no stage works against the
     last one. :func:`skdistill.cascade.plan_cascade` computes how many items each stage must pass
     on, :func:`skdistill.cascade.cascade_report` where items are lost.
+
+    With ``offset``, such as the log bids of ads, all stages order by score plus offset: ``fit``
+    takes one per item, and ``set_offset`` changes it.
 
     Parameters
     ----------
@@ -154,7 +160,7 @@ default="auto"
     query_column: str | int | None = None
     random_state: Any = None
 
-    __metadata_request__fit = {"items": True}
+    __metadata_request__fit = {"items": True, "offset": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "targets": [StrOptions({"teacher", "next"})],
@@ -193,6 +199,7 @@ default="auto"
         qid: ArrayLike | None = None,
         items: Any = None,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
     ) -> RankingCascade:
         """Fit the teacher, then the stages one after the other, and index the catalogue.
 
@@ -209,6 +216,11 @@ default="auto"
             The catalogue, with the item columns of X.
         sample_weight : array-like of shape (n_rows,), optional
             Weight of each logged row, for the teacher and the students.
+        offset : array-like of shape (n_items,), optional
+            Added to the scores of each item of the catalogue before any comparison, such as the
+            logarithms of bids: the cascade then orders by bid x probability. One per item and not
+            per row of the log, because stages also learn from items that were never logged, and
+            rank them. See Notes.
 
         Returns
         -------
@@ -222,11 +234,22 @@ default="auto"
             diverges.
         TypeError
             If the teacher or a stage cannot score.
+
+        Notes
+        -----
+        With an offset, all scores are in its unit. If the teacher's scores of the logged rows all
+        lie between 0 and 1, they are taken as probabilities, and stages learn their logarithms. So
+        they are for the order of a stage that is the teacher, its first trees, or a model that was
+        fitted before. Students learn with the offset if their loss compares rows; regressors and
+        towers learn the logarithms alone, and the index of the towers adds the offset. A retriever
+        whose ``index`` takes no offset, such as :class:`skdistill.cascade.PopularityRetriever`,
+        keeps its order. The columns of scores that later stages get do not contain the offset,
+        which may change at any time; see :meth:`set_offset`.
         """
         self._validate_params()
         specs = read_stages(self.stages)
         sources = _read_sources(self.sources, specs)
-        problem = self._read(specs, X, y, qid, items, sample_weight)
+        problem = self._read(specs, X, y, qid, items, sample_weight, offset)
         check_tables(problem, specs, self.teacher)
         seeds = self._draw_seeds(specs)
         self.teacher_, target = self._teach(problem, seeds)
@@ -244,7 +267,7 @@ default="auto"
         if self.targets == "next":
             funnel, self.source_scores_ = training.train(next_targets(funnel, problem, target))
         self.funnel_, self.item_ids_ = funnel, None
-        self.teacher_table_ = problem.teacher_table
+        self.teacher_table_, self.teacher_log_floor_ = problem.teacher_table, target.log_floor
         return self
 
     def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
@@ -261,6 +284,7 @@ default="auto"
         qid: Any,
         items: Any,
         sample_weight: Any,
+        offset: Any,
     ) -> CascadeProblem:
         """Check the input, sort the log by query, and split it into queries and items."""
         if items is None:
@@ -272,13 +296,16 @@ default="auto"
         weight = check_sample_weight(sample_weight, n_rows)
         self._check_models(specs, labels, weighted=weight is not None)
         self.pair_columns_ = columns = PairColumns.find(X, *self._columns(specs))
-        items = self._items(items)
+        items = self.check_items(items)
+        added = check_item_offset(offset, items.shape[0])
+        if added is not None:
+            check_unit_of_students(specs, self.alpha)
         features = read_features(self.features, specs, columns, X)
         ids = check_qid(self.resolve_qid(X, qid), n_rows)
         data = RankingData.sort(ids, X, labels, sample_weight=weight)
         log = columns.queries(data.X), columns.items(data.X)
         pairs = PairTable.split(*log, data.queries.segment, items)
-        return CascadeProblem(data, columns, pairs, features)
+        return CascadeProblem(data, columns, pairs, features, added)
 
     def _check_models(
         self, specs: list[StageSpec], labels: NDArray[np.float64] | None, *, weighted: bool
@@ -325,35 +352,11 @@ default="auto"
     def _teach(self, problem: CascadeProblem, seeds: Mapping[str, int]) -> tuple[Any, PairTeacher]:
         """Fit the teacher; return it, and what labels pairs with its scores."""
         target = fit_pair_teacher(self.teacher, problem, self.teacher_cv, seeds)
+        if problem.offset is not None:
+            scores = target(problem.pairs.query, problem.pairs.item)
+            warn_of_unit(target.model, scores, stacklevel=5)
+            target = replace(target, log_floor=log_floor(scores))
         return target.model, target
-
-
-def next_targets(funnel: Funnel, problem: CascadeProblem, teacher: PairTeacher) -> list[PairTarget]:
-    """Targets of a second training: the scores of the next stage of the first, last the teacher's.
-
-    Parameters
-    ----------
-    funnel : Funnel
-        The stages, trained on the teacher's scores.
-    problem : CascadeProblem
-        The log.
-    teacher : PairTeacher
-        The teacher.
-
-    Returns
-    -------
-    list of callable
-    """
-    queries, items = problem.pairs.queries, problem.pairs.catalogue
-
-    def scores_of(column: str) -> PairTarget:
-        def score(query: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.float64]:
-            chosen, row = np.unique(query, return_inverse=True)
-            return funnel.score_pairs(take_rows(queries, chosen), items, row, item)[column]
-
-        return score
-
-    return [*(scores_of(stage.column) for stage in funnel.stages), teacher]
 
 
 def _read_sources(given: Any, specs: list[StageSpec]) -> dict[str, Any]:

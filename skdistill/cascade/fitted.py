@@ -1,11 +1,11 @@
-"""What a fitted cascade does: rank, score, and search another catalogue."""
+"""What a fitted cascade does: rank and score."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
-from skdistill.cascade.composition import ComposedOfStages
+from skdistill.cascade.catalogue import WithCatalogue
 from skdistill.cascade.cuts import Cut
-from skdistill.cascade.funnel import Funnel, RankedItems, best_items
+from skdistill.cascade.funnel import RankedItems, best_items
 from skdistill.cascade.pair_tables import StageTable
 from skdistill.cascade.spec import StageSpec, read_stages
 from skdistill.index.item_ids import named_ids
 from skdistill.inputs.checks import check_k, check_sample_weight
 from skdistill.inputs.columns import as_table, take_rows
-from skdistill.inputs.ids import as_ids
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.metrics import retrieval_ndcg
 from skdistill.metrics.averaging import per_query
 from skdistill.public_names import set_module
-from skdistill.towers.pair_table import PairColumns, PairTable
+from skdistill.towers.pair_table import PairTable
 
 # Queries that pass through the stages at once.
 QUERY_BLOCK = 256
@@ -60,59 +59,25 @@ class RankingTrace:
     is_complete: NDArray[np.bool_]
 
 
-class FittedCascade(ComposedOfStages):
+class FittedCascade(WithCatalogue):
     """Base of the cascade: everything after ``fit``.
 
     Attributes
     ----------
-    funnel_ : Funnel
-        The fitted stages and the catalogue.
-    item_ids_ : ndarray of shape (n_items,) or None
-        Ids of the items; None if they are positions.
+    teacher_ : estimator, Booster or callable
+        The fitted teacher; None if it was not kept.
+    teacher_table_ : StageTable
+        Builds its rows.
+    teacher_log_floor_ : float or None
+        Floor of the logarithms of its probabilities, to which the offset is added.
     """
 
-    funnel_: Funnel
-    item_ids_: NDArray[Any] | None
-    pair_columns_: PairColumns
+    # Offsets belong to items; what score gets would be one per row.
+    __metadata_request__score = {"offset": False}
+
     teacher_: Any
     teacher_table_: StageTable
-
-    def index(self, items: Any, ids: ArrayLike | None = None, **options: Any) -> FittedCascade:
-        """Rank another catalogue from now on, with the stages as they are.
-
-        Parameters
-        ----------
-        items : table of shape (n_items, n_item_columns)
-            The items, with the item columns of ``fit``.
-        ids : array-like of shape (n_items,), optional
-            Distinct ids that ``rank`` returns; positions by default.
-        **options
-            ``engine`` and its options, as in :meth:`TwoTowerRetriever.index`.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        NotFittedError
-            If the cascade is not fitted.
-        ValueError
-            If a column is missing, there is no item, or ids are not one per item.
-        """
-        check_is_fitted(self, "funnel_")
-        items = self._items(items)
-        self.item_ids_ = None
-        if ids is not None:
-            self.item_ids_ = as_ids(ids)
-            if self.item_ids_.shape != (items.shape[0],):
-                raise ValueError(
-                    f"ids must hold one id per item: expected shape ({items.shape[0]},), got "
-                    f"{self.item_ids_.shape}."
-                )
-        retrieval = self.funnel_.retrieval.indexing(items, **options)
-        self.funnel_ = replace(self.funnel_, retrieval=retrieval, items=items)
-        return self
+    teacher_log_floor_: float | None
 
     def rank(
         self,
@@ -129,6 +94,9 @@ class FittedCascade(ComposedOfStages):
         The candidates of the first stage pass through all others; each scores what the stage before
         passes on. If ``k`` is larger than what the last stage has scored, items that only earlier
         stages have scored follow behind it, in the order of these.
+
+        A cascade that was fitted with an offset orders by score plus offset at every stage: with
+        log bids, by bid x probability. The scores that it returns contain the offset.
 
         Parameters
         ----------
@@ -153,8 +121,8 @@ class FittedCascade(ComposedOfStages):
             Ids of the items. If fewer than k items are left, the rest is -1, or None if ids are not
             numbers.
         scores : ndarray of shape (n_queries, min(k, n_items)), float32
-            Score of each item by the stage that placed it; -inf for missing ones. Scores of
-            different stages cannot be compared.
+            Score of each item by the stage that placed it, plus its offset, such as log bid + log
+            probability; -inf for missing ones. Scores of different stages cannot be compared.
         trace : RankingTrace
             Only if ``return_stages`` is True.
 
@@ -215,7 +183,8 @@ class FittedCascade(ComposedOfStages):
 
         k is the size of the last stage. Items without a label count as irrelevant, and labels of
         items that are not in the catalogue do not count. Queries without a relevant item are left
-        out.
+        out. If the cascade was fitted with an offset, gains are multiplied by ``exp(offset)``: a
+        click counts with its bid.
 
         Parameters
         ----------
@@ -228,7 +197,8 @@ class FittedCascade(ComposedOfStages):
         sample_weight : array-like of shape (n_rows,), optional
             Row weights. A query counts with the mean weight of its rows.
         offset : None
-            Offsets belong to the items of the catalogue, and not to the rows of a log.
+            Offsets belong to the items of the catalogue, and not to the rows of a log: see ``fit``
+            and ``set_offset``.
 
         Returns
         -------
@@ -268,7 +238,8 @@ class FittedCascade(ComposedOfStages):
         )
         k = read_stages(self.stages)[-1].cut.size
         found = self._positions(pairs.queries, k)
-        values = per_query(retrieval_ndcg, relevant, found, k=k, gain="exponential")
+        gains = gains_of_labels(relevant, self.funnel_.offset)
+        values = per_query(retrieval_ndcg, gains, found, k=k, gain="linear")
         weights = np.ones(len(values)) if weight is None else queries.mean(weight)
         is_defined = ~np.isnan(values)
         if not weights[is_defined].sum():
@@ -335,12 +306,6 @@ class FittedCascade(ComposedOfStages):
         lean.__dict__.update(vars(self), item_ids_=None)
         return lean.rank(queries, k)[0]
 
-    def _items(self, items: Any) -> Any:
-        """Check a catalogue."""
-        if np.shape(items)[:1] == (0,):
-            raise ValueError("The catalogue items= is empty: there is nothing to rank.")
-        return self.pair_columns_.check(as_table(items), "item", keeps_numbers=True)
-
 
 def as_queries(queries: Any) -> Any:
     """Return a table of queries, which may have no rows."""
@@ -360,6 +325,26 @@ def largest_labels(
     _, first = np.unique(query[order] * shape[1] + item[order], return_index=True)
     kept = order[first]
     return sparse.csr_array((labels[kept], (query[kept], item[kept])), shape=shape)
+
+
+def gains_of_labels(relevance: Any, offset: NDArray[np.float64] | None) -> Any:
+    """Return the gains :math:`2^y - 1` of labels; with offsets, times their exponentials.
+
+    Parameters
+    ----------
+    relevance : csr_array of shape (n_queries, n_items)
+        Labels above 0.
+    offset : ndarray of shape (n_items,), float64, or None
+        Such as log bids. NDCG does not change with a common factor.
+
+    Returns
+    -------
+    csr_array of shape (n_queries, n_items)
+    """
+    gains = np.exp2(relevance.data) - 1
+    if offset is not None:
+        gains = gains * np.exp(offset - offset.max())[relevance.indices]
+    return sparse.csr_array((gains, relevance.indices, relevance.indptr), shape=relevance.shape)
 
 
 def _check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:

@@ -14,6 +14,7 @@ from skdistill.cascade.candidates import Candidates, compact
 from skdistill.cascade.cuts import Cut
 from skdistill.cascade.pair_tables import StageTable
 from skdistill.cascade.retrieval import Retrieval, score_column
+from skdistill.inputs.offsets import log_above
 from skdistill.teachers.asking import check_scores, name_of, unchecked_scores
 
 Scores = Mapping[str, NDArray[np.float64]]
@@ -31,11 +32,15 @@ class Stage:
         Scores rows.
     table : StageTable
         Builds the rows.
+    log_floor : float or None
+        If its scores are probabilities, to whose logarithms the offset is added: what those count
+        as that are smaller. None for scores to which it is added as they are.
     """
 
     name: str
     model: Any
     table: StageTable
+    log_floor: float | None = None
 
     @property
     def column(self) -> str:
@@ -115,6 +120,34 @@ class Funnel:
         """Names of the columns of scores of all stages."""
         return (*self.retrieval.columns, *(stage.column for stage in self.stages))
 
+    @property
+    def offset(self) -> NDArray[np.float64] | None:
+        """What is added to the scores of each item before a stage orders them."""
+        return self.retrieval.offset
+
+    def comparable(
+        self, stage: Stage, scores: NDArray[np.float64], item: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the numbers by which a later stage orders pairs.
+
+        Parameters
+        ----------
+        stage : Stage
+            One of the stages.
+        scores : ndarray of shape (n_pairs,), float64
+            Its scores.
+        item : ndarray of shape (n_pairs,), int64
+            Positions in the catalogue.
+
+        Returns
+        -------
+        ndarray of shape (n_pairs,), float64
+            The scores; with an offset, the scores in its unit plus the offset of the item.
+        """
+        if self.offset is None:
+            return scores
+        return log_above(scores, stage.log_floor) + self.offset[item]
+
     def run(
         self,
         queries: Any,
@@ -150,9 +183,10 @@ class Funnel:
                 break
             start = clock()
             found = found.head(before)
-            pairs = found.pairs()
-            scores = stage.score(queries, self.items, *pairs, found.flat_columns())
-            found = found.sorted_by(stage.column, scores).limited(after)
+            query, item = found.pairs()
+            scores = stage.score(queries, self.items, query, item, found.flat_columns())
+            found = found.with_column(stage.column, scores)
+            found = found.sorted_by(self.comparable(stage, scores, item)).limited(after)
             passage.lists.append(found)
             passage.seconds.append(clock() - start)
         return passage
@@ -191,7 +225,7 @@ class RankedItems:
     item : ndarray of shape (n_queries, k), int64
         Positions in the catalogue, best first; -1 pads short lists.
     score : ndarray of shape (n_queries, k), float32
-        Score by the stage that placed the item; -inf for padding.
+        Score by the stage that placed the item, plus offset; -inf for padding.
     stage : ndarray of shape (n_queries, k), int64
         Number of the stage that placed the item; -1 for padding.
     source : ndarray of shape (n_queries, k), int64, or None

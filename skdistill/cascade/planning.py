@@ -183,7 +183,7 @@ def plan_cascade(
         Microseconds per query. This or ``target_recall``.
     wanted : sparse matrix of shape (n_queries, n_items), optional
         Non-zero entries mark the items that should come through, such as clicks. By default, the k
-        items of the catalogue that the teacher scores highest.
+        items of the catalogue that the teacher scores highest, offset included.
     exclude : sparse matrix of shape (n_queries, n_items), optional
         Items that may not be returned.
     sizes : dict of str to sequence of int, optional

@@ -12,6 +12,7 @@ from sklearn.model_selection import GroupKFold
 
 from skdistill.cascade.pair_tables import ChosenColumns, StageTable
 from skdistill.cascade.spec import TEACHER, FirstTrees, StageSpec
+from skdistill.inputs.offsets import log_above
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import BLOCK, check_scores, name_of, unchecked_scores
 from skdistill.teachers.columns import teacher_positions
@@ -37,12 +38,15 @@ class CascadeProblem:
         The log as distinct queries, the catalogue, and pairs of them.
     features : dict of str to callable
         By name of the stage and for the teacher: builds rows of two aligned tables.
+    offset : ndarray of shape (n_items,), float64, or None
+        What is added to the scores of each item of the catalogue before they are compared.
     """
 
     data: RankingData
     columns: PairColumns
     pairs: PairTable
     features: Mapping[str, Any]
+    offset: NDArray[np.float64] | None = None
 
     @property
     def n_queries(self) -> int:
@@ -157,6 +161,9 @@ class PairTeacher:
         Builds the rows.
     queries, items : tables
         The query table and the item table.
+    log_floor : float or None
+        If the scores are probabilities that an offset is added to: what those count as that are
+        smaller. Their logarithms are returned. None for scores that are returned as they are.
     """
 
     model: Any
@@ -165,6 +172,7 @@ class PairTeacher:
     table: StageTable
     queries: Any
     items: Any
+    log_floor: float | None = None
 
     def __call__(self, query: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score pairs.
@@ -202,7 +210,7 @@ class PairTeacher:
             name_of(model),
             lambda pair: f"query {query[pair]} (sorted by query id) and item {item[pair]}",
         )
-        return scores
+        return log_above(scores, self.log_floor)
 
 
 def fit_pair_teacher(

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from skdistill.cascade.candidates import Candidates
 from skdistill.cascade.cuts import Cut
-from skdistill.cascade.fitted import FittedCascade, largest_labels
+from skdistill.cascade.fitted import FittedCascade, gains_of_labels, largest_labels
 from skdistill.cascade.report_tables import CascadeReport, RivalReport, StageReport
 from skdistill.cascade.survival import (
     StageLists,
@@ -56,8 +56,9 @@ def cascade_report(
         Without ``y``: queries, of shape (n_queries, n_query_columns). With ``y``: a log with the
         columns of ``fit``. Its queries were preferably not in ``fit``.
     y : array-like of shape (n_rows,), optional
-        Labels of the log, the truth of NDCG with the gain :math:`2^y - 1`. By default, the truth is
-        the teacher's order: its best item gains 1, and the gain falls evenly to 0 after the k-th.
+        Labels of the log, the truth of NDCG with the gain :math:`2^y - 1`, times ``exp(offset)`` if
+        the cascade was fitted with an offset. By default, the truth is the teacher's order: its
+        best item gains 1, and the gain falls evenly to 0 after the k-th.
     qid : array-like of shape (n_rows,), optional
         Query of each row of the log.
     k : int, optional
@@ -83,6 +84,7 @@ def cascade_report(
 
     Notes
     -----
+    The teacher's order is that of its scores plus offset, if there is one, like that of the stages.
     A wanted item, one of the teacher's best k, is lost where the first stage does not pass it on:
     the parts sum to the whole loss. What a stage loses is not what it would cost to improve it;
     ``as_teacher`` tells what the cascade would reach if this stage alone were perfect.
@@ -290,10 +292,11 @@ def _run_swapped(
     for number, stage in enumerate(funnel.stages, 1):
         found = found.head(cuts[number - 1])
         query, item = found.pairs()
-        scores = grid[query, item] if number == swapped else found.flat_columns()[stage.column]
-        order = found.matrix(scores)
-        found = replace(found, score=order)
-        found = found.take(np.argsort(-order, axis=1, kind="stable"))
+        if number == swapped:
+            scores = grid[query, item]
+        else:
+            scores = funnel.comparable(stage, found.flat_columns()[stage.column], item)
+        found = found.sorted_by(scores)
         if number != swapped:
             found = found.limited(cuts[number])
     return found.head(cuts[-1]).item
@@ -319,8 +322,8 @@ def _queries_and_labels(
     counted = (labels > 0) & (pairs.item < cascade.n_items)
     shape = (queries.n_queries, cascade.n_items)
     relevance = largest_labels(labels[counted], pairs.query[counted], pairs.item[counted], shape)
-    relevance.data = np.exp2(relevance.data) - 1
-    return columns.check(pairs.queries, "query", keeps_numbers=True), relevance
+    gains = gains_of_labels(relevance, cascade.funnel_.offset)
+    return columns.check(pairs.queries, "query", keeps_numbers=True), gains
 
 
 def _gains_of_order(wanted: NDArray[np.int64], k: int, n_items: int) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from inspect import signature
 from typing import Any
 
@@ -13,6 +14,7 @@ from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 
 from skdistill.cascade.candidates import Candidates, compact
+from skdistill.index import ExactIndex
 
 # Positions in the catalogue and scores, both of shape (n_queries, k).
 Ranked = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -30,15 +32,27 @@ class Retrieval:
         score pairs that they did not retrieve.
     quotas : tuple of int
         Of the first ``sum(quotas)`` places, how many each retriever fills.
+    offset : ndarray of shape (n_items,), float64, or None
+        What the cascade adds to the scores of each item, such as a log bid. Retrievers whose index
+        takes an offset were indexed with it, and their order is by score plus offset. The columns
+        of scores do not contain it.
     """
 
     retrievers: Mapping[str, Any]
     quotas: tuple[int, ...]
+    offset: NDArray[np.float64] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of scores, one per retriever."""
         return tuple(score_column(name) for name in self.retrievers)
+
+    @cached_property
+    def with_offset(self) -> tuple[str, ...]:
+        """Names of the retrievers whose index adds the offset."""
+        if self.offset is None:
+            return ()
+        return tuple(name for name, one in self.retrievers.items() if "offset" in _options_of(one))
 
     def retrieve(self, queries: Any, size: int, exclude: Any, mask: Any) -> Candidates:
         """Find candidates.
@@ -58,8 +72,8 @@ class Retrieval:
         """
         lists = {name: self._ask(name, queries, size, exclude, mask) for name in self.retrievers}
         if len(lists) == 1:
-            ((item, score),) = lists.values()
-            return Candidates(item, score, {self.columns[0]: score})
+            ((name, (item, score)),) = lists.items()
+            return Candidates(item, score, {self.columns[0]: self._plain(name, score, item)})
         item, source = merge_lists([found for found, _ in lists.values()], self.quotas, size)
         # Scores of several retrievers cannot be compared: the places are the order.
         place = np.where(item >= 0, -np.arange(item.shape[1], dtype=np.float64), -np.inf)
@@ -67,15 +81,45 @@ class Retrieval:
         scores = self.score_pairs(queries, *found.pairs(), lists)
         return replace(found, columns={name: found.matrix(of) for name, of in scores.items()})
 
-    def indexing(self, items: Any, **options: Any) -> Retrieval:
+    def indexing(
+        self, items: Any, offset: NDArray[np.float64] | None = None, **options: Any
+    ) -> Retrieval:
         """Let the retrievers search other items, in copies of those that can index."""
-        return replace(
-            self,
-            retrievers={
-                name: indexed(retriever, items, **options)
-                for name, retriever in self.retrievers.items()
-            },
-        )
+        retrievers = {
+            name: indexed(retriever, items, offset, **options)
+            for name, retriever in self.retrievers.items()
+        }
+        return Retrieval(retrievers, self.quotas, offset)
+
+    def set_offset(self, positions: NDArray[np.int64], offset: NDArray[np.float64]) -> None:
+        """Change the offset of some items in place, here and in the indexes of the retrievers.
+
+        Raises
+        ------
+        TypeError
+            If an index cannot change offsets. Then no other is changed.
+        """
+        assert self.offset is not None
+        indexes: list[Any] = []
+        for name in self.with_offset:
+            indexes.append(getattr(self.retrievers[name], "index_", None))
+            if not hasattr(indexes[-1], "set_offset"):
+                raise TypeError(
+                    f"The retriever {name!r} has no index_ with a method set_offset. Index the "
+                    "items again with the new offset=."
+                )
+        # Those that refuse come first.
+        for index in sorted(indexes, key=lambda index: isinstance(index, ExactIndex)):
+            index.set_offset(positions, offset)
+        self.offset[positions] = offset
+
+    def _plain(
+        self, name: str, scores: NDArray[np.float64], item: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Subtract the offset from the scores of a retriever whose index adds it."""
+        if self.offset is None or name not in self.with_offset:
+            return scores
+        return scores - self.offset[item]
 
     def score_pairs(
         self,
@@ -107,7 +151,7 @@ class Retrieval:
             else:
                 asked = self._ask(name, queries, sum(self.quotas)) if lists is None else lists[name]
                 values = _scores_in(*asked, query, item)
-            scores[score_column(name)] = values
+            scores[score_column(name)] = self._plain(name, values, item)
         return scores
 
     def _ask(
@@ -126,16 +170,29 @@ class Retrieval:
         return item, np.where(item >= 0, score.astype(np.float64), -np.inf)
 
 
-def indexed(retriever: Any, items: Any, **options: Any) -> Any:
-    """Return a shallow copy that searches other items; itself if it cannot index them."""
+def indexed(
+    retriever: Any, items: Any, offset: NDArray[np.float64] | None = None, **options: Any
+) -> Any:
+    """Return a shallow copy that searches other items; itself if it cannot index them.
+
+    The offset is for indexes that take one: the counts of popularity have another unit.
+    """
     inner = retriever.estimator if isinstance(retriever, FrozenEstimator) else retriever
     if not hasattr(inner, "index"):
         return retriever
     copied = object.__new__(type(inner))
     copied.__dict__.update(vars(inner))
+    parameters = _options_of(inner)
     # Only retrievers of embeddings have engines to choose from.
-    taken = options if "engine" in signature(inner.index).parameters else {}
+    taken = options if "engine" in parameters else {}
+    if offset is not None and "offset" in parameters:
+        taken = {**taken, "offset": offset}
     return copied.index(items, **taken)
+
+
+def _options_of(retriever: Any) -> Collection[str]:
+    """Names of the parameters of the method ``index``; none if there is no such method."""
+    return signature(retriever.index).parameters if hasattr(retriever, "index") else ()
 
 
 def score_column(name: str) -> str:

@@ -30,6 +30,7 @@ def fit_rivals(
     qid: ArrayLike | None = None,
     items: Any,
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> dict[str, RankingCascade]:
     """Fit the cascades that a distilled one has to beat, on the log that it was fitted on.
 
@@ -40,7 +41,7 @@ def fit_rivals(
     ----------
     cascade : RankingCascade
         Fitted.
-    X, y, qid, items, sample_weight
+    X, y, qid, items, sample_weight, offset
         The arguments of its ``fit``.
 
     Returns
@@ -57,9 +58,14 @@ def fit_rivals(
     NotFittedError
         If the cascade is not fitted.
     ValueError
-        As ``fit``.
+        As ``fit``, or if there is an offset on one side only.
     """
-    given = {"y": y, "qid": qid, "items": items, "sample_weight": sample_weight}
+    given = {"y": y, "qid": qid, "items": items, "sample_weight": sample_weight, "offset": offset}
+    if (offset is None) != (cascade.funnel_.offset is None):
+        raise ValueError(
+            "Pass offset= if and only if the cascade was fitted with one: its rivals have to rank "
+            "by the same."
+        )
     teacher = cascade.teacher_
     if not is_prefit(teacher):
         teacher = FrozenEstimator(teacher)

@@ -19,13 +19,12 @@ from skdistill.cascade.funnel import Funnel, Stage
 from skdistill.cascade.problem import CascadeProblem, PairTeacher
 from skdistill.cascade.retrieval import Retrieval, indexed
 from skdistill.cascade.spec import FirstTrees, StageSpec
+from skdistill.cascade.stage_students import around_student, is_student, taught_with_offset
 from skdistill.cascade.training_rows import PairRows, gather_rows
 from skdistill.inputs.columns import take_rows
-from skdistill.inputs.pipelines import last_step
+from skdistill.inputs.offsets import log_above, log_floor
 from skdistill.inputs.queries import Queries
-from skdistill.losses import PlackettLuce
 from skdistill.ranker import DistilledRanker
-from skdistill.students.estimator import StudentEstimator
 from skdistill.teachers.asking import name_of
 from skdistill.teachers.first_trees import first_trees
 from skdistill.teachers.fitting import seeded
@@ -38,9 +37,6 @@ PairTarget = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64
 
 # Rows that "auto" tries; random ones are added to each of them if there is exploration.
 TRIED_SOURCES: tuple[tuple[str, ...], ...] = (("passed", "logged"), ("passed",), ("logged",))
-# Places of the teacher's order that students without a loss of their own learn: a stage returns a
-# set, for which the ten places of the default are too few.
-PLACES = 30
 # Fraction of the queries on which it compares them.
 HELD_OUT = 0.2
 # Queries whose candidates are computed at once.
@@ -108,15 +104,15 @@ class StageTraining:
 
     def fit_retrieval(self, spec: StageSpec, target: PairTarget) -> Retrieval:
         """Fit the retrievers that are not prefit, and let them index the catalogue."""
-        problem = self.problem
+        problem, catalogue = self.problem, self.problem.pairs.catalogue
         fitted = {}
         for name, retriever in spec.model.items():
             if is_prefit(retriever):
-                fitted[name] = indexed(retriever, problem.pairs.catalogue)
+                fitted[name] = indexed(retriever, catalogue, problem.offset)
                 continue
             given = {
                 "qid": problem.data.queries.segment,
-                "items": problem.pairs.catalogue,
+                "items": catalogue,
                 "sample_weight": problem.data.sample_weight,
                 "teacher_scores": IndexedScores(target, name_of(self.teacher.model)),
             }
@@ -125,7 +121,9 @@ class StageTraining:
             if getattr(clone, "wants_teacher", True) is False:
                 taken.pop("teacher_scores", None)
             fitted[name] = clone.fit(problem.data.X, problem.data.labels, **taken)
-        return Retrieval(fitted, spec.quotas)
+            if problem.offset is not None:
+                fitted[name] = indexed(fitted[name], catalogue, problem.offset)
+        return Retrieval(fitted, spec.quotas, problem.offset)
 
     def _fit_stage(
         self, spec: StageSpec, funnel: Funnel, target: PairTarget
@@ -133,12 +131,13 @@ class StageTraining:
         """Fit a later stage on what the stages before it pass."""
         plain = Stage(spec.name, None, self.problem.table(spec.name))
         if isinstance(spec.model, str):
-            return replace(plain, model=self.teacher.model), {}
+            stage = replace(plain, model=self.teacher.model)
+            return replace(stage, log_floor=self.teacher.log_floor), {}
         if isinstance(spec.model, FirstTrees):
             model = first_trees(self.teacher.model, spec.model.n_trees)
-            return replace(plain, model=model, table=self.problem.teacher_table), {}
+            return self._in_unit(replace(plain, model=model, table=self.problem.teacher_table)), {}
         if is_prefit(spec.model):
-            return replace(plain, model=spec.model), {}
+            return self._in_unit(replace(plain, model=spec.model)), {}
         columns = funnel.columns if self.stage_scores else ()
         stage = replace(plain, table=self.problem.table(spec.name, columns))
         rng = np.random.default_rng(self.seeds[spec.name])
@@ -150,6 +149,14 @@ class StageTraining:
             sources, measures = self._choose_sources(spec, taught)
         model = self._fit_model(spec, taught.take(rows.of_sources(sources)))
         return replace(stage, model=model), measures
+
+    def _in_unit(self, stage: Stage) -> Stage:
+        """Find out whether a model that was not trained here gives probabilities."""
+        if self.problem.offset is None:
+            return stage
+        pairs = self.problem.pairs
+        scores = stage.score(pairs.queries, pairs.items, pairs.query, pairs.item, {})
+        return replace(stage, log_floor=log_floor(scores))
 
     def _passed(self, funnel: Funnel) -> Candidates:
         """Let the queries of the log pass through the stages so far."""
@@ -173,7 +180,8 @@ class StageTraining:
         if stage.table.score_columns:
             scores = funnel.score_pairs(queries, pairs.items, rows.query, rows.item)
         table = stage.table.rows(queries, pairs.items, rows.query, rows.item, scores)
-        return StageRows(table, rows, target(rows.query, rows.item))
+        offset = None if self.problem.offset is None else self.problem.offset[rows.item]
+        return StageRows(table, rows, target(rows.query, rows.item), offset)
 
     def _choose_sources(
         self, spec: StageSpec, taught: StageRows
@@ -200,17 +208,20 @@ class StageTraining:
     def _fit_model(self, spec: StageSpec, taught: StageRows) -> Any:
         """Fit a student, or another estimator, on the targets of some rows."""
         model = seeded(clone_or_deepcopy(spec.model), self.seeds[spec.name])
-        is_ranker = isinstance(model, DistilledRanker)
-        if not is_ranker and not isinstance(last_step(model), StudentEstimator):
+        if not is_student(model):
             return model.fit(taught.table, taught.target)
-        ranker = model if is_ranker else _around_student(model, self.alpha, self.seeds[spec.name])
-        labels = taught.rows.label
+        is_ranker = isinstance(model, DistilledRanker)
+        ranker = model if is_ranker else around_student(model, self.alpha, self.seeds[spec.name])
+        labels, target, offset = taught.rows.label, taught.target, None
+        if taught.offset is not None:
+            target, offset = taught_with_offset(spec.name, ranker, target, taught.offset)
         ranker.fit(
             taught.table,
             None if np.isnan(labels).all() else labels,
             qid=taught.rows.query,
             sample_weight=taught.rows.weight,
-            teacher_scores=taught.target,
+            teacher_scores=target,
+            offset=offset,
         )
         return ranker if is_ranker else ranker.export_student()
 
@@ -227,15 +238,20 @@ class StageRows:
         The pairs.
     target : ndarray of shape (n_pairs,), float64
         Scores that the stage learns.
+    offset : ndarray of shape (n_pairs,), float64, or None
+        What is added to scores and targets before they are compared.
     """
 
     table: Any
     rows: PairRows
     target: NDArray[np.float64]
+    offset: NDArray[np.float64] | None = None
 
     def take(self, mask: NDArray[np.bool_]) -> StageRows:
         """Select rows by a mask."""
-        return StageRows(take_rows(self.table, mask), self.rows.take(mask), self.target[mask])
+        offset = None if self.offset is None else self.offset[mask]
+        rows = self.rows.take(mask)
+        return StageRows(take_rows(self.table, mask), rows, self.target[mask], offset)
 
     def fraction_kept(self, scores: NDArray[Any], k: int, size: int) -> float:
         """Mean fraction of the k rows of highest target that are among the first by score.
@@ -245,8 +261,9 @@ class StageRows:
         """
         _, counts = np.unique(self.rows.query, return_counts=True)
         lists = Queries.from_sizes(counts)
-        by_target = lists.rank_descending(self.target)
-        by_score = lists.rank_descending(scores)
+        added = 0.0 if self.offset is None else self.offset
+        by_target = lists.rank_descending(self.target + added)
+        by_score = lists.rank_descending(scores + added)
         sizes = [size] if size > k else range(1, size + 1)
         kept = []
         for m in sizes:
@@ -256,15 +273,31 @@ class StageRows:
         return float(np.mean(kept))
 
 
-def _around_student(student: Any, alpha: float, seed: int) -> DistilledRanker:
-    """Make a DistilledRanker of a student, with the objective that the student has set."""
-    last = last_step(student)
-    names = ("loss", "hard_loss", "alpha", "temperature")
-    defaults = signature(type(last)).parameters
-    own = {
-        name: getattr(last, name)
-        for name in names
-        if name in defaults and getattr(last, name) != defaults[name].default
-    }
-    default = {"alpha": alpha, "loss": PlackettLuce(PLACES)}
-    return DistilledRanker(student=student, random_state=seed, **{**default, **own})
+def next_targets(funnel: Funnel, problem: CascadeProblem, teacher: PairTeacher) -> list[PairTarget]:
+    """Targets of a second training: the scores of the next stage of the first, last the teacher's.
+
+    Parameters
+    ----------
+    funnel : Funnel
+        The stages, trained on the teacher's scores.
+    problem : CascadeProblem
+        The log.
+    teacher : PairTeacher
+        The teacher.
+
+    Returns
+    -------
+    list of callable
+    """
+    queries, items = problem.pairs.queries, problem.pairs.catalogue
+
+    def scores_of(stage: Stage) -> PairTarget:
+        def score(query: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.float64]:
+            chosen, row = np.unique(query, return_inverse=True)
+            table = take_rows(queries, chosen)
+            scores = funnel.score_pairs(table, items, row, item)[stage.column]
+            return log_above(scores, stage.log_floor)
+
+        return score
+
+    return [*map(scores_of, funnel.stages), teacher]

@@ -42,11 +42,12 @@ def teacher_of(cascade: FittedCascade, queries: Any) -> PairTeacher:
             "wanted=, or use the cascade as it was fitted."
         )
     items = cascade.funnel_.items
-    return PairTeacher(cascade.teacher_, (), None, cascade.teacher_table_, queries, items)
+    table, floor = cascade.teacher_table_, cascade.teacher_log_floor_
+    return PairTeacher(cascade.teacher_, (), None, table, queries, items, floor)
 
 
 def teacher_grid(cascade: FittedCascade, queries: Any, exclude: Any = None) -> NDArray[np.float64]:
-    """Score the whole catalogue for each query by the cascade's teacher.
+    """Score the whole catalogue for each query by the cascade's teacher, offset included.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ def teacher_grid(cascade: FittedCascade, queries: Any, exclude: Any = None) -> N
         block = np.arange(start, min(start + QUERY_BLOCK, len(grid)))
         pairs = np.repeat(block, n_items), np.tile(np.arange(n_items), len(block))
         grid[block] = teacher(*pairs).reshape(len(block), n_items)
+    if cascade.funnel_.offset is not None:
+        grid += cascade.funnel_.offset
     if exclude is not None:
         hidden = sparse.coo_array(exclude)
         is_hidden = hidden.data != 0
@@ -83,7 +86,7 @@ def best_of(grid: NDArray[np.float64], k: int) -> NDArray[np.int64]:
 def teachers_best(
     cascade: FittedCascade, queries: Any, k: int, exclude: Any = None
 ) -> NDArray[np.int64]:
-    """Return the k items of the catalogue that the teacher scores highest for each query.
+    """Return the k items of the catalogue that the teacher ranks first for each query.
 
     Parameters
     ----------
@@ -168,11 +171,11 @@ def stage_orders(
         table = take_rows(queries, block)
         hidden = None if exclude is None else exclude[block]
         found = funnel.retrieval.retrieve(table, width, hidden, None).limited(first)
-        pairs, columns = found.pairs(), found.flat_columns()
+        (query, item), columns = found.pairs(), found.flat_columns()
         of_stages = []
         for stage in funnel.stages:
-            columns[stage.column] = stage.score(table, funnel.items, *pairs, columns)
-            of_stages.append(found.matrix(columns[stage.column]))
+            columns[stage.column] = own = stage.score(table, funnel.items, query, item, columns)
+            of_stages.append(found.matrix(funnel.comparable(stage, own, item)))
         padding = ((0, 0), (0, min(width, cascade.n_items) - found.width))
         items.append(np.pad(found.item, padding, constant_values=-1))
         scores.append([np.pad(one, padding, constant_values=-np.inf) for one in of_stages])

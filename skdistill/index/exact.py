@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skdistill.index.block_search import MarkedPairs, search_block, search_lists
-from skdistill.index.item_ids import check_distinct, codes_of, named_ids
+from skdistill.index.item_ids import check_distinct, codes_of, named_ids, positions_of
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import check_k, refuse_masked
 from skdistill.inputs.ids import as_ids, concatenate_ids
@@ -184,10 +184,7 @@ class ExactIndex:
             )
         given = as_ids(ids)
         values = check_offset(offset, len(given))
-        check_distinct(given)
-        present, changed = codes_of(given, self.ids, self.n_items)
-        order = np.argsort(present)
-        self.embeddings[order[np.searchsorted(present, changed, sorter=order)], -1] = values
+        self.embeddings[positions_of(given, self.ids, self.n_items), -1] = values
 
     def score_pairs(
         self,

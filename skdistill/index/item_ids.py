@@ -42,6 +42,22 @@ def codes_of(
     return codes, given_codes
 
 
+def positions_of(given: NDArray[Any], ids: NDArray[Any] | None, n_items: int) -> NDArray[np.int64]:
+    """Find the positions of the items with the given ids.
+
+    Raises
+    ------
+    KeyError
+        If the index has no item with such an id.
+    ValueError
+        If an id is missing or given twice.
+    """
+    check_distinct(given)
+    present, wanted = codes_of(given, ids, n_items)
+    order = np.argsort(present)
+    return order[np.searchsorted(present, wanted, sorter=order)]
+
+
 def named_ids(ids: NDArray[Any] | None, found: NDArray[np.int64]) -> NDArray[Any]:
     """Turn positions into ids; position -1 becomes -1, or None if ids are not numbers."""
     if ids is None:

@@ -22,6 +22,8 @@ COMPARE_OTHERWISE = (
 )
 # Scores of standard deviation 2: a loss that standardises them has another unit than 1.
 SPREAD_SCORES = np.array([-4.0, 0.0])
+# A probability whose logarithm is finite, and below those of all events that anybody bids for.
+NEGLIGIBLE = 1e-9
 
 
 def check_offset(
@@ -85,8 +87,40 @@ def are_probabilities(scores: NDArray[np.float64]) -> bool:
 
 def log_of_probabilities(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the logarithm of probabilities; that of 0 is that of the smallest other one."""
-    smallest = probability.min(where=probability > 0, initial=1.0)
-    return np.log(np.maximum(probability, smallest))
+    return log_above(probability, smallest_positive(probability))
+
+
+def smallest_positive(probability: NDArray[np.float64]) -> float:
+    """Return the smallest probability that is not 0; 1 if there is none."""
+    return float(probability.min(where=probability > 0, initial=1.0))
+
+
+def log_above(scores: NDArray[np.float64], floor: float | None) -> NDArray[np.float64]:
+    """Return the logarithm of probabilities, of which none counts as less than a floor.
+
+    Scores for which there is no floor are logarithms already.
+    """
+    return scores if floor is None else np.log(np.maximum(scores, floor))
+
+
+def log_floor(scores: NDArray[np.float64]) -> float | None:
+    """Choose the floor of :func:`log_above` for all scores of a model, from some of them.
+
+    Parameters
+    ----------
+    scores : ndarray, float64
+        Scores of many rows.
+
+    Returns
+    -------
+    float or None
+        None if the scores are no probabilities. If some are 0, the smallest other one. Otherwise
+        other rows may have smaller probabilities than these, which are kept.
+    """
+    if not are_probabilities(scores):
+        return None
+    smallest = smallest_positive(scores)
+    return smallest if (scores == 0).any() else min(smallest, NEGLIGIBLE)
 
 
 def log_unless_logs(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -228,6 +228,7 @@ class FittedTowers(RankingEstimator):
         Parameters
         ----------
         queries : table of shape (n_queries, n_query_columns)
+            The query columns of ``fit``.
         query, item : ndarray of shape (n_pairs,), int64
             Row of the table and position in the index for each pair.
 

@@ -26,7 +26,7 @@ from tests.cascade.conftest import fitted, make_cascade, make_towers
 from tests.cascade.test_planning import copy_of
 
 
-def naive_rank(cascade, queries, k, cuts, exclude, mask):
+def naive_rank(cascade, queries, k, cuts, exclude, mask, offset=None, probabilities=()):
     """One query, one stage, one item after the other."""
     funnel = cascade.funnel_
     n_items = cascade.n_items
@@ -35,6 +35,11 @@ def naive_rank(cascade, queries, k, cuts, exclude, mask):
         query = queries.iloc[[number]]
         everything = np.zeros(n_items, dtype=np.int64), np.arange(n_items)
         scores = funnel.score_pairs(query, funnel.items, *everything)
+        if offset is not None:
+            scores = {
+                name: (np.log(one) if name in probabilities else one) + offset
+                for name, one in scores.items()
+            }
         allowed = [
             item
             for item in range(n_items)

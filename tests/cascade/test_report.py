@@ -198,7 +198,7 @@ def test_the_report_in_all_its_forms(report):
     assert isinstance(frame, pd.DataFrame)
     assert frame.loc["rank", "recall"] == pytest.approx(report.recall)
     markdown = report.to_markdown()
-    assert markdown.count("\n| ") == 4
+    assert markdown.count("\n| ") == 5  # heading, line and three stages
     assert "<table>" in report._repr_html_()
     assert "NDCG@5" in str(report)
     assert all(stage.p50 <= stage.p99 for stage in report.stages)

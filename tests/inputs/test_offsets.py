@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skdistill.inputs.offsets import check_offset, in_unit_of_offset, log_of_probabilities
+from skdistill.inputs.offsets import (
+    check_offset,
+    in_unit_of_offset,
+    log_above,
+    log_floor,
+    log_of_probabilities,
+)
 from skdistill.inputs.ranking_data import RankingData
 
 
@@ -28,6 +34,20 @@ def test_an_offset_is_one_finite_number_per_row():
 def test_a_probability_of_zero_counts_as_the_smallest_other_one():
     assert_allclose(np.exp(log_of_probabilities(np.array([0.5, 0.0, 0.25]))), [0.5, 0.25, 0.25])
     assert_array_equal(log_of_probabilities(np.zeros(2)), [0.0, 0.0])
+
+
+def test_one_floor_for_all_scores_of_a_model():
+    """It is chosen from some of them; others may be smaller, but none becomes infinite."""
+    logs = np.array([-3.0, 0.5])
+    assert log_floor(logs) is None
+    assert log_above(logs, None) is logs
+    coarse = log_floor(np.array([0.0, 0.25, 1.0]))
+    assert_allclose(log_above(np.array([0.0, 0.01, 0.5]), coarse), np.log([0.25, 0.25, 0.5]))
+    fine = log_floor(np.array([0.1, 0.25, 1.0]))
+    assert_allclose(log_above(np.array([0.01, 0.5]), fine), np.log([0.01, 0.5]))
+    assert np.isfinite(log_above(np.array([-0.1, 0.0, 1.1]), fine)).all()
+    tiny = np.array([1e-12, 1e-11])
+    assert_allclose(log_above(tiny, log_floor(tiny)), np.log(tiny))
 
 
 def test_probabilities_become_logarithms_only_where_there_is_an_offset():
