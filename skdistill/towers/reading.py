@@ -63,8 +63,13 @@ class TowerInput:
         """
         fitted = fit_transformer(getattr(retriever, f"{side}_transformer"), table)
         encoded = read_table(retriever, fitted, table, side)
+        is_encoder = isinstance(fitted, TableEncoder)
         scaler = ColumnScaler.fit(
-            encoded, squash=True, standardize=True, fills_missing=isinstance(fitted, TableEncoder)
+            encoded,
+            squash=True,
+            standardize=True,
+            fills_missing=is_encoder,
+            flaggable=fitted.first_numbers if is_encoder else None,
         )
         is_linear = not getattr(retriever, f"{side}_hidden")
         if is_linear and isinstance(encoded, MixedTable):
