@@ -111,9 +111,7 @@ class TableEncoder:
             kinds.append(kind)
             is_date = kind == "date"
             periods.append(varying_periods(_read(column, kind, name)) if is_date else ())
-        return cls(
-            tuple(kinds), names, tuple(categories), tuple(periods) if any(periods) else ()
-        )
+        return cls(tuple(kinds), names, tuple(categories), tuple(periods) if any(periods) else ())
 
     @classmethod
     def of_numbers(cls, n_columns: int) -> TableEncoder:
@@ -259,24 +257,27 @@ class TableEncoder:
 
     def _read_numbers(self, rows: Sequence[Mapping[Any, Any]]) -> NDArray[Any]:
         """Read the columns of numbers and times of rows that are dictionaries."""
-        kinds = [kind for kind in self.kinds if kind != "category"]
-        if len(kinds) > 1 and set(kinds) == {"float"}:
+        columns = self._number_columns
+        if len(columns) > 1 and {kind for _, kind, _ in columns} == {"float"}:
             cells = list(map(self._numbers_of_row, rows))
             # NumPy would read text, too; column by column, only exact conversions are made.
             if cells and set(map(type, chain.from_iterable(cells))) <= PLAIN_NUMBERS:
                 return np.array(cells, dtype=np.float64)
         read: list[NDArray[Any]] = []
-        for name, kind, periods in zip(
-            self._all_names, self.kinds, self.periods_of_columns, strict=True
-        ):
-            if kind != "category":
-                read += with_cycles(_read(_cells(rows, name), kind, name), periods)
+        for name, kind, periods in columns:
+            read += with_cycles(_read(_cells(rows, name), kind, name), periods)
         return _side_by_side(read, len(rows))
 
     @property
     def _all_names(self) -> Sequence[Any]:
         """Names of the columns; their positions if they have none."""
         return range(len(self.kinds)) if self.names is None else self.names
+
+    @cached_property
+    def _number_columns(self) -> list[tuple[Any, str, tuple[int, ...]]]:
+        """Name, kind and periods of each column of numbers or times."""
+        columns = zip(self._all_names, self.kinds, self.periods_of_columns, strict=True)
+        return [column for column in columns if column[1] != "category"]
 
     @cached_property
     def number_names(self) -> list[Any]:
