@@ -78,6 +78,26 @@ class TowerInput:
         return cls(fitted, scaler, Rows(scaler.transform(encoded)))
 
 
+def read_rows(retriever: Any, table: Any, side: str) -> Rows:
+    """Encode and scale a further table of queries or items, as that of ``fit``.
+
+    Parameters
+    ----------
+    retriever : TowerEstimator
+        It has read the table of ``fit``.
+    table : table of shape (n_rows, n_columns)
+        Queries or items, brought to the kinds of ``fit``.
+    side : {"query", "item"}
+        Which of the two it is.
+
+    Returns
+    -------
+    Rows
+    """
+    encoded = read_table(retriever, getattr(retriever, f"{side}_transformer_"), table, side)
+    return Rows(getattr(retriever, f"{side}_scaler_").transform(encoded))
+
+
 def read_table(retriever: Any, transformer: Any, table: Any, side: str) -> Any:
     """Encode a table of queries or items.
 
