@@ -129,11 +129,6 @@ class _Supervision:
         return self.data.with_table(pair_rows(make_rows, queries, items))
 
     def _early_stopping(self, setup: TowerSetup, validators: list[Validate]) -> EarlyStopping:
-        if not validators:
-            raise ValueError(
-                "Nothing measures the objectives on the rows of X_val: pass y_val, or "
-                "teacher_scores_val."
-            )
         settings = setup.settings
         return EarlyStopping(mean_of(validators), settings.n_iter_no_change, settings.tol)
 

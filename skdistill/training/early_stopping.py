@@ -230,7 +230,7 @@ def teacher_recall_on(
     m : int, default=50
         Number of items that the student returns per query.
     weight : ndarray of shape (n_queries,) or None, default=None
-        Weight of each query in the mean.
+        Weight of each query in the mean; all count the same if no weight is positive.
 
     Returns
     -------
@@ -239,9 +239,11 @@ def teacher_recall_on(
         if the model's scores are not finite.
     """
 
+    weights = None if weight is None or not weight.any() else weight
+
     def validate(params: Parameters) -> float:
         scores = model.forward(params, inputs)[0].reshape(teacher_scores.shape)
-        return float(np.average(fraction_of_top(teacher_scores, scores, k, m), weights=weight))
+        return float(np.average(fraction_of_top(teacher_scores, scores, k, m), weights=weights))
 
     return validate
 
