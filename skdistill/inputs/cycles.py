@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 DAY = 86_400
 WEEK = 7 * DAY
 PERIODS = (DAY, WEEK)
+# Times that cover less than this fraction of a period show no cycle: their phase repeats the time,
+# and would lie far from all phases of fit later.
+LEAST_COVER = 0.5
 
 Seconds = NDArray[np.float64]
 
 
-def varying_periods(seconds: Seconds) -> tuple[int, ...]:
-    """Find the periods within which times differ.
+def visible_periods(seconds: Seconds) -> tuple[int, ...]:
+    """Find the periods that times cover, and within which they differ.
 
     Parameters
     ----------
@@ -30,8 +33,10 @@ def varying_periods(seconds: Seconds) -> tuple[int, ...]:
         Those of a day and a week, in seconds. Whole days have no time of day to learn from.
     """
     present = seconds[~np.isnan(seconds)]
-    phases = [(period, np.mod(present, period)) for period in PERIODS]
-    return tuple(period for period, phase in phases if (phase != phase[:1]).any())
+    if not len(present):
+        return ()
+    covered = [period for period in PERIODS if np.ptp(present) >= LEAST_COVER * period]
+    return tuple(period for period in covered if np.ptp(np.mod(present, period)) > 0)
 
 
 def with_cycles(seconds: Seconds, periods: tuple[int, ...]) -> list[Seconds]:

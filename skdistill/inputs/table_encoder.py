@@ -29,7 +29,7 @@ from skdistill.inputs.column_reading import (
     type_of,
 )
 from skdistill.inputs.columns import column_names
-from skdistill.inputs.cycles import varying_periods, with_cycles
+from skdistill.inputs.cycles import visible_periods, with_cycles
 from skdistill.inputs.ids import as_ids, missing_ids
 from skdistill.inputs.mixed_table import MixedTable
 
@@ -110,7 +110,7 @@ class TableEncoder:
                 categories.append(CategoryCodes.fit(column, name, min_frequency, max_categories))
             kinds.append(kind)
             is_date = kind == "date"
-            periods.append(varying_periods(_read(column, kind, name)) if is_date else ())
+            periods.append(visible_periods(_read(column, kind, name)) if is_date else ())
         return cls(tuple(kinds), names, tuple(categories), tuple(periods) if any(periods) else ())
 
     @classmethod

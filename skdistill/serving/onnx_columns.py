@@ -80,11 +80,9 @@ def _cycles(graph: Graph, seconds: str, periods: tuple[int, ...]) -> list[str]:
     for period in periods:
         phase = graph.add("Mod", seconds, graph.input_constant(period), fmod=1)
         angle = graph.add("Mul", phase, graph.input_constant(2 * np.pi / period))
-        # Only the phase needs float64.
-        angle = graph.add("Cast", angle, to=ONNX_FLOAT)
-        for function in ("Sin", "Cos"):
-            value = graph.add(function, angle)
-            columns.append(graph.add("Cast", value, to=TENSOR_CODES[graph.dtype]))
+        # Not every version of ONNX Runtime has a cosine in float64.
+        shifted = graph.add("Add", angle, graph.input_constant(np.pi / 2))
+        columns += [graph.add("Sin", angle), graph.add("Sin", shifted)]
     return columns
 
 

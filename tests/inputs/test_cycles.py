@@ -52,6 +52,7 @@ def test_known_times_in_tables_of_every_library(convert):
 def test_zones_are_read_in_utc():
     local = pd.DataFrame({"when": pd.date_range("2026-03-28 06:00", periods=3, tz="Europe/Berlin")})
     encoder = TableEncoder.fit(local)
+    assert encoder.periods == ((DAY,),)
     # The clocks change in the second night: 6:00 is 5:00 UTC, then 4:00.
     hour = np.array([5, 4, 4]) * 2 * np.pi / 24
     read = encoder.transform(local)
@@ -65,13 +66,13 @@ def test_zones_are_read_in_utc():
 
 def test_each_microsecond_keeps_its_phase():
     ticks = np.datetime64("2026-11-26T06:00:00.000000", "us") + np.arange(3) * 1000
-    encoder = TableEncoder.fit(pd.DataFrame({"when": ticks}))
+    encoder = TableEncoder.fit(pd.DataFrame({"when": [*ticks, ticks[0] - 10 * DAY * 10**6]}))
     read = encoder.transform(pd.DataFrame({"when": ticks}))
     assert read.dtype == np.float64
     assert_allclose(read[:, 2], -np.arange(3) * 2 * np.pi * 1e-3 / DAY, atol=1e-11)
 
 
-def test_periods_within_which_no_dates_differ_are_left_out():
+def test_periods_that_dates_do_not_show_are_left_out():
     days = pd.date_range("2026-11-01", periods=9)
     for column, periods in (
         (days, (WEEK,)),
@@ -82,6 +83,11 @@ def test_periods_within_which_no_dates_differ_are_left_out():
         (pd.date_range("2026-11-01", periods=9, freq="7D"), ()),
         (pd.to_datetime([pd.NaT] * 9), ()),
         (days + pd.to_timedelta(np.arange(9), unit="min"), (DAY, WEEK)),
+        # Half a period shows a cycle, less does not.
+        (days[0] + pd.to_timedelta(np.arange(9) * 1.5, unit="h"), (DAY,)),
+        (days[0] + pd.to_timedelta(np.arange(9) * 1.4, unit="h"), ()),
+        (days[0] + pd.to_timedelta(np.arange(9) * 10.4, unit="h"), (DAY,)),
+        (days[0] + pd.to_timedelta(np.arange(9) * 10.5, unit="h"), (DAY, WEEK)),
     ):
         encoder = TableEncoder.fit(pd.DataFrame({"when": column, "took": days - days[0]}))
         assert encoder.periods == ((periods, ()) if periods else ())

@@ -116,6 +116,23 @@ def test_onnx_takes_float64_times_that_lie_around_1970():
     assert_allclose(onnx_scores(student, later), student.predict(later), atol=1e-5)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_phases_that_hardly_differ_keep_their_digits(engine):
+    """Nightly jobs that start within some seconds: the scaler enlarges tiny differences."""
+    rng = np.random.default_rng(0)
+    seconds = 75600 + rng.integers(0, 60, 600) + DAY * rng.integers(0, 30, 600)
+    X = pd.DataFrame({"x": rng.normal(size=600)})
+    X["when"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(seconds, unit="s")
+    student = clone(STUDENTS["mlp"]).fit(
+        X, qid=np.arange(600) // 20, teacher_scores=seconds % DAY / 10
+    )
+    expected = student.predict(X)
+    assert_allclose(onnx_scores(student, X), expected, atol=1e-5)
+    scorer = compile_scorer(student, engine)
+    assert_allclose(scorer(X), expected, atol=1e-5)
+    assert_allclose(scorer(*scorer.encode(X)[:1]), expected, atol=1e-5)
+
+
 def before(model):
     encoding = ColumnTransformer(
         [
