@@ -93,13 +93,12 @@ class EpochCallbacks:
     @property
     def on_epoch(self) -> Callable[[int, Any], bool] | None:
         """Function to call after each epoch; None if nobody listens."""
-        # Retrievers have no verbose.
-        is_verbose = getattr(self.estimator, "verbose", False)
-        return self._end_epoch if is_verbose or has_callbacks(self.estimator) else None
+        is_watched = self.estimator.verbose or has_callbacks(self.estimator)
+        return self._end_epoch if is_watched else None
 
     def _end_epoch(self, epoch: int, state: Any) -> bool:
         """Print the epoch and call the callbacks after it; True stops the training."""
-        if getattr(self.estimator, "verbose", False):
+        if self.estimator.verbose:
             self._print(epoch, state)
         if not has_callbacks(self.estimator):
             return False

@@ -70,7 +70,12 @@ class ColumnScaler:
 
     @classmethod
     def fit(
-        cls, X: Any, squash: bool, standardize: bool, fills_missing: bool = False
+        cls,
+        X: Any,
+        squash: bool,
+        standardize: bool,
+        fills_missing: bool = False,
+        flaggable: NDArray[np.int64] | None = None,
     ) -> ColumnScaler:
         """Determine origin, softsign, shift and scale from a table.
 
@@ -91,6 +96,9 @@ class ColumnScaler:
         fills_missing : bool, default=False
             Whether dense numbers may be missing later although none is missing in X. Those of a
             MixedTable always may.
+        flaggable : ndarray of int64 or None, default=None
+            Columns that may get a flag; None for all. Numbers that are missing together, such as
+            those of a date, share the flag of the first.
 
         Returns
         -------
@@ -103,6 +111,8 @@ class ColumnScaler:
         flagged = None if sparse.issparse(X) else columns_with_missing(X)
         if flagged is not None and not (is_mixed or fills_missing or len(flagged)):
             flagged = None
+        if flagged is not None and flaggable is not None:
+            flagged = flagged[np.isin(flagged, flaggable)]
         if not (squash or standardize) or not n_features:
             return cls(ones, zeros, zeros, ones, flagged=flagged)
         has_missing = flagged is not None and len(flagged) > 0

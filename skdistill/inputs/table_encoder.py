@@ -2,7 +2,7 @@
 
 An encoder learns from the training table which columns are numbers and which are categories, and
 the codes of the categories. It turns any later table into numbers, NaN where they are missing, and
-codes.
+codes. A date becomes several numbers: the time, and its cyclic numbers.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from skdistill.inputs.column_reading import (
     type_of,
 )
 from skdistill.inputs.columns import column_names
+from skdistill.inputs.cycles import visible_periods, with_cycles
 from skdistill.inputs.ids import as_ids, missing_ids
 from skdistill.inputs.mixed_table import MixedTable
 
@@ -50,11 +51,15 @@ class TableEncoder:
         Names of the columns, if the table of ``fit`` had any.
     categories : tuple of CategoryCodes
         Codes of each column of categories, in the order of the columns.
+    periods : tuple of tuple of int
+        Periods, in seconds, of the cyclic numbers of each column, which only dates have. Empty if
+        no column has any, as in files of former versions: there, a date is one number.
     """
 
     kinds: tuple[str, ...]
     names: tuple[Any, ...] | None = None
     categories: tuple[CategoryCodes, ...] = ()
+    periods: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def fit(
@@ -90,7 +95,7 @@ class TableEncoder:
             If a column cannot be read. The message names it.
         """
         names = _names(X)
-        kinds, categories = [], []
+        kinds, categories, periods = [], [], []
         for position in range(X.shape[1]):
             name = position if names is None else names[position]
             column = column_of(X, position, name)
@@ -104,7 +109,9 @@ class TableEncoder:
                     )
                 categories.append(CategoryCodes.fit(column, name, min_frequency, max_categories))
             kinds.append(kind)
-        return cls(tuple(kinds), names, tuple(categories))
+            is_date = kind == "date"
+            periods.append(visible_periods(_read(column, kind, name)) if is_date else ())
+        return cls(tuple(kinds), names, tuple(categories), tuple(periods) if any(periods) else ())
 
     @classmethod
     def of_numbers(cls, n_columns: int) -> TableEncoder:
@@ -131,6 +138,26 @@ class TableEncoder:
         """Kind of values in each column, as :mod:`skdistill.inputs.column_kinds` names them."""
         categories = iter(self.categories)
         return [next(categories).kind if kind == "category" else kind for kind in self.kinds]
+
+    @cached_property
+    def periods_of_columns(self) -> tuple[tuple[int, ...], ...]:
+        """Periods of the cyclic numbers of each column."""
+        return self.periods or ((),) * len(self.kinds)
+
+    @cached_property
+    def columns_of_numbers(self) -> NDArray[np.int64]:
+        """Position of the column of each number, shape (n_numbers,)."""
+        read = zip(self.kinds, self.periods_of_columns, strict=True)
+        widths = [0 if kind == "category" else 1 + 2 * len(periods) for kind, periods in read]
+        return np.repeat(np.arange(len(widths)), widths)
+
+    @cached_property
+    def first_numbers(self) -> NDArray[np.int64]:
+        """Which of the numbers are the first of their column, shape (n_number_columns,).
+
+        All numbers of a column are missing together.
+        """
+        return np.unique(self.columns_of_numbers, return_index=True)[1]
 
     @cached_property
     def _starts(self) -> NDArray[np.int32]:
@@ -162,13 +189,14 @@ class TableEncoder:
         names = self._names_in(X)
         numbers: list[NDArray[Any]] = []
         codes: list[NDArray[np.int32]] = []
-        for position, kind in enumerate(self.kinds):
+        read = zip(self.kinds, self.periods_of_columns, strict=True)
+        for position, (kind, periods) in enumerate(read):
             name = position if names is None else names[position]
             column = column_of(X, position, name)
             if kind == "category":
                 codes.append(self.categories[len(codes)].encode(column, name))
             else:
-                numbers.append(_read(column, kind, name))
+                numbers += with_cycles(_read(column, kind, name), periods)
         return self._join(_side_by_side(numbers, X.shape[0]), codes)
 
     def _names_in(self, X: Any) -> Sequence[Any] | None:
@@ -229,29 +257,37 @@ class TableEncoder:
 
     def _read_numbers(self, rows: Sequence[Mapping[Any, Any]]) -> NDArray[Any]:
         """Read the columns of numbers and times of rows that are dictionaries."""
-        kinds = [kind for kind in self.kinds if kind != "category"]
-        if len(kinds) > 1 and set(kinds) == {"float"}:
+        columns = self._number_columns
+        if len(columns) > 1 and {kind for _, kind, _ in columns} == {"float"}:
             cells = list(map(self._numbers_of_row, rows))
             # NumPy would read text, too; column by column, only exact conversions are made.
             if cells and set(map(type, chain.from_iterable(cells))) <= PLAIN_NUMBERS:
                 return np.array(cells, dtype=np.float64)
-        named = zip(self.number_names, kinds, strict=True)
-        read = [_read(_cells(rows, name), kind, name) for name, kind in named]
+        read: list[NDArray[Any]] = []
+        for name, kind, periods in columns:
+            read += with_cycles(_read(_cells(rows, name), kind, name), periods)
         return _side_by_side(read, len(rows))
+
+    @property
+    def _all_names(self) -> Sequence[Any]:
+        """Names of the columns; their positions if they have none."""
+        return range(len(self.kinds)) if self.names is None else self.names
+
+    @cached_property
+    def _number_columns(self) -> list[tuple[Any, str, tuple[int, ...]]]:
+        """Name, kind and periods of each column of numbers or times."""
+        columns = zip(self._all_names, self.kinds, self.periods_of_columns, strict=True)
+        return [column for column in columns if column[1] != "category"]
 
     @cached_property
     def number_names(self) -> list[Any]:
-        """Names, or positions, of the columns of numbers and times."""
-        return self._names_of(categorical=False)
+        """Name, or position, of the column of each number."""
+        return [self._all_names[column] for column in self.columns_of_numbers.tolist()]
 
     @cached_property
     def _categorical_names(self) -> list[Any]:
-        return self._names_of(categorical=True)
-
-    def _names_of(self, *, categorical: bool) -> list[Any]:
-        names = range(len(self.kinds)) if self.names is None else self.names
-        kinds = zip(names, self.kinds, strict=True)
-        return [name for name, kind in kinds if (kind == "category") == categorical]
+        kinds = zip(self._all_names, self.kinds, strict=True)
+        return [name for name, kind in kinds if kind == "category"]
 
     @cached_property
     def _numbers_of_row(self) -> Any:

@@ -21,6 +21,7 @@ from skdistill.serving.front import (
     CodeNumbering,
     Column,
     Front,
+    Input,
     Number,
     Raw,
     expanded,
@@ -56,7 +57,8 @@ def steps_of(transformer: Any, n_columns: int, where: str) -> list[Step]:
     if front.groups:
         raise TypeError(f"{where} reads categories, which cannot be folded into a scorer of pairs.")
     numbers = [column for column in outputs if isinstance(column, Number)]
-    return steps_to(numbers, {place: place for place in range(n_columns)}, CodeNumbering(()))
+    position = {Input(place): place for place in range(n_columns)}
+    return steps_to(numbers, position, CodeNumbering(()))
 
 
 def serve_behind(
@@ -139,7 +141,7 @@ def _student(
         )
     dense = expanded(numbers)
     inputs = front.inputs()
-    position = {source: place for place, source in enumerate(inputs)}
+    position = {one: place for place, one in enumerate(inputs)}
     n_codes = sum(numbering.sizes)
     net = Net(
         len(inputs), (), scaler, network, params,
@@ -164,16 +166,20 @@ def _read(
     numbers: list[Number | Coded] = []
     categories: list[Any] = []
     known = iter(encoder.categories)
-    for column, kind in zip(columns, encoder.kinds, strict=True):
-        if kind != "category":
+    read = zip(columns, encoder.kinds, encoder.periods_of_columns, strict=True)
+    for column, kind, periods in read:
+        if kind == "float":
             numbers.append(front.number(column, kind, where))
             continue
         if not isinstance(column, Raw):
             raise TypeError(
-                f"{where} reads categories that a step before has computed, which cannot be "
-                "folded into a scorer. Leave the steps before it out: students read categories, "
+                f"{where} reads categories or dates that a step before has computed, which cannot "
+                "be folded into a scorer. Leave the steps before it out: students read categories, "
                 "missing values and dates themselves."
             )
+        if kind != "category":
+            numbers += [front.number(column, kind, where), *front.cycles(column, periods)]
+            continue
         codes = next(known)
         categories += front.coded(column, codes, sparse.identity(codes.n_codes, format="csc"))
     return numbers, categories

@@ -22,9 +22,9 @@ class ColumnsOfPairs:
     Parameters
     ----------
     n_numbers : int
-        Number of columns of numbers.
-    place : dict of int to int
-        Place of each column of X among those of numbers.
+        Number of numbers of a row.
+    places : dict of int to list of int
+        Places, among the numbers, of each column of X.
     first_code : dict of int to int
         First code of each column of X that holds categories.
     n_codes : int
@@ -34,7 +34,7 @@ class ColumnsOfPairs:
     """
 
     n_numbers: int
-    place: dict[int, int]
+    places: dict[int, list[int]]
     first_code: dict[int, int]
     n_codes: int
     encoder: TableEncoder | None
@@ -53,6 +53,7 @@ class ColumnsOfPairs:
         """
         kinds: dict[int, str] = {}
         known: dict[int, CategoryCodes] = {}
+        periods: dict[int, tuple[int, ...]] = {}
         for name in ("query", "item"):
             positions = getattr(model.pair_columns_, name)
             transformer = getattr(model, f"{name}_transformer_")
@@ -60,12 +61,13 @@ class ColumnsOfPairs:
             if isinstance(transformer, TableEncoder):
                 kinds |= dict(zip(positions, transformer.kinds, strict=True))
                 known |= _categories(positions, transformer)
+                periods |= dict(zip(positions, transformer.periods_of_columns, strict=True))
         names = getattr(model, "feature_names_in_", None)
         if set(kinds.values()) == {"float"}:
             n_columns = model.n_features_in_
             shown = None if names is None else tuple(map(str, names))
-            place = {position: position for position in range(n_columns)}
-            return cls(n_columns, place, {}, 0, encoder_of_numbers(shown))
+            places = {position: [position] for position in range(n_columns)}
+            return cls(n_columns, places, {}, 0, encoder_of_numbers(shown))
         if names is None:
             raise TypeError(
                 "The retriever was fitted on an array whose columns hold more than numbers, which "
@@ -76,12 +78,13 @@ class ColumnsOfPairs:
             tuple(kinds[position] for position in read),
             tuple(str(names[position]) for position in read),
             tuple(known[position] for position in sorted(known)),
+            tuple(periods.get(position, ()) for position in read),
         )
-        numbers = [position for position in read if position not in known]
+        columns = encoder.columns_of_numbers
         starts = np.cumsum([0, *(known[position].n_codes for position in sorted(known))])
         return cls(
-            len(numbers),
-            {position: place for place, position in enumerate(numbers)},
+            len(columns),
+            {read[one]: np.flatnonzero(columns == one).tolist() for one in set(columns.tolist())},
             dict(zip(sorted(known), starts.tolist(), strict=False)),
             encoder.n_codes,
             encoder,
@@ -93,9 +96,9 @@ class ColumnsOfPairs:
         return None if self.encoder is None else self.encoder.names
 
     def numbers_of(self, positions: Sequence[int]) -> NDArray[np.int64]:
-        """Places, among the numbers, of those columns of X that hold numbers."""
-        numbers = [self.place[position] for position in positions if position in self.place]
-        return np.array(numbers, dtype=np.int64)
+        """Places of the numbers of some columns of X."""
+        places = [self.places.get(position, []) for position in positions]
+        return np.array([place for some in places for place in some], dtype=np.int64)
 
     def with_all_codes(
         self, weights: NDArray[Any], positions: Sequence[int], transformer: Any

@@ -140,7 +140,8 @@ class CompiledScorer:
     Attributes
     ----------
     n_features : int
-        Number of columns of numbers of a row.
+        Number of numbers of a row. A date becomes up to five: the time, then sine and cosine of
+        the time of day and of the day of the week.
     n_codes : int
         Number of codes of categories; 0 if the model reads no categories.
     feature_names : tuple of str or None
@@ -297,7 +298,8 @@ class CompiledScorer:
         Returns
         -------
         numbers : ndarray of shape (n_rows, n_features), float32, or float64 if ``needs_float64``
-            Numbers, and times in seconds since 1970; NaN where they are missing.
+            Numbers, and times in seconds since 1970 with their cyclic numbers; NaN where they are
+            missing.
         codes : ndarray of shape (n_rows, n_categorical), int32
             Codes of the categories.
 

@@ -56,9 +56,10 @@ class Raw:
 
 @dataclass(frozen=True)
 class Input:
-    """The numbers of a column of the table."""
+    """A number of a column of the table: the only one, or one of several of a date."""
 
     source: int
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,8 @@ class Front:
         Columns that are read as numbers, and their kind as a ``TableEncoder`` names it.
     groups : list of Group
         Columns that are read as codes.
+    periods : dict of int to tuple of int
+        Periods of the cyclic numbers of dates, as in a ``TableEncoder``.
     """
 
     n_columns: int
@@ -171,6 +174,7 @@ class Front:
     texts: frozenset[int] = frozenset()
     kinds: dict[int, str] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
+    periods: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[Column]:
@@ -182,7 +186,7 @@ class Front:
         return [self.number(column, "float", where) for column in columns]
 
     def number(self, column: Column, kind: str, where: str) -> Number | Coded:
-        """Read a column as numbers, or as times in seconds, unless a step has read it."""
+        """Read a column as one number, or as times in seconds, unless a step has read it."""
         if not isinstance(column, Raw):
             return column
         if self.kinds.setdefault(column.source, kind) != kind:
@@ -201,6 +205,11 @@ class Front:
                 f"{self.name(column.source)!r} are replaced by {column.fill[0]!r}."
             ) from error
         return number.then(Fill(fill))
+
+    def cycles(self, column: Raw, periods: tuple[int, ...]) -> list[Number]:
+        """Read the cyclic numbers of a raw column of dates."""
+        self.periods[column.source] = periods
+        return [Number(Input(column.source, 1 + place)) for place in range(2 * len(periods))]
 
     def name(self, source: int) -> Any:
         """Name of a column of the table; its position if it has none."""
@@ -242,7 +251,7 @@ class Front:
         It sorts ``groups`` by their columns. All columns of an array are read.
         """
         if self.names is None:
-            if not self.groups:
+            if not self.groups and set(self.kinds.values()) <= {"float"}:
                 return None
             both = {group.source for group in self.groups} & set(self.kinds)
             if both or len(self.groups) > len({group.source for group in self.groups}):
@@ -257,22 +266,33 @@ class Front:
             of_source[group.source].append(group)
         kinds: list[str] = []
         names: list[str] = []
+        periods: list[tuple[int, ...]] = []
         for source, groups in enumerate(of_source):
             here = [self.kinds[source]] if source in self.kinds else []
             if self.names is None and not groups:
-                here = ["float"]
+                here = [self.kinds.get(source, "float")]
+            periods += [self.periods.get(source, ())] * len(here)
             here += ["category"] * len(groups)
+            periods += [()] * len(groups)
             kinds += here
             names += [self.name(source)] * len(here)
         known = tuple(group.known for group in self.groups)
-        return TableEncoder(tuple(kinds), None if self.names is None else tuple(names), known)
+        return TableEncoder(
+            tuple(kinds), None if self.names is None else tuple(names), known, tuple(periods)
+        )
 
-    def inputs(self) -> list[int]:
-        """Columns of the table that are read as numbers, in the order of the encoder."""
+    def inputs(self) -> list[Input]:
+        """Numbers of the table that are read, in the order of the encoder."""
         if self.names is not None:
-            return sorted(self.kinds)
-        coded = {group.source for group in self.groups}
-        return [source for source in range(self.n_columns) if source not in coded]
+            sources = sorted(self.kinds)
+        else:
+            coded = {group.source for group in self.groups}
+            sources = [source for source in range(self.n_columns) if source not in coded]
+        return [
+            Input(source, place)
+            for source in sources
+            for place in range(1 + 2 * len(self.periods.get(source, ())))
+        ]
 
 
 def applied(function: ColumnFunction, columns: Sequence[Number | Coded]) -> list[Number | Coded]:

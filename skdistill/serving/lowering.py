@@ -16,7 +16,7 @@ FIRST = (IsMissing, Fill)
 
 
 def steps_to(
-    outputs: Sequence[Number], position: Mapping[int, int], numbering: CodeNumbering
+    outputs: Sequence[Number], position: Mapping[Input, int], numbering: CodeNumbering
 ) -> list[Step]:
     """Make the steps that compute columns from the numbers and codes of a table.
 
@@ -24,8 +24,8 @@ def steps_to(
     ----------
     outputs : list of Number
         The columns, in order.
-    position : dict of int to int
-        Position of each column of the table among those that are read as numbers.
+    position : dict of Input to int
+        Position of each number of the table among all that are read.
     numbering : CodeNumbering
         The codes of the categories.
 
@@ -53,7 +53,7 @@ def steps_to(
         sums = [Sum(one, place) for one in maps for place in range(one.weights.shape[1])]
         place_of: dict[Any, int] = {root: place for place, root in enumerate([*carried, *sums])}
     else:
-        place_of = {root: position[root.source] for root in roots if isinstance(root, Input)}
+        place_of = {root: position[root] for root in roots if isinstance(root, Input)}
     picked = np.array([place_of[column.root] for column in outputs], dtype=np.int64)
     return [*steps, *_picked(picked, [column.functions for column in outputs])]
 

@@ -25,7 +25,8 @@ TENSOR_CODES: dict[type, int] = {np.float32: ONNX_FLOAT, np.float64: ONNX_DOUBLE
 def add_columns(graph: Graph, encoder: TableEncoder) -> str:
     """Add an input per column of a data frame, and join them as a model takes them.
 
-    Numbers, and times in seconds since 1970, have the dtype of the graph. Categories are strings or
+    Numbers, and times in seconds since 1970, have the dtype of the graph, and the cyclic numbers of
+    dates are computed from float64. Categories are strings or
     int64. An empty string is a missing one, unless it was a category in ``fit``; integers have no
     missing value. Categories that are floats, or are read as numbers too, have the dtype of the
     graph.
@@ -60,17 +61,29 @@ def add_columns(graph: Graph, encoder: TableEncoder) -> str:
     inputs = {name: column.add_input(graph) for name, column in columns.items()}
     numbers, codes = [], []
     known, start = iter(encoder.categories), 0
-    for name, kind in zip(names, encoder.kinds, strict=True):
+    for name, kind, periods in zip(names, encoder.kinds, encoder.periods_of_columns, strict=True):
         if kind == "category":
             of_column = next(known)
             codes.append(columns[name].add_codes(graph, inputs[name], of_column, start))
             start += of_column.n_codes
         else:
-            numbers.append(inputs[name])
+            numbers += [inputs[name], *_cycles(graph, inputs[name], periods)]
     if not codes:
         return graph.add("Concat", *numbers, axis=1)
     X = graph.add("Concat", *numbers, axis=1) if numbers else _no_numbers(graph, codes[0])
     return MixedColumns(X, tuple(codes), encoder.n_codes)
+
+
+def _cycles(graph: Graph, seconds: str, periods: tuple[int, ...]) -> list[str]:
+    """Add the cyclic numbers of times, as ``with_cycles`` computes them."""
+    columns = []
+    for period in periods:
+        phase = graph.add("Mod", seconds, graph.input_constant(period), fmod=1)
+        angle = graph.add("Mul", phase, graph.input_constant(2 * np.pi / period))
+        # Not every version of ONNX Runtime has a cosine in float64.
+        shifted = graph.add("Add", angle, graph.input_constant(np.pi / 2))
+        columns += [graph.add("Sin", angle), graph.add("Sin", shifted)]
+    return columns
 
 
 def _no_numbers(graph: Graph, codes: str) -> str:

@@ -36,7 +36,8 @@ def to_onnx(model: Any) -> Any:
     onnx.ModelProto
         A model with one input ``X`` of shape (n_rows, n_features), float32. If it reads
         categories, it has an input of shape (n_rows, 1) per column instead, with the column's name:
-        floats for numbers, strings or int64 for categories. The output ``scores`` has the shape
+        floats for numbers, seconds since 1970 UTC, float64, for dates, strings or int64 for
+        categories. The output ``scores`` has the shape
         (n_rows, 1), float32. A student with ``predict_proba`` also has ``probabilities`` of shape
         (n_rows, 2), and one of several objectives ``objective_`` and its name for each of them, as
         ``predict_objectives`` returns it. ``metadata_props`` describe the model, its features, its
@@ -100,8 +101,10 @@ def _proto(model: Any, served: Served) -> Any:
     encoder = served.encoder
     if net.n_codes or (encoder is not None and not encoder.reads_only_numbers):
         # Names of operators must not be those of columns.
-        graph = Graph("skdistill.", dtype=np.float64 if net.needs_float64 else np.float32)
         assert encoder is not None  # it makes the codes
+        # Float32 would lose the minute of a time.
+        needs_float64 = any(encoder.periods) or any(one.needs_float64 for one in served.nets)
+        graph = Graph("skdistill.", dtype=np.float64 if needs_float64 else np.float32)
         X = add_columns(graph, encoder)
     else:
         graph = Graph()

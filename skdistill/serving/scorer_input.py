@@ -28,7 +28,7 @@ class ScorerInput:
     Parameters
     ----------
     n_features : int
-        Number of columns of numbers.
+        Number of numbers of a row.
     n_codes : int
         Number of codes of categories.
     needs_float64 : bool
@@ -74,15 +74,15 @@ class ScorerInput:
             return self._rounded(X)
         if column_names(X) is not None and codes is None:
             return self.read_frame(X)
-        if codes is None and self._reads_arrays_of_categories(X):
+        if codes is None and self._encodes_arrays(X):
             return self.read_frame(X)
         raise self._unfit(X, codes)
 
-    def _reads_arrays_of_categories(self, X: Any) -> bool:
+    def _encodes_arrays(self, X: Any) -> bool:
         """Whether the model was fitted on an array like X, some of whose columns it encodes."""
-        if type(X) is not np.ndarray or not self.n_codes:
+        encoder = self.encoder
+        if type(X) is not np.ndarray or encoder is None or encoder.reads_only_numbers:
             return False
-        encoder = self._encoder
         return encoder.names is None and X.ndim == 2 and X.shape[1] == len(encoder.kinds)
 
     def read_frame(self, frame: Any) -> Any:

@@ -37,7 +37,8 @@ def initialize(student: Any, X: Any, rng: np.random.Generator) -> tuple[ColumnSc
     scaler : ColumnScaler
     params : dict of str to ndarray
     """
-    scaler = ColumnScaler.fit(X, student.squash, student.standardize)
+    flaggable = None if student.encoder_ is None else student.encoder_.first_numbers
+    scaler = ColumnScaler.fit(X, student.squash, student.standardize, flaggable=flaggable)
     if not sparse.issparse(X):
         _warn_of_lost_columns(student, scaler.lost_columns(X), len(scaler.scale))
     model = student.make_model()
@@ -85,7 +86,7 @@ def _warn_of_lost_columns(student: Any, lost: list[int], n_numbers: int) -> None
     if not lost:
         return
     names = names_of_numbers(student, n_numbers)
-    shown = [names[column] for column in lost]
+    shown = list(dict.fromkeys(names[column] for column in lost))
     warnings.warn(
         f"The values of the columns {shown} of X differ, but so little that float32 arithmetic "
         "does not show it: nothing is learnt from them. Subtract their smallest value, or "

@@ -144,7 +144,7 @@ def _check_numbers(student: Any, table: Any, reset: bool) -> None:
     if reset and not (student.warm_start and hasattr(student, "params_")):
         student.allows_missing_ = isinstance(table, MixedTable) or len(missing) > 0
     if len(missing) and not student.allows_missing_:
-        shown = [str(names[column]) for column in missing[:10].tolist()]
+        shown = list(dict.fromkeys(str(names[column]) for column in missing.tolist()))[:10]
         raise ValueError(
             f"Input X contains NaN in the columns {shown}, but fit saw no missing value and learnt "
             "no weight for one. Fit on a table with missing values, or impute them, for example by "
@@ -153,7 +153,7 @@ def _check_numbers(student: Any, table: Any, reset: bool) -> None:
 
 
 def names_of_numbers(student: Any, n_numbers: int) -> list[Any]:
-    """Names of the columns that are read as numbers; their positions if they have none."""
+    """Name of the column of each number; its position if it has none."""
     encoder = student.encoder_
     if encoder is None:
         names = getattr(student, "feature_names_in_", np.empty(0)).tolist()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,24 +18,15 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from skdistill._sklearn_compat import Interval, StrOptions, check_further_metadata
 from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks, data_for_callbacks
-from skdistill.inputs.checks import check_finite, check_sample_weight
-from skdistill.inputs.columns import (
-    as_table,
-    row_codes,
-    take_rows,
-    take_values,
-    without_query_column,
-)
-from skdistill.inputs.query_ids import check_qid
-from skdistill.inputs.ranking_data import RankingData
-from skdistill.teachers.fitting import check_teacher, warn_of_refit
-from skdistill.teachers.pair_scores import check_pair_scores
-from skdistill.teachers.routing import check_metadata_reaches, teacher_router
+from skdistill.inputs.columns import as_table, row_codes
+from skdistill.inputs.validation import VALIDATION_REQUESTS, ValidationTable
+from skdistill.teachers.routing import teacher_router
 from skdistill.towers.fitted import FittedTowers
 from skdistill.towers.initialization import start_from_spectrum
+from skdistill.towers.log_reading import read_log, read_validation
 from skdistill.towers.objectives import PairObjective
-from skdistill.towers.pair_table import PairColumns, PairTable
-from skdistill.towers.reading import TowerInput
+from skdistill.towers.pair_table import PairTable
+from skdistill.towers.reading import TowerInput, read_rows
 from skdistill.towers.setup import TowerSetup
 from skdistill.towers.supervision import (
     CatalogueSupervision,
@@ -43,7 +35,7 @@ from skdistill.towers.supervision import (
     PairSupervision,
 )
 from skdistill.towers.teacher_check import TeacherCheck, check_teacher_fitness
-from skdistill.training.early_stopping import hold_out
+from skdistill.training.early_stopping import EarlyStopping, hold_out
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 
 DEPRECATED = "deprecated"
@@ -80,15 +72,16 @@ class TowerEstimator(FittedTowers):
     learning_rate_init: float = 0.02
     learning_rate: str = "cosine"
     weight_decay: float = 0.0
-    early_stopping: bool = False
+    early_stopping: bool | str = "auto"
     validation_fraction: float = 0.1
     n_iter_no_change: int = 5
     tol: float = 1e-4
+    verbose: bool = False
     query_column: str | int | None = None
     random_state: Any = None
     draw_correction: float | str = DEPRECATED
 
-    __metadata_request__fit = {"items": True}
+    __metadata_request__fit = {"items": True, **VALIDATION_REQUESTS, "teacher_scores_val": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SETTINGS_CONSTRAINTS,
@@ -105,6 +98,8 @@ class TowerEstimator(FittedTowers):
         "spectral_start": ["boolean"],
         "teacher_check": ["boolean"],
         "keep_teacher": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "verbose": ["verbose"],
     }
 
     def __sklearn_tags__(self) -> Tags:
@@ -118,9 +113,9 @@ class TowerEstimator(FittedTowers):
         """Make the objective that the towers learn on pairs."""
         raise NotImplementedError(f"{type(self).__name__} has no objective.")
 
-    def read_log_labels(self, y: Any, n_rows: int, asks_teacher: bool) -> tuple[Any, Any]:
+    def split_labels(self, labels: Any, asks_teacher: bool) -> tuple[Any, Any]:
         """Labels for the teacher, and the labels of all objectives if there are several."""
-        return (None if y is None else self.read_labels(y, n_rows)), None
+        return labels, None
 
     @property
     def wants_teacher(self) -> bool:
@@ -152,6 +147,11 @@ class TowerEstimator(FittedTowers):
         items: Any = None,
         sample_weight: ArrayLike | None = None,
         teacher_scores: Any = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        qid_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        teacher_scores_val: Any = None,
         **metadata: Any,
     ) -> TowerEstimator:
         """Fit the teacher, score lists with it, train the towers and index the catalogue.
@@ -179,6 +179,12 @@ class TowerEstimator(FittedTowers):
             lowest stored score; a callable ``teacher_scores(queries, items)`` that takes two
             aligned tables, with the same new index if they are pandas data frames, and returns one
             score per row.
+        X_val : table of shape (n_val, n_features), optional
+            Rows, such as those of a later week, that are never trained on. By their queries the
+            towers stop early, and by the rows a teacher that is fitted and stops early by itself.
+        y_val, qid_val, sample_weight_val, teacher_scores_val : optional
+            What ``y``, ``qid``, ``sample_weight`` and ``teacher_scores`` are for ``X``. A fitted
+            teacher scores these queries if there are no scores of them.
         **metadata : dict
             Further arguments, such as ``eval_set`` or ``init_score``, of a teacher that requests
             them by ``set_fit_request``. Arrays with an entry per row are sorted with the rows. Only
@@ -205,13 +211,23 @@ class TowerEstimator(FittedTowers):
         """
         self.check_parameters()
         check_further_metadata(self, metadata)
-        supervision = self._read(X, y, qid, items, sample_weight, teacher_scores, metadata)
+        given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
+        table = ValidationTable.of(X_val, **given, teacher_scores=teacher_scores_val)
+        supervision = read_log(self, X, y, qid, items, sample_weight, teacher_scores, metadata)
+        validation = None if table is None else read_validation(self, table, supervision)
         rng = self.generator()
         setup = self._prepare(supervision.pairs)
-        supervision = self._teach(supervision)
-        self.teacher_check_ = self._check_teacher(supervision, setup, rng)
-        callbacks = EpochCallbacks(self, self.fitted_attributes, data_for_callbacks(X, y, qid))
-        result = self._train(supervision, setup, rng, callbacks)
+        watched = setup if validation is None else self._encode(validation, supervision, setup)
+        supervision, validation = self._teach(supervision, validation)
+        self.teacher_check_ = self._check_teacher(supervision, validation, setup, rng)
+        shown = data_for_callbacks(X, y, qid)
+        make_early_stopping = None
+        if validation is not None and self.early_stopping:
+            shown = data_for_callbacks(X_val, y_val, qid_val)
+            queries = np.arange(validation.pairs.n_queries)
+            make_early_stopping = partial(validation.make_early_stopping, watched, queries)
+        callbacks = EpochCallbacks(self, self.fitted_attributes, shown)
+        result = self._train(supervision, setup, rng, callbacks, make_early_stopping)
         self._publish(result, supervision)
         callbacks.end(result)
         return self
@@ -251,67 +267,29 @@ class TowerEstimator(FittedTowers):
             "_scorers": self._fold(params),
         }
 
-    def _read(
-        self,
-        X: Any,
-        y: Any,
-        qid: Any,
-        items: Any,
-        sample_weight: Any,
-        teacher_scores: Any,
-        metadata: Mapping[str, Any],
-    ) -> PairSupervision:
-        """Check the input, sort the log by query, and split it into queries and items."""
-        X = as_table(X)
-        self.check_columns(X, reset=True)
-        n_rows = X.shape[0]
-        if y is None and teacher_scores is None and self.teacher is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None, and "
-                "there is neither a teacher nor teacher_scores to learn from."
-            )
-        asks_teacher = self.wants_teacher and self.teacher is not None and teacher_scores is None
-        labels, objective_labels = self.read_log_labels(y, n_rows, asks_teacher)
-        weight = check_sample_weight(sample_weight, n_rows)
-        if asks_teacher:
-            check_teacher(self.teacher)
-            check_metadata_reaches(self.teacher, weighted=weight is not None)
-            warn_of_refit(self.teacher, stacklevel=5)
-        columns = PairColumns.find(X, self.query_columns, self.item_columns)
-        self.pair_columns_ = columns
-        ids = check_qid(self.resolve_qid(X, qid), n_rows)
-        table = without_query_column(X, self.query_column)
-        data = RankingData.sort(ids, table, labels, sample_weight=weight, metadata=metadata)
-        in_order = take_rows(X, data.order)
-        if items is not None:
-            items = self.check_table(as_table(items), "item")
-        pairs = PairTable.split(
-            *(columns.queries(in_order), columns.items(in_order)), data.queries.segment, items
+    def asks_teacher(self, supervision: PairSupervision) -> bool:
+        """Whether the teacher is needed: there are no scores, and the objective uses them."""
+        return (
+            self.wants_teacher and self.teacher is not None and not supervision.has_teacher_scores
         )
-        objective_labels = take_values(objective_labels, data.order)
-        scores = teacher_scores if self.wants_teacher else None
-        if items is None:
-            if scores is not None:
-                scores = take_values(check_finite("teacher_scores", scores, n_rows), data.order)
-            return LogSupervision(replace(data, teacher_scores=scores), pairs, objective_labels)
-        if scores is not None:
-            scores = check_pair_scores(
-                scores, pairs.n_queries, pairs.n_catalogue, pairs.queries, pairs.items
-            )
-        return CatalogueSupervision(data, pairs, objective_labels, pair_scores=scores)
 
-    def _teach(self, supervision: PairSupervision) -> PairSupervision:
-        """Add the teacher's scores to the supervision, unless it has scores or needs none."""
+    def _teach(
+        self, supervision: PairSupervision, validation: PairSupervision | None
+    ) -> tuple[PairSupervision, PairSupervision | None]:
+        """Add the teacher's scores, if it is needed, to what is learnt and what is watched."""
         self.teacher_ = None
-        if supervision.has_teacher_scores or self.teacher is None or not self.wants_teacher:
-            return supervision
+        if not self.asks_teacher(supervision):
+            return supervision, validation
         make_rows = self._teacher_rows(supervision)
-        supervision, self.teacher_ = supervision.taught_by(self.teacher, make_rows)
-        return supervision
+        supervision, self.teacher_ = supervision.taught_by(self.teacher, make_rows, validation)
+        if validation is not None and not validation.has_teacher_scores:
+            validation = validation.scored_by(self.teacher_, make_rows)
+        return supervision, validation
 
     def _check_teacher(
         self,
         supervision: PairSupervision,
+        validation: PairSupervision | None,
         setup: TowerSetup,
         rng: np.random.Generator,
     ) -> TeacherCheck | None:
@@ -319,7 +297,7 @@ class TowerEstimator(FittedTowers):
             return None
 
         def teach_again(rest: CatalogueSupervision) -> CatalogueSupervision:
-            return rest.taught_by(self.teacher, self._teacher_rows(rest))[0]
+            return rest.taught_by(self.teacher, self._teacher_rows(rest), validation)[0]
 
         return check_teacher_fitness(supervision, setup, teach_again, rng.spawn(1)[0])
 
@@ -351,31 +329,42 @@ class TowerEstimator(FittedTowers):
             logq_correction=correction,
         )
 
+    def _encode(
+        self, validation: PairSupervision, supervision: PairSupervision, setup: TowerSetup
+    ) -> TowerSetup:
+        """Replace the tables of a setup by those of the validation table, read in the same way."""
+        queries, items = validation.pairs.queries, validation.pairs.items
+        setup = replace(setup, query_rows=read_rows(self, queries, "query"))
+        if items is supervision.pairs.items:  # the catalogue
+            return setup
+        return replace(setup, item_rows=read_rows(self, items, "item"))
+
     def _train(
         self,
         supervision: PairSupervision,
         setup: TowerSetup,
         rng: np.random.Generator,
         callbacks: EpochCallbacks,
+        make_early_stopping: Callable[[np.random.Generator], EarlyStopping] | None,
     ) -> Training:
         """Initialise the towers, hold queries out, train."""
         if isinstance(supervision, LogSupervision):
             compares_rows = setup.objective.label_loss.compares_rows
             supervision.data.warn_if_constant(type(self).__name__, compares_rows)
         params = setup.initialize(rng)
-        train_queries, early_stopping = np.arange(supervision.pairs.n_queries), None
-        if self.early_stopping:
+        train_queries = np.arange(supervision.pairs.n_queries)
+        if self.early_stopping is True and make_early_stopping is None:
             train_queries, eval_queries = hold_out(
                 len(train_queries), self.validation_fraction, rng
             )
+            make_early_stopping = partial(supervision.make_early_stopping, setup, eval_queries)
         batches, sample = supervision.make_batches(setup, train_queries, rng)
         if self.spectral_start and sample is not None:
             catalogue = setup.catalogue(supervision.pairs.n_catalogue)
             seed = int(rng.integers(2**31 - 1))
             start_from_spectrum(setup.model, params, setup.query_rows, catalogue, sample, seed)
         del sample  # as large as queries times items
-        if self.early_stopping:
-            early_stopping = supervision.make_early_stopping(setup, eval_queries, rng)
+        early_stopping = None if make_early_stopping is None else make_early_stopping(rng)
         return setup.run(
             params, batches, rng, early_stopping=early_stopping, on_epoch=callbacks.on_epoch
         )

@@ -106,17 +106,20 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         Schedule over the whole training.
     weight_decay : float, default=0.0
         Decoupled weight decay.
-    early_stopping : bool, default=False
-        Hold out queries, stop when their validation score stops improving, and restore the best
-        epoch. The score is the fraction of the teacher's top 10 in the towers' top 50 of the
-        catalogue; without a catalogue or without a teacher it is NDCG@10. A held-out query that is
-        described by ids alone has no embedding.
+    early_stopping : bool or "auto", default="auto"
+        Whether to stop when the score of held-out queries stops improving, and restore the best
+        epoch. They are those of ``X_val``; without it, True holds out queries of X, and "auto" does
+        not stop. The score is the fraction of the teacher's top 10 in the towers' top 50 of the
+        catalogue; without a catalogue or without a teacher it is NDCG@10. A query that is described
+        by ids alone, which training does not see, has no embedding.
     validation_fraction : float, default=0.1
-        Fraction of the queries that early stopping holds out.
+        Fraction of the queries that ``early_stopping=True`` holds out.
     n_iter_no_change : int, default=5
         Number of epochs without improvement after which early stopping stops.
     tol : float, default=1e-4
         Least gain in the validation score that counts as an improvement.
+    verbose : bool, default=False
+        Print the loss, and the validation score if there is one, after each epoch.
     query_column : str or int, optional
         Column of X with the query ids, if no ``qid`` is passed. Without either, rows with equal
         query columns are one query.
@@ -212,14 +215,13 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         """Whether the teacher's scores are one of the objectives."""
         return self.has_teacher_objective
 
-    def read_log_labels(self, y: Any, n_rows: int, asks_teacher: bool) -> tuple[Any, Any]:
+    def split_labels(self, labels: Any, asks_teacher: bool) -> tuple[Any, Any]:
         """Labels for the teacher, and the labels of all objectives."""
-        if y is None:
+        if labels is None:
             return None, None
-        table = self.read_labels(y, n_rows)
         is_needed = asks_teacher and not is_prefit(self.teacher)
-        labels = labels_for_teacher(table, self.label_names, self.teacher_target, is_needed)
-        return labels, table
+        chosen = labels_for_teacher(labels, self.label_names, self.teacher_target, is_needed)
+        return chosen, labels
 
     def transform_queries(self, queries: Any) -> NDArray[np.float32]:
         """Embed queries so that their dot products with items are the combined scores.
@@ -291,10 +293,12 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         embeddings = self._embed(queries, "query")
         return embeddings.reshape(-1, len(self.objective_names_), self.embedding_dim)
 
-    def _teach(self, supervision: PairSupervision) -> PairSupervision:
-        supervision = super()._teach(supervision)
+    def _teach(
+        self, supervision: PairSupervision, validation: PairSupervision | None
+    ) -> tuple[PairSupervision, PairSupervision | None]:
+        supervision, validation = super()._teach(supervision, validation)
         if self.wants_teacher and not supervision.has_teacher_scores:
             raise ValueError(
                 'The objective "teacher" needs a teacher: pass teacher=, or teacher_scores= to fit.'
             )
-        return supervision
+        return supervision, validation

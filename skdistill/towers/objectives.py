@@ -33,15 +33,12 @@ class PairTerm:
         scores.
     embedding : int
         Which of a query's embeddings learns from the term.
-    is_validated : bool
-        Whether early stopping measures the term.
     """
 
     loss: Loss
     weight: float
     labels: NDArray[np.float64] | None
     embedding: int = 0
-    is_validated: bool = True
 
 
 class PairObjective(Protocol):
@@ -71,6 +68,12 @@ class PairObjective(Protocol):
             If a term has nothing to learn from.
         """
 
+    def validated_terms(self, supervision: Any) -> tuple[PairTerm, ...]:
+        """Terms over lists of the catalogue that early stopping measures.
+
+        A validation table may lack the labels, or the teacher's scores.
+        """
+
     def log_objective(
         self, supervision: Any, rows: NDArray[np.int64], queries: Queries
     ) -> Objective | HeadsObjective:
@@ -79,8 +82,10 @@ class PairObjective(Protocol):
     def adapt_batches(self, batches: QueryBatches) -> BatchSource:
         """Adapt batches of a log's lists to the number of embeddings."""
 
-    def labels_by_embedding(self, supervision: Any) -> list[NDArray[np.float64] | None]:
-        """Labels that validate each embedding; None if it learns from the teacher."""
+    def validated_embeddings(
+        self, supervision: Any
+    ) -> list[tuple[int, NDArray[np.float64] | None]]:
+        """Embeddings that a log validates, and their labels; None for the teacher's scores."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +127,14 @@ class MixedObjective:
         if alpha > 0:
             terms.append(PairTerm(self.soft, alpha, None))
         if alpha < 1:
-            # Early stopping goes by the teacher if it is the target of a term.
-            labels = supervision.data.labels
-            terms.append(PairTerm(self.hard, 1 - alpha, labels, is_validated=alpha == 0))
+            terms.append(PairTerm(self.hard, 1 - alpha, supervision.data.labels))
         return tuple(terms)
+
+    def validated_terms(self, supervision: Any) -> tuple[PairTerm, ...]:
+        # Early stopping goes by the teacher if it is the target of a term.
+        if self.alpha > 0 and supervision.has_teacher_scores:
+            return (PairTerm(self.soft, 1.0, None),)
+        return (PairTerm(self.hard, 1.0, supervision.data.labels),)
 
     def log_objective(
         self, supervision: Any, rows: NDArray[np.int64], queries: Queries
@@ -151,8 +160,10 @@ class MixedObjective:
     def adapt_batches(self, batches: QueryBatches) -> BatchSource:
         return batches
 
-    def labels_by_embedding(self, supervision: Any) -> list[NDArray[np.float64] | None]:
-        return [supervision.data.labels]
+    def validated_embeddings(
+        self, supervision: Any
+    ) -> list[tuple[int, NDArray[np.float64] | None]]:
+        return [(0, supervision.data.labels)]
 
 
 @dataclass(frozen=True)
@@ -208,9 +219,23 @@ class SeveralObjectives:
     def adapt_batches(self, batches: QueryBatches) -> BatchSource:
         return MultiEmbeddingBatches(batches, self.n_embeddings)
 
-    def labels_by_embedding(self, supervision: Any) -> list[NDArray[np.float64] | None]:
-        estimator = self.estimator
-        return [
-            None if name == TEACHER else estimator.labels_of(name, supervision.objective_labels)
-            for name in estimator.objectives
-        ]
+    def validated_embeddings(
+        self, supervision: Any
+    ) -> list[tuple[int, NDArray[np.float64] | None]]:
+        estimator, labels = self.estimator, supervision.objective_labels
+        embeddings: list[tuple[int, NDArray[np.float64] | None]] = []
+        for number, name in enumerate(estimator.objectives):
+            if name == TEACHER and supervision.has_teacher_scores:
+                embeddings.append((number, None))
+            elif name != TEACHER and labels is not None:
+                embeddings.append((number, estimator.labels_of(name, labels)))
+        return embeddings
+
+    def validated_terms(self, supervision: Any) -> tuple[PairTerm, ...]:
+        embeddings = dict(self.validated_embeddings(supervision))
+        losses = map(self.estimator.loss_of, self.estimator.objectives)
+        return tuple(
+            PairTerm(loss, 1.0, embeddings[number], embedding=number)
+            for number, loss in enumerate(losses)
+            if number in embeddings
+        )

@@ -63,14 +63,39 @@ class TowerInput:
         """
         fitted = fit_transformer(getattr(retriever, f"{side}_transformer"), table)
         encoded = read_table(retriever, fitted, table, side)
+        is_encoder = isinstance(fitted, TableEncoder)
         scaler = ColumnScaler.fit(
-            encoded, squash=True, standardize=True, fills_missing=isinstance(fitted, TableEncoder)
+            encoded,
+            squash=True,
+            standardize=True,
+            fills_missing=is_encoder,
+            flaggable=fitted.first_numbers if is_encoder else None,
         )
         is_linear = not getattr(retriever, f"{side}_hidden")
         if is_linear and isinstance(encoded, MixedTable):
             n_numbers = max(len(scaler.scale), 1)
             scaler = replace(scaler, scale=scaler.scale / np.sqrt(np.float32(n_numbers)))
         return cls(fitted, scaler, Rows(scaler.transform(encoded)))
+
+
+def read_rows(retriever: Any, table: Any, side: str) -> Rows:
+    """Encode and scale a further table of queries or items, as that of ``fit``.
+
+    Parameters
+    ----------
+    retriever : TowerEstimator
+        It has read the table of ``fit``.
+    table : table of shape (n_rows, n_columns)
+        Queries or items, brought to the kinds of ``fit``.
+    side : {"query", "item"}
+        Which of the two it is.
+
+    Returns
+    -------
+    Rows
+    """
+    encoded = read_table(retriever, getattr(retriever, f"{side}_transformer_"), table, side)
+    return Rows(getattr(retriever, f"{side}_scaler_").transform(encoded))
 
 
 def read_table(retriever: Any, transformer: Any, table: Any, side: str) -> Any:

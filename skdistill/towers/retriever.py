@@ -91,17 +91,20 @@ class TwoTowerRetriever(TowerEstimator):
         Schedule over the whole training.
     weight_decay : float, default=0.0
         Decoupled weight decay.
-    early_stopping : bool, default=False
-        Hold out queries, stop when their validation score stops improving, and restore the best
-        epoch. The score is the fraction of the teacher's top 10 in the towers' top 50 of the
-        catalogue; without a catalogue or without a teacher it is NDCG@10. A held-out query that is
-        described by ids alone has no embedding.
+    early_stopping : bool or "auto", default="auto"
+        Whether to stop when the score of held-out queries stops improving, and restore the best
+        epoch. They are those of ``X_val``; without it, True holds out queries of X, and "auto" does
+        not stop. The score is the fraction of the teacher's top 10 in the towers' top 50 of the
+        catalogue; without a catalogue or without a teacher it is NDCG@10. A query that is described
+        by ids alone, which training does not see, has no embedding.
     validation_fraction : float, default=0.1
-        Fraction of the queries that early stopping holds out.
+        Fraction of the queries that ``early_stopping=True`` holds out.
     n_iter_no_change : int, default=5
         Number of epochs without improvement after which early stopping stops.
     tol : float, default=1e-4
         Least gain in the validation score that counts as an improvement.
+    verbose : bool, default=False
+        Print the loss, and the validation score if there is one, after each epoch.
     query_column : str or int, optional
         Column of X with the query ids, if no ``qid`` is passed. Without either, rows with equal
         query columns are one query.

@@ -59,8 +59,16 @@ class PairSupervision(Protocol):
     def has_teacher_scores(self) -> bool:
         """Whether there are teacher scores to learn from."""
 
-    def taught_by(self, teacher: Any, make_rows: PairFeatures | None) -> tuple[Self, Any]:
-        """Add a teacher's scores; also return the fitted teacher."""
+    def taught_by(
+        self, teacher: Any, make_rows: PairFeatures | None, validation: Any = None
+    ) -> tuple[Self, Any]:
+        """Add a teacher's scores; also return the fitted teacher.
+
+        ``validation``, a supervision of the same kind, is for the teacher's own early stopping.
+        """
+
+    def scored_by(self, fitted: Any, make_rows: PairFeatures | None) -> Self:
+        """Add the scores of a fitted teacher."""
 
     def without_teacher(self) -> Self:
         """Drop the teacher's scores."""
@@ -112,10 +120,13 @@ class _Supervision:
             None if weight is None else weight.astype(np.float32),
         )
 
-    def _teacher_rows(self, make_rows: PairFeatures) -> Any:
+    def teacher_data(self, make_rows: PairFeatures | None) -> RankingData:
+        """The log as a teacher reads it: the rows that ``make_rows`` builds, or as it is."""
+        if make_rows is None:
+            return self.data
         pairs = self.pairs
         queries, items = take_rows(pairs.queries, pairs.query), take_rows(pairs.items, pairs.item)
-        return pair_rows(make_rows, queries, items)
+        return self.data.with_table(pair_rows(make_rows, queries, items))
 
     def _early_stopping(self, setup: TowerSetup, validators: list[Validate]) -> EarlyStopping:
         settings = setup.settings
@@ -137,14 +148,16 @@ class LogSupervision(_Supervision):
     def has_teacher_scores(self) -> bool:
         return self.data.teacher_scores is not None
 
-    def taught_by(self, teacher: Any, make_rows: PairFeatures | None) -> tuple[Self, Any]:
-        """Add a teacher's scores; also return the fitted teacher.
+    def taught_by(
+        self, teacher: Any, make_rows: PairFeatures | None, validation: Any = None
+    ) -> tuple[Self, Any]:
+        data = self.teacher_data(make_rows)
+        watched = None if validation is None else validation.teacher_data(make_rows)
+        fitted = fit_on_labelled(teacher, data, watched)
+        return self._with_scores(score_rows(fitted, data.X)), fitted
 
-        The teacher reads the rows that ``make_rows`` builds; by default, the log's table as it is.
-        """
-        rows = self.data.X if make_rows is None else self._teacher_rows(make_rows)
-        fitted = fit_on_labelled(teacher, self.data.with_table(rows))
-        return self._with_scores(score_rows(fitted, rows)), fitted
+    def scored_by(self, fitted: Any, make_rows: PairFeatures | None) -> Self:
+        return self._with_scores(score_rows(fitted, self.teacher_data(make_rows).X))
 
     def without_teacher(self) -> Self:
         return self._with_scores(None)
@@ -168,7 +181,7 @@ class LogSupervision(_Supervision):
     def make_early_stopping(
         self, setup: TowerSetup, eval_queries: NDArray[np.int64], rng: np.random.Generator
     ) -> EarlyStopping:
-        """Measure NDCG@10 on held-out queries, averaged over the embeddings."""
+        """Measure NDCG@10 on held-out queries, averaged over the embeddings that have a target."""
         rows, queries = self.data.queries.take(eval_queries)
         pairs = self._pairs_of(setup, rows)
         scores = take_values(self.data.teacher_scores, rows)
@@ -180,8 +193,9 @@ class LogSupervision(_Supervision):
                 queries,
                 take_values(labels, rows),
                 scores,
+                take_values(self.data.sample_weight, rows),
             )
-            for number, labels in enumerate(setup.objective.labels_by_embedding(self))
+            for number, labels in setup.objective.validated_embeddings(self)
         ]
         return self._early_stopping(setup, validators)
 
@@ -213,16 +227,18 @@ class CatalogueSupervision(_Supervision):
     def has_teacher_scores(self) -> bool:
         return self.pair_scores is not None
 
-    def taught_by(self, teacher: Any, make_rows: PairFeatures | None) -> tuple[Self, Any]:
-        """Add a teacher's scores; also return the fitted teacher.
+    def taught_by(
+        self, teacher: Any, make_rows: PairFeatures | None, validation: Any = None
+    ) -> tuple[Self, Any]:
+        watched = None if validation is None else validation.teacher_data(make_rows)
+        fitted = fit_on_labelled(teacher, self.teacher_data(make_rows), watched)
+        taught = self.scored_by(fitted, make_rows)
+        return replace(taught, is_teacher_fitted_here=not is_prefit(teacher)), fitted
 
-        The teacher is fitted on, and later scores, the rows that ``make_rows`` builds.
-        """
+    def scored_by(self, fitted: Any, make_rows: PairFeatures | None) -> Self:
         assert make_rows is not None  # by default, the columns of a catalogue side by side
-        fitted = fit_on_labelled(teacher, self.data.with_table(self._teacher_rows(make_rows)))
         scores = teacher_scores_of(fitted, make_rows, self.pairs.queries, self.pairs.items)
-        fitted_here = not is_prefit(teacher)
-        return replace(self, pair_scores=scores, is_teacher_fitted_here=fitted_here), fitted
+        return replace(self, pair_scores=scores)
 
     def without_teacher(self) -> Self:
         return replace(self, pair_scores=None)
@@ -272,19 +288,18 @@ class CatalogueSupervision(_Supervision):
     def make_early_stopping(
         self, setup: TowerSetup, eval_queries: NDArray[np.int64], rng: np.random.Generator
     ) -> EarlyStopping:
-        """Measure each validated term on held-out queries, and average.
+        """Measure each term that has a target on held-out queries, and average.
 
         A term that learns from the teacher is measured by the fraction of the teacher's top 10 in
         the towers' top 50, a term that learns from labels by NDCG@10.
         """
         items = choose_items(self.pairs.n_catalogue, rng)
         validators = []
-        for term in setup.objective.catalogue_terms(self):
-            held_out = eval_queries, items, term.embedding
-            if not term.is_validated:
-                continue
+        weight = take_values(self._query_weight(), eval_queries)
+        for term in setup.objective.validated_terms(self):
+            held_out = eval_queries, items, term.embedding, weight
             if term.labels is None:
-                assert self.pair_scores is not None  # the term learns from them
+                assert self.pair_scores is not None  # the term is measured by them
                 validators.append(teacher_validator(setup, self.pair_scores, *held_out))
             else:
                 log = self.labelled_pairs(term.labels)

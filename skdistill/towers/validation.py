@@ -29,10 +29,14 @@ def teacher_validator(
     queries: NDArray[np.int64],
     items: NDArray[np.int64],
     embedding: int,
+    weight: NDArray[np.float32] | None,
 ) -> Validate:
     """Measure the fraction of the teacher's top 10 in the towers' top 50 on held-out queries."""
-    pairs = _grid(setup, queries, items, embedding)
-    return teacher_recall_on(setup.model, pairs, score_grid(teacher_scores, queries, items))
+    pairs, scores = (
+        _grid(setup, queries, items, embedding),
+        score_grid(teacher_scores, queries, items),
+    )
+    return teacher_recall_on(setup.model, pairs, scores, weight=weight)
 
 
 def label_validator(
@@ -41,6 +45,7 @@ def label_validator(
     queries: NDArray[np.int64],
     items: NDArray[np.int64],
     embedding: int,
+    weight: NDArray[np.float32] | None,
 ) -> Validate:
     """Measure NDCG@10 over the catalogue by the labels of held-out queries."""
     row = np.full(setup.query_rows.n_rows, -1)
@@ -53,7 +58,8 @@ def label_validator(
     labels[row[in_grid], column[in_grid]] = log.label[in_grid]
     pairs = _grid(setup, queries, items, embedding)
     lists = Queries.even(len(queries), len(items))
-    return ndcg_on(setup.model, pairs, lists, labels.ravel(), None)
+    row_weight = None if weight is None else lists.spread(weight)
+    return ndcg_on(setup.model, pairs, lists, labels.ravel(), None, row_weight)
 
 
 def _grid(

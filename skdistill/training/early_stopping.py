@@ -208,7 +208,12 @@ def ndcg_on(
 
 
 def teacher_recall_on(
-    model: TrainableModel, inputs: Any, teacher_scores: Array, k: int = 10, m: int = 50
+    model: TrainableModel,
+    inputs: Any,
+    teacher_scores: Array,
+    k: int = 10,
+    m: int = 50,
+    weight: Array | None = None,
 ) -> Validate:
     """Measure the fraction of the teacher's top k items among the student's top m.
 
@@ -224,6 +229,8 @@ def teacher_recall_on(
         Number of items that the student should find per query.
     m : int, default=50
         Number of items that the student returns per query.
+    weight : ndarray of shape (n_queries,) or None, default=None
+        Weight of each query in the mean; all count the same if no weight is positive.
 
     Returns
     -------
@@ -232,9 +239,11 @@ def teacher_recall_on(
         if the model's scores are not finite.
     """
 
+    weights = None if weight is None or not weight.any() else weight
+
     def validate(params: Parameters) -> float:
         scores = model.forward(params, inputs)[0].reshape(teacher_scores.shape)
-        return float(fraction_of_top(teacher_scores, scores, k, m).mean())
+        return float(np.average(fraction_of_top(teacher_scores, scores, k, m), weights=weights))
 
     return validate
 
