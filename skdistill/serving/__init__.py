@@ -42,7 +42,8 @@ __all__ = [
 ]
 
 
-# Resolved at first use, because each of them imports further libraries.
+# Resolved at first use, because each of them imports further libraries. MissingFunction and
+# StoredTable are names in model files, and no part of the interface.
 __getattr__ = lazy_names(
     __name__,
     {
@@ -51,7 +52,9 @@ __getattr__ = lazy_names(
         "Progress": "skdistill.serving.batch.runs",
         "FrameScorer": "skdistill.serving.cluster",
         "FileWarning": "skdistill.serving.files",
+        "MissingFunction": "skdistill.serving.packing",
         "OutputError": "skdistill.tables.errors",
+        "StoredTable": "skdistill.serving.stored_tables",
         "TableError": "skdistill.tables.errors",
         "compile_scorer": "skdistill.serving.compiled",
         "load": "skdistill.serving.files",
