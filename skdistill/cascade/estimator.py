@@ -17,7 +17,7 @@ from skdistill.base import all_or_nothing
 from skdistill.cascade.fitted import FittedCascade
 from skdistill.cascade.funnel import Funnel
 from skdistill.cascade.problem import CascadeProblem, PairTeacher, fit_pair_teacher, read_features
-from skdistill.cascade.spec import FirstTrees, StageSpec, read_stages
+from skdistill.cascade.spec import FirstTrees, StageSpec, check_models, read_stages
 from skdistill.cascade.training import PairTarget, StageTraining
 from skdistill.cascade.training_rows import SOURCES
 from skdistill.inputs.checks import check_sample_weight
@@ -218,6 +218,7 @@ default="auto"
         """
         self._validate_params()
         specs = read_stages(self.stages)
+        check_models(specs)
         sources = _read_sources(self.sources, specs)
         problem = self._read(specs, X, y, qid, items, sample_weight)
         seeds = self._draw_seeds(specs)

@@ -168,7 +168,8 @@ class FittedCascade(ComposedOfStages):
             If a stage was left out for some queries.
         """
         start = time.perf_counter()
-        check_is_fitted(self, "funnel_")
+        if not hasattr(self, "funnel_"):
+            check_is_fitted(self)  # which costs as much as a stage
         specs = read_stages(self.stages)
         k = specs[-1].cut.size if k is None else k
         check_k(k)
@@ -340,11 +341,12 @@ def _stacked(blocks: list[RankedItems], k: int) -> RankedItems:
         return RankedItems(empty, empty.astype(np.float32), empty, None)
 
     def stack(parts: list[NDArray[Any]], padding: float) -> NDArray[Any]:
-        wide = [
-            np.pad(part, ((0, 0), (0, k - part.shape[1])), constant_values=padding)
-            for part in parts
-        ]
-        return np.concatenate(wide)
+        stacked = np.full((sum(map(len, parts)), k), padding, dtype=parts[0].dtype)
+        first = 0
+        for part in parts:
+            stacked[first : first + len(part), : part.shape[1]] = part
+            first += len(part)
+        return stacked
 
     sources = [block.source for block in blocks if block.source is not None]
     return RankedItems(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from skdistill.serving.batch.scoring import score_table
     from skdistill.serving.cluster import FrameScorer, score_dask, score_ray, score_spark
     from skdistill.serving.compiled import CompiledScorer, compile_scorer
+    from skdistill.serving.compiled_cascade import compile_cascade
     from skdistill.serving.files import FileWarning, load, save
     from skdistill.serving.onnx_export import register_converters, to_onnx
     from skdistill.serving.trust import trusted_types
@@ -27,6 +28,7 @@ __all__ = [
     "OutputError",
     "Progress",
     "TableError",
+    "compile_cascade",
     "compile_scorer",
     "evaluate_table",
     "load",
@@ -56,6 +58,7 @@ __getattr__ = lazy_names(
         "OutputError": "skdistill.tables.errors",
         "StoredTable": "skdistill.serving.stored_tables",
         "TableError": "skdistill.tables.errors",
+        "compile_cascade": "skdistill.serving.compiled_cascade",
         "compile_scorer": "skdistill.serving.compiled",
         "load": "skdistill.serving.files",
         "register_converters": "skdistill.serving.onnx_export",

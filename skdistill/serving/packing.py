@@ -22,6 +22,7 @@ from skdistill.cascade.problem import EVERY, choose_features
 from skdistill.cascade.spec import TEACHER, StageSpec, read_stages
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
+from skdistill.serving.compiled_cascade import CompiledModel
 from skdistill.serving.stored_tables import restored_table, stored_table
 from skdistill.towers.fitted import FittedTowers
 
@@ -141,6 +142,11 @@ class Packing:
         return name, self.pack(model), size
 
     def _pack_stage(self, stage: Stage) -> Stage:
+        if isinstance(stage.model, CompiledModel):
+            raise TypeError(
+                "A compiled cascade cannot be stored. Save the cascade itself, and compile it when "
+                "it is loaded."
+            )
         table = replace(stage.table, features=_without_function(stage.table.features))
         return replace(stage, model=self.pack(stage.model), table=table)
 
@@ -185,7 +191,9 @@ def missing_functions(model: Any) -> dict[str, str]:
     if not isinstance(model, FittedCascade):
         return {}
     specs = {spec.name: spec for spec in read_stages(model.stages)}
-    found = {_place_of(specs[s.name]): s.table.features for s in model.funnel_.stages}
+    found: dict[str, Any] = {
+        _place_of(specs[s.name]): s.table.features for s in model.funnel_.stages
+    }
     return {place: one.name for place, one in found.items() if isinstance(one, MissingFunction)}
 
 
