@@ -171,14 +171,7 @@ class FittedCascade(ComposedOfStages):
         if not hasattr(self, "funnel_"):
             check_is_fitted(self)  # which costs as much as a stage
         specs = read_stages(self.stages)
-        k = specs[-1].cut.size if k is None else k
-        check_k(k)
-        if k > specs[0].cut.size:
-            raise ValueError(
-                f"k={k} items cannot be ranked: the first stage {specs[0].name!r} returns "
-                f"{specs[0].cut.size}. Raise its size."
-            )
-        k = min(k, self.n_items)
+        k = min(self.check_length(k), self.n_items)
         table = self.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
         n_queries = table.shape[0]
         exclude = _check_rows("exclude", exclude, n_queries, self.n_items)
@@ -265,6 +258,24 @@ class FittedCascade(ComposedOfStages):
         if not weights[is_defined].sum():
             return float("nan")
         return float(np.average(values[is_defined], weights=weights[is_defined]))
+
+    def check_length(self, k: int | None) -> int:
+        """Check the length of a list; the size of the last stage if it is None.
+
+        Raises
+        ------
+        ValueError
+            If it is less than 1, or larger than the size of the first stage.
+        """
+        specs = read_stages(self.stages)
+        k = specs[-1].cut.size if k is None else k
+        check_k(k)
+        if k > specs[0].cut.size:
+            raise ValueError(
+                f"k={k} items cannot be ranked: the first stage {specs[0].name!r} returns "
+                f"{specs[0].cut.size}. Raise its size."
+            )
+        return k
 
     @property
     def n_items(self) -> int:

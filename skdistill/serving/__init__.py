@@ -8,7 +8,7 @@ from skdistill.public_names import lazy_names
 
 if TYPE_CHECKING:
     from skdistill.serving.batch.evaluation import evaluate_table
-    from skdistill.serving.batch.retrieval import retrieve_table
+    from skdistill.serving.batch.retrieval import rank_table, retrieve_table
     from skdistill.serving.batch.runs import Progress
     from skdistill.serving.batch.scoring import score_table
     from skdistill.serving.cluster import FrameScorer, score_dask, score_ray, score_spark
@@ -32,6 +32,7 @@ __all__ = [
     "compile_scorer",
     "evaluate_table",
     "load",
+    "rank_table",
     "register_converters",
     "retrieve_table",
     "save",
@@ -61,6 +62,7 @@ __getattr__ = lazy_names(
         "compile_cascade": "skdistill.serving.compiled_cascade",
         "compile_scorer": "skdistill.serving.compiled",
         "load": "skdistill.serving.files",
+        "rank_table": "skdistill.serving.batch.retrieval",
         "register_converters": "skdistill.serving.onnx_export",
         "save": "skdistill.serving.files",
         "evaluate_table": "skdistill.serving.batch.evaluation",
