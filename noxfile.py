@@ -16,9 +16,9 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.error_on_missing_interpreters = False
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-# Extras that every user of files, tables and plots installs. ``lowest`` holds them, and the core,
-# at their stated minimum; the other libraries of the tests are the newest that go with those.
-LOWEST_EXTRAS = ["data", "serving", "plots"]
+# Extras that users install. ``lowest`` holds them, and the core, at their stated minimum; the other
+# libraries of the tests are the newest that go with those.
+LOWEST_EXTRAS = ["data", "plots", "onnx", "dask", "ray", "http", "ann", "hnswlib"]
 # Small matrix products gain nothing from more BLAS threads; as in the Makefile.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 

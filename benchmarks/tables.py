@@ -156,6 +156,7 @@ def settings(seed):
         "MLP, weights for rare categories": ranker(rare),
         "FM, pointwise": ranker(FactorizationMachineRanker(), loss="pointwise"),
         "linear, default": ranker(LinearRanker()),
+        "linear, 4 knots": ranker(LinearRanker(n_knots=4)),
     }
 
 

@@ -42,6 +42,8 @@ NUMBERS = ("integer", "float", "boolean")
 # Larger integers may have been rounded when they became floats.
 EXACT_FLOAT = 2**53
 NUMBER_TYPES = bool | np.bool_ | int | np.integer | float | np.floating | Decimal
+# The end of the text of a time with a zone, of which NumPy warns.
+ZONE = r"[T ]\d\d(:?\d\d)*(\.\d*)?(Z|[+-]\d\d(:?\d\d)?)$"
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 TRUTH: dict[Any, bool] = {
     "true": True,
@@ -328,6 +330,8 @@ def _date(cell: Any) -> np.datetime64:
         raise ValueError(cell)  # NumPy knows "now" and "today"
     if not isinstance(cell, str | datetime.date | np.datetime64):
         raise TypeError(cell)
+    if isinstance(cell, str) and re.search(ZONE, cell):
+        cell = datetime.datetime.fromisoformat(cell)
     if isinstance(cell, datetime.datetime) and cell.tzinfo is not None:
         cell = cell.astimezone(datetime.UTC).replace(tzinfo=None)
     return np.datetime64(cell, "us")  # type: ignore[call-overload]

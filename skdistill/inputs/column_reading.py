@@ -100,13 +100,18 @@ def _times(column: Any) -> NDArray[Any] | None:
         return np.asarray(column) if type_.kind in "mMO" else None
     if _is_arrow(column):
         import pyarrow
+        from pyarrow.compute import CastOptions
 
-        if pyarrow.types.is_duration(type_):
-            return column.cast(pyarrow.duration("us")).to_numpy(zero_copy_only=False)
-        if pyarrow.types.is_date(type_) or pyarrow.types.is_timestamp(type_):
-            zone = getattr(type_, "tz", None)
-            return column.cast(pyarrow.timestamp("us", zone)).to_numpy(zero_copy_only=False)
-        return None
+        types = pyarrow.types
+        if types.is_duration(type_):
+            microseconds = pyarrow.duration("us")
+        elif types.is_date(type_) or types.is_timestamp(type_):
+            microseconds = pyarrow.timestamp("us", getattr(type_, "tz", None))
+        else:
+            return None
+        # Nanoseconds are cut off.
+        options = CastOptions(microseconds, allow_time_truncate=True)
+        return column.cast(options=options).to_numpy(zero_copy_only=False)
     if hasattr(type_, "is_temporal"):  # polars
         return column.to_numpy() if type_.is_temporal() else None
     kind = getattr(type_, "kind", "O")

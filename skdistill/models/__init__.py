@@ -2,9 +2,10 @@
 
 from skdistill.models.factorization_machine import FactorizationMachine
 from skdistill.models.network import MLP, Linear, Network
+from skdistill.models.piecewise_linear import PiecewiseLinear
 from skdistill.models.two_tower import TwoTower
 from skdistill.public_names import publish
 
-__all__ = ["MLP", "FactorizationMachine", "Linear", "Network", "TwoTower"]
+__all__ = ["MLP", "FactorizationMachine", "Linear", "Network", "PiecewiseLinear", "TwoTower"]
 
 publish(__name__)

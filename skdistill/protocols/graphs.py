@@ -56,6 +56,20 @@ class GraphBuilder(Protocol):
             Name of the product, of shape (n_rows, n_outputs).
         """
 
+    def numbers(self, X: str) -> str:
+        """Leave the categories of the graph's input columns out, which ``dot`` multiplies.
+
+        Parameters
+        ----------
+        X : str
+            Name of the input columns.
+
+        Returns
+        -------
+        str
+            Name of the columns of numbers, for any operator.
+        """
+
     def square(self, X: str) -> str:
         """Square the graph's input columns.
 

@@ -19,19 +19,18 @@ from skdistill.tables.errors import TableError
 from skdistill.tables.reading import as_list, find_files
 from skdistill.tables.shard import TableFile
 
+TABLES = ("train", "validation", "test")
+TARGETS = ("query_column", "label_column", "teacher_score_column", "weight_column")
 # Keys that each section may have, besides the parameters of its estimator.
 SECTIONS = {
     "": {"seed", "data", "teacher", "preprocess", "student", "distillation"},
     "data": {
-        "train", "test", "query_column", "label_column", "teacher_score_column", "features",
-        "ignore", "csv",
+        *TABLES, *TARGETS, "features", "ignore", "csv",
     },
     "data.csv": {"delimiter", "decimal", "encoding"},
 }  # fmt: skip
 # Keys of a fitted teacher's file.
 FILES = ("booster", "model", "pickle")
-
-TARGETS = ("query_column", "label_column", "teacher_score_column")
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ class Recipe:
     path : Path
         Path of the recipe. Relative paths in it start at its folder.
     data : dict of str to object
-        The section ``[data]``: ``train``, ``test``, ``query_column``, ``label_column``,
-        ``teacher_score_column``, ``features``, ``ignore``, ``csv``. Only ``train`` and
-        ``query_column`` are always present.
+        The section ``[data]``: ``train``, ``validation``, ``test``, ``query_column``,
+        ``label_column``, ``teacher_score_column``, ``weight_column``, ``features``, ``ignore``,
+        ``csv``. Only ``train`` and ``query_column`` are always present.
     ranker : DistilledRanker
         The ranker that the recipe describes, not fitted.
     teacher_file : Path or None
@@ -65,7 +64,7 @@ class Recipe:
 
         Parameters
         ----------
-        name : {"train", "test"}
+        name : {"train", "validation", "test"}
             Key of the table in ``[data]``.
 
         Returns
@@ -92,7 +91,7 @@ class Recipe:
         TableError
             If there is no table.
         """
-        names = [name for name in ("train", "test") if name in self.data]
+        names = [name for name in TABLES if name in self.data]
         tables = [file.path for name in names for file in self.tables(name)]
         return [self.path, *tables, *([self.teacher_file] if self.teacher_file else [])]
 
@@ -109,6 +108,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
             [data]
             train = "train/*.parquet"     # or a list; Parquet, CSV, JSON lines, Arrow
+            validation = "next.parquet"   # optional: training stops early by it
             test = "test.parquet"         # optional: the report is computed on it
             query_column = "query"
             label_column = "clicked"      # a row without a value is scored by the teacher only
@@ -116,6 +116,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
             #                             # [preprocess] or the booster's categories name
             # ignore = ["timestamp"]      # columns that are not features
             # teacher_score_column = ...  # instead of a teacher
+            # weight_column = "weight"    # weights of the rows of train and validation
             # csv = {delimiter = ";", decimal = ",", encoding = "latin-1"}
 
             [teacher]

@@ -98,15 +98,16 @@ def train(recipe: Recipe) -> Trained:
     """
     data, ranker = recipe.data, recipe.ranker
     features, frame = _read(recipe, "train", data.get("features"))
-    # The test table is read first, so that its faults do not cost a training.
-    test = _read(recipe, "test", features)[1] if "test" in data else None
-    label = data.get("label_column")
-    ranker.fit(
-        frame[features],
-        None if label is None else frame[label].to_numpy(dtype=float),
-        qid=frame[data["query_column"]],
-        teacher_scores=column_of(frame, data.get("teacher_score_column")),
+    # The other tables are read first, so that their faults do not cost a training.
+    validation, test = (
+        _read(recipe, name, features)[1] if name in data else None
+        for name in ("validation", "test")
     )
+    given = _arguments(data, features, frame)
+    if validation is not None:
+        of_validation = _arguments(data, features, validation)
+        given |= {f"{name}_val": value for name, value in of_validation.items()}
+    ranker.fit(**given)
     return Trained(ranker, len(frame), recipe, features, test)
 
 
@@ -136,10 +137,24 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
     return trained.ranker, trained.report()
 
 
+def _arguments(data: dict[str, Any], features: list[str], frame: Any) -> dict[str, Any]:
+    """Arguments of ``fit`` that hold the columns of a table."""
+    label = data.get("label_column")
+    return {
+        "X": frame[features],
+        "y": None if label is None else frame[label].to_numpy(dtype=float),
+        "qid": frame[data["query_column"]],
+        "teacher_scores": column_of(frame, data.get("teacher_score_column")),
+        "sample_weight": column_of(frame, data.get("weight_column")),
+    }
+
+
 def _read(recipe: Recipe, name: str, features: list[str] | None) -> tuple[list[str], Any]:
     """Read all rows of a table as a data frame, and determine its feature columns."""
     data, files = recipe.data, recipe.tables(name)
-    numbers = [data[key] for key in ("label_column", "teacher_score_column") if key in data]
+    # The report weighs no row.
+    keys = ("label_column", "teacher_score_column", *(["weight_column"] if name != "test" else []))
+    numbers = [data[key] for key in keys if key in data]
     categories = categories_of(recipe.ranker.teacher)
     columns = training_columns(
         files,

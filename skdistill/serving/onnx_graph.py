@@ -129,6 +129,10 @@ class Graph:
             terms.append(self.constant(bias))
         return reduce(lambda left, right: self.add("Add", left, right), terms)
 
+    def numbers(self, X: str) -> str:
+        """Return the name of the columns of numbers alone."""
+        return without_codes(X)
+
     def square(self, X: str) -> str:
         """Square columns; codes of categories, which are zeros and ones, stay."""
         numbers = without_codes(X)

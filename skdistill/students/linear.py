@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, ClassVar
 
-from skdistill.models import Linear
+from scipy import sparse
+
+from skdistill._sklearn_compat import Interval
+from skdistill.models import Linear, PiecewiseLinear
 from skdistill.protocols import StudentModel
 from skdistill.students.base import BaseStudent
 
@@ -13,8 +18,14 @@ from skdistill.students.base import BaseStudent
 class LinearRanker(BaseStudent):
     """A linear ranker: the score is a weighted sum of the scaled columns.
 
+    With ``n_knots``, it is a sum of piecewise linear functions, one of each column of numbers.
+
     Parameters
     ----------
+    n_knots : int, default=0
+        Number of places in each column of numbers at which its slope may change. They are trained.
+        4 bring most students closer to a teacher of trees, at 2.5 times the time per row of an
+        array. Needs a dense table.
     loss : str or Loss, default="listwise"
         Loss on the teacher's scores: a name in ``skdistill.losses.LOSSES``, or an object that keeps
         the contract :class:`skdistill.protocols.Loss`.
@@ -93,7 +104,7 @@ class LinearRanker(BaseStudent):
         Number of epochs run.
     coef_ : ndarray of shape (n_features,)
         Weight of each column: ``predict(X)`` is ``X @ coef_ + intercept_``. Not available if a
-        column has a softsign; set ``squash=False`` for that.
+        column has a softsign, for which set ``squash=False``, and with ``n_knots``.
     intercept_ : float
         Constant of the score.
     feature_importances_ : ndarray of shape (n_features,)
@@ -116,15 +127,31 @@ class LinearRanker(BaseStudent):
     True
     """
 
+    n_knots: int = 0
     max_iter: int = 50
     learning_rate_init: float = 1e-2
     weight_decay: float = 1e-4
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseStudent._parameter_constraints,
+        "n_knots": [Interval(Integral, 0, None, closed="left")],
+    }
+
     def make_model(self) -> StudentModel:
-        """Make a linear model.
+        """Make a linear model, or a piecewise linear one.
 
         Returns
         -------
-        Linear
+        Linear or PiecewiseLinear
         """
-        return Linear()
+        if not self.n_knots:
+            return Linear()
+        return PiecewiseLinear(self.n_knots, 0 if self.encoder_ is None else self.encoder_.n_codes)
+
+    def read_table(self, X: Any, reset: bool) -> Any:
+        if self.n_knots and sparse.issparse(X):
+            raise ValueError(
+                f"n_knots={self.n_knots} needs a dense table, got a CSR matrix. Set n_knots=0, or "
+                "pass a data frame with columns of categories."
+            )
+        return super().read_table(X, reset)

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.inputs.column_kinds import NUMBER
+from skdistill.inputs.column_kinds import NUMBER, ZONE
 from skdistill.tables.errors import TableError, pyarrow_extra
 
 NUMERIC_TEXT = f"^{NUMBER}$"
 INTEGER = r"^(0|-?[1-9]\d{0,17})$"
-BOOLEAN = r"^(true|false|True|False|TRUE|FALSE)$"
+TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
+BOOLEAN = f"^({'|'.join((*TRUE, *FALSE))})$"
+# Digits of a second that microseconds do not have.
+BELOW_MICROSECONDS = r"(\.\d{6})\d+"
 # Codes with leading zeros and numbers of more digits than an integer has: text, not numbers.
 CODE = r"^[+-]?(0\d|\d{19})"
 # Text that other programs write for a missing number.
@@ -89,8 +92,40 @@ def parse(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
     return compute.if_else(pyarrow.array(~is_unfit), column, None).cast(type_), is_unfit
 
 
+def parse_feature(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
+    """Convert text to a type as models read frames, in which true is 1 and times are in UTC.
+
+    Text of a time without a zone is in UTC. Digits below microseconds are cut off.
+
+    Parameters
+    ----------
+    column : pyarrow.Array
+        Text.
+    type_ : pyarrow.DataType
+
+    Returns
+    -------
+    values : pyarrow.Array
+        As of ``parse``.
+    is_unfit : ndarray of shape (n_rows,), bool
+        As of ``parse``.
+    """
+    pyarrow = pyarrow_extra()
+    from pyarrow import compute
+
+    if type_ == pyarrow.timestamp("us"):
+        return _times(column, type_)
+    values, is_unfit = parse(column, type_)
+    if not (is_unfit.any() and pyarrow.types.is_floating(type_)):
+        return values, is_unfit
+    for words, number in ((TRUE, "1"), (FALSE, "0")):
+        is_word = compute.is_in(column, pyarrow.array(words, column.type))
+        column = compute.if_else(is_word, number, column)
+    return parse(column, type_)
+
+
 def convert_text(column: Any, field: Any, first_row: int | str, path: Path) -> Any:
-    """Convert a column of text to the type of a field.
+    """Convert a column of text to the type of a field, as ``parse_feature`` does.
 
     Parameters
     ----------
@@ -113,7 +148,7 @@ def convert_text(column: Any, field: Any, first_row: int | str, path: Path) -> A
     """
     if is_text(field.type):
         return column if column.type == field.type else column.cast(field.type)
-    converted, is_unfit = parse(column, field.type)
+    converted, is_unfit = parse_feature(column, field.type)
     if is_unfit.any():
         row = int(is_unfit.argmax())
         place = first_row if isinstance(first_row, str) else f"row {first_row + row}"
@@ -145,17 +180,44 @@ def _numbers(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
         pass
     text = compute.utf8_trim_whitespace(column)
     is_number = compute.match_substring_regex(text, NUMERIC_TEXT)
-    numbers = compute.if_else(is_number, text, None).cast(type_)
+    kept = compute.if_else(is_number, text, None)
+    try:
+        numbers = kept.cast(type_)
+    except pyarrow.ArrowException:  # older releases refuse 1e400, which is infinity
+        cells = (None if cell is None else float(cell) for cell in kept.to_pylist())
+        numbers = pyarrow.array(cells, type_)
     is_missing = compute.match_substring_regex(text, MISSING)
     is_unfit = compute.fill_null(compute.invert(compute.or_(is_number, is_missing)), False)
     return numbers, is_unfit.to_numpy(zero_copy_only=False)
+
+
+def _times(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
+    """Convert text, of which some may have a zone, to times in UTC."""
+    pyarrow = pyarrow_extra()
+    from pyarrow import compute
+
+    try:
+        return column.cast(type_), np.zeros(len(column), dtype=bool)
+    except pyarrow.ArrowException:
+        pass
+    column = compute.replace_substring_regex(column, BELOW_MICROSECONDS, r"\1")
+    has_zone = compute.match_substring_regex(column, ZONE)
+    if not compute.any(has_zone).as_py():
+        return parse(column, type_)
+    moments, is_unfit = parse(
+        compute.if_else(has_zone, column, None), pyarrow.timestamp(type_.unit, "UTC")
+    )
+    others, are_unfit = parse(compute.if_else(has_zone, None, column), type_)
+    return compute.coalesce(moments.cast(type_), others), is_unfit | are_unfit
 
 
 class TextContent:
     """What the cells of a column of text have all been so far: numbers, truth values or text."""
 
     def __init__(self) -> None:
-        self.is_empty = self.is_integer = self.is_number = self.is_boolean = True
+        self.is_empty = self.is_integer = self.is_number = True
+        # Whether all cells are truth values, and whether those are that do not say NA or the like.
+        self.is_boolean = self.is_boolean_or_missing = True
 
     def see(self, column: Any) -> None:
         """Look at further cells.
@@ -171,17 +233,20 @@ class TextContent:
             return compute.all(compute.match_substring_regex(cells, pattern)).as_py()
 
         cells = column.drop_null()
-        if not len(cells) or not (self.is_number or self.is_boolean):
+        if not len(cells) or not (self.is_number or self.is_boolean_or_missing):
             self.is_empty &= not len(cells)
             return
         trimmed = compute.utf8_trim_whitespace(cells)
-        present = trimmed.filter(compute.invert(compute.match_substring_regex(trimmed, MISSING)))
-        if not len(present):
-            self.is_integer = False
-            return
-        self.is_empty = False
+        is_present = compute.invert(compute.match_substring_regex(trimmed, MISSING))
+        present = trimmed.filter(is_present)
         self.is_integer = self.is_integer and every(INTEGER, cells)
         self.is_boolean = self.is_boolean and every(BOOLEAN, cells)
+        if not len(present):
+            return
+        self.is_empty = False
+        self.is_boolean_or_missing = self.is_boolean_or_missing and every(
+            BOOLEAN, cells.filter(is_present)
+        )
         self.is_number = self.is_number and (
             every(NUMERIC_TEXT, present)
             and not compute.any(compute.match_substring_regex(present, CODE)).as_py()
@@ -195,6 +260,6 @@ class TextContent:
             return pyarrow.string()
         if self.is_boolean:
             return pyarrow.bool_()
-        if not self.is_number:
+        if not (self.is_number or self.is_boolean_or_missing):
             return pyarrow.string()
         return pyarrow.int64() if self.is_integer else pyarrow.float64()

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skdistill.metrics import ndcg_score
 from skdistill.recipe import RecipeError, follow, read_recipe, train
-from skdistill.serving import load, save, score_table
+from skdistill.serving import TableError, load, save, score_table
 from skdistill.students import LinearRanker
 from skdistill.teachers.categories import categories_of
 
@@ -259,3 +260,79 @@ def test_csv_tables_are_read_as_the_recipe_says(folder, tmp_path):
     for options, message in (('{encoding = "x"}', "must be one that Python"), ("3", "must be a")):
         with pytest.raises(RecipeError, match=rf"\[data\] csv.* {message}"):
             recipe(tmp_path, text.replace('{delimiter = ";", decimal = ","}', options))
+
+
+WEEKS = """
+[data]
+train = "train.parquet"
+validation = "next.csv"
+test = "test.parquet"
+query_column = "q"
+label_column = "y"
+weight_column = "w"
+[teacher]
+n_estimators = 60
+early_stopping_round = 2
+verbosity = -1
+[student]
+estimator = "LinearRanker"
+max_iter = 40
+"""
+
+
+@pytest.fixture
+def weeks(folder, tmp_path):
+    """Training rows, those of the week after, and test rows, which need no weights."""
+    frame = pd.read_parquet(folder / "train.parquet").assign(w=lambda frame: 1.0 + frame["q"] % 3)
+    frame["d"] = np.random.default_rng(1).normal(size=len(frame))
+    train, following = frame[frame["q"] < 20], frame[frame["q"] >= 20].sample(frac=1)
+    train.to_parquet(tmp_path / "train.parquet", index=False)
+    following.to_csv(tmp_path / "next.csv", index=False)
+    following.drop(columns="w").to_parquet(tmp_path / "test.parquet", index=False)
+    return tmp_path, train, following
+
+
+def test_the_validation_table_reaches_the_fit(weeks):
+    folder, train, following = weeks
+    parsed = recipe(folder, WEEKS)
+    assert folder / "next.csv" in parsed.files()
+    columns = ["a", "b", "d"]
+    expected = clone(parsed.ranker).fit(
+        train[columns], train["y"], qid=train["q"], sample_weight=train["w"],
+        X_val=following[columns], y_val=following["y"], qid_val=following["q"],
+        sample_weight_val=following["w"],
+    )  # fmt: skip
+    ranker, report = follow(parsed)
+    assert report["training rows"] == len(train)
+    np.testing.assert_array_equal(ranker.predict(train[columns]), expected.predict(train[columns]))
+    assert len(ranker.student_.validation_scores_) == ranker.n_iter_ < 40
+    assert ranker.teacher_.booster_.num_trees() == expected.teacher_.booster_.num_trees() < 60
+    (without, _) = follow(recipe(folder, WEEKS.replace("validation", "# validation").replace(
+        "early_stopping_round", "# early_stopping_round")))  # fmt: skip
+    assert without.n_iter_ == 40
+
+
+def test_scores_of_the_teacher_in_the_validation_table_stop_the_student(weeks):
+    folder, train, following = weeks
+    train.assign(s=train["b"]).to_parquet(folder / "train.parquet", index=False)
+    following.assign(s=following["b"]).to_csv(folder / "next.csv", index=False)
+    text = WEEKS[: WEEKS.index("[teacher]")] + "[student]\nestimator = 'LinearRanker'\n"
+    text = text.replace('label_column = "y"', 'teacher_score_column = "s"').replace(
+        "test", "# test"
+    )
+    ranker, _ = follow(recipe(folder, text))
+    assert ranker.student_.validation_scores_[-1] > 0.9
+
+
+def test_the_weights_are_no_feature_and_faults_of_the_validation_table_are_named(weeks):
+    folder, _, following = weeks
+    assert "w" not in train(recipe(folder, WEEKS)).features
+    with pytest.raises(RecipeError, match=r"\['w'\] are also named"):
+        recipe(
+            folder, WEEKS.replace('weight_column = "w"', 'weight_column = "w"\nfeatures = ["w"]')
+        )
+    following.drop(columns="w").to_csv(folder / "next.csv", index=False)
+    with pytest.raises(TableError, match=r"next.csv: lacks the columns \['w'\]"):
+        train(recipe(folder, WEEKS))
+    with pytest.raises(RecipeError, match=r"in \[data\]: validate.*Similar keys are \['validation"):
+        recipe(folder, WEEKS.replace("validation =", "validate ="))

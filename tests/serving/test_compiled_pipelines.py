@@ -186,7 +186,7 @@ def later():
     """Rows of next week: unknown categories, and missing values where fit saw none."""
     later = make_table(1, 150)
     later.loc[::5, "city"] = "new"
-    later.loc[3::9, "city"] = None
+    later.loc[3::9, "city"] = np.nan  # SimpleImputer does not take None in objects for missing
     later.loc[::6, "kind"] = "new"
     later.loc[::9, "shop"] = 99
     later.loc[::10, "age"] = 99

@@ -27,6 +27,7 @@ ENGINES = ["numpy", "onnxruntime"]
 HEADS = {"click": "listwise", "teacher": "listwise"}
 STUDENTS = {
     "linear": LinearRanker(max_iter=3, random_state=0),
+    "piecewise linear": LinearRanker(n_knots=4, max_iter=3, random_state=0),
     "fm": FactorizationMachineRanker(4, max_iter=3, random_state=0),
     "mlp": MLPRanker((16, 8), max_iter=3, random_state=0),
     "heads": MultiObjectiveRanker(HEADS, (8,), max_iter=3, random_state=0),

@@ -1,5 +1,7 @@
 """Text of CSV files: exact conversions, and what a column of text holds."""
 
+import datetime
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv
 
-from skdistill.tables.text import TextContent, parse
+from skdistill.tables.text import TextContent, parse, parse_feature
 from skdistill.tables.types import common_type, is_number, plain, plain_column
 
 
@@ -57,6 +59,26 @@ def test_other_types_are_parsed_cell_by_cell():
     assert (values[0].year, values[1], unfit) == (2020, None, [1])
 
 
+def test_models_read_true_as_1_and_times_in_utc():
+    def read(cells, type_):
+        values, is_unfit = parse_feature(pa.array(cells, pa.string()), type_)
+        return values.to_pylist(), np.flatnonzero(is_unfit).tolist()
+
+    cells = ["true", "FALSE", "2.5", "NA", None, "yes", "tRue"]
+    assert read(cells, pa.float64()) == ([1, 0, 2.5, None, None, None, None], [5, 6])
+    assert read(["7", "true"], pa.int64()) == ([7, None], [1])
+    midnight = datetime.datetime(2026, 1, 1)
+    half_past = [
+        "2026-01-01T00:30:00", "2026-01-01 02:30+02:00", "2025-12-31T22:00:00.0-0230",
+        "2026-01-01T00:30:00Z", "2026-01-01T01:30:00.000000999+01",
+    ]  # fmt: skip
+    times, unfit = read(
+        ["2026-01-01", *half_past, None, "2026-01-01-05", "2026-01-01T25:00Z"], pa.timestamp("us")
+    )
+    expected = [midnight, *[midnight + datetime.timedelta(minutes=30)] * 5, None, None, None]
+    assert (times, unfit) == (expected, [7, 8])
+
+
 @pytest.mark.parametrize(
     ("batches", "type_"),
     [
@@ -72,6 +94,9 @@ def test_other_types_are_parsed_cell_by_cell():
         ([["NA"], ["1"]], pa.float64()),
         ([["true", "False"]], pa.bool_()),
         ([["true"], ["1"]], pa.string()),
+        ([["TRUE", "NA"]], pa.float64()),
+        ([["true"], ["NA"]], pa.float64()),
+        ([[" true"]], pa.string()),
         ([[None]], pa.string()),
         ([], pa.string()),
         ([["0.5", "00.5"]], pa.string()),
@@ -84,7 +109,10 @@ def test_the_content_of_a_column_is_that_of_all_its_cells(batches, type_):
             content.see(pa.array(cells, pa.string()))
         assert content.type == type_
         for cells in given_batches:
-            assert not parse(pa.array(cells, pa.string()), type_)[1].any() or type_ == pa.string()
+            assert (
+                not parse_feature(pa.array(cells, pa.string()), type_)[1].any()
+                or type_ == pa.string()
+            )
 
 
 def test_the_common_type_holds_the_values_of_both():

@@ -18,7 +18,7 @@ from skdistill.serving.transformers import is_nothing
 from skdistill.tables.column_types import arrow_type
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.query_codes import missing_cells
-from skdistill.tables.text import is_text, parse
+from skdistill.tables.text import is_text, parse_feature
 from skdistill.tables.types import is_number, plain_column
 from skdistill.towers.fitted import FittedTowers
 
@@ -238,7 +238,7 @@ class PredictingScorer:
         for position, kind in enumerate(self.kinds):
             column, type_ = columns[position], arrow_type(kind)
             if is_text(column.type) and not is_text(type_):
-                columns[position], is_unfit[:, position] = parse(column, type_)
+                columns[position], is_unfit[:, position] = parse_feature(column, type_)
             elif types.is_decimal(column.type) or (types.is_null(column.type) and kind):
                 is_decimal = types.is_decimal(column.type)
                 columns[position] = column.cast("float64" if is_decimal else type_)
@@ -353,7 +353,7 @@ def _matrix(record: Any, dtype: type) -> tuple[NDArray[Any], NDArray[np.bool_] |
             columns[position] = column.to_numpy(zero_copy_only=False)
             continue
         if is_text(column.type):
-            column, is_unfit = parse(column, pyarrow_extra().float64())
+            column, is_unfit = parse_feature(column, pyarrow_extra().float64())
             if is_unfit.any():
                 text = np.zeros(columns.shape[::-1], bool) if text is None else text
                 text[:, position] = is_unfit
