@@ -260,7 +260,16 @@ class FittedCascade(ComposedOfStages):
         return float(np.average(values[is_defined], weights=weights[is_defined]))
 
     def check_length(self, k: int | None) -> int:
-        """Check the length of a list; the size of the last stage if it is None.
+        """Check the length of the lists to return.
+
+        Parameters
+        ----------
+        k : int, optional
+            The length; the size of the last stage by default.
+
+        Returns
+        -------
+        int
 
         Raises
         ------

@@ -271,7 +271,7 @@ def distill(
     output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write.")],
     as_json: AsJson = False,
 ) -> None:
-    """Train a student by a recipe, and save it without its teacher."""
+    """Train a student or a cascade by a recipe, and save it without its teacher."""
     from skdistill.recipe import read_recipe, train
     from skdistill.serving import save
     from skdistill.tables.errors import OutputError
@@ -283,7 +283,7 @@ def distill(
         if not output.resolve().parent.is_dir():
             raise OutputError(f"{output}: cannot be written: there is no such folder.")
         trained = train(parsed)
-        save(trained.ranker.export_student(), output)
+        save(trained.model, output)
         messages.print(f"wrote {output}", markup=False)
         report = trained.report()
     _print(report, as_json)
