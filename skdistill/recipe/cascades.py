@@ -217,5 +217,5 @@ def _class(path: Path, name: str, section: dict[str, Any], registry: Mapping[str
 
 def _entry(section: dict[str, Any], model: Any) -> tuple[str, Any, Any]:
     """Make an entry of the parameter ``stages``; its name and size are checked with the others."""
-    limits = {limit: section.get(limit) for limit in LIMITS}
+    limits: dict[str, Any] = {limit: section.get(limit) for limit in LIMITS}
     return section.get("name", ""), model, Cut(**limits)
