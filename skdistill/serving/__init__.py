@@ -45,8 +45,8 @@ __all__ = [
 ]
 
 
-# Resolved at first use, because each of them imports further libraries. MissingFunction and
-# StoredTable are names in model files, and no part of the interface.
+# Resolved at first use, because each of them imports further libraries. MissingFunction,
+# StoredTable and StoredText are names in model files, and no part of the interface.
 __getattr__ = lazy_names(
     __name__,
     {
@@ -58,6 +58,7 @@ __getattr__ = lazy_names(
         "MissingFunction": "skdistill.serving.packing",
         "OutputError": "skdistill.tables.errors",
         "StoredTable": "skdistill.serving.stored_tables",
+        "StoredText": "skdistill.serving.stored_tables",
         "TableError": "skdistill.tables.errors",
         "compile_cascade": "skdistill.serving.compiled_cascade",
         "compile_scorer": "skdistill.serving.compiled",

@@ -20,10 +20,16 @@ from skdistill.cascade.fitted import FittedCascade
 from skdistill.cascade.pair_tables import is_function
 from skdistill.cascade.problem import EVERY, choose_features
 from skdistill.cascade.spec import TEACHER, StageSpec, read_stages
+from skdistill.index import ExactIndex
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.compiled_cascade import CompiledModel
-from skdistill.serving.stored_tables import restored_table, stored_table
+from skdistill.serving.stored_tables import (
+    restored_ids,
+    restored_table,
+    stored_ids,
+    stored_table,
+)
 from skdistill.towers.fitted import FittedTowers
 
 
@@ -106,6 +112,9 @@ class Packing:
             self._pack_cascade(lean)
         else:
             return model
+        if isinstance(getattr(lean, "index_", None), ExactIndex):
+            lean.index_ = copy.copy(lean.index_)
+            lean.index_.ids = stored_ids(lean.index_.ids)
         if getattr(lean, "items_", None) is not None:
             lean.items_ = stored_table(lean.items_, f"The catalogue of {type(lean).__name__}")
         return lean
@@ -119,6 +128,7 @@ class Packing:
 
     def _pack_cascade(self, lean: Any) -> None:
         """Pack the stages, as parameters and as fitted models, and the catalogue."""
+        lean.item_ids_ = stored_ids(lean.item_ids_)
         lean.stages = [self._pack_entry(entry) for entry in lean.stages]
         if isinstance(lean.features, Mapping):
             lean.features = {name: _without_function(one) for name, one in lean.features.items()}
@@ -166,6 +176,8 @@ def unpack(model: Any) -> None:
     elif isinstance(model, FittedTowers | PopularityRetriever):
         if hasattr(model, "items_"):
             model.items_ = restored_table(model.items_)
+        if isinstance(getattr(model, "index_", None), ExactIndex):
+            model.index_.ids = restored_ids(model.index_.ids)
     elif isinstance(model, FittedCascade):
         for spec in read_stages(model.stages):
             for part in spec.model.values() if isinstance(spec.model, Mapping) else [spec.model]:
@@ -173,6 +185,7 @@ def unpack(model: Any) -> None:
         for retriever in model.funnel_.retrieval.retrievers.values():
             unpack(retriever)
         model.funnel_ = replace(model.funnel_, items=restored_table(model.funnel_.items))
+        model.item_ids_ = restored_ids(model.item_ids_)
 
 
 def missing_functions(model: Any) -> dict[str, str]:

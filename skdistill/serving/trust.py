@@ -21,7 +21,7 @@ from skdistill.losses import LOSSES
 from skdistill.public_names import FORMER_NAMES, public_name, set_module
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.packing import MissingFunction
-from skdistill.serving.stored_tables import StoredTable
+from skdistill.serving.stored_tables import StoredTable, StoredText
 from skdistill.students import STUDENTS
 from skdistill.teachers import TEACHERS, QidAdapter
 from skdistill.towers import RETRIEVERS, PairColumns, TeacherCheck
@@ -32,7 +32,7 @@ PARTS = (
     *(CategoryCodes, ColumnScaler, DistilledRanker, ExactIndex, PairColumns),
     *(QidAdapter, TableEncoder, TeacherCheck),
     *(RankingCascade, Retrieval, Stage, StageTable, ChosenColumns, Cut, Funnel),
-    *(FirstTrees, PopularityRetriever, MissingFunction, StoredTable),
+    *(FirstTrees, PopularityRetriever, MissingFunction, StoredTable, StoredText),
 )
 # Types of other libraries that skops does not trust by itself.
 FOREIGN = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "numpy.dtype"})

@@ -218,7 +218,7 @@ def test_the_command_writes_a_cascade(folder, tmp_path):
     [
         ('items = "items.parquet"', "", "[data] lacks the key items"),
         ('query_columns = ["a", "b", "c", "user"]', "", "[cascade] lacks the key query_columns"),
-        ('query_columns = ["a", "b", "c", "user"]', 'query_columns = "a"', "must be a list of nam"),
+        ('query_columns = ["a", "b", "c", "user"]', 'query_columns = "a"', "must be a list of"),
         ("sources", "source", "unexpected keys in [cascade]: source"),
         ("[teacher]", '[student]\nestimator = "MLPRanker"\n[teacher]', "has no section [student]"),
         ("[teacher]", "features = []\n[teacher]", "unexpected keys in [data]: features"),

@@ -309,6 +309,33 @@ def test_data_frames_come_back_with_their_types(library):
         assert stored_table(other, "The table") is other
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [["a", "", "bä\0", "\ud800", "e"], [1, 2, 3, 4, 5], ["a", 1, 2.5, "b", "c"], list("abcde")],
+)
+def test_ids_come_back_as_they_are(tmp_path, ids):
+    items, queries = DATA.items[:5], DATA.queries
+    array = np.empty(5, dtype=object)
+    array[:] = ids
+    retriever = CASCADES["arrays"]().funnel_.retrieval.retrievers["retrieve"]
+    for given in (ids, array):
+        retriever.index(items, given)
+        save(retriever, tmp_path / "towers.skd")
+        again = load(tmp_path / "towers.skd")
+        assert again.index_.ids.dtype == retriever.index_.ids.dtype
+        assert again.index_.ids.tolist() == retriever.index_.ids.tolist() == ids
+        assert_array_equal(again.retrieve(queries, 3)[0], retriever.retrieve(queries, 3)[0])
+
+
+def test_many_ids_of_text_are_stored_at_once(tmp_path):
+    ids = np.array([f"item {item}" for item in range(100_000)], dtype=object)
+    items = ITEMS.iloc[np.arange(len(ids)) % 60]
+    cascade = joblib_copy(tmp_path, students()).index(items, ids)
+    save(cascade, tmp_path / "cascade.skd")
+    assert (tmp_path / "cascade.skd").stat().st_size < 10 << 20
+    assert_array_equal(load(tmp_path / "cascade.skd").rank(QUERIES)[0], cascade.rank(QUERIES)[0])
+
+
 def arrow_stream(table, **options):
     sink = pyarrow.BufferOutputStream()
     chosen = pyarrow.ipc.IpcWriteOptions(**options)
