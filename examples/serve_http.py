@@ -1,13 +1,18 @@
 """
-Serve a student over HTTP
-=========================
+Serve a student or a cascade over HTTP
+======================================
 
 This example wraps a compiled scorer in a service with FastAPI and uvicorn. The service is one
 process with an event loop. It scores requests in the event loop itself, because scoring a few
-hundred rows takes less time than handing them to a thread.
+hundred rows takes less time than handing them to a thread. If the model file holds a cascade, the
+service ranks its catalogue, in threads.
 
 - ``POST /score`` takes JSON, ``{"rows": [[...], ...]}``, or float32 rows as
   ``application/octet-stream``.
+- ``POST /rank`` takes the columns of a query, ``{"query": {"age": 30, "country": "de"}}``, and
+  perhaps ``"exclude"``, a list of ids, ``"k"`` and ``"deadline_ms"``. It answers with the best
+  items, their scores, and the milliseconds of each stage. After the deadline it answers with the
+  order of the last stage that was finished, and ``"is_complete"`` is false.
 - ``/health/live`` responds while the process runs, ``/health/ready`` once the model is loaded.
 - A request with too many bytes or rows gets status 413, one with invalid rows 422 and the first
   problem. One whose body takes too long gets 408. While too many bytes wait, further ones get 503.
@@ -18,7 +23,8 @@ headers.
 
 Run it with ``python examples/serve_http.py``. It distils a LightGBM ranker of MovieLens 100k and
 serves the student on loopback. It prints the latency for one client and for sixteen concurrent
-clients, and the same for the teacher. ``--serve student.skd`` serves a model file. The example
+clients, and the same for the teacher. ``--serve student.skd`` serves a model file, also that of a
+cascade. The example
 needs the extras ``http`` and ``data``.
 """
 
@@ -31,6 +37,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -39,18 +46,23 @@ from typing import Annotated
 import httpx
 import lightgbm
 import numpy as np
+import pandas as pd
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, FailFast, ValidationError
+from pydantic import BaseModel, FailFast, PositiveFloat, PositiveInt, ValidationError
+from scipy import sparse
 
-from skdistill import DistilledRanker
+from skdistill import DistilledRanker, RankingCascade
+from skdistill.cascade import DeadlineWarning
 from skdistill.datasets import build_ranking_table, load_movielens
-from skdistill.serving import compile_scorer, load, save
+from skdistill.serving import compile_cascade, compile_scorer, load, save
 from skdistill.students import MLPRanker
 
 MAX_ROWS = 2_000
 MAX_BYTES = 4 << 20
+# Of a request to rank, which holds one query and a list of ids.
+MAX_QUERY_BYTES = 1 << 18
 # Bytes of all bodies that are being received.
 MAX_BUFFERED = 64 * MAX_BYTES
 BODY_SECONDS = 5
@@ -65,6 +77,15 @@ class Rows(BaseModel):
     rows: Annotated[list[Annotated[list[float], FailFast()]], FailFast()]
 
 
+class Query(BaseModel):
+    """The body of a request to rank."""
+
+    query: dict[str, bool | int | float | str | None]
+    exclude: Annotated[list[int | str], FailFast()] = []
+    k: PositiveInt | None = None
+    deadline_ms: PositiveFloat | None = None
+
+
 class BoosterScorer:
     """The teacher with the interface of a compiled scorer, for comparison."""
 
@@ -76,9 +97,59 @@ class BoosterScorer:
         return self.booster.predict(X, num_threads=1).astype(np.float32)
 
 
-def load_scorer(path):
-    """Load a student and compile it, or load a LightGBM model from a text file."""
-    return BoosterScorer(path) if path.suffix == ".txt" else compile_scorer(load(path))
+class CascadeService:
+    """A compiled cascade that ranks for one query at a time."""
+
+    def __init__(self, cascade):
+        self.cascade = compile_cascade(cascade)
+        self.columns = cascade.pair_columns_.query_names
+        if isinstance(self.columns, int):
+            raise ValueError("the query has no names of columns: fit the cascade on a data frame")
+        ids = range(cascade.n_items) if cascade.item_ids_ is None else cascade.item_ids_.tolist()
+        self.positions = {name: position for position, name in enumerate(ids)}
+        # A service says in its answer that the time was up.
+        warnings.filterwarnings("ignore", category=DeadlineWarning)
+
+    def rank(self, request):
+        """Rank for a request; what is wrong with it is a ValueError or a TypeError."""
+        missing = [name for name in self.columns if name not in request.query]
+        if missing:
+            raise ValueError(f"the query lacks {missing}")
+        table = pd.DataFrame([[request.query[name] for name in self.columns]], columns=self.columns)
+        ids, scores, trace = self.cascade.rank(
+            table,
+            request.k,
+            exclude=self.excluded(request.exclude),
+            deadline_ms=request.deadline_ms,
+            return_stages=True,
+        )
+        found = np.isfinite(scores[0])
+        return {
+            "items": [
+                {"id": name, "score": score}
+                for name, score in zip(
+                    ids[0, found].tolist(), scores[0, found].tolist(), strict=True
+                )
+            ],
+            "milliseconds": {name: 1e3 * spent for name, spent in trace.seconds.items()},
+            "is_complete": bool(trace.is_complete[0]),
+        }
+
+    def excluded(self, names):
+        """Make a matrix of the items that are not to be returned; unknown ids are left out."""
+        positions = sorted({self.positions[name] for name in names if name in self.positions})
+        if not positions:
+            return None
+        cells = np.zeros(len(positions), dtype=np.int64), positions
+        return sparse.csr_array((np.ones(len(positions)), cells), (1, len(self.positions)))
+
+
+def load_model(path):
+    """Load a student or a cascade and compile it, or load a LightGBM model from a text file."""
+    if path.suffix == ".txt":
+        return BoosterScorer(path)
+    model = load(path)
+    return CascadeService(model) if isinstance(model, RankingCascade) else compile_scorer(model)
 
 
 def make_app(path):
@@ -86,15 +157,25 @@ def make_app(path):
 
     @asynccontextmanager
     async def lifespan(app):
-        app.state.scorer = load_scorer(path)
-        # The first call allocates buffers and starts libraries; no request should wait for that.
-        app.state.scorer(np.zeros((1, app.state.scorer.n_features), dtype=np.float32))
+        app.state.model = load_model(path)
+        if not isinstance(app.state.model, CascadeService):
+            # The first call allocates buffers and starts libraries; no request should wait.
+            app.state.model(np.zeros((1, app.state.model.n_features), dtype=np.float32))
         yield
-        app.state.scorer = None
+        app.state.model = None
 
     app = FastAPI(title="skdistill", lifespan=lifespan)
-    app.state.scorer = None
+    app.state.model = None
     app.state.buffered = 0
+
+    def model_for(is_cascade):
+        """Return the model, if it does what a request asks for."""
+        if app.state.model is None:
+            raise HTTPException(503, "the model is not loaded")
+        if isinstance(app.state.model, CascadeService) != is_cascade:
+            way_out = "scores rows: POST /score" if is_cascade else "is a cascade: POST /rank"
+            raise HTTPException(404, f"the model {way_out}")
+        return app.state.model
 
     @app.get("/health/live")
     async def live():
@@ -102,29 +183,59 @@ def make_app(path):
 
     @app.get("/health/ready")
     async def ready():
-        if app.state.scorer is None:
+        model = app.state.model
+        if model is None:
             raise HTTPException(503, "the model is not loaded")
-        return {"status": "ready", "n_features": app.state.scorer.n_features}
+        if isinstance(model, CascadeService):
+            return {"status": "ready", "columns": model.columns}
+        return {"status": "ready", "n_features": model.n_features}
 
     @app.post("/score")
     async def score(request: Request):
-        state = app.state
-        if state.scorer is None:
-            raise HTTPException(503, "the model is not loaded")
+        scorer = model_for(is_cascade=False)
         is_binary = request.headers.get("content-type") == BINARY
-        body = await receive(request, state)
-        parse = partial(rows_of, body, is_binary, state.scorer.n_features)
+        body = await receive(request, app.state, MAX_BYTES)
+        parse = partial(rows_of, body, is_binary, scorer.n_features)
         is_short = is_binary or len(body) <= INLINE_BYTES
         X = parse() if is_short else await asyncio.to_thread(parse)
-        scores = state.scorer(X)
+        scores = scorer(X)
         if is_binary:
             return Response(scores.tobytes(), media_type=BINARY)
         return JSONResponse({"scores": scores.tolist()})
 
+    @app.post("/rank")
+    async def rank(request: Request):
+        service = model_for(is_cascade=True)
+        body = await receive(request, app.state, MAX_QUERY_BYTES)
+        return JSONResponse(await asyncio.to_thread(rank_for, service, body))
+
     return app
 
 
-async def receive(request, state):
+def rank_for(service, body):
+    """Rank for the body of a request; an invalid body raises an HTTPException."""
+    query = parsed(Query, body, '{"query": {"age": 30}}')
+    try:
+        return service.rank(query)
+    except (TypeError, ValueError) as error:
+        # An answer must not grow with the request, whose values the message may name.
+        raise HTTPException(422, str(error)[:500]) from None
+
+
+def parsed(kind, body, example):
+    """Parse a body of JSON; an invalid body raises an HTTPException that names one problem."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        # Without the input: an answer must not grow with the request.
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = "/".join(map(str, problem["loc"]))[:100] or "body"
+        raise HTTPException(
+            422, f"expected JSON such as {example}: {place}: {problem['msg']}"
+        ) from None
+
+
+async def receive(request, state, max_bytes):
     """Receive the body of a request, within limits of size and time."""
     # A client that is turned away need not send the rest.
     close = {"connection": "close"}
@@ -134,8 +245,8 @@ async def receive(request, state):
             async for chunk in request.stream():
                 body += chunk
                 state.buffered += len(chunk)
-                if len(body) > MAX_BYTES:
-                    raise HTTPException(413, f"a body may have at most {MAX_BYTES} bytes", close)
+                if len(body) > max_bytes:
+                    raise HTTPException(413, f"a body may have at most {max_bytes} bytes", close)
                 if state.buffered > MAX_BUFFERED:
                     busy = close | {"retry-after": "1"}
                     raise HTTPException(503, "too many requests are waiting", busy)
@@ -155,15 +266,7 @@ def rows_of(body, is_binary, n_features):
             )
         X = np.frombuffer(body, dtype="<f4").reshape(-1, n_features)
     else:
-        try:
-            rows = Rows.model_validate_json(body).rows
-        except ValidationError as error:
-            # Without the input: an answer must not grow with the request.
-            problem = error.errors(include_url=False, include_input=False)[0]
-            place = "/".join(map(str, problem["loc"])) or "body"
-            raise HTTPException(
-                422, f'expected JSON such as {{"rows": [[1.0, 2.0]]}}: {place}: {problem["msg"]}'
-            ) from None
+        rows = parsed(Rows, body, '{"rows": [[1.0, 2.0]]}').rows
         if not rows or any(len(row) != n_features for row in rows):
             raise HTTPException(422, f"expected one row or more of {n_features} numbers each")
         X = np.array(rows, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The HTTP example: right scores, limits, health, and its load test as a user runs it."""
+"""The HTTP example: right scores and lists, limits, health, and its load test."""
 
 import contextlib
 import importlib.util
@@ -7,15 +7,18 @@ import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from scipy import sparse
 
 from skdistill.serving import save
 from skdistill.students import MLPRanker
+from tests.small_cascade import QUERIES, QUERY_COLUMNS, students
 
 EXAMPLE = Path(__file__).parent.parent / "examples/serve_http.py"
 
@@ -151,6 +154,107 @@ def test_bodies_that_never_end_lock_nobody_out(address, example):
             connection.settimeout(example.BODY_SECONDS + 30)
             answer = b"".join(iter(lambda connection=connection: connection.recv(4096), b""))
             assert answer.startswith(b"HTTP/1.1 408")
+
+
+@pytest.fixture
+def cascade_client(example, tmp_path):
+    save(students(), tmp_path / "cascade.skd")
+    with TestClient(example.make_app(tmp_path / "cascade.skd")) as client:
+        yield client
+
+
+def query(row=0):
+    return QUERIES.iloc[row].to_dict()
+
+
+def test_a_cascade_ranks_for_a_query(cascade_client):
+    ids, scores = students().rank(QUERIES)
+    for row in range(5):
+        answer = cascade_client.post("/rank", json={"query": query(row) | {"further": "x"}})
+        assert answer.status_code == 200, answer.text
+        content = answer.json()
+        assert [item["id"] for item in content["items"]] == ids[row].tolist()
+        np.testing.assert_allclose(
+            [item["score"] for item in content["items"]], scores[row], atol=1e-5
+        )
+        assert content["milliseconds"].keys() == {"retrieve", "prerank", "rank"}
+        assert all(spent > 0 for spent in content["milliseconds"].values())
+        assert content["is_complete"]
+
+
+def test_items_are_excluded_and_lists_have_the_length_that_is_asked_for(cascade_client):
+    best = cascade_client.post("/rank", json={"query": query(), "k": 30}).json()["items"]
+    assert len(best) == 30
+    seen = [item["id"] for item in best[:10]]
+    body = {"query": query(), "exclude": [*seen, "unknown", 7]}
+    items = cascade_client.post("/rank", json=body).json()["items"]
+    position = {f"item {item}": item for item in range(60)}
+    exclude = sparse.csr_array(
+        (np.ones(10), (np.zeros(10, int), [position[name] for name in seen])), (1, 60)
+    )
+    expected = students().rank(QUERIES.iloc[:1], exclude=exclude)[0][0]
+    assert [item["id"] for item in items] == expected.tolist()
+    everything = {"query": query(), "exclude": list(position)}
+    assert cascade_client.post("/rank", json=everything).json()["items"] == []
+
+
+def test_a_deadline_ends_with_the_stage_that_is_finished(cascade_client):
+    content = cascade_client.post("/rank", json={"query": query(), "deadline_ms": 1e-6}).json()
+    assert not content["is_complete"]
+    assert len(content["items"]) == 5
+    assert content["milliseconds"]["rank"] == 0
+    content = cascade_client.post("/rank", json={"query": query(), "deadline_ms": 1e6}).json()
+    assert content["is_complete"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({}, 422, "query: Field required"),
+        ({"query": {"a": 1}}, 422, r"the query lacks \['b', 'c', 'user'\]"),
+        ({"query": {"a": [1]}}, 422, "expected JSON such as"),
+        ({"query": {"a": "x" * 10_000, "b": 1, "c": 1, "user": "y"}}, 422, "column 'a' held"),
+        ({"query": {"x" * 10_000: [1]}}, 422, "expected JSON such as"),
+        ({"query": query(), "k": 0}, 422, "k: Input should be greater than 0"),
+        ({"query": query(), "k": 31}, 422, "k=31 items cannot be ranked"),
+        ({"query": query(), "deadline_ms": -1}, 422, "deadline_ms: Input should be greater"),
+        ({"query": query(), "exclude": [[]]}, 422, "exclude/0"),
+        ({"query": query(), "exclude": ["item 1"] * 50_000}, 413, "262144 bytes"),
+    ],
+)  # fmt: skip
+def test_bad_requests_to_rank_are_told_why(cascade_client, body, code, message):
+    answer = cascade_client.post("/rank", json=body)
+    assert answer.status_code == code
+    assert re.search(message, answer.json()["detail"])
+    assert len(answer.content) < 700
+
+
+def test_missing_values_are_null(cascade_client):
+    row = QUERIES.iloc[:1].assign(user=None)
+    answer = cascade_client.post("/rank", json={"query": query() | {"user": None}})
+    assert [item["id"] for item in answer.json()["items"]] == students().rank(row)[0][0].tolist()
+
+
+def test_each_model_is_asked_for_what_it_does(client, cascade_client, example, tmp_path):
+    assert cascade_client.get("/health/ready").json()["columns"] == QUERY_COLUMNS
+    answer = cascade_client.post("/score", json={"rows": [[0] * 5]})
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "the model is a cascade: POST /rank"
+    answer = client.post("/rank", json={"query": query()})
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "the model scores rows: POST /score"
+    waiting = TestClient(example.make_app(tmp_path / "cascade.skd"))
+    assert waiting.post("/rank", json={"query": query()}).status_code == 503
+
+
+def test_concurrent_requests_get_their_own_answers(cascade_client):
+    ids, _ = students().rank(QUERIES)
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(
+            lambda row: cascade_client.post("/rank", json={"query": query(row)}).json(), range(80)
+        )
+        for row, content in enumerate(answers):
+            assert [item["id"] for item in content["items"]] == ids[row].tolist()
 
 
 def test_the_load_test_prints_every_client(movielens):

@@ -59,17 +59,12 @@ class Candidates:
 
     def take(self, places: Any) -> Candidates:
         """Select places, in this order: a slice, or an array of shape (n_queries, n_places)."""
-
-        def pick(values: NDArray[Any]) -> NDArray[Any]:
-            if isinstance(places, slice):
-                return values[:, places]
-            return np.take_along_axis(values, places, axis=1)
-
+        rows = slice(None) if isinstance(places, slice) else np.arange(self.n_queries)[:, None]
         return Candidates(
-            pick(self.item),
-            pick(self.score),
-            {name: pick(values) for name, values in self.columns.items()},
-            None if self.source is None else pick(self.source),
+            self.item[rows, places],
+            self.score[rows, places],
+            {name: values[rows, places] for name, values in self.columns.items()},
+            None if self.source is None else self.source[rows, places],
         )
 
     def with_column(self, column: str, values: NDArray[Any]) -> Candidates:

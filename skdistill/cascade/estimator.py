@@ -23,7 +23,7 @@ from skdistill.cascade.problem import (
     fit_pair_teacher,
     read_features,
 )
-from skdistill.cascade.spec import FirstTrees, StageSpec, read_stages
+from skdistill.cascade.spec import FirstTrees, StageSpec, check_models, read_stages
 from skdistill.cascade.stage_students import check_unit_of_students
 from skdistill.cascade.training import StageTraining, next_targets
 from skdistill.cascade.training_rows import SOURCES
@@ -248,6 +248,7 @@ default="auto"
         """
         self._validate_params()
         specs = read_stages(self.stages)
+        check_models(specs)
         sources = _read_sources(self.sources, specs)
         problem = self._read(specs, X, y, qid, items, sample_weight, offset)
         check_tables(problem, specs, self.teacher)

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.cascade.catalogue import WithCatalogue
 from skdistill.cascade.cuts import Cut
 from skdistill.cascade.funnel import RankedItems, best_items
+from skdistill.cascade.gains import gains_of_labels, largest_labels
 from skdistill.cascade.pair_tables import StageTable
 from skdistill.cascade.spec import StageSpec, read_stages
 from skdistill.index.item_ids import named_ids
@@ -140,16 +141,10 @@ class FittedCascade(WithCatalogue):
             If a stage was left out for some queries.
         """
         start = time.perf_counter()
-        check_is_fitted(self, "funnel_")
+        if not hasattr(self, "funnel_"):
+            check_is_fitted(self)  # which costs as much as a stage
         specs = read_stages(self.stages)
-        k = specs[-1].cut.size if k is None else k
-        check_k(k)
-        if k > specs[0].cut.size:
-            raise ValueError(
-                f"k={k} items cannot be ranked: the first stage {specs[0].name!r} returns "
-                f"{specs[0].cut.size}. Raise its size."
-            )
-        k = min(k, self.n_items)
+        k = min(self.check_length(k), self.n_items)
         table = self.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
         n_queries = table.shape[0]
         exclude = _check_rows("exclude", exclude, n_queries, self.n_items)
@@ -246,6 +241,33 @@ class FittedCascade(WithCatalogue):
             return float("nan")
         return float(np.average(values[is_defined], weights=weights[is_defined]))
 
+    def check_length(self, k: int | None) -> int:
+        """Check the length of the lists to return.
+
+        Parameters
+        ----------
+        k : int, optional
+            The length; the size of the last stage by default.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        ValueError
+            If it is less than 1, or larger than the size of the first stage.
+        """
+        specs = read_stages(self.stages)
+        k = specs[-1].cut.size if k is None else k
+        check_k(k)
+        if k > specs[0].cut.size:
+            raise ValueError(
+                f"k={k} items cannot be ranked: the first stage {specs[0].name!r} returns "
+                f"{specs[0].cut.size}. Raise its size."
+            )
+        return k
+
     @property
     def n_items(self) -> int:
         """Number of items in the catalogue."""
@@ -314,39 +336,6 @@ def as_queries(queries: Any) -> Any:
     return np.asarray(queries)
 
 
-def largest_labels(
-    labels: NDArray[np.float64],
-    query: NDArray[np.int64],
-    item: NDArray[np.int64],
-    shape: tuple[int, int],
-) -> Any:
-    """Return a CSR matrix of labels; a pair that was logged several times has its largest label."""
-    order = np.argsort(-labels, kind="stable")
-    _, first = np.unique(query[order] * shape[1] + item[order], return_index=True)
-    kept = order[first]
-    return sparse.csr_array((labels[kept], (query[kept], item[kept])), shape=shape)
-
-
-def gains_of_labels(relevance: Any, offset: NDArray[np.float64] | None) -> Any:
-    """Return the gains :math:`2^y - 1` of labels; with offsets, times their exponentials.
-
-    Parameters
-    ----------
-    relevance : csr_array of shape (n_queries, n_items)
-        Labels above 0.
-    offset : ndarray of shape (n_items,), float64, or None
-        Such as log bids. NDCG does not change with a common factor.
-
-    Returns
-    -------
-    csr_array of shape (n_queries, n_items)
-    """
-    gains = np.exp2(relevance.data) - 1
-    if offset is not None:
-        gains = gains * np.exp(offset - offset.max())[relevance.indices]
-    return sparse.csr_array((gains, relevance.indices, relevance.indptr), shape=relevance.shape)
-
-
 def _check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:
     """Check the shape of a sparse matrix of pairs; return it as CSR."""
     if pairs is None:
@@ -366,11 +355,12 @@ def _stacked(blocks: list[RankedItems], k: int) -> RankedItems:
         return RankedItems(empty, empty.astype(np.float32), empty, None)
 
     def stack(parts: list[NDArray[Any]], padding: float) -> NDArray[Any]:
-        wide = [
-            np.pad(part, ((0, 0), (0, k - part.shape[1])), constant_values=padding)
-            for part in parts
-        ]
-        return np.concatenate(wide)
+        stacked = np.full((sum(map(len, parts)), k), padding, dtype=parts[0].dtype)
+        first = 0
+        for part in parts:
+            stacked[first : first + len(part), : part.shape[1]] = part
+            first += len(part)
+        return stacked
 
     sources = [block.source for block in blocks if block.source is not None]
     return RankedItems(

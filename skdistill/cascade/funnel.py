@@ -256,10 +256,11 @@ def best_items(passage: Passage, cuts: Sequence[Cut], k: int) -> RankedItems:
     """
     *earlier, last = passage.lists
     parts = [last]
-    for found, cut in reversed(list(zip(earlier, cuts, strict=False))):
-        parts.append(found.take(slice(cut.size, None)))
-    if (last.item[:, k - 1 : k] >= 0).all() and last.width >= k:
-        parts = parts[:1]
+    if last.width < k or (last.item[:, k - 1] < 0).any():
+        parts += [
+            found.take(slice(cut.size, None))
+            for found, cut in reversed(list(zip(earlier, cuts, strict=False)))
+        ]
     stage = np.repeat(
         np.arange(len(passage.lists) - 1, len(passage.lists) - 1 - len(parts), -1),
         [part.width for part in parts],

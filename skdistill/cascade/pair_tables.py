@@ -101,6 +101,11 @@ class ChosenColumns:
         return take_columns(joined, self.order)
 
 
+def is_function(features: Any) -> bool:
+    """Whether features are a function of the user, and not columns."""
+    return callable(features) and not isinstance(features, type | ChosenColumns)
+
+
 @dataclass(frozen=True)
 class StageTable:
     """Builds the rows that a stage scores.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
-from skdistill.cascade.pair_tables import ChosenColumns, StageTable
+from skdistill.cascade.pair_tables import ChosenColumns, StageTable, is_function
 from skdistill.cascade.spec import TEACHER, FirstTrees, StageSpec
 from skdistill.inputs.offsets import log_above
 from skdistill.inputs.ranking_data import RankingData
@@ -92,6 +92,34 @@ def read_features(
     ValueError
         If an entry names no stage, or a column that is not in the log.
     """
+    return {
+        name: entry
+        if is_function(entry)
+        else ChosenColumns.find(columns, X, entry, f"features[{name!r}]")
+        for name, entry in choose_features(given, specs).items()
+    }
+
+
+def choose_features(given: Any, specs: list[StageSpec]) -> dict[str, Any]:
+    """Look up what the parameter ``features`` says of each stage and of the teacher.
+
+    Parameters
+    ----------
+    given : None, callable, columns, or dict of str to callable or columns
+        What the user passed.
+    specs : list of StageSpec
+        The stages.
+
+    Returns
+    -------
+    dict of str to (callable, columns or None)
+        By name of each later stage, and "teacher"; None for all columns.
+
+    Raises
+    ------
+    ValueError
+        If an entry names no stage.
+    """
     names = [spec.name for spec in specs[1:]]
     by_stage = given if isinstance(given, Mapping) else {EVERY: given}
     unknown = sorted(set(by_stage) - {*names, TEACHER, EVERY})
@@ -100,19 +128,13 @@ def read_features(
             f"features names {unknown}, but only stages after the first have features, and the "
             f"teacher: {[*names, TEACHER]}."
         )
-    is_teacher = [spec.model == TEACHER for spec in specs[1:] if isinstance(spec.model, str)]
-    of_teacher = [s.name for s in specs[1:] if isinstance(s.model, str)] if is_teacher else []
+    of_teacher = [spec.name for spec in specs[1:] if isinstance(spec.model, str)]
     chosen = {name: by_stage.get(name, by_stage.get(EVERY)) for name in names}
     for name in of_teacher:
         chosen[name] = by_stage.get(name, by_stage.get(TEACHER, by_stage.get(EVERY)))
     default = chosen[(of_teacher or names)[-1]]
     chosen[TEACHER] = by_stage.get(TEACHER, default)
-    return {
-        name: entry
-        if callable(entry) and not isinstance(entry, type)
-        else ChosenColumns.find(columns, X, entry, f"features[{name!r}]")
-        for name, entry in chosen.items()
-    }
+    return chosen
 
 
 def check_tables(problem: CascadeProblem, specs: list[StageSpec], teacher: Any) -> None:

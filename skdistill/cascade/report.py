@@ -12,16 +12,10 @@ from scipy import sparse
 
 from skdistill.cascade.candidates import Candidates
 from skdistill.cascade.cuts import Cut
-from skdistill.cascade.fitted import FittedCascade, gains_of_labels, largest_labels
+from skdistill.cascade.fitted import FittedCascade
+from skdistill.cascade.gains import ceilings, gains_of_labels, largest_labels, ndcg_of_lists
 from skdistill.cascade.report_tables import CascadeReport, RivalReport, StageReport
-from skdistill.cascade.survival import (
-    StageLists,
-    ceilings,
-    contains,
-    first_loss,
-    ndcg_of_lists,
-    run_stages,
-)
+from skdistill.cascade.survival import StageLists, contains, first_loss, run_stages
 from skdistill.cascade.wanted import best_of, teacher_grid
 from skdistill.inputs.checks import check_k
 from skdistill.inputs.columns import as_table, take_rows

@@ -71,8 +71,6 @@ def read_stages(stages: Any) -> list[StageSpec]:
     ValueError
         If there is no second stage, a name is used twice or cannot be a parameter, a stage returns
         more than it gets, or a limit has no meaning.
-    TypeError
-        If a stage cannot retrieve or score.
     """
     if not isinstance(stages, Sequence) or len(stages) < 2:
         raise ValueError(
@@ -87,7 +85,6 @@ def read_stages(stages: Any) -> list[StageSpec]:
     names = [*specs[0].model, *([first_name] if isinstance(first, list) else [])]
     for name, model, size in later:
         cut = Cut.of(size, name)
-        _check_scores(name, model)
         if cut.size > specs[-1].cut.size:
             raise ValueError(
                 f"The stage {name!r} would return {cut.size} items, but the stage "
@@ -104,7 +101,6 @@ def _read_retrieval(name: str, model: Any, size: Any) -> StageSpec:
     """Read the first stage, one retriever or a list of them with quotas."""
     cut = Cut.of(size, name)
     if not isinstance(model, list):
-        _check_retrieves(name, model)
         return StageSpec(name, {name: model}, cut, (cut.size,))
     if not model:
         raise ValueError(f"The stage {name!r} has an empty list of retrievers.")
@@ -115,8 +111,7 @@ def _read_retrieval(name: str, model: Any, size: Any) -> StageSpec:
                 f"A retriever of the stage {name!r} must be a tuple (name, retriever, quota), got "
                 f"{entry!r}."
             )
-        member, retriever, quota = entry
-        _check_retrieves(member, retriever)
+        member, _, quota = entry
         if not isinstance(quota, Integral) or quota < 1:
             raise ValueError(f"The quota of {member!r} must be a positive int, got {quota!r}.")
         quotas.append(int(quota))
@@ -126,6 +121,25 @@ def _read_retrieval(name: str, model: Any, size: Any) -> StageSpec:
             "one limit. Leave out min_score and max_drop."
         )
     return StageSpec(name, {member: one for member, one, _ in model}, cut, tuple(quotas))
+
+
+def check_models(specs: list[StageSpec]) -> None:
+    """Check that the first stage can retrieve, and that the later ones can learn and score.
+
+    Parameters
+    ----------
+    specs : list of StageSpec
+        The stages.
+
+    Raises
+    ------
+    TypeError
+        If a stage cannot.
+    """
+    for name, retriever in specs[0].model.items():
+        _check_retrieves(name, retriever)
+    for spec in specs[1:]:
+        _check_scores(spec.name, spec.model)
 
 
 def _check_retrieves(name: str, model: Any) -> None:

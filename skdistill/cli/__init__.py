@@ -1,4 +1,4 @@
-"""The command line: ``skdistill score``, ``retrieve``, ``evaluate``, ``inspect``, ``distill``."""
+"""The command line ``skdistill``: score, retrieve, rank, evaluate, inspect, distill."""
 
 from __future__ import annotations
 

@@ -180,6 +180,47 @@ def retrieve(
 
 
 @app.command()
+def rank(
+    cascade: Annotated[
+        Path, typer.Argument(metavar="CASCADE", help="File of a cascade, written by save.")
+    ],
+    queries: Inputs,
+    output: Output,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "--k", "-k", min=1, help="Items per query; default: what the last stage returns."
+        ),
+    ] = None,
+    id_columns: Ids = None,
+    all_columns: AllColumns = False,
+    output_format: Format = OutputFormat.parquet,
+    delimiter: Delimiter = None,
+    decimal: Decimal = ".",
+    encoding: Encoding = None,
+    resume: Resume = True,
+    jobs: Jobs = 1,
+) -> None:
+    """Rank the best items of a cascade's catalogue for each query in tables of queries."""
+    from skdistill.serving import rank_table
+
+    with exit_codes(), ProgressReport("queries") as report:
+        progress = rank_table(
+            load_model(cascade),
+            queries,
+            output,
+            k=k,
+            id_columns=_copied(id_columns, all_columns),
+            output_format=output_format.value,
+            csv_options=_csv_options(delimiter, decimal, encoding),
+            resume=resume,
+            n_jobs=jobs,
+            on_progress=report,
+        )
+    _tell_repeated(progress)
+
+
+@app.command()
 def evaluate(
     model: ModelFile,
     inputs: Inputs,
@@ -230,7 +271,7 @@ def distill(
     output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write.")],
     as_json: AsJson = False,
 ) -> None:
-    """Train a student by a recipe, and save it without its teacher."""
+    """Train a student or a cascade by a recipe, and save it without its teacher."""
     from skdistill.recipe import read_recipe, train
     from skdistill.serving import save
     from skdistill.tables.errors import OutputError
@@ -242,7 +283,7 @@ def distill(
         if not output.resolve().parent.is_dir():
             raise OutputError(f"{output}: cannot be written: there is no such folder.")
         trained = train(parsed)
-        save(trained.ranker.export_student(), output)
+        save(trained.model, output)
         messages.print(f"wrote {output}", markup=False)
         report = trained.report()
     _print(report, as_json)

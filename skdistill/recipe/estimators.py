@@ -46,19 +46,50 @@ def make_teacher(path: Path, section: dict[str, Any]) -> Any:
     """Make the teacher that ``[teacher]`` names."""
     registry = {**TEACHERS, **OTHER_TEACHERS}
     section = {"estimator": "LGBMRanker"} | section
-    cls = _class_of(path, "teacher", section, registry)
-    return _make(path, "teacher", cls, section)
+    cls = class_of(path, "teacher", section, registry)
+    return make_estimator(path, "teacher", cls, section)
 
 
 def make_student(path: Path, section: dict[str, Any], preprocess: Sequence[dict[str, Any]]) -> Any:
     """Make the student that ``[student]`` names, behind the steps of ``[preprocess]``."""
     section = {"estimator": "MLPRanker"} | section
-    cls = _class_of(path, "student", section, STUDENTS)
-    student = _make(path, "student", cls, section)
-    return make_pipeline(*_steps(path, preprocess), student) if preprocess else student
+    cls = class_of(path, "student", section, STUDENTS)
+    student = make_estimator(path, "student", cls, section)
+    return make_pipeline(*make_steps(path, preprocess), student) if preprocess else student
 
 
-def _steps(path: Path, sections: Sequence[dict[str, Any]]) -> list[Any]:
+def steps_of(path: Path, sections: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the sections ``[preprocess]`` or ``[[preprocess]]`` as a list.
+
+    Parameters
+    ----------
+    path : Path
+        The recipe.
+    sections : dict of str to object
+        What may hold them: the recipe, or a stage of a cascade.
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    RecipeError
+        If they are something else than sections, or one does not name its columns in a list.
+    """
+    given = sections.get("preprocess", [])
+    steps = [given] if isinstance(given, dict) else given
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise RecipeError(
+            f"{path}: preprocess must be a section [preprocess], or several [[preprocess]], got "
+            f"{given!r}."
+        )
+    for step in steps:
+        named_columns(path, step)
+    return steps
+
+
+def make_steps(path: Path, sections: Sequence[dict[str, Any]]) -> list[Any]:
     """Make the steps before a student.
 
     Neighbouring sections with columns become one ColumnTransformer, so that all of their columns
@@ -114,10 +145,10 @@ def _transformer(path: Path, section: dict[str, Any]) -> Any:
             f"{path}: [preprocess] estimator must be a transformer of {', '.join(TRANSFORMERS)}, "
             f"got {kind!r}."
         )
-    return _make(path, "preprocess", cls, section, {"columns"})
+    return make_estimator(path, "preprocess", cls, section, {"columns"})
 
 
-def _class_of(path: Path, name: str, section: dict[str, Any], registry: Mapping[str, Any]) -> type:
+def class_of(path: Path, name: str, section: dict[str, Any], registry: Mapping[str, Any]) -> type:
     """Find the class that a section names."""
     kind = section["estimator"]
     if kind not in registry:
@@ -136,7 +167,7 @@ def _class_of(path: Path, name: str, section: dict[str, Any], registry: Mapping[
         ) from error
 
 
-def _make(
+def make_estimator(
     path: Path,
     name: str,
     cls: Any,

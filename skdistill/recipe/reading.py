@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from skdistill.ranker import DistilledRanker
+from skdistill.recipe.cascades import check_cascade_sections, make_cascade
 from skdistill.recipe.errors import RecipeError, check_keys
-from skdistill.recipe.estimators import make_student, make_teacher, named_columns
+from skdistill.recipe.estimators import make_student, make_teacher, steps_of
 from skdistill.recipe.teacher_files import read_teacher
 from skdistill.tables.columns import refuse_targets
 from skdistill.tables.csv import CsvOptions
@@ -19,14 +20,12 @@ from skdistill.tables.errors import TableError
 from skdistill.tables.reading import as_list, find_files
 from skdistill.tables.shard import TableFile
 
-TABLES = ("train", "validation", "test")
+TABLES = ("train", "validation", "test", "items")
 TARGETS = ("query_column", "label_column", "teacher_score_column", "weight_column")
 # Keys that each section may have, besides the parameters of its estimator.
 SECTIONS = {
-    "": {"seed", "data", "teacher", "preprocess", "student", "distillation"},
-    "data": {
-        *TABLES, *TARGETS, "features", "ignore", "csv",
-    },
+    "": {"seed", "data", "teacher", "preprocess", "student", "distillation", "cascade"},
+    "data": {"train", "validation", "test", *TARGETS, "features", "ignore", "csv"},
     "data.csv": {"delimiter", "decimal", "encoding"},
 }  # fmt: skip
 # Keys of a fitted teacher's file.
@@ -44,8 +43,9 @@ class Recipe:
     data : dict of str to object
         The section ``[data]``: ``train``, ``validation``, ``test``, ``query_column``,
         ``label_column``, ``teacher_score_column``, ``weight_column``, ``features``, ``ignore``,
-        ``csv``. Only ``train`` and ``query_column`` are always present.
-    ranker : DistilledRanker
+        ``csv``. Only ``train`` and ``query_column`` are always present. That of a cascade also has
+        ``items``, and may have ``item_id_column``.
+    ranker : DistilledRanker or RankingCascade
         The ranker that the recipe describes, not fitted.
     teacher_file : Path or None
         File of the fitted teacher.
@@ -55,7 +55,7 @@ class Recipe:
 
     path: Path
     data: dict[str, Any]
-    ranker: DistilledRanker
+    ranker: Any
     teacher_file: Path | None = None
     csv_options: CsvOptions = field(default_factory=CsvOptions)
 
@@ -64,7 +64,7 @@ class Recipe:
 
         Parameters
         ----------
-        name : {"train", "validation", "test"}
+        name : {"train", "validation", "test", "items"}
             Key of the table in ``[data]``.
 
         Returns
@@ -137,10 +137,42 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
             [distillation]                # parameters of DistilledRanker
             alpha = 0.5
 
+        A recipe of a :class:`skdistill.RankingCascade` has, instead of the last three sections::
+
+            [data]                        # train, test, query_column, ... as above, and
+            items = "items.parquet"       # the catalogue
+            item_id_column = "item"       # ids that rank returns; default: positions
+
+            [cascade]                     # parameters of RankingCascade
+            query_columns = ["age", "country"]
+            # item_columns = [...]        # default: all columns of the catalogue but its ids
+            # teacher_features = [...]    # columns that the teacher reads; default: as in a stage
+            targets = "teacher"
+
+            [[cascade.stage]]
+            name = "retrieve"
+            estimator = "TwoTowerRetriever"   # with any of its parameters
+            size = 200
+
+            [[cascade.stage]]
+            name = "prerank"
+            estimator = "LinearRanker"
+            size = 50                     # also min_score, max_drop
+            features = ["age", "price"]   # default: all
+            # preprocess = [{estimator = "StandardScaler"}]
+
+            [[cascade.stage]]
+            name = "rank"
+            estimator = "teacher"         # or trees = 10: the teacher's first trees
+            size = 10
+
+        A first stage of several retrievers has ``name``, ``size``, and per retriever a section
+        ``[[cascade.stage.retriever]]`` with ``name``, ``estimator`` and ``quota``.
+
     Returns
     -------
     Recipe
-        The checked recipe, with an unfitted ranker.
+        The checked recipe, with an unfitted ranker or cascade.
 
     Raises
     ------
@@ -156,13 +188,19 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not a valid TOML file: {error}") from error
     check_keys(path, "", sections, SECTIONS[""])
-    for name in ("data", "student", "teacher", "distillation"):
-        if not isinstance(sections.setdefault(name, {}), dict):
+    for name in ("data", "student", "teacher", "distillation", "cascade"):
+        if not isinstance(sections.get(name, {}), dict):
             raise RecipeError(
                 f"{path}: {name} must be a section [{name}], got the value {sections[name]!r}."
             )
-    data, teacher = sections["data"], sections["teacher"]
-    _check_data(path, data, teacher)
+    read = _read_ranker if "cascade" not in sections else _read_cascade
+    return read(path, {"data": {}, "teacher": {}, "student": {}, "distillation": {}} | sections)
+
+
+def _read_ranker(path: Path, sections: dict[str, Any]) -> Recipe:
+    """Read the recipe of a DistilledRanker."""
+    data = sections["data"]
+    _check_data(path, data, sections["teacher"])
     options = sections["distillation"]
     allowed = set(inspect.signature(DistilledRanker).parameters) - {
         "teacher", "student", "memory", "query_column", "random_state",
@@ -170,33 +208,42 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     check_keys(path, "distillation", options, allowed)
     csv_options = _csv_options(path, data.get("csv", {}))
     teacher_file, made = None, None
-    given = [key for key in FILES if key in teacher]
-    if given:
-        check_keys(path, "teacher", teacher, {given[0]})
-        teacher_file, made = read_teacher(path, given[0], teacher[given[0]])
-    elif "teacher_score_column" not in data:
-        made = make_teacher(path, teacher)
+    if "teacher_score_column" not in data:
+        teacher_file, made = _read_teacher(path, sections["teacher"])
     ranker = DistilledRanker(
         made,
-        make_student(path, sections["student"], _preprocess(path, sections)),
+        make_student(path, sections["student"], steps_of(path, sections)),
         random_state=sections.get("seed", 0),
         **options,
     )
     return Recipe(path, data, ranker, teacher_file, csv_options)
 
 
+def _read_cascade(path: Path, sections: dict[str, Any]) -> Recipe:
+    """Read the recipe of a RankingCascade."""
+    data = sections["data"]
+    check_cascade_sections(path, sections)
+    _check_targets(path, data, sections["teacher"])
+    csv_options = _csv_options(path, data.get("csv", {}))
+    teacher_file, teacher = _read_teacher(path, sections["teacher"])
+    seed = sections.get("seed", 0)
+    cascade = make_cascade(path, sections["cascade"], teacher, seed)
+    return Recipe(path, data, cascade, teacher_file, csv_options)
+
+
+def _read_teacher(path: Path, section: dict[str, Any]) -> tuple[Path | None, Any]:
+    """Make the teacher that ``[teacher]`` describes, or read its file."""
+    given = [key for key in FILES if key in section]
+    if not given:
+        return None, make_teacher(path, section)
+    check_keys(path, "teacher", section, {given[0]})
+    return read_teacher(path, given[0], section[given[0]])
+
+
 def _check_data(path: Path, data: dict[str, Any], teacher: dict[str, Any]) -> None:
     """Check the keys of ``[data]``, and that it and ``[teacher]`` go together."""
     check_keys(path, "data", data, SECTIONS["data"])
-    for key in ("train", "query_column"):
-        if key not in data:
-            raise RecipeError(f"{path}: [data] lacks the key {key}, which is required.")
-    is_fitted = any(key in teacher for key in FILES)
-    if "label_column" not in data and not ("teacher_score_column" in data or is_fitted):
-        raise RecipeError(
-            f"{path}: [data] lacks the key label_column. It may be left out only if [teacher] has "
-            f"one of the keys {', '.join(FILES)}, or [data] the key teacher_score_column."
-        )
+    _check_targets(path, data, teacher)
     if "teacher_score_column" in data and teacher:
         raise RecipeError(
             f"{path}: [teacher] cannot be combined with teacher_score_column in [data]. Leave one "
@@ -209,6 +256,19 @@ def _check_data(path: Path, data: dict[str, Any], teacher: dict[str, Any]) -> No
         raise RecipeError(f"{path}: [data] features: {error}") from error
 
 
+def _check_targets(path: Path, data: dict[str, Any], teacher: dict[str, Any]) -> None:
+    """Check that there are queries, and something to learn from."""
+    for key in ("train", "query_column"):
+        if key not in data:
+            raise RecipeError(f"{path}: [data] lacks the key {key}, which is required.")
+    is_fitted = any(key in teacher for key in FILES)
+    if "label_column" not in data and not ("teacher_score_column" in data or is_fitted):
+        raise RecipeError(
+            f"{path}: [data] lacks the key label_column. It may be left out only if [teacher] has "
+            f"one of the keys {', '.join(FILES)}, or [data] the key teacher_score_column."
+        )
+
+
 def _csv_options(path: Path, section: Any) -> CsvOptions:
     if not isinstance(section, dict):
         raise RecipeError(f"{path}: [data] csv must be a table, got {section!r}.")
@@ -217,17 +277,3 @@ def _csv_options(path: Path, section: Any) -> CsvOptions:
         return CsvOptions(**section)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{path}: [data] csv: {error}") from error
-
-
-def _preprocess(path: Path, sections: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the sections ``[preprocess]`` or ``[[preprocess]]`` as a list."""
-    given = sections.get("preprocess", [])
-    steps = [given] if isinstance(given, dict) else given
-    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-        raise RecipeError(
-            f"{path}: preprocess must be a section [preprocess], or several [[preprocess]], got "
-            f"{given!r}."
-        )
-    for step in steps:
-        named_columns(path, step)
-    return steps

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from skdistill.cascade.estimator import RankingCascade
 from skdistill.inputs.columns import optional_positions, select_columns
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.metrics import ndcg_score
 from skdistill.ranker import DistilledRanker
+from skdistill.recipe.cascade_training import TrainedCascade, train_cascade
 from skdistill.recipe.estimators import columns_of
+from skdistill.recipe.frames import read_frame, with_categories
 from skdistill.recipe.reading import Recipe
 from skdistill.tables.columns import column_of, training_columns
-from skdistill.tables.errors import TableError, pyarrow_extra
-from skdistill.tables.reading import read_batches
 from skdistill.teachers import score_rows
 from skdistill.teachers.categories import categories_of
 
@@ -41,6 +42,11 @@ class Trained:
     recipe: Recipe
     features: list[str]
     test: Any
+
+    @property
+    def model(self) -> Any:
+        """What is served: the student without its teacher."""
+        return self.ranker.export_student()
 
     def report(self) -> dict[str, float]:
         """Measure the student on the test table.
@@ -76,8 +82,8 @@ class Trained:
         return report
 
 
-def train(recipe: Recipe) -> Trained:
-    """Train the ranker of a recipe on its tables.
+def train(recipe: Recipe) -> Trained | TrainedCascade:
+    """Train the ranker or cascade of a recipe on its tables.
 
     Parameters
     ----------
@@ -86,7 +92,7 @@ def train(recipe: Recipe) -> Trained:
 
     Returns
     -------
-    Trained
+    Trained or TrainedCascade
         The fitted ranker, which can report on the test table.
 
     Raises
@@ -97,6 +103,8 @@ def train(recipe: Recipe) -> Trained:
         If the ranker's ``fit`` refuses the data.
     """
     data, ranker = recipe.data, recipe.ranker
+    if isinstance(ranker, RankingCascade):
+        return train_cascade(recipe, ranker)
     features, frame = _read(recipe, "train", data.get("features"))
     # The other tables are read first, so that their faults do not cost a training.
     validation, test = (
@@ -111,8 +119,8 @@ def train(recipe: Recipe) -> Trained:
     return Trained(ranker, len(frame), recipe, features, test)
 
 
-def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
-    """Train the ranker of a recipe on its tables, and report on it.
+def follow(recipe: Recipe) -> tuple[DistilledRanker | RankingCascade, dict[str, float]]:
+    """Train the ranker or cascade of a recipe on its tables, and report on it.
 
     Parameters
     ----------
@@ -121,7 +129,7 @@ def follow(recipe: Recipe) -> tuple[DistilledRanker, dict[str, float]]:
 
     Returns
     -------
-    ranker : DistilledRanker
+    ranker : DistilledRanker or RankingCascade
         The fitted ranker.
     report : dict of str to float
         What :meth:`Trained.report` returns.
@@ -164,26 +172,5 @@ def _read(recipe: Recipe, name: str, features: list[str] | None) -> tuple[list[s
         data.get("ignore", []),
         [*categories, *columns_of(recipe.ranker.student)],
     )
-    batches = [
-        columns.conform(batch, file.path)
-        for file in files
-        for shard in file.shards()
-        for _, batch in read_batches(shard, columns.csv_types)
-    ]
-    if not batches:
-        raise TableError(f"{files[0].path}: the tables of {name} hold no rows.")
-    frame = pyarrow_extra().Table.from_batches(batches).to_pandas()
-    return columns.features, _with_categories(frame, columns.features, categories)
-
-
-def _with_categories(frame: Any, features: list[str], categories: dict[str, list[Any]]) -> Any:
-    """Make categories of text, which tree ensembles take in no other form."""
-    import pandas as pd
-
-    types: dict[str, Any] = {
-        name: "category" for name in features if pd.api.types.is_string_dtype(frame[name])
-    }
-    types |= {
-        name: pd.CategoricalDtype(values) for name, values in categories.items() if name in features
-    }
-    return frame.astype(types)
+    frame = read_frame(files, columns, name)
+    return columns.features, with_categories([frame], columns.features, categories)[0]

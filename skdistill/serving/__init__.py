@@ -8,11 +8,12 @@ from skdistill.public_names import lazy_names
 
 if TYPE_CHECKING:
     from skdistill.serving.batch.evaluation import evaluate_table
-    from skdistill.serving.batch.retrieval import retrieve_table
+    from skdistill.serving.batch.retrieval import rank_table, retrieve_table
     from skdistill.serving.batch.runs import Progress
     from skdistill.serving.batch.scoring import score_table
     from skdistill.serving.cluster import FrameScorer, score_dask, score_ray, score_spark
     from skdistill.serving.compiled import CompiledScorer, compile_scorer
+    from skdistill.serving.compiled_cascade import compile_cascade
     from skdistill.serving.files import FileWarning, load, save
     from skdistill.serving.onnx_export import register_converters, to_onnx
     from skdistill.serving.trust import trusted_types
@@ -27,9 +28,11 @@ __all__ = [
     "OutputError",
     "Progress",
     "TableError",
+    "compile_cascade",
     "compile_scorer",
     "evaluate_table",
     "load",
+    "rank_table",
     "register_converters",
     "retrieve_table",
     "save",
@@ -42,7 +45,8 @@ __all__ = [
 ]
 
 
-# Resolved at first use, because each of them imports further libraries.
+# Resolved at first use, because each of them imports further libraries. MissingFunction,
+# StoredTable and StoredText are names in model files, and no part of the interface.
 __getattr__ = lazy_names(
     __name__,
     {
@@ -51,10 +55,15 @@ __getattr__ = lazy_names(
         "Progress": "skdistill.serving.batch.runs",
         "FrameScorer": "skdistill.serving.cluster",
         "FileWarning": "skdistill.serving.files",
+        "MissingFunction": "skdistill.serving.packing",
         "OutputError": "skdistill.tables.errors",
+        "StoredTable": "skdistill.serving.stored_tables",
+        "StoredText": "skdistill.serving.stored_tables",
         "TableError": "skdistill.tables.errors",
+        "compile_cascade": "skdistill.serving.compiled_cascade",
         "compile_scorer": "skdistill.serving.compiled",
         "load": "skdistill.serving.files",
+        "rank_table": "skdistill.serving.batch.retrieval",
         "register_converters": "skdistill.serving.onnx_export",
         "save": "skdistill.serving.files",
         "evaluate_table": "skdistill.serving.batch.evaluation",

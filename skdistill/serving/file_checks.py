@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from skdistill.serving.stored_tables import LARGEST_GROWTH
 from skdistill.serving.trust import is_trusted_module
 from skdistill.teachers.lightgbm_text import check_model_text
 
@@ -26,8 +27,6 @@ FORMAT = 1
 METADATA = "skdistill.json"
 SCHEMA = "schema.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# Largest growth of a file: sparse matrices are compressed zips inside the archive.
-LARGEST_GROWTH = 100
 # What other files begin with: pickles, plain or as joblib compresses them, and LightGBM's text.
 OTHER_FILES: tuple[tuple[tuple[bytes, ...], str], ...] = (
     (
@@ -77,7 +76,7 @@ def defects_as_errors(path: Any) -> Iterator[None]:
             raise _damaged(error, path) from error
         raise ImportError(
             f"{path} holds a teacher whose library is not installed: {error}. Install it, or save "
-            "the model with keep_teacher=False."
+            "the model with keep_teacher=False. A cascade with a stage of that library needs it."
         ) from error
     except Exception as error:
         raise _damaged(error, path) from error
@@ -93,6 +92,7 @@ def check_file(data: bytes, path: Any) -> dict[str, Any]:
     _check_metadata(metadata, path)
     if digest_of_members(members) != metadata["digest"]:
         raise ModelFileError(f"{path} was changed after it was written: its digest does not match.")
+    # Sparse matrices are compressed zips inside the archive.
     budget = LARGEST_GROWTH * len(data)
     for name, content in members.items():
         if content.startswith(b"PK"):

@@ -6,7 +6,6 @@ skops), and ``skdistill.json``: format, versions, a description of the model, an
 
 from __future__ import annotations
 
-import copy
 import io
 import json
 import os
@@ -22,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill._sklearn_compat import requests_set_aside
 from skdistill.extras import import_extra
 from skdistill.public_names import set_module
-from skdistill.ranker import DistilledRanker
 from skdistill.serving.description import describe, versions
 from skdistill.serving.file_checks import (
     FORMAT,
@@ -34,9 +32,9 @@ from skdistill.serving.file_checks import (
     digest_of_members,
     digest_of_metadata,
 )
+from skdistill.serving.packing import fill_functions, missing_functions, pack, unpack
 from skdistill.serving.trust import trusted_types, untrusted
 from skdistill.tables.atomic_write import atomic_write
-from skdistill.towers.fitted import FittedTowers
 
 
 @set_module("skdistill.serving")
@@ -50,13 +48,16 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
 
     Parameters
     ----------
-    model : student, DistilledRanker, TwoTowerRetriever, or Pipeline that ends in any
+    model : student, DistilledRanker, retriever, RankingCascade, or Pipeline that ends in any
         A fitted model. It may hold objects of skdistill, scikit-learn, NumPy and SciPy, but neither
-        functions nor classes of your own.
+        functions nor classes of your own. Of a cascade, one file holds all stages, the indexes and
+        the catalogue; functions that build features are left out, and passed to :func:`load`.
     path : str or path
         File to write. An existing file is replaced only once the new one is complete.
     keep_teacher : bool, default=False
-        Also store the teacher of a ranker or retriever. Loading then needs the teacher's library.
+        Also store the teacher of a ranker, retriever or cascade. Loading then needs the teacher's
+        library, as does loading a cascade that has the teacher, or its first trees, among its
+        stages: these are stored in any case.
 
     Raises
     ------
@@ -86,8 +87,7 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     skops = import_extra("skops.io", "serving", "A file of save and load")
     check_is_fitted(model[-1] if isinstance(model, Pipeline) else model)
     description = describe(model)
-    if not keep_teacher:
-        model = _without_teacher(model)
+    model = pack(model, keep_teacher=keep_teacher)
     try:
         with requests_set_aside(model):
             data = skops.dumps(model)
@@ -119,7 +119,7 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
 
 
 @set_module("skdistill.serving")
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, features: Any = None) -> Any:
     """Load a model that :func:`save` wrote.
 
     Loading never runs code from the file. A file holds arrays, numbers, strings and names of types,
@@ -130,6 +130,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     ----------
     path : str or path
         File to load.
+    features : callable, or dict of str to callable, optional
+        The functions that build the features of a cascade's stages, as they were passed to
+        :class:`RankingCascade`. Features that are columns are in the file.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ------
     ValueError
         If the file is not a model file, is damaged, has a newer format, or names a type that is not
-        trusted.
+        trusted. If a function of a cascade's features is missing; the message names its stage.
     OSError
         If the file cannot be read.
     ImportError
@@ -164,6 +167,12 @@ def load(path: str | os.PathLike[str]) -> Any:
             )
         model = skops.loads(data, trusted=trusted_types())
         _forget_caches(model, set())
+        unpack(model)
+        missing = missing_functions(model)
+    try:
+        fill_functions(model, missing, features)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     _warn_of_versions(metadata["versions"], path)
     return model
 
@@ -189,24 +198,6 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     data = Path(path).read_bytes()
     with defects_as_errors(path):
         return check_file(data, path)
-
-
-def _without_teacher(model: Any) -> Any:
-    """Shallow copy without the teacher and what only the teacher needs; an index is kept."""
-    if isinstance(model, Pipeline):
-        lean = copy.copy(model)
-        name, last = model.steps[-1]
-        lean.steps = [*model.steps[:-1], (name, _without_teacher(last))]
-        return lean
-    if not isinstance(model, DistilledRanker | FittedTowers):
-        return model
-    lean = copy.copy(model)
-    lean.teacher = lean.teacher_ = None
-    if isinstance(lean, FittedTowers):
-        lean.items_ = None
-        # A function cannot be stored, and this one only builds the teacher's rows.
-        lean.pair_features = None
-    return lean
 
 
 def _forget_caches(value: Any, seen: set[int]) -> None:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from skdistill.cascade import (
+    ChosenColumns,
+    Cut,
+    FirstTrees,
+    Funnel,
+    PopularityRetriever,
+    RankingCascade,
+    Retrieval,
+    Stage,
+    StageTable,
+)
 from skdistill.index import ExactIndex
 from skdistill.inputs import CategoryCodes, ColumnScaler, TableEncoder
 from skdistill.losses import LOSSES
 from skdistill.public_names import FORMER_NAMES, public_name, set_module
 from skdistill.ranker import DistilledRanker
+from skdistill.serving.packing import MissingFunction
+from skdistill.serving.stored_tables import StoredTable, StoredText
 from skdistill.students import STUDENTS
 from skdistill.teachers import TEACHERS, QidAdapter
 from skdistill.towers import RETRIEVERS, PairColumns, TeacherCheck
@@ -18,6 +31,8 @@ from skdistill.training import OPTIMIZERS
 PARTS = (
     *(CategoryCodes, ColumnScaler, DistilledRanker, ExactIndex, PairColumns),
     *(QidAdapter, TableEncoder, TeacherCheck),
+    *(RankingCascade, Retrieval, Stage, StageTable, ChosenColumns, Cut, Funnel),
+    *(FirstTrees, PopularityRetriever, MissingFunction, StoredTable, StoredText),
 )
 # Types of other libraries that skops does not trust by itself.
 FOREIGN = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "numpy.dtype"})

@@ -383,7 +383,8 @@ class FittedTowers(RankingEstimator):
         )
 
     def _embed(self, table: Any, name: str) -> NDArray[np.float32]:
-        check_is_fitted(self)
+        if not hasattr(self, "params_"):
+            check_is_fitted(self)  # which costs as much as a query
         table = self.check_table(table, name)
         if not table.shape[0]:
             return np.empty((0, self.embedding_dim), dtype=np.float32)

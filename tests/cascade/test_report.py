@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.stats import kendalltau
 
 from skdistill.cascade import FirstTrees, cascade_report, fit_rivals
-from skdistill.cascade.survival import ceilings, ndcg_of_lists
+from skdistill.cascade.gains import ceilings, ndcg_of_lists
 from skdistill.cascade.wanted import teacher_grid, teachers_best
 from skdistill.metrics import retrieval_ndcg
 from skdistill.students import MLPRanker

@@ -17,6 +17,7 @@ from skdistill.datasets import make_ranking, make_retrieval
 from skdistill.metrics import ndcg_score
 from skdistill.serving import load, save
 from skdistill.students import LinearRanker, MLPRanker
+from tests.small_cascade import QUERIES, fit_cascade, products, students
 
 NAMES = [f"f{number}" for number in range(6)]
 
@@ -202,6 +203,33 @@ def test_a_recipe_that_cannot_be_followed_says_why(folder, tmp_path, text, messa
     assert not (tmp_path / "a.skd").exists()
 
 
+def test_rank_writes_what_the_cascade_ranks_first(tmp_path):
+    save(students(), tmp_path / "cascade.skd")
+    QUERIES.assign(visit=range(80)).to_csv(tmp_path / "queries.csv", index=False)
+    command = ["rank", tmp_path / "cascade.skd", tmp_path / "queries.csv", "-o", tmp_path / "out"]
+    done = run(*command, "-k", 7, "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(next((tmp_path / "out").glob("*.csv")))
+    ids, scores = students().rank(QUERIES, 7)
+    assert found.columns.tolist() == ["visit", "item", "rank", "score"]
+    assert found["item"].tolist() == ids.ravel().tolist()
+    np.testing.assert_allclose(found["score"], scores.ravel(), atol=1e-5)
+    # The same command again has nothing left to do; another length is another run.
+    assert run(*command, "-k", 7, "--format", "csv").returncode == 0
+    assert run(*command, "-k", 6, "--format", "csv").returncode != 0
+    told = json.loads(run("inspect", tmp_path / "cascade.skd", "--json").stdout)
+    assert told["stages"]["rank"] == "5 by MLPRanker"
+
+
+def test_a_cascade_whose_functions_are_missing_says_so(tmp_path):
+    save(fit_cascade(features=products), tmp_path / "cascade.skd")
+    QUERIES.to_parquet(tmp_path / "queries.parquet")
+    done = run("rank", tmp_path / "cascade.skd", tmp_path / "queries.parquet", "-o", tmp_path / "o")
+    assert done.returncode == 4
+    assert "Missing are those of 'prerank' (it was tests.small_cascade.products)" in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
 def test_exit_codes_say_who_must_act(folder, frame, tmp_path):
     student, table = folder / "student.skd", folder / "table.parquet"
     frame.drop(columns="f3").to_parquet(tmp_path / "lacking.parquet")
@@ -212,6 +240,7 @@ def test_exit_codes_say_who_must_act(folder, frame, tmp_path):
         (2, "No such option", ["score", student, table, "-o", tmp_path / "out", "--what"]),
         (2, "needs a query_column", ["score", student, table, "-o", "out", "--top-k", 3]),
         (2, "takes a retriever", ["retrieve", student, table, "-o", tmp_path / "out"]),
+        (2, "takes a RankingCascade", ["rank", student, table, "-o", tmp_path / "out"]),
         (3, "lacks the columns", ["score", student, "lacking.parquet", "-o", tmp_path / "a"]),
         (3, "row 0: column 'f1'", ["score", student, "empty.parquet", "-o", tmp_path / "b"]),
         (3, "there is no table", ["score", student, tmp_path / "none.csv", "-o", tmp_path / "c"]),
