@@ -350,17 +350,7 @@ class FittedTowers(RankingEstimator):
         list of (str or None)
             Kinds as in ``inputs.column_kinds``; None if one is not known.
         """
-        columns = self.pair_columns_
-        kinds: list[str | None] = ["text"] * self.n_features_in_
-        for positions, side_kinds in (
-            (columns.query, columns.query_kinds),
-            (columns.item, columns.item_kinds),
-        ):
-            for position, kind in zip(
-                positions, side_kinds or ["float"] * len(positions), strict=True
-            ):
-                kinds[position] = kind
-        return kinds
+        return self.pair_columns_.kinds_of_log(self.n_features_in_)
 
     @property
     def served_combination(self) -> NDArray[np.float32] | None:

@@ -109,6 +109,28 @@ class PairColumns:
             item_kinds=kinds_of_input(item_transformer, len(self.item), self.item_names),
         )
 
+    def kinds_of_log(self, n_columns: int) -> list[str | None]:
+        """Kind of values in each column of a log; columns of neither side may hold any text.
+
+        Parameters
+        ----------
+        n_columns : int
+            Number of columns of the log.
+
+        Returns
+        -------
+        list of (str or None)
+            Kinds as in ``inputs.column_kinds``; None if one is not known.
+        """
+        kinds: list[str | None] = ["text"] * n_columns
+        sides = (self.query, self.query_kinds), (self.item, self.item_kinds)
+        for positions, of_side in sides:
+            for position, kind in zip(
+                positions, of_side or ["float"] * len(positions), strict=True
+            ):
+                kinds[position] = kind
+        return kinds
+
     def queries(self, X: Any) -> Any:
         """Take the query columns of a log.
 
