@@ -459,7 +459,7 @@ def test_refusals(data):
     refused("min_score .* must be finite", [good[0], ("p", student, Cut(5, min_score=np.nan))])
     refused("max_drop .* must be 0 or more", [good[0], ("p", student, Cut(5, max_drop=-1.0))])
     refused("needs a method retrieve", [("retrieve", student, 9), good[2]], TypeError)
-    refused('must be "teacher", a student', [good[0], ("rank", "techer", 5)], TypeError)
+    refused('must be "teacher", a student', [good[0], ("rank", "the teacher", 5)], TypeError)
     refused("must be .*a class", [good[0], ("rank", LinearRanker, 5)], TypeError)
     refused("learns from whole numbers", [good[0], ("r", lightgbm.LGBMRanker(), 5)], TypeError)
     refused("used twice", [good[0], ("retrieve", student, 5)])
