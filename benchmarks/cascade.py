@@ -5,8 +5,9 @@
 kept
     Users whose films of the last period are unknown. Towers pass 60 films on, and a student orders
     them. NDCG@10 by labels, and by the teacher's order (gains fall from 1 for its best film to 0
-    after the tenth), relative to the teacher over the whole catalogue; the cost of one request,
-    features included, relative to the teacher's.
+    after the tenth), relative to the teacher over the whole catalogue; the cost of requests of one
+    and of a hundred users, relative to the teacher's. The models' share leaves out features and the
+    reading of tables.
 recall
     Users that no stage has seen. Fraction of the teacher's top ten that come through 200 films and
     a linear or small MLP pre-ranker, to the teacher in the last stage.
@@ -68,41 +69,50 @@ def gains_of_order(best, n_items):
     return sparse.csr_array((gains, (rows, best.ravel())), shape=(len(best), n_items))
 
 
-def cost_of_teacher(ranker, films, n_requests):
-    """Median seconds of features and of the ranker for one user and all films."""
-    n_items, times = len(films.items), []
-    for user in range(n_requests):
-        left = films.users.iloc[np.full(n_items, user)]
-        start = time.perf_counter()
-        rows = films.features(left, films.items)
-        built = time.perf_counter()
-        ranker.predict(rows)
-        times.append((built - start, time.perf_counter() - built))
-    return np.median(times, axis=0)
+def cost_of_teacher(ranker, films, users):
+    """Seconds per user of features and of the ranker for all films, for some users at once."""
+    n_items = len(films.items)
+    left = films.users.iloc[np.repeat(users, n_items)]
+    right = films.items.iloc[np.tile(np.arange(n_items), len(users))]
+    start = time.perf_counter()
+    rows = films.features(left, right)
+    built = time.perf_counter()
+    ranker.predict(rows)
+    scored = time.perf_counter()
+    return (scored - start) / len(users), (scored - built) / len(users)
 
 
 def cost_of_cascade(cascade, films, users):
-    """Median seconds of a request, and of the models' share of it."""
-    whole, models = [], []
-    for user in users:
-        query = films.users.iloc[[user]]
+    """Seconds per user of a request of some users, and of the models' share of it."""
+    queries = films.users.iloc[users]
+    funnel, sizes = cascade.funnel_, [size for _, _, size in cascade.stages]
+    towers = next(iter(funnel.retrieval.retrievers.values()))
+    start = time.perf_counter()
+    cascade.rank(queries, K)
+    whole = time.perf_counter() - start
+    vectors = towers.transform_queries(queries)
+    start = time.perf_counter()
+    towers.index_.search(vectors, sizes[0])
+    models = time.perf_counter() - start
+    for stage, size in zip(funnel.stages, sizes, strict=False):
+        pairs = np.repeat(np.arange(len(users)), size), np.tile(np.arange(size), len(users))
+        scores = {name: np.zeros(len(pairs[0])) for name in stage.table.score_columns}
+        rows = stage.table.rows(queries, funnel.items, *pairs, scores)
         start = time.perf_counter()
-        cascade.rank(query, K)
-        whole.append(time.perf_counter() - start)
-        funnel = cascade.funnel_
-        towers = next(iter(funnel.retrieval.retrievers.values()))
-        start = time.perf_counter()
-        towers.retrieve(query, cascade.stages[0][2])
-        spent = time.perf_counter() - start
-        for stage, (_, _, size) in zip(funnel.stages, cascade.stages, strict=False):
-            pairs = np.zeros(size, dtype=np.int64), np.arange(size)
-            scores = {name: np.zeros(size) for name in stage.table.score_columns}
-            rows = stage.table.rows(query, funnel.items, *pairs, scores)
-            start = time.perf_counter()
-            stage.model.predict(rows)
-            spent += time.perf_counter() - start
-        models.append(spent)
-    return np.median(whole), np.median(models)
+        stage.model.predict(rows)
+        models += time.perf_counter() - start
+    return whole / len(users), models / len(users)
+
+
+def median_costs(ranker, cascade, films, users, at_once, repeats=9):
+    """Median ratios of the teacher's cost to the cascade's, and both in milliseconds."""
+    costs = []
+    for repeat in range(repeats + 1):
+        chosen = np.roll(users, repeat * at_once)[:at_once]
+        teacher, its_model = cost_of_teacher(ranker, films, chosen)
+        whole, models = cost_of_cascade(cascade, films, chosen)
+        costs.append((teacher / whole, its_model / models, 1e3 * teacher, 1e3 * whole))
+    return np.median(costs[1:], axis=0)  # the first one warms up
 
 
 def kept(films, seeds, n_estimators, max_iter):
@@ -163,9 +173,9 @@ def kept(films, seeds, n_estimators, max_iter):
             by_labels = per_query(retrieval_ndcg, relevant, ids, k=K)
             by_order = per_query(retrieval_ndcg, order, ids, k=K, gain="linear")
             found.setdefault(name, []).append((by_labels, by_order))
-        features, model = cost_of_teacher(distilled.teacher_, films, 20)
-        whole, models = cost_of_cascade(distilled, films, users[:100])
-        costs.append(((features + model) / whole, model / models, features + model, whole))
+        costs.append(
+            [median_costs(distilled.teacher_, distilled, films, users, n) for n in (1, 100)]
+        )
     defined = ~np.isnan(np.concatenate([labels for labels, _ in found["teacher"]]))
     teacher = [np.concatenate([pair[n] for pair in found["teacher"]])[defined] for n in (0, 1)]
     print(f"{'':24} {'labels, of the teacher':28} {'order, of the teacher':28}")
@@ -173,11 +183,12 @@ def kept(films, seeds, n_estimators, max_iter):
         values = [np.concatenate([pair[n] for pair in pairs])[defined] for n in (0, 1)]
         ratios = [ratio_text(mine, its) for mine, its in zip(values, teacher, strict=True)]
         print(f"{name:24} {ratios[0]:28} {ratios[1]:28}")
-    mean = np.mean(costs, axis=0)
-    print(
-        f"\nOne request: teacher over the catalogue {1e3 * mean[2]:.2f} ms, cascade "
-        f"{1e3 * mean[3]:.2f} ms: 1/{mean[0]:.0f} with features, 1/{mean[1]:.0f} of the models."
-    )
+    print()
+    for at_once, mean in zip((1, 100), np.mean(costs, axis=0), strict=True):
+        print(
+            f"requests of {at_once:3d}: teacher over the catalogue {mean[2]:.2f} ms per user, cascade "
+            f"{mean[3]:.2f} ms: 1/{mean[0]:.0f} with features, 1/{mean[1]:.0f} of the models"
+        )
 
 
 def recall(films, seeds, n_estimators, max_iter):
