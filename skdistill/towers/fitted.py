@@ -214,10 +214,7 @@ class FittedTowers(RankingEstimator):
         """
         embeddings = self.transform_queries(queries)
         if not hasattr(self, "index_"):
-            raise ValueError(
-                "There is no index to search: fit with the catalogue as items=, or call "
-                "index(items)."
-            )
+            raise ValueError("There is no index to search: fit with items=, or call index(items).")
         return self.index_.search(embeddings, k, exclude=exclude, mask=mask, n_jobs=n_jobs)
 
     def score_pairs(
