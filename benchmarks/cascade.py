@@ -187,7 +187,8 @@ def kept(films, seeds, n_estimators, max_iter):
     for at_once, mean in zip((1, 100), np.mean(costs, axis=0), strict=True):
         print(
             f"requests of {at_once:3d}: teacher over the catalogue {mean[2]:.2f} ms per user, "
-            f"cascade {mean[3]:.2f} ms: 1/{mean[0]:.0f} with features, 1/{mean[1]:.0f} of the models"
+            f"cascade {mean[3]:.2f} ms: 1/{mean[0]:.0f} with features, "
+            f"1/{mean[1]:.0f} of the models"
         )
 
 
