@@ -201,10 +201,12 @@ def rank_biased_overlap(
 ) -> QueryValues:
     r"""Compute the mean over queries of the rank-biased overlap of two orders.
 
-    With :math:`A_d` the fraction of rows that the first d places of both orders share, it is
+    With :math:`A_d` the agreement of the first d places of both orders, it is
     :math:`\frac{1 - p}{p} \sum_{d=1}^{n} A_d p^d + A_n p^n`, where the last term stands for the
-    places beyond the n rows. Unlike :func:`kendall_tau`, it weighs the first places most: the first
-    :math:`1 / (1 - p)` places have about 86% of the weight. Ties keep the order of the table.
+    places beyond the n rows. Tied rows all stand at the first place of their block, and the
+    agreement is twice the number of rows that both beginnings share, divided by the rows of both.
+    Unlike :func:`kendall_tau`, it weighs the first places most: the first :math:`1 / (1 - p)`
+    places have about 86% of the weight.
 
     Parameters
     ----------
@@ -244,18 +246,32 @@ def rank_biased_overlap(
         raise ValueError(f"p must lie between 0 and 1, both excluded, got {p!r}.")
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
     queries = ranking.queries
-    by_true = queries.rank_descending(ranking.y_true)
-    by_score = queries.rank_descending(ranking.y_score)
-    # A row is shared from the depth of the worse of its two ranks on.
-    shared_from = queries.starts[queries.segment] + np.maximum(by_true, by_score)
-    running = np.cumsum(np.bincount(shared_from, minlength=queries.n_rows))
-    shared = running - queries.spread(running[queries.starts - 1] * (queries.starts > 0))
-    overlap = shared / (queries.position + 1)
+    by_true, by_score = (_first_places(queries, of) for of in (ranking.y_true, ranking.y_score))
+    # A row is in both beginnings from the depth of the worse of its two places on.
+    shared = _counts_by_depth(queries, np.maximum(by_true, by_score))
+    sizes = _counts_by_depth(queries, by_true) + _counts_by_depth(queries, by_score)
+    overlap = 2 * shared / sizes
     values = (1 - p) / p * queries.sum(overlap * p ** (queries.position + 1.0))
     # Over all rows, both orders share everything.
     values += p ** queries.sizes.astype(np.float64)
     everything = np.ones(queries.n_queries, dtype=bool)
     return ranking.by_query(values, everything, "skip", "a row")
+
+
+def _first_places(queries: Queries, values: NDArray[Any]) -> NDArray[np.int64]:
+    """Number of rows of the query with a larger value."""
+    ranked = queries.sort_descending(values)
+    ties = queries.ties(values[ranked])
+    places = np.empty(queries.n_rows, dtype=np.int64)
+    places[ranked] = ties.spread(queries.position[ties.starts])
+    return places
+
+
+def _counts_by_depth(queries: Queries, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of rows of the query at one of the first 1, 2, ... places."""
+    at = queries.starts[queries.segment] + places
+    running = np.cumsum(np.bincount(at, minlength=queries.n_rows))
+    return running - queries.spread(running[queries.starts - 1] * (queries.starts > 0))
 
 
 def _inversions(rank: NDArray[np.int64], queries: Queries) -> NDArray[np.float64]:

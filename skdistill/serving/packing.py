@@ -15,7 +15,7 @@ from typing import Any
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from skdistill.cascade import FirstTrees, Funnel, PopularityRetriever, Stage
+from skdistill.cascade import FirstTrees, Funnel, PopularityRetriever, Stage, StageTable
 from skdistill.cascade.fitted import FittedCascade
 from skdistill.cascade.pair_tables import is_function
 from skdistill.cascade.problem import EVERY, choose_features
@@ -134,6 +134,8 @@ class Packing:
             lean.features = {name: _without_function(one) for name, one in lean.features.items()}
         else:
             lean.features = _without_function(lean.features)
+        # What builds the teacher's rows is of no use without the teacher.
+        lean.teacher_table_ = _packed_table(lean.teacher_table_) if lean.teacher_ else None
         funnel = lean.funnel_
         retrievers = funnel.retrieval.retrievers
         retrievers = {name: self.pack(retriever) for name, retriever in retrievers.items()}
@@ -157,8 +159,12 @@ class Packing:
                 "A compiled cascade cannot be stored. Save the cascade itself, and compile it when "
                 "it is loaded."
             )
-        table = replace(stage.table, features=_without_function(stage.table.features))
-        return replace(stage, model=self.pack(stage.model), table=table)
+        return replace(stage, model=self.pack(stage.model), table=_packed_table(stage.table))
+
+
+def _packed_table(table: StageTable) -> StageTable:
+    """Return what builds a table, with a gap in the place of the user's function."""
+    return replace(table, features=_without_function(table.features))
 
 
 def unpack(model: Any) -> None:
@@ -207,6 +213,8 @@ def missing_functions(model: Any) -> dict[str, str]:
     found: dict[str, Any] = {
         _place_of(specs[s.name]): s.table.features for s in model.funnel_.stages
     }
+    if model.teacher_table_ is not None:
+        found[TEACHER] = model.teacher_table_.features
     return {place: one.name for place, one in found.items() if isinstance(one, MissingFunction)}
 
 
@@ -249,6 +257,8 @@ def fill_functions(model: Any, missing: Mapping[str, str], features: Any) -> Non
         )
     stages = tuple(_filled(stage, specs[stage.name], given) for stage in model.funnel_.stages)
     model.funnel_ = replace(model.funnel_, stages=stages)
+    if TEACHER in missing and model.teacher_table_ is not None:
+        model.teacher_table_ = replace(model.teacher_table_, features=given[TEACHER])
     model.features = _filled_parameter(model.features, features)
 
 

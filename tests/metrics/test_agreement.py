@@ -112,11 +112,14 @@ def test_scores_that_are_not_finite_are_named_by_side_and_query(side):
 def test_rank_biased_overlap_is_the_sum_over_depths(data, p):
     values = []
     for y, score in by_query(*data):
-        by_y, by_score = (np.argsort(-np.asarray(of), kind="stable") for of in (y, score))
-        n = len(y)
-        shared = [len(set(by_y[:d]) & set(by_score[:d])) / d for d in range(1, n + 1)]
-        depths = np.arange(1, n + 1)
-        values.append((1 - p) / p * (shared * p**depths).sum() + p**n)
+        n, agreements = len(y), []
+        for depth in range(1, n + 1):
+            begin_y, begin_score = (
+                {i for i in range(n) if (of > of[i]).sum() < depth} for of in (y, score)
+            )
+            both = len(begin_y & begin_score)
+            agreements.append(2 * both / (len(begin_y) + len(begin_score)))
+        values.append((1 - p) / p * (agreements * p ** np.arange(1, n + 1)).sum() + p**n)
     assert_allclose(metrics.rank_biased_overlap(*data, p=p), np.mean(values), atol=1e-12)
 
 
