@@ -306,6 +306,11 @@ default="auto"
         data = RankingData.sort(ids, X, labels, sample_weight=weight)
         log = columns.queries(data.X), columns.items(data.X)
         pairs = PairTable.split(*log, data.queries.segment, items)
+        if (pairs.item >= pairs.n_catalogue).all():
+            raise ValueError(
+                "No item of the log is in the catalogue items=. Their columns must hold the same "
+                "values, of the same types: float32 and float64 differ."
+            )
         return CascadeProblem(data, columns, pairs, features, added)
 
     def _check_models(

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdistill.cascade.catalogue import WithCatalogue
 from skdistill.cascade.cuts import Cut
-from skdistill.cascade.funnel import RankedItems, best_items
+from skdistill.cascade.funnel import RankedItems, best_items, stack_ranked
 from skdistill.cascade.gains import gains_of_labels, largest_labels
 from skdistill.cascade.pair_tables import StageTable
 from skdistill.cascade.spec import StageSpec, read_stages
@@ -147,9 +147,9 @@ class FittedCascade(WithCatalogue):
         k = min(self.check_length(k), self.n_items)
         table = self.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
         n_queries = table.shape[0]
-        exclude = _check_rows("exclude", exclude, n_queries, self.n_items)
+        exclude = check_rows("exclude", exclude, n_queries, self.n_items)
         if sparse.issparse(mask):
-            mask = _check_rows("mask", mask, n_queries, self.n_items)
+            mask = check_rows("mask", mask, n_queries, self.n_items)
 
         def is_late() -> bool:
             return deadline_ms is not None and time.perf_counter() - start > deadline_ms / 1000
@@ -268,6 +268,54 @@ class FittedCascade(WithCatalogue):
             )
         return k
 
+    def check_places(self, k: int | None) -> int:
+        """Check a number of places of the last stage, before a plan or a report.
+
+        Parameters
+        ----------
+        k : int, optional
+            The number; the size of the last stage by default.
+
+        Returns
+        -------
+        int
+            At most the number of items.
+
+        Raises
+        ------
+        NotFittedError
+            If the cascade is not fitted.
+        ValueError
+            If it is less than 1, or larger than what the last stage gets.
+        """
+        self.check_fitted()
+        *_, before, last = read_stages(self.stages)
+        k = last.cut.size if k is None else k
+        check_k(k)
+        if k > before.cut.size:
+            raise ValueError(
+                f"k={k} items cannot come through: the stage {before.name!r} passes "
+                f"{before.cut.size} to the last one. Raise its size."
+            )
+        return min(k, self.n_items)
+
+    def check_fitted(self) -> None:
+        """Check that the cascade is fitted, with the stages that it has now.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If stages were added, removed or renamed since ``fit``.
+        """
+        check_is_fitted(self, "funnel_")
+        fitted = [self.funnel_.name, *(stage.name for stage in self.funnel_.stages)]
+        if self.stage_names() != fitted:
+            raise ValueError(
+                f"The stages are {self.stage_names()}, but those of fit were {fitted}. Fit again."
+            )
+
     @property
     def n_items(self) -> int:
         """Number of items in the catalogue."""
@@ -319,7 +367,7 @@ class FittedCascade(WithCatalogue):
             is_complete[rows] = len(passage.lists) == len(specs)
             for spec, spent in zip(specs, passage.seconds, strict=False):
                 seconds[spec.name] += spent
-        ranked = _stacked(blocks, k)
+        ranked = stack_ranked(blocks, k)
         return ranked, RankingTrace(ranked.stage, ranked.source, seconds, is_complete)
 
     def _positions(self, queries: Any, k: int) -> NDArray[np.int64]:
@@ -336,8 +384,8 @@ def as_queries(queries: Any) -> Any:
     return np.asarray(queries)
 
 
-def _check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:
-    """Check the shape of a sparse matrix of pairs; return it as CSR."""
+def check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:
+    """Check the shape of a sparse matrix of pairs, or None; return it as CSR."""
     if pairs is None:
         return None
     if not sparse.issparse(pairs) or pairs.shape != (n_queries, n_items):
@@ -346,26 +394,3 @@ def _check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:
             f"and one column per item, got {getattr(pairs, 'shape', type(pairs))}."
         )
     return sparse.csr_array(pairs)
-
-
-def _stacked(blocks: list[RankedItems], k: int) -> RankedItems:
-    """Stack the ranked items of blocks of queries; blocks may be narrower than k."""
-    if not blocks:
-        empty = np.empty((0, k), dtype=np.int64)
-        return RankedItems(empty, empty.astype(np.float32), empty, None)
-
-    def stack(parts: list[NDArray[Any]], padding: float) -> NDArray[Any]:
-        stacked = np.full((sum(map(len, parts)), k), padding, dtype=parts[0].dtype)
-        first = 0
-        for part in parts:
-            stacked[first : first + len(part), : part.shape[1]] = part
-            first += len(part)
-        return stacked
-
-    sources = [block.source for block in blocks if block.source is not None]
-    return RankedItems(
-        stack([block.item for block in blocks], -1),
-        stack([block.score for block in blocks], -np.inf),
-        stack([block.stage for block in blocks], -1),
-        stack(sources, -1) if sources else None,
-    )

@@ -279,3 +279,26 @@ def best_items(passage: Passage, cuts: Sequence[Cut], k: int) -> RankedItems:
         np.where(item >= 0, stage[places], -1),
         source,
     )
+
+
+def stack_ranked(blocks: list[RankedItems], k: int) -> RankedItems:
+    """Stack the ranked items of blocks of queries, which may be narrower than k."""
+    if not blocks:
+        empty = np.empty((0, k), dtype=np.int64)
+        return RankedItems(empty, empty.astype(np.float32), empty, None)
+
+    def stack(parts: list[NDArray[Any]], padding: float) -> NDArray[Any]:
+        stacked = np.full((sum(map(len, parts)), k), padding, dtype=parts[0].dtype)
+        first = 0
+        for part in parts:
+            stacked[first : first + len(part), : part.shape[1]] = part
+            first += len(part)
+        return stacked
+
+    sources = [block.source for block in blocks if block.source is not None]
+    return RankedItems(
+        stack([block.item for block in blocks], -1),
+        stack([block.score for block in blocks], -np.inf),
+        stack([block.stage for block in blocks], -1),
+        stack(sources, -1) if sources else None,
+    )

@@ -74,9 +74,11 @@ def ceilings(lists: NDArray[np.int64], gains: Any, k: int) -> NDArray[np.float64
 
 def gains_of(lists: NDArray[np.int64], gains: Any) -> NDArray[np.float64]:
     """Gains of the items in lists; 0 for padding."""
+    if not lists.size:
+        return np.zeros(lists.shape)
     query = np.repeat(np.arange(len(lists)), lists.shape[1])
     found = np.asarray(sparse.csr_array(gains)[query, np.maximum(lists, 0).ravel()])
-    return np.where(lists >= 0, found.reshape(lists.shape), 0.0)
+    return np.where(lists >= 0, found.ravel().reshape(lists.shape), 0.0)
 
 
 def ideal_gains(gains: Any, k: int) -> NDArray[np.float64]:

@@ -12,11 +12,10 @@ from sklearn.utils import check_random_state
 
 from skdistill.cascade.costs import StageCost, measure_costs
 from skdistill.cascade.counting import StageOrders, recall_alone, recall_slabs
-from skdistill.cascade.fitted import FittedCascade, as_queries
+from skdistill.cascade.fitted import FittedCascade, as_queries, check_rows
 from skdistill.cascade.spec import StageSpec, read_stages
 from skdistill.cascade.wanted import items_of, stage_orders, teachers_best
 from skdistill.extras import import_extra
-from skdistill.inputs.checks import check_k
 from skdistill.public_names import set_module
 
 # A size is at most so many times the present one, unless sizes= says otherwise.
@@ -214,12 +213,16 @@ def plan_cascade(
     """
     if (target_recall is None) == (budget is None):
         raise ValueError("Pass either target_recall= or budget=.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}.")
     specs = read_stages(cascade.stages)
-    k = specs[-1].cut.size if k is None else k
-    check_k(k)
+    k = cascade.check_places(k)
     tried = _sizes(specs, k, cascade.n_items, sizes)
     names = [spec.name for spec in specs]
     table = cascade.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
+    if not table.shape[0]:
+        raise ValueError("There are no queries to plan for.")
+    exclude = check_rows("exclude", exclude, table.shape[0], cascade.n_items)
     if wanted is None:
         items = teachers_best(cascade, table, k, exclude)
     else:
@@ -330,6 +333,11 @@ def _sizes(
             of_stage = np.unique(np.asarray(given[spec.name], dtype=np.int64))
             if not len(of_stage) or of_stage[0] < 1:
                 raise ValueError(f"sizes of the stage {spec.name!r} must be positive.")
+            if of_stage[-1] < k:
+                raise ValueError(
+                    f"sizes of the stage {spec.name!r} are all below the k={k} items that the last "
+                    "stage returns."
+                )
         else:
             of_stage = geometric_sizes(k, min(LARGEST_GROWTH * spec.cut.size, n_items))
         tried.append(np.minimum(of_stage, n_items))

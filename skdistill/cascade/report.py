@@ -12,13 +12,12 @@ from scipy import sparse
 
 from skdistill.cascade.candidates import Candidates
 from skdistill.cascade.cuts import Cut
-from skdistill.cascade.fitted import FittedCascade
+from skdistill.cascade.fitted import FittedCascade, as_queries, check_rows
 from skdistill.cascade.gains import ceilings, gains_of_labels, largest_labels, ndcg_of_lists
 from skdistill.cascade.report_tables import CascadeReport, RivalReport, StageReport
 from skdistill.cascade.survival import StageLists, contains, first_loss, run_stages
 from skdistill.cascade.wanted import best_of, teacher_grid
-from skdistill.inputs.checks import check_k
-from skdistill.inputs.columns import as_table, take_rows
+from skdistill.inputs.columns import as_table, row_codes, take_rows
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.metrics import RatioInterval, bootstrap_ratio, kendall_tau, rank_biased_overlap
 from skdistill.public_names import set_module
@@ -83,15 +82,17 @@ def cascade_report(
     the parts sum to the whole loss. What a stage loses is not what it would cost to improve it;
     ``as_teacher`` tells what the cascade would reach if this stage alone were perfect.
     """
-    k = cascade.stage_cuts()[-1].size if k is None else k
-    check_k(k)
+    k = cascade.check_places(k)
+    for name, rival in (rivals or {}).items():
+        _check_catalogue(name, rival, cascade)
     queries, labels = _queries_and_labels(cascade, X, y, qid)
     if not queries.shape[0]:
         raise ValueError("There are no queries to report on.")
-    if exclude is not None:
-        exclude = sparse.csr_array(exclude)
+    exclude = check_rows("exclude", exclude, queries.shape[0], cascade.n_items)
     grid = teacher_grid(cascade, queries, exclude)
     wanted = best_of(grid, k)
+    if (wanted < 0).all():
+        raise ValueError("Every item is excluded for every query: there is nothing to report on.")
     gains = _gains_of_order(wanted, k, cascade.n_items) if labels is None else labels
     case = _Case(queries, exclude, grid, wanted, gains, k)
     ours = _outcome(cascade, case)
@@ -104,12 +105,26 @@ def cascade_report(
             for name, (rival, outcome) in by_rival.items()
         ],
         float(np.nanmean(ours.ndcg)),
-        float(ours.recall.mean()),
+        float(np.nanmean(ours.recall)),
         float(np.nanmean(ndcg_of_lists(wanted, gains, k))),
         k,
         queries.shape[0],
         "the teacher's order" if labels is None else "labels",
     )
+
+
+def _check_catalogue(name: str, rival: FittedCascade, cascade: FittedCascade) -> None:
+    """Check that a rival ranks the same catalogue, in the same order."""
+    rival.check_fitted()
+    same = rival.n_items == cascade.n_items
+    if same:
+        its, ours = row_codes(rival.funnel_.items, cascade.funnel_.items)
+        same = bool((its == ours).all())
+    if not same:
+        raise ValueError(
+            f"The rival {name!r} ranks another catalogue, or the same in another order. Call its "
+            "index(items) with the catalogue of the cascade."
+        )
 
 
 @dataclass(frozen=True)
@@ -140,9 +155,13 @@ def _outcome(cascade: FittedCascade, case: _Case) -> _Outcome:
     cuts = [*cuts, replace(last, size=case.k)]
     stages = run_stages(cascade.funnel_, case.queries, cuts, case.exclude)
     found = contains(stages[-1].passed, case.wanted, cascade.n_items)
-    n_wanted = np.maximum((case.wanted >= 0).sum(axis=1), 1)
+    n_wanted = (case.wanted >= 0).sum(axis=1)
+    # As in a plan, queries without a wanted item do not count.
+    recall = np.divide(
+        found.sum(axis=1), n_wanted, out=np.full(len(found), np.nan), where=n_wanted > 0
+    )
     ndcg = ndcg_of_lists(stages[-1].passed, case.gains, case.k)
-    return _Outcome(stages, ndcg, found.sum(axis=1) / n_wanted, _agreement(stages))
+    return _Outcome(stages, ndcg, recall, _agreement(stages))
 
 
 def _stage_reports(cascade: FittedCascade, case: _Case, ours: _Outcome) -> list[StageReport]:
@@ -206,9 +225,9 @@ def _compared(left: StageLists, right: StageLists, metric: Any) -> float:
     query, place = np.nonzero(right.item >= 0)
     counts = np.bincount(query, minlength=len(right.item))
     n_items = int(max(left.item.max(), right.item.max())) + 1
-    by_left = np.full((len(left.item), n_items), -np.inf)
-    rows = np.arange(len(left.item))[:, None]
-    by_left[rows, np.maximum(left.item, 0)] = np.where(left.item >= 0, left.score, -np.inf)
+    # Padding, -1, writes into a last column of its own.
+    by_left = np.full((len(left.item), n_items + 1), -np.inf)
+    by_left[np.arange(len(left.item))[:, None], left.item] = left.score
     scores = by_left[query, right.item[query, place]]
     kept = np.isfinite(scores) & (counts[query] > 1)
     if not kept.any():
@@ -302,8 +321,7 @@ def _queries_and_labels(
     """Return the query table and, with labels, the gains of its items."""
     columns = cascade.pair_columns_
     if y is None:
-        return columns.check(X if hasattr(X, "columns") else np.asarray(X), "query",
-                             keeps_numbers=True), None  # fmt: skip
+        return columns.check(as_queries(X), "query", keeps_numbers=True), None
     X = as_table(X)
     cascade.check_columns(X, reset=False)
     labels = cascade.read_labels(y, X.shape[0])
@@ -341,7 +359,7 @@ def _rival_report(
     return RivalReport(
         name,
         float(np.nanmean(its.ndcg)),
-        float(its.recall.mean()),
+        float(np.nanmean(its.recall)),
         ratio(ours.ndcg, its.ndcg),
         ratio(ours.recall, its.recall),
         dict(zip(rival.stage_names()[:-1], its.agreement, strict=False)),

@@ -179,7 +179,7 @@ def indexed(
     """
     inner = retriever.estimator if isinstance(retriever, FrozenEstimator) else retriever
     if not hasattr(inner, "index"):
-        return retriever
+        return retriever  # fit: it knows the catalogue already
     copied = object.__new__(type(inner))
     copied.__dict__.update(vars(inner))
     parameters = _options_of(inner)

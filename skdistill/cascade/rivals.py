@@ -60,6 +60,7 @@ def fit_rivals(
     ValueError
         As ``fit``, or if there is an offset on one side only.
     """
+    cascade.check_fitted()
     given = {"y": y, "qid": qid, "items": items, "sample_weight": sample_weight, "offset": offset}
     if (offset is None) != (cascade.funnel_.offset is None):
         raise ValueError(
@@ -82,7 +83,7 @@ def fit_rivals(
     rivals = {
         "trained on labels": _on_labels(variant(alpha=0.0, sources=("logged",))),
         "logged rows only": variant(sources=("logged",), **frozen),
-        "popularity": _with_first(variant(), PopularityRetriever()),
+        "popularity": _with_first(variant(), PopularityRetriever(named["item_columns"])),
     }
     trees = _trees_of_equal_cost(cascade, X)
     if trees:

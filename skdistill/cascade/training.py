@@ -190,8 +190,10 @@ class StageTraining:
         tried = list(TRIED_SOURCES)
         if self.exploration:
             tried = [*((*sources, "random") for sources in tried), *tried]
-        rng = np.random.default_rng(self.seeds[spec.name] + 1)
         n = self.problem.n_queries
+        if n == 1:  # there is nothing to compare them on
+            return tried[0], {}
+        rng = np.random.default_rng(self.seeds[spec.name] + 1)
         held_out = np.isin(np.arange(n), rng.choice(n, max(round(HELD_OUT * n), 1), replace=False))
         is_held_out = held_out[taught.rows.query]
         passed = taught.take(is_held_out & taught.rows.is_passed)
@@ -207,6 +209,12 @@ class StageTraining:
 
     def _fit_model(self, spec: StageSpec, taught: StageRows) -> Any:
         """Fit a student, or another estimator, on the targets of some rows."""
+        if not len(taught.target):
+            raise ValueError(
+                f"The stage {spec.name!r} has no rows to learn from: the stages before it pass "
+                "nothing, or no logged item is in the catalogue. Check sources, limits on scores, "
+                "and the columns of items=."
+            )
         model = seeded(clone_or_deepcopy(spec.model), self.seeds[spec.name])
         if not is_student(model):
             return model.fit(taught.table, taught.target)

@@ -83,10 +83,11 @@ def gather_rows(
     n_items, data = problem.n_items, problem.data
     in_catalogue = np.flatnonzero(problem.pairs.item < n_items)
     logged = problem.pairs.query[in_catalogue] * n_items + problem.pairs.item[in_catalogue]
-    # A pair that was logged several times counts once, with its largest label.
+    # A pair that was logged several times counts once, with its largest label, then weight.
     label_of_log = np.full(data.n_rows, np.nan) if data.labels is None else data.labels
     worth = np.nan_to_num(label_of_log[in_catalogue], nan=-np.inf)
-    by_worth = np.argsort(-worth, kind="stable")
+    row_weight = np.ones(data.n_rows) if data.sample_weight is None else data.sample_weight
+    by_worth = np.lexsort((-row_weight[in_catalogue], -worth))
     logged, first = np.unique(logged[by_worth], return_index=True)
     of_log = in_catalogue[by_worth[first]]
     query, item = passed.pairs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from sklearn.frozen import FrozenEstimator
@@ -31,6 +32,8 @@ def first_trees(model: Any, n_trees: int) -> Any:
     ------
     TypeError
         If the model is not one of LightGBM or XGBoost.
+    ValueError
+        If ``n_trees`` is less than 1.
 
     Examples
     --------
@@ -44,6 +47,8 @@ def first_trees(model: Any, n_trees: int) -> Any:
     >>> first_trees(model, 5).num_trees()
     5
     """
+    if not isinstance(n_trees, Integral) or n_trees < 1:
+        raise ValueError(f"n_trees must be an int of at least 1, got {n_trees!r}.")
     inner = model.estimator if isinstance(model, FrozenEstimator) else model
     for attribute in ("booster_", "get_booster"):
         if hasattr(inner, attribute):

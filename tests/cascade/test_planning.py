@@ -153,6 +153,9 @@ def test_steps_are_of_two_per_cent():
         ({"budget": 1e9, "costs": {"x": COSTS["rank"]}}, r"costs names \['x'\]"),
         ({"budget": 1e9, "wanted": sparse.csr_array((2, 3))}, r"shape \(20, 120\), got \(2, 3\)"),
         ({"budget": 1e9, "wanted": sparse.csr_array((20, 120))}, "No query has a wanted item"),
+        ({"budget": 1e9, "confidence": 90}, "confidence must lie between 0 and 1, got 90"),
+        ({"budget": 1e9, "sizes": {"retrieve": [4]}}, "all below the k=5 items"),
+        ({"budget": 1e9, "exclude": sparse.csr_array((3, 120))}, r"exclude must be .*\(20, 120\)"),
     ],
 )
 def test_bad_arguments_are_refused(cascade, data, arguments, message):
@@ -165,3 +168,17 @@ def test_limits_on_scores_cannot_be_planned(cascade, data):
     limited = copy_of(cascade).set_params(prerank__min_score=0.0)
     with pytest.raises(ValueError, match="'prerank' limits scores"):
         plan_cascade(limited, data.queries[:20], 5, budget=1e9, costs=COSTS)
+
+
+def test_there_is_nothing_to_plan_for(cascade, data):
+    with pytest.raises(ValueError, match="no queries to plan for"):
+        plan_cascade(cascade, data.queries[:0], 5, budget=1e9, costs=COSTS)
+    with pytest.raises(ValueError, match="k=16 items cannot come through"):
+        plan_cascade(cascade, data.queries[:5], 16, budget=1e9, costs=COSTS)
+
+
+def test_a_catalogue_may_be_smaller_than_the_sizes(cascade, data):
+    small = copy_of(cascade).index(data.items[:4])
+    plan = plan_cascade(small, data.queries[:20], 5, target_recall=0.5, costs=COSTS)
+    assert plan.sizes == {"retrieve": 4, "prerank": 4, "rank": 4}
+    assert plan.recall == 1

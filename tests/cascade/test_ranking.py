@@ -4,6 +4,7 @@ import pickle
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import joblib
 import lightgbm
@@ -545,3 +546,40 @@ def test_the_front_page_has_the_cascade():
     import skdistill
 
     assert skdistill.RankingCascade is RankingCascade
+
+
+def test_weights_of_pairs_that_were_logged_twice_do_not_depend_on_the_order(data):
+    again = np.arange(0, len(data.y), 3)
+    rows = np.concatenate([np.arange(len(data.y)), again])
+    X, y, qid = data.X.iloc[rows], data.y[rows], np.asarray(data.qid)[rows]
+    weight = np.random.default_rng(0).random(len(rows)) + 0.5
+    fits = []
+    for order in (np.arange(len(rows)), np.random.default_rng(1).permutation(len(rows))):
+        towers = FrozenEstimator(fitted_towers(data))
+        cascade = make_cascade(
+            data, [("retrieve", towers, 30), ("rank", LinearRanker(max_iter=3), 5)],
+            teacher=lambda table: table["i0"], alpha=0.5, sources=("logged",),
+        )  # fmt: skip
+        cascade.fit(
+            X.iloc[order], y[order], qid=qid[order], items=data.items, sample_weight=weight[order]
+        )
+        fits.append(cascade.rank(data.queries)[1])
+    np.testing.assert_allclose(*fits, rtol=1e-5)
+
+
+def fitted_towers(data):
+    return make_towers(data, random_state=0).fit(data.X, data.y, qid=data.qid, items=data.items)
+
+
+def test_a_log_without_a_catalogued_item_and_one_query(data):
+    with pytest.raises(ValueError, match=r"No item of the log is in the catalogue"):
+        fitted(make_cascade(data), SimpleNamespace(**vars(data) | {"items": data.items + 1000}))
+    one = np.asarray(data.qid) == np.asarray(data.qid)[0]
+    cascade = make_cascade(data, teacher=lambda table: table["i0"] * table["q0"])
+    cascade.fit(data.X[one], data.y[one], qid=np.asarray(data.qid)[one], items=data.items)
+    assert cascade.rank(data.queries[:2])[0].shape == (2, 5)
+    nothing = make_cascade(data).set_params(retrieve__min_score=1e9).set_params(
+        sources=("passed",)
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="stage 'prerank' has no rows to learn from"):
+        fitted(nothing, data)

@@ -6,10 +6,13 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.stats import kendalltau
+from sklearn.exceptions import NotFittedError
 
+from skdistill import TwoTowerRetriever
 from skdistill.cascade import FirstTrees, cascade_report, fit_rivals
 from skdistill.cascade.gains import ceilings, ndcg_of_lists
 from skdistill.cascade.wanted import teacher_grid, teachers_best
+from skdistill.datasets import make_retrieval
 from skdistill.metrics import retrieval_ndcg
 from skdistill.students import MLPRanker
 from tests.cascade.conftest import fitted, make_cascade, make_towers
@@ -211,3 +214,65 @@ def test_a_report_needs_a_teacher_and_queries(cascade, data):
     orphan.teacher_ = None
     with pytest.raises(ValueError, match="has no teacher"):
         cascade_report(orphan, data.queries)
+
+
+def test_padding_hides_no_item(cascade, data):
+    """The order of the catalogue, and which item stands first in it, do not matter."""
+    seen = np.ones((20, 120), dtype=bool)
+    seen[:, :6] = False
+    seen[:5, 5] = True  # shorter lists, with padding
+    one = cascade_report(cascade, data.queries[:20], exclude=sparse.csr_array(seen))
+    turned = copy_of(cascade).index(data.items[::-1])
+    other = cascade_report(turned, data.queries[:20], exclude=sparse.csr_array(seen[:, ::-1]))
+    for stage, again in zip(one.stages, other.stages, strict=True):
+        assert stage.tau == pytest.approx(again.tau)
+        assert stage.overlap == pytest.approx(again.overlap)
+        assert stage.agreement == pytest.approx(again.agreement)
+
+
+def test_queries_without_a_wanted_item_do_not_count(cascade, data):
+    everything = np.zeros((20, 120), dtype=bool)
+    everything[:10] = True
+    report = cascade_report(cascade, data.queries[:20], exclude=sparse.csr_array(everything))
+    alone = cascade_report(cascade, data.queries[10:20])
+    assert report.recall == pytest.approx(alone.recall)
+    assert report.stages[-1].recall == pytest.approx(report.recall)
+    with pytest.raises(ValueError, match="Every item is excluded"):
+        cascade_report(cascade, data.queries[:10], exclude=sparse.csr_array(everything[:10]))
+
+
+def test_a_rival_must_rank_the_same_catalogue(cascade, data):
+    for items in (data.items[::-1], data.items[:40]):
+        other = copy_of(cascade).index(items)
+        with pytest.raises(ValueError, match="The rival 'theirs' ranks another catalogue"):
+            cascade_report(cascade, data.queries[:5], rivals={"theirs": other})
+
+
+def test_arguments_of_reports_are_checked(cascade, data):
+    with pytest.raises(ValueError, match="k=16 items cannot come through: the stage 'prerank'"):
+        cascade_report(cascade, data.queries[:5], k=16)
+    with pytest.raises(ValueError, match=r"exclude must be a sparse matrix of shape \(5, 120\)"):
+        cascade_report(cascade, data.queries[:5], exclude=sparse.csr_array((4, 120)))
+    changed = copy_of(cascade).set_params(stages=cascade.stages[:2])
+    with pytest.raises(ValueError, match="but those of fit were"):
+        cascade_report(changed, data.queries[:5])
+    with pytest.raises(NotFittedError):
+        cascade_report(make_cascade(data), data.queries[:5])
+    with pytest.raises(NotFittedError):
+        fit_rivals(make_cascade(data), data.X, data.y, qid=data.qid, items=data.items)
+
+
+def test_rivals_of_arrays(data):
+    made = make_retrieval(n_queries=40, n_items=30, random_state=0)
+    towers = TwoTowerRetriever(
+        query_columns=made.query_columns,
+        item_columns=made.item_columns,
+        max_iter=2,
+        teacher_check=False,
+    )
+    cascade = make_cascade(data, [("retrieve", towers, 10), ("rank", "teacher", 3)])
+    given = {"qid": made.qid, "items": made.items}
+    cascade.fit(made.X, made.y, **given)
+    rivals = fit_rivals(cascade, made.X, made.y, **given)
+    popular = rivals["popularity"].funnel_.retrieval.retrievers["retrieve"]
+    assert popular.counts_.sum() == made.y.sum()

@@ -47,3 +47,10 @@ def test_other_models_have_no_first_trees(data):
     forest = RandomForestRegressor(3).fit(data.X, data.y)
     with pytest.raises(TypeError, match="LightGBM and XGBoost, got RandomForestRegressor"):
         first_trees(forest, 2)
+
+
+@pytest.mark.parametrize("n_trees", [0, -3, 2.5])
+def test_there_is_at_least_one_tree(data, n_trees):
+    model = lightgbm.LGBMRegressor(n_estimators=2, verbose=-1).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="n_trees must be an int of at least 1"):
+        first_trees(model, n_trees)
