@@ -82,8 +82,7 @@ def measure_costs(
         By name of the stage.
     """
     n_items = funnel.items.shape[0]
-    ones = [take_rows(queries, np.array([q % queries.shape[0]])) for q in range(repeats)]
-    costs = {}
+    ones, costs = _single_queries(queries, repeats), {}
 
     def retrieve(query: Any, size: int) -> None:
         funnel.retrieval.retrieve(query, size, None, None)
@@ -91,8 +90,7 @@ def measure_costs(
     few, many = _few_and_many(min(widths[funnel.name], n_items))
     costs[funnel.name] = StageCost(*_line(retrieve, ones, few, many))
     for stage in funnel.stages:
-        few, many = _few_and_many(min(widths[stage.name], n_items))
-        costs[stage.name] = _cost_of_stage(funnel, stage, ones, few, many)
+        costs[stage.name] = cost_of_stage(funnel.items, stage, queries, widths[stage.name], repeats)
     return costs
 
 
@@ -101,9 +99,35 @@ def _few_and_many(width: int) -> tuple[int, int]:
     return max(width // 8, 1), max(width, 2)
 
 
-def _cost_of_stage(funnel: Funnel, stage: Stage, ones: list[Any], few: int, many: int) -> StageCost:
-    """Time the features of a stage and its model apart."""
-    n_items = funnel.items.shape[0]
+def _single_queries(queries: Any, repeats: int) -> list[Any]:
+    """Tables of one query each."""
+    return [take_rows(queries, np.array([q % queries.shape[0]])) for q in range(repeats)]
+
+
+def cost_of_stage(
+    items: Any, stage: Stage, queries: Any, width: int, repeats: int = REPEATS
+) -> StageCost:
+    """Time the features of a stage and its model apart.
+
+    Parameters
+    ----------
+    items : table of shape (n_items, n_item_columns)
+        The catalogue.
+    stage : Stage
+        The stage.
+    queries : table of shape (n_queries, n_query_columns)
+        Queries to ask, one after the other.
+    width : int
+        Largest number of pairs that matters.
+    repeats : int
+        Number of queries that are timed for each number of pairs.
+
+    Returns
+    -------
+    StageCost
+    """
+    n_items = items.shape[0]
+    ones, (few, many) = _single_queries(queries, repeats), _few_and_many(min(width, n_items))
     rng = np.random.default_rng(0)
     tables: dict[int, Any] = {}
 
@@ -111,7 +135,7 @@ def _cost_of_stage(funnel: Funnel, stage: Stage, ones: list[Any], few: int, many
         item = rng.integers(n_items, size=size)
         first: NDArray[np.int64] = np.zeros(size, dtype=np.int64)
         scores = {name: np.zeros(size) for name in stage.table.score_columns}
-        tables[size] = stage.table.rows(query, funnel.items, first, item, scores)
+        tables[size] = stage.table.rows(query, items, first, item, scores)
 
     def score(query: Any, size: int) -> None:
         unchecked_scores(stage.model, tables[size])

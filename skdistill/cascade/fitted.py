@@ -13,18 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill.cascade.blocks import query_blocks
 from skdistill.cascade.catalogue import WithCatalogue
 from skdistill.cascade.cuts import Cut
 from skdistill.cascade.funnel import RankedItems, best_items, stack_ranked
-from skdistill.cascade.gains import gains_of_labels, largest_labels
+from skdistill.cascade.gains import LabelledQueries, gains_of_labels, largest_labels, ndcg_of_lists
 from skdistill.cascade.pair_tables import StageTable
-from skdistill.cascade.spec import StageSpec, read_stages
+from skdistill.cascade.spec import StageSpec, check_length, default_length, read_stages
 from skdistill.index.item_ids import named_ids
-from skdistill.inputs.checks import check_k, check_sample_weight
-from skdistill.inputs.columns import as_table, take_rows
+from skdistill.inputs.checks import check_pair_matrix, check_sample_weight
+from skdistill.inputs.columns import as_table, take_rows, take_values
 from skdistill.inputs.query_ids import check_qid, sort_by_query
-from skdistill.metrics import retrieval_ndcg
-from skdistill.metrics.averaging import per_query
 from skdistill.public_names import set_module
 from skdistill.towers.pair_table import PairTable
 
@@ -144,7 +143,7 @@ class FittedCascade(WithCatalogue):
         if not hasattr(self, "funnel_"):
             check_is_fitted(self)  # which costs as much as a stage
         specs = read_stages(self.stages)
-        k = min(self.check_length(k), self.n_items)
+        k = min(check_length(specs, k), self.n_items)
         table = self.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
         n_queries = table.shape[0]
         exclude = check_rows("exclude", exclude, n_queries, self.n_items)
@@ -209,64 +208,63 @@ class FittedCascade(WithCatalogue):
         """
         if offset is not None:
             raise ValueError("A cascade ranks its catalogue: score takes no offset of rows.")
-        check_is_fitted(self, "funnel_")
-        X = as_table(X)
-        self.check_columns(X, reset=False)
-        labels = self.read_labels(y, X.shape[0])
-        weight = check_sample_weight(sample_weight, X.shape[0])
-        ids = check_qid(self.resolve_qid(X, qid), X.shape[0])
-        queries, order = sort_by_query(ids, X.shape[0])
-        rows = take_rows(X, order)
-        pairs = PairTable.split(
-            *(self.pair_columns_.queries(rows), self.pair_columns_.items(rows)),
-            queries.segment,
-            self.funnel_.items,
+        log = self.read_labelled(X, y, qid)
+        weight = check_sample_weight(sample_weight, log.queries.n_rows)
+        specs = read_stages(self.stages)
+        k = specs[-1].cut.size
+        ranked, _ = self._rank_blocks(
+            *(log.table, specs, min(k, self.n_items), None, None, lambda: False)
         )
-        if order is not None:
-            labels = labels[order]
-            weight = None if weight is None else weight[order]
-        is_counted = (labels > 0) & (pairs.item < self.n_items)
-        relevant = largest_labels(
-            labels[is_counted],
-            *(pairs.query[is_counted], pairs.item[is_counted]),
-            (queries.n_queries, self.n_items),
-        )
-        k = read_stages(self.stages)[-1].cut.size
-        found = self._positions(pairs.queries, k)
-        gains = gains_of_labels(relevant, self.funnel_.offset)
-        values = per_query(retrieval_ndcg, gains, found, k=k, gain="linear")
-        weights = np.ones(len(values)) if weight is None else queries.mean(weight)
+        values = ndcg_of_lists(ranked.item, log.gains, k)
+        weights = np.ones(len(values))
+        if weight is not None:
+            weights = log.queries.mean(take_values(weight, log.order))
         is_defined = ~np.isnan(values)
         if not weights[is_defined].sum():
             return float("nan")
         return float(np.average(values[is_defined], weights=weights[is_defined]))
 
-    def check_length(self, k: int | None) -> int:
-        """Check the length of the lists to return.
+    def read_labelled(self, X: Any, y: ArrayLike, qid: ArrayLike | None) -> LabelledQueries:
+        """Read a log: its queries, and what each item of the catalogue gains for them.
 
         Parameters
         ----------
-        k : int, optional
-            The length; the size of the last stage by default.
+        X : table of shape (n_rows, n_features)
+            A log with the columns of ``fit``.
+        y : array-like of shape (n_rows,)
+            Relevance, 0 or more.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row; by default, rows with equal query columns are one query.
 
         Returns
         -------
-        int
+        LabelledQueries
 
         Raises
         ------
+        NotFittedError
+            If the cascade is not fitted.
         ValueError
-            If it is less than 1, or larger than the size of the first stage.
+            If the columns differ from those of ``fit``, or labels are negative.
         """
-        specs = read_stages(self.stages)
-        k = specs[-1].cut.size if k is None else k
-        check_k(k)
-        if k > specs[0].cut.size:
-            raise ValueError(
-                f"k={k} items cannot be ranked: the first stage {specs[0].name!r} returns "
-                f"{specs[0].cut.size}. Raise its size."
-            )
-        return k
+        check_is_fitted(self, "funnel_")
+        X = as_table(X)
+        self.check_columns(X, reset=False)
+        labels = self.read_labels(y, X.shape[0])
+        ids = check_qid(self.resolve_qid(X, qid), X.shape[0])
+        queries, order = sort_by_query(ids, X.shape[0])
+        rows, labels = take_rows(X, order), take_values(labels, order)
+        columns = self.pair_columns_
+        log = columns.queries(rows), columns.items(rows)
+        pairs = PairTable.split(*log, queries.segment, self.funnel_.items)
+        counted = (labels > 0) & (pairs.item < self.n_items)
+        relevance = largest_labels(
+            *(labels[counted], pairs.query[counted], pairs.item[counted]),
+            (queries.n_queries, self.n_items),
+        )
+        table = columns.check(pairs.queries, "query", keeps_numbers=True)
+        gains = gains_of_labels(relevance, self.funnel_.offset)
+        return LabelledQueries(table, gains, queries, order)
 
     def check_places(self, k: int | None) -> int:
         """Check a number of places of the last stage, before a plan or a report.
@@ -289,9 +287,8 @@ class FittedCascade(WithCatalogue):
             If it is less than 1, or larger than what the last stage gets.
         """
         self.check_fitted()
-        *_, before, last = read_stages(self.stages)
-        k = last.cut.size if k is None else k
-        check_k(k)
+        specs = read_stages(self.stages)
+        k, before = default_length(specs, k), specs[-2]
         if k > before.cut.size:
             raise ValueError(
                 f"k={k} items cannot come through: the stage {before.name!r} passes "
@@ -349,32 +346,18 @@ class FittedCascade(WithCatalogue):
         is_late: Callable[[], bool],
     ) -> tuple[RankedItems, RankingTrace]:
         """Rank checked queries in blocks of bounded memory."""
-        n_queries, cuts = queries.shape[0], [spec.cut for spec in specs]
+        cuts = [spec.cut for spec in specs]
         blocks, seconds = [], {spec.name: 0.0 for spec in specs}
-        is_complete = np.ones(n_queries, dtype=bool)
-        for first in range(0, n_queries, QUERY_BLOCK):
-            rows = slice(first, min(first + QUERY_BLOCK, n_queries))
-            passage = self.funnel_.run(
-                queries
-                if n_queries <= QUERY_BLOCK
-                else take_rows(queries, np.arange(rows.start, rows.stop)),
-                cuts,
-                None if exclude is None else exclude[rows],
-                mask[rows] if sparse.issparse(mask) else mask,
-                is_late,
-            )
+        is_complete = np.ones(queries.shape[0], dtype=bool)
+        for block, table, hidden in query_blocks(queries, QUERY_BLOCK, exclude):
+            allowed = mask[block] if sparse.issparse(mask) else mask
+            passage = self.funnel_.run(table, cuts, hidden, allowed, is_late)
             blocks.append(best_items(passage, cuts, k))
-            is_complete[rows] = len(passage.lists) == len(specs)
+            is_complete[block] = len(passage.lists) == len(specs)
             for spec, spent in zip(specs, passage.seconds, strict=False):
                 seconds[spec.name] += spent
         ranked = stack_ranked(blocks, k)
         return ranked, RankingTrace(ranked.stage, ranked.source, seconds, is_complete)
-
-    def _positions(self, queries: Any, k: int) -> NDArray[np.int64]:
-        """Rank, and return positions instead of ids."""
-        lean = object.__new__(type(self))
-        lean.__dict__.update(vars(self), item_ids_=None)
-        return lean.rank(queries, k)[0]
 
 
 def as_queries(queries: Any) -> Any:
@@ -388,9 +371,5 @@ def check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:
     """Check the shape of a sparse matrix of pairs, or None; return it as CSR."""
     if pairs is None:
         return None
-    if not sparse.issparse(pairs) or pairs.shape != (n_queries, n_items):
-        raise ValueError(
-            f"{name} must be a sparse matrix of shape ({n_queries}, {n_items}), one row per query "
-            f"and one column per item, got {getattr(pairs, 'shape', type(pairs))}."
-        )
+    check_pair_matrix(name, pairs, (n_queries, n_items))
     return sparse.csr_array(pairs)

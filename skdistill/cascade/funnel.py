@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.cascade.blocks import stack_padded
 from skdistill.cascade.candidates import Candidates, compact
 from skdistill.cascade.cuts import Cut
 from skdistill.cascade.pair_tables import StageTable
@@ -287,18 +288,10 @@ def stack_ranked(blocks: list[RankedItems], k: int) -> RankedItems:
         empty = np.empty((0, k), dtype=np.int64)
         return RankedItems(empty, empty.astype(np.float32), empty, None)
 
-    def stack(parts: list[NDArray[Any]], padding: float) -> NDArray[Any]:
-        stacked = np.full((sum(map(len, parts)), k), padding, dtype=parts[0].dtype)
-        first = 0
-        for part in parts:
-            stacked[first : first + len(part), : part.shape[1]] = part
-            first += len(part)
-        return stacked
-
     sources = [block.source for block in blocks if block.source is not None]
     return RankedItems(
-        stack([block.item for block in blocks], -1),
-        stack([block.score for block in blocks], -np.inf),
-        stack([block.stage for block in blocks], -1),
-        stack(sources, -1) if sources else None,
+        stack_padded([block.item for block in blocks], -1, k),
+        stack_padded([block.score for block in blocks], -np.inf, k),
+        stack_padded([block.stage for block in blocks], -1, k),
+        stack_padded(sources, -1, k) if sources else None,
     )

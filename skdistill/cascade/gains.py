@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from skdistill.inputs.queries import Queries
+from skdistill.metrics import retrieval_ndcg
+from skdistill.metrics.averaging import per_query
+
+
+@dataclass(frozen=True)
+class LabelledQueries:
+    """Queries of a log, and what the items of the catalogue gain for them.
+
+    Parameters
+    ----------
+    table : table of shape (n_queries, n_query_columns)
+        The query table, in the order of the sorted query ids.
+    gains : csr_array of shape (n_queries, n_items)
+        Gain of each item, above 0.
+    queries : Queries
+        Segments of the rows of the log, sorted by query.
+    order : ndarray of shape (n_rows,), int64, or None
+        Row of the user's log at each place; None if it is in order.
+    """
+
+    table: Any
+    gains: Any
+    queries: Queries
+    order: NDArray[np.int64] | None
 
 
 def largest_labels(
@@ -59,10 +86,7 @@ def ndcg_of_lists(lists: NDArray[np.int64], gains: Any, k: int) -> NDArray[np.fl
     ndarray of shape (n_queries,), float64
         NaN for queries without a gain.
     """
-    discount = 1 / np.log2(np.arange(2, k + 2))
-    ideal = ideal_gains(gains, k) @ discount
-    dcg = gains_of(lists[:, :k], gains) @ discount[: min(k, lists.shape[1])]
-    return np.divide(dcg, ideal, out=np.full(len(ideal), np.nan), where=ideal > 0)
+    return per_query(retrieval_ndcg, gains, lists, k=k, gain="linear")
 
 
 def ceilings(lists: NDArray[np.int64], gains: Any, k: int) -> NDArray[np.float64]:
@@ -79,13 +103,3 @@ def gains_of(lists: NDArray[np.int64], gains: Any) -> NDArray[np.float64]:
     query = np.repeat(np.arange(len(lists)), lists.shape[1])
     found = np.asarray(sparse.csr_array(gains)[query, np.maximum(lists, 0).ravel()])
     return np.where(lists >= 0, found.ravel().reshape(lists.shape), 0.0)
-
-
-def ideal_gains(gains: Any, k: int) -> NDArray[np.float64]:
-    """The k largest gains of each query, in descending order."""
-    matrix = sparse.csr_array(gains)
-    counts = np.diff(matrix.indptr)
-    width = max(int(counts.max(initial=0)), k)
-    dense = np.zeros((matrix.shape[0], width))
-    dense[np.arange(width) < counts[:, None]] = matrix.data
-    return -np.sort(-dense, axis=1)[:, :k]

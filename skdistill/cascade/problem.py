@@ -270,10 +270,5 @@ def fit_pair_teacher(
         of_row = pairs.query[problem.data.is_labelled]
         for number, (_, test) in enumerate(splitter.split(query, groups=query)):
             fold[test] = number
-            folds.append(fit_teacher(teacher, data.subset(fold_mask(of_row, test))))
+            folds.append(fit_teacher(teacher, data.subset(~np.isin(of_row, test))))
     return PairTeacher(model, tuple(folds), fold, table, pairs.queries, pairs.items)
-
-
-def fold_mask(of_row: NDArray[np.int64], held_out: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mask of the rows whose query is not held out."""
-    return ~np.isin(of_row, held_out)

@@ -10,19 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from skdistill.cascade.blocks import query_blocks, stack_padded
 from skdistill.cascade.candidates import Candidates
 from skdistill.cascade.cuts import Cut
 from skdistill.cascade.fitted import FittedCascade, as_queries, check_rows
-from skdistill.cascade.gains import ceilings, gains_of_labels, largest_labels, ndcg_of_lists
+from skdistill.cascade.funnel import Funnel
+from skdistill.cascade.gains import ceilings, ndcg_of_lists
 from skdistill.cascade.report_tables import CascadeReport, RivalReport, StageReport
 from skdistill.cascade.survival import StageLists, contains, first_loss, run_stages
 from skdistill.cascade.wanted import best_of, teacher_grid
-from skdistill.inputs.columns import as_table, row_codes, take_rows
-from skdistill.inputs.query_ids import check_qid, sort_by_query
+from skdistill.inputs.columns import row_codes, take_rows
 from skdistill.metrics import RatioInterval, bootstrap_ratio, kendall_tau, rank_biased_overlap
 from skdistill.public_names import set_module
-from skdistill.towers.pair_table import PairTable
 
+# Queries whose candidates are scored by all stages at once.
+QUERY_BLOCK = 64
 # Queries that are timed one by one.
 TIMED_QUERIES = 100
 
@@ -85,7 +87,12 @@ def cascade_report(
     k = cascade.check_places(k)
     for name, rival in (rivals or {}).items():
         _check_catalogue(name, rival, cascade)
-    queries, labels = _queries_and_labels(cascade, X, y, qid)
+    if y is None:
+        labels = None
+        queries = cascade.pair_columns_.check(as_queries(X), "query", keeps_numbers=True)
+    else:
+        log = cascade.read_labelled(X, y, qid)
+        queries, labels = log.table, log.gains
     if not queries.shape[0]:
         raise ValueError("There are no queries to report on.")
     exclude = check_rows("exclude", exclude, queries.shape[0], cascade.n_items)
@@ -138,6 +145,11 @@ class _Case:
     gains: Any
     k: int
 
+    def cuts_of(self, cascade: FittedCascade) -> list[Cut]:
+        """What the stages of a cascade pass on, if the last one returns k items."""
+        *cuts, last = cascade.stage_cuts()
+        return [*cuts, replace(last, size=self.k)]
+
 
 @dataclass(frozen=True)
 class _Outcome:
@@ -151,8 +163,7 @@ class _Outcome:
 
 def _outcome(cascade: FittedCascade, case: _Case) -> _Outcome:
     """Run a cascade on the queries, and measure what it returns."""
-    *cuts, last = cascade.stage_cuts()
-    cuts = [*cuts, replace(last, size=case.k)]
+    cuts = case.cuts_of(cascade)
     stages = run_stages(cascade.funnel_, case.queries, cuts, case.exclude)
     found = contains(stages[-1].passed, case.wanted, cascade.n_items)
     n_wanted = (case.wanted >= 0).sum(axis=1)
@@ -260,36 +271,30 @@ def _times(cascade: FittedCascade, case: _Case) -> dict[str, list[float]]:
 
 def _swaps(cascade: FittedCascade, case: _Case) -> list[NDArray[np.int64]]:
     """What the cascade would return if one stage ranked by the teacher's scores."""
-    *cuts, last = cascade.stage_cuts()
-    cuts = [*cuts, replace(last, size=case.k)]
-    funnel = cascade.funnel_
+    cuts, funnel = case.cuts_of(cascade), cascade.funnel_
     results: list[list[NDArray[np.int64]]] = [[] for _ in cuts]
-    for start in range(0, case.queries.shape[0], 64):
-        block = np.arange(start, min(start + 64, case.queries.shape[0]))
-        queries = take_rows(case.queries, block)
-        hidden = None if case.exclude is None else case.exclude[block]
+    for block, queries, hidden in query_blocks(case.queries, QUERY_BLOCK, case.exclude):
         grid = case.grid[block]
-        usual = funnel.retrieval.retrieve(queries, cuts[0].size, hidden, None).limited(cuts[0])
+        found = funnel.retrieval.retrieve(queries, cuts[0].size, hidden, None).limited(cuts[0])
+        usual = _scored(funnel, queries, found)
         best = best_of(grid, cuts[0].size)
-        perfect = Candidates(best, np.take_along_axis(grid, np.maximum(best, 0), axis=1))
+        found = Candidates(best, np.take_along_axis(grid, np.maximum(best, 0), axis=1))
+        perfect = _scored(funnel, queries, found)
         for number in range(len(cuts)):
-            found = perfect if number == 0 else usual
-            results[number].append(_run_swapped(cascade, cuts, queries, found, number, grid))
-    return [
-        np.concatenate(
-            [
-                np.pad(part, ((0, 0), (0, case.k - part.shape[1])), constant_values=-1)
-                for part in parts
-            ]
-        )
-        for parts in results
-    ]
+            start = perfect if number == 0 else usual
+            results[number].append(_run_swapped(funnel, cuts, start, number, grid))
+    return [stack_padded(parts, -1, case.k) for parts in results]
+
+
+def _scored(funnel: Funnel, queries: Any, found: Candidates) -> Candidates:
+    """Add the scores of all stages to candidates."""
+    columns = funnel.score_pairs(queries, funnel.items, *found.pairs())
+    return replace(found, columns={name: found.matrix(values) for name, values in columns.items()})
 
 
 def _run_swapped(
-    cascade: FittedCascade,
+    funnel: Funnel,
     cuts: Sequence[Cut],
-    queries: Any,
     found: Candidates,
     swapped: int,
     grid: NDArray[np.float64],
@@ -298,10 +303,6 @@ def _run_swapped(
 
     Later stages still get the scores of the stage itself as a column, as they are used to.
     """
-    funnel = cascade.funnel_
-    query, item = found.pairs()
-    columns = funnel.score_pairs(queries, funnel.items, query, item)
-    found = replace(found, columns={name: found.matrix(values) for name, values in columns.items()})
     for number, stage in enumerate(funnel.stages, 1):
         found = found.head(cuts[number - 1])
         query, item = found.pairs()
@@ -313,29 +314,6 @@ def _run_swapped(
         if number != swapped:
             found = found.limited(cuts[number])
     return found.head(cuts[-1]).item
-
-
-def _queries_and_labels(
-    cascade: FittedCascade, X: Any, y: ArrayLike | None, qid: ArrayLike | None
-) -> tuple[Any, Any]:
-    """Return the query table and, with labels, the gains of its items."""
-    columns = cascade.pair_columns_
-    if y is None:
-        return columns.check(as_queries(X), "query", keeps_numbers=True), None
-    X = as_table(X)
-    cascade.check_columns(X, reset=False)
-    labels = cascade.read_labels(y, X.shape[0])
-    ids = check_qid(cascade.resolve_qid(X, qid), X.shape[0])
-    queries, order = sort_by_query(ids, X.shape[0])
-    rows = take_rows(X, order)
-    labels = labels if order is None else labels[order]
-    log = columns.queries(rows), columns.items(rows)
-    pairs = PairTable.split(*log, queries.segment, cascade.funnel_.items)
-    counted = (labels > 0) & (pairs.item < cascade.n_items)
-    shape = (queries.n_queries, cascade.n_items)
-    relevance = largest_labels(labels[counted], pairs.query[counted], pairs.item[counted], shape)
-    gains = gains_of_labels(relevance, cascade.funnel_.offset)
-    return columns.check(pairs.queries, "query", keeps_numbers=True), gains
 
 
 def _gains_of_order(wanted: NDArray[np.int64], k: int, n_items: int) -> Any:

@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from skdistill.cascade.costs import MICROSECONDS, measure_costs
+from skdistill.cascade.costs import MICROSECONDS, cost_of_stage
 from skdistill.cascade.estimator import RankingCascade
-from skdistill.cascade.funnel import Funnel, Stage
-from skdistill.cascade.pair_tables import StageTable
+from skdistill.cascade.funnel import Stage
 from skdistill.cascade.popularity import PopularityRetriever
 from skdistill.cascade.spec import FirstTrees
 from skdistill.inputs.columns import as_table, take_rows
@@ -116,33 +115,21 @@ def _trees_of_equal_cost(cascade: RankingCascade, X: Any) -> dict[str, FirstTree
     except TypeError:
         return {}
     cuts, funnel = cascade.stage_cuts(), cascade.funnel_
-    widths = {funnel.name: cuts[0].size}
-    widths |= {s.name: cut.size for s, cut in zip(funnel.stages, cuts, strict=False)}
     queries = cascade.pair_columns_.queries(take_rows(as_table(X), np.arange(1)))
-    costs = measure_costs(funnel, queries, widths)
-    student_stages = {
-        name: model
-        for name, model, _ in cascade.stages[1:]
-        if not isinstance(model, str | FirstTrees)
-    }
+    teacher = Stage("teacher", cascade.teacher_, cascade.teacher_table_)
+    models = {name: model for name, model, _ in cascade.stages}
     trees = {}
-    for name in student_stages:
-        width = max(widths[name], 1)
-        of_student = costs[name].of(width)
-        of_teacher = _cost_of_teacher(cascade, queries, width)
-        trees[name] = FirstTrees(int(np.clip(n_trees * of_student / of_teacher, 1, n_trees)))
+    for stage, before in zip(funnel.stages, cuts, strict=False):
+        if isinstance(models[stage.name], str | FirstTrees):
+            continue
+        width = before.size
+        of_student = cost_of_stage(funnel.items, stage, queries, width).of(width)
+        cost = cost_of_stage(funnel.items, teacher, queries, width)
+        # The features of the teacher would have to be built in any case.
+        of_teacher = max(cost.per_call + cost.per_row * width, 1 / MICROSECONDS)
+        n_equal = n_trees * of_student / of_teacher
+        trees[stage.name] = FirstTrees(int(np.clip(n_equal, 1, n_trees)))
     return trees
-
-
-def _cost_of_teacher(cascade: RankingCascade, queries: Any, width: int) -> float:
-    """Microseconds of the teacher for one query of this many pairs, without its features."""
-    table = cascade.teacher_table_
-    stage = Stage("teacher", cascade.teacher_, StageTable(table.name, table.features))
-    funnel = Funnel(
-        cascade.funnel_.name, cascade.funnel_.retrieval, (stage,), cascade.funnel_.items
-    )
-    cost = measure_costs(funnel, queries, {funnel.name: width, "teacher": width})["teacher"]
-    return max(cost.per_call + cost.per_row * width, 1 / MICROSECONDS)
 
 
 def _number_of_trees(teacher: Any) -> int:

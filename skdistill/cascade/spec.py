@@ -10,6 +10,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from skdistill.cascade.cuts import Cut
+from skdistill.inputs.checks import check_k
 from skdistill.inputs.pipelines import last_step
 from skdistill.public_names import set_module
 from skdistill.teachers.fit_arguments import query_parameter
@@ -95,6 +96,58 @@ def read_stages(stages: Any) -> list[StageSpec]:
         names.append(name)
     _check_names(names)
     return specs
+
+
+def default_length(specs: list[StageSpec], k: int | None) -> int:
+    """Return a number of items per query, checked; the size of the last stage by default.
+
+    Parameters
+    ----------
+    specs : list of StageSpec
+        The stages.
+    k : int or None
+        The number.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If it is not an integer of at least 1.
+    """
+    k = specs[-1].cut.size if k is None else k
+    check_k(k)
+    return k
+
+
+def check_length(specs: list[StageSpec], k: int | None) -> int:
+    """Check the length of the lists that a cascade is to return.
+
+    Parameters
+    ----------
+    specs : list of StageSpec
+        The stages.
+    k : int or None
+        The length; the size of the last stage by default.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If it is less than 1, or larger than the size of the first stage.
+    """
+    k, first = default_length(specs, k), specs[0]
+    if k > first.cut.size:
+        raise ValueError(
+            f"k={k} items cannot be ranked: the first stage {first.name!r} returns "
+            f"{first.cut.size}. Raise its size."
+        )
+    return k
 
 
 def _read_retrieval(name: str, model: Any, size: Any) -> StageSpec:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.cascade.candidates import Candidates
+from skdistill.cascade.blocks import query_blocks, stack_padded
 from skdistill.cascade.cuts import Cut
 from skdistill.cascade.funnel import Funnel
-from skdistill.inputs.columns import take_rows
 
+# Queries that pass through the stages at once.
 QUERY_BLOCK = 64
 
 
@@ -62,30 +62,18 @@ def run_stages(
     list of StageLists
         One per stage.
     """
-    blocks = []
-    for start in range(0, queries.shape[0], QUERY_BLOCK):
-        block = np.arange(start, min(start + QUERY_BLOCK, queries.shape[0]))
-        hidden = None if exclude is None else exclude[block]
-        blocks.append(funnel.run(take_rows(queries, block), cuts, hidden).lists)
-    return [
-        _stacked([lists[number] for lists in blocks], cut.size) for number, cut in enumerate(cuts)
+    blocks = [
+        funnel.run(table, cuts, hidden).lists
+        for _, table, hidden in query_blocks(queries, QUERY_BLOCK, exclude)
     ]
-
-
-def _stacked(parts: list[Candidates], size: int) -> StageLists:
-    """Stack lists of several widths."""
-    width = max(part.width for part in parts)
-
-    def stack(name: str, padding: float) -> NDArray[Any]:
-        arrays = [getattr(part, name) for part in parts]
-        return np.concatenate(
-            [
-                np.pad(one, ((0, 0), (0, width - one.shape[1])), constant_values=padding)
-                for one in arrays
-            ]
+    return [
+        StageLists(
+            stack_padded([lists[number].item for lists in blocks], -1),
+            stack_padded([lists[number].score for lists in blocks], -np.inf),
+            cut.size,
         )
-
-    return StageLists(stack("item", -1), stack("score", -np.inf), size)
+        for number, cut in enumerate(cuts)
+    ]
 
 
 def contains(lists: NDArray[np.int64], items: NDArray[np.int64], n_items: int) -> NDArray[np.bool_]:

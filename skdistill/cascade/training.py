@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.cascade.blocks import query_blocks, stack_padded
 from skdistill.cascade.candidates import Candidates
 from skdistill.cascade.funnel import Funnel, Stage
 from skdistill.cascade.problem import CascadeProblem, PairTeacher
@@ -162,13 +163,11 @@ class StageTraining:
         """Let the queries of the log pass through the stages so far."""
         cuts = [spec.cut for spec in self.specs[: 1 + len(funnel.stages)]]
         queries = self.problem.pairs.queries
-        parts = []
-        for start in range(0, self.problem.n_queries, QUERY_BLOCK):
-            block = np.arange(start, min(start + QUERY_BLOCK, self.problem.n_queries))
-            found = funnel.run(take_rows(queries, block), cuts).lists[-1].head(cuts[-1])
-            padding = ((0, 0), (0, cuts[-1].size - found.width))
-            parts.append(np.pad(found.item, padding, constant_values=-1))
-        item = np.concatenate(parts)
+        parts = [
+            funnel.run(table, cuts).lists[-1].head(cuts[-1]).item
+            for _, table, _ in query_blocks(queries, QUERY_BLOCK)
+        ]
+        item = stack_padded(parts, -1)
         return Candidates(item, np.zeros(item.shape))
 
     def _stage_rows(

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skdistill.cascade.blocks import query_blocks, stack_padded
 from skdistill.cascade.counting import StageOrders
 from skdistill.cascade.fitted import FittedCascade
 from skdistill.cascade.problem import PairTeacher
-from skdistill.inputs.columns import take_rows
+from skdistill.inputs.checks import check_pair_matrix
 
 # Queries whose candidates are scored by all stages at once.
 QUERY_BLOCK = 64
@@ -64,8 +65,7 @@ def teacher_grid(cascade: FittedCascade, queries: Any, exclude: Any = None) -> N
     """
     teacher, n_items = teacher_of(cascade, queries), cascade.n_items
     grid = np.empty((queries.shape[0], n_items))
-    for start in range(0, len(grid), QUERY_BLOCK):
-        block = np.arange(start, min(start + QUERY_BLOCK, len(grid)))
+    for block, _, _ in query_blocks(queries, QUERY_BLOCK):
         pairs = np.repeat(block, n_items), np.tile(np.arange(n_items), len(block))
         grid[block] = teacher(*pairs).reshape(len(block), n_items)
     if cascade.funnel_.offset is not None:
@@ -127,11 +127,7 @@ def items_of(wanted: Any, n_queries: int, n_items: int) -> NDArray[np.int64]:
     ValueError
         If it is not sparse, or has another shape.
     """
-    if not sparse.issparse(wanted) or wanted.shape != (n_queries, n_items):
-        raise ValueError(
-            f"wanted must be a sparse matrix of shape ({n_queries}, {n_items}), got "
-            f"{getattr(wanted, 'shape', type(wanted))}."
-        )
+    check_pair_matrix("wanted", wanted, (n_queries, n_items))
     marked = sparse.csr_array(wanted, copy=True)
     marked.sum_duplicates()
     marked.eliminate_zeros()
@@ -164,20 +160,15 @@ def stage_orders(
     StageOrders
     """
     funnel, first = cascade.funnel_, cascade.stage_cuts()[0]
-    exclude = None if exclude is None else sparse.csr_array(exclude)
     items, scores = [], []
-    for start in range(0, queries.shape[0], QUERY_BLOCK):
-        block = np.arange(start, min(start + QUERY_BLOCK, queries.shape[0]))
-        table = take_rows(queries, block)
-        hidden = None if exclude is None else exclude[block]
+    for _, table, hidden in query_blocks(queries, QUERY_BLOCK, exclude):
         found = funnel.retrieval.retrieve(table, width, hidden, None).limited(first)
         (query, item), columns = found.pairs(), found.flat_columns()
         of_stages = []
         for stage in funnel.stages:
             columns[stage.column] = own = stage.score(table, funnel.items, query, item, columns)
             of_stages.append(found.matrix(funnel.comparable(stage, own, item)))
-        padding = ((0, 0), (0, min(width, cascade.n_items) - found.width))
-        items.append(np.pad(found.item, padding, constant_values=-1))
-        scores.append([np.pad(one, padding, constant_values=-np.inf) for one in of_stages])
-    stacked = [np.concatenate(parts) for parts in zip(*scores, strict=True)]
-    return StageOrders(np.concatenate(items), stacked, wanted)
+        items.append(found.item)
+        scores.append(of_stages)
+    stacked = [stack_padded(parts, -np.inf) for parts in zip(*scores, strict=True)]
+    return StageOrders(stack_padded(items, -1), stacked, wanted)

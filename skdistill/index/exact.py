@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 from skdistill.index.block_search import MarkedPairs, search_block, search_lists
 from skdistill.index.item_ids import check_distinct, codes_of, named_ids, positions_of
 from skdistill.inputs.canonical_csr import canonical_csr
-from skdistill.inputs.checks import check_k, refuse_masked
+from skdistill.inputs.checks import check_k, check_pair_matrix, refuse_masked
 from skdistill.inputs.ids import as_ids, concatenate_ids
 from skdistill.inputs.offsets import check_offset
 from skdistill.threads import single_blas_thread
@@ -333,11 +333,7 @@ def check_search(
 
 def _check_pairs(name: str, pairs: Any, shape: tuple[int, int]) -> Any:
     """Return marked pairs of queries and items as a CSR matrix of ones."""
-    if not sparse.issparse(pairs) or pairs.shape != shape:
-        raise ValueError(
-            f"{name} must be a sparse matrix of shape {shape}, got "
-            f"{getattr(pairs, 'shape', type(pairs))}."
-        )
+    check_pair_matrix(name, pairs, shape)
     # A copy of the values alone, and of the structure only where there are stored zeros.
     marked = sparse.csr_array(canonical_csr(pairs))
     is_marked = marked.data != 0

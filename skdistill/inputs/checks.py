@@ -205,3 +205,19 @@ def _check_one_value_per_row(name: str, values: NDArray[Any], n_rows: int) -> No
             f"{name} must hold one value per row: expected shape ({n_rows},), got {values.shape}. "
             "The numbers of rows are inconsistent."
         )
+
+
+def check_pair_matrix(name: str, pairs: Any, shape: tuple[int, int]) -> None:
+    """Check a sparse matrix that marks pairs of queries and items.
+
+    Raises
+    ------
+    ValueError
+        If it is not sparse, or has another shape.
+    """
+    if not sparse.issparse(pairs) or pairs.shape != shape:
+        raise ValueError(
+            f"{name} must be a sparse matrix of shape {shape}, got "
+            f"{getattr(pairs, 'shape', type(pairs))}; it has one row per query and one column per "
+            "item."
+        )

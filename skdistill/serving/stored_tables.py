@@ -31,7 +31,7 @@ class StoredTable:
 
     Parameters
     ----------
-    library : {"pandas", "polars", "pyarrow"}
+    made_by : {"pandas", "polars", "pyarrow"}
         Library of the data frame.
     names : list of (str or int)
         Names of its columns; Arrow has only names that are text.
@@ -39,7 +39,7 @@ class StoredTable:
         An uncompressed Arrow stream.
     """
 
-    library: str
+    made_by: str
     names: list[Any]
     content: NDArray[np.uint8]
 
@@ -69,11 +69,11 @@ class StoredTable:
         if nested:
             raise ValueError(f"a stored table has the nested columns {nested}")
         table.validate(full=True)
-        if self.library == "polars":
+        if self.made_by == "polars":
             import polars
 
             return polars.from_arrow(table)
-        if self.library == "pyarrow":
+        if self.made_by == "pyarrow":
             return table
         # Otherwise one missing value would make all integers of a column of objects floats.
         return table.to_pandas(integer_object_nulls=True).set_axis(self.names, axis=1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from skdistill.cascade.estimator import RankingCascade
 from skdistill.cascade.fitted import FittedCascade
+from skdistill.cascade.spec import check_length, read_stages
 from skdistill.inputs.column_kinds import ColumnKindError
 from skdistill.public_names import set_module
 from skdistill.serving.batch.run_folder import RunFolder
@@ -184,9 +185,9 @@ def rank_table(
         raise TypeError(f"rank_table takes a RankingCascade, got {type(cascade).__name__}.")
     compiled = compile_cascade(cascade)
     search = Search(
-        *(compiled.rank, joblib.hash(cascade), cascade.check_length(k)),
+        *(compiled.rank, joblib.hash(cascade), check_length(read_stages(cascade.stages), k)),
         *(cascade.pair_columns_, cascade.item_ids_),
-        library=type(cascade.funnel_.items).__module__.partition(".")[0],
+        frames=type(cascade.funnel_.items).__module__.partition(".")[0],
     )
     return _run(
         *(search, queries, output, id_columns, output_format, csv_options),
@@ -212,7 +213,7 @@ class Search:
         The query columns.
     ids : ndarray of shape (n_items,), or None
         Ids of the items.
-    library : {"pandas", "polars"}, default="pandas"
+    frames : {"pandas", "polars"}, default="pandas"
         Library of the data frames that ``find`` takes.
     """
 
@@ -221,7 +222,7 @@ class Search:
     k: int
     pair_columns: PairColumns
     ids: Any
-    library: str = "pandas"
+    frames: str = "pandas"
 
 
 def _run(
@@ -358,7 +359,7 @@ class Retrieval:
                 column = column if is_unfit.any() else converted
             columns.append(column)
         batch = pyarrow_extra().Table.from_arrays(columns, names=self.columns.features)
-        if self.search.library == "polars":
+        if self.search.frames == "polars":
             import polars
 
             return polars.from_arrow(batch)
