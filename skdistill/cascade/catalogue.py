@@ -15,7 +15,6 @@ from skdistill.index.item_ids import check_distinct, positions_of
 from skdistill.inputs.columns import as_table
 from skdistill.inputs.ids import as_ids
 from skdistill.inputs.offsets import check_offset
-from skdistill.towers.pair_table import PairColumns
 
 
 class WithCatalogue(ComposedOfStages):
@@ -31,7 +30,6 @@ class WithCatalogue(ComposedOfStages):
 
     funnel_: Funnel
     item_ids_: NDArray[Any] | None
-    pair_columns_: PairColumns
 
     def index(
         self,

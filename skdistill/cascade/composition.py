@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from skdistill.base import RankingEstimator
 from skdistill.cascade.cuts import Cut
+from skdistill.towers.pair_table import WithPairColumns
 
 LIMITS = ("size", "min_score", "max_drop")
 
 
-class ComposedOfStages(RankingEstimator):
+class ComposedOfStages(WithPairColumns):
     """Base of an estimator whose parameter ``stages`` is a list of (name, estimator, size)."""
 
     stages: Any

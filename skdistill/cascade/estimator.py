@@ -28,7 +28,7 @@ from skdistill.cascade.stage_students import check_unit_of_students
 from skdistill.cascade.training import StageTraining, next_targets
 from skdistill.cascade.training_rows import SOURCES
 from skdistill.inputs.checks import check_sample_weight
-from skdistill.inputs.columns import as_table, row_codes
+from skdistill.inputs.columns import as_table
 from skdistill.inputs.offsets import log_floor
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
@@ -270,12 +270,6 @@ default="auto"
         self.funnel_, self.item_ids_ = funnel, None
         self.teacher_table_, self.teacher_log_floor_ = problem.teacher_table, target.log_floor
         return self
-
-    def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
-        """Queries of a table: ``qid``, or ``query_column``, or rows with equal query columns."""
-        if self.query_column is not None or qid is not None:
-            return super().resolve_qid(X, qid)
-        return row_codes(self.pair_columns_.queries(as_table(X)))[0]
 
     def _read(
         self,

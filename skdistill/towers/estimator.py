@@ -18,7 +18,6 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from skdistill._sklearn_compat import Interval, StrOptions, check_further_metadata
 from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks, data_for_callbacks
-from skdistill.inputs.columns import as_table, row_codes
 from skdistill.inputs.validation import VALIDATION_REQUESTS, ValidationTable
 from skdistill.teachers.routing import teacher_router
 from skdistill.towers.fitted import FittedTowers
@@ -249,12 +248,6 @@ class TowerEstimator(FittedTowers):
                 stacklevel=4,
             )
         self.make_pair_objective()
-
-    def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
-        """Queries of a table: ``qid``, or ``query_column``, or rows with equal query columns."""
-        if self.query_column is not None or qid is not None:
-            return super().resolve_qid(X, qid)
-        return row_codes(self.pair_columns_.queries(as_table(X)))[0]
 
     def fitted_attributes(self, training: Training) -> dict[str, Any]:
         """Fitted attributes during or after training."""

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skdistill.base import RankingEstimator
 from skdistill.index import make_index
 from skdistill.inputs.columns import as_table, take_rows, without_query_column
 from skdistill.inputs.query_ids import check_qid, sort_by_query
@@ -19,7 +18,7 @@ from skdistill.models.scoring import Scorer
 from skdistill.models.two_tower import TwoTower, side
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.pair_scores import pair_rows, score_grid, teacher_scores_of
-from skdistill.towers.pair_table import PairColumns
+from skdistill.towers.pair_table import WithPairColumns
 from skdistill.towers.reading import read_table
 
 # Queries whose scores of the whole catalogue are compared at once.
@@ -28,7 +27,7 @@ RECALL_QUERIES = 256
 FORMER_ATTRIBUTES = {"_columns": "pair_columns_", "draw_correction": "logq_correction"}
 
 
-class FittedTowers(RankingEstimator):
+class FittedTowers(WithPairColumns):
     """Base of the retrievers: everything after ``fit``, which subclasses add.
 
     Attributes
@@ -51,7 +50,6 @@ class FittedTowers(RankingEstimator):
     params_: dict[str, NDArray[Any]]
     query_scaler_: ColumnScaler
     item_scaler_: ColumnScaler
-    pair_columns_: PairColumns
     pair_features: Any
     teacher_: Any
     items_: Any

@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from skdistill.base import RankingEstimator
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.column_kinds import column_kinds, to_kinds
 from skdistill.inputs.columns import (
+    as_table,
     column_names,
     column_positions,
     positions_of_names,
@@ -240,6 +242,24 @@ class PairColumns:
                 f"{name} lacks the columns {missing}: expected {expected}, as in fit, got {names}."
             )
         return take_columns(table, positions)
+
+
+class WithPairColumns(RankingEstimator):
+    """Base of estimators whose log has query columns and item columns.
+
+    Attributes
+    ----------
+    pair_columns_ : PairColumns
+        Columns that describe the query and columns that describe the item.
+    """
+
+    pair_columns_: PairColumns
+
+    def resolve_qid(self, X: Any, qid: ArrayLike | None) -> Any:
+        """Queries of a table: ``qid``, or ``query_column``, or rows with equal query columns."""
+        if self.query_column is not None or qid is not None:
+            return super().resolve_qid(X, qid)
+        return row_codes(self.pair_columns_.queries(as_table(X)))[0]
 
 
 @dataclass(frozen=True)
