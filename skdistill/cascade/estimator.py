@@ -253,7 +253,8 @@ default="auto"
         problem = self._read(specs, X, y, qid, items, sample_weight, offset)
         check_tables(problem, specs, self.teacher)
         seeds = self._draw_seeds(specs)
-        self.teacher_, target = self._teach(problem, seeds)
+        target = self._teach(problem, seeds)
+        self.teacher_ = target.model
         training = StageTraining(
             specs,
             problem,
@@ -349,14 +350,14 @@ default="auto"
         seeds = check_random_state(self.random_state).randint(2**31 - 2, size=len(names))
         return dict(zip(names, map(int, seeds), strict=True))
 
-    def _teach(self, problem: CascadeProblem, seeds: Mapping[str, int]) -> tuple[Any, PairTeacher]:
-        """Fit the teacher; return it, and what labels pairs with its scores."""
+    def _teach(self, problem: CascadeProblem, seeds: Mapping[str, int]) -> PairTeacher:
+        """Fit the teacher, whose scores label pairs."""
         target = fit_pair_teacher(self.teacher, problem, self.teacher_cv, seeds)
         if problem.offset is not None:
             scores = target(problem.pairs.query, problem.pairs.item)
             warn_of_unit(target.model, scores, stacklevel=5)
             target = replace(target, log_floor=log_floor(scores))
-        return target.model, target
+        return target
 
 
 def _read_sources(given: Any, specs: list[StageSpec]) -> dict[str, Any]:
