@@ -14,8 +14,9 @@ from typing import Any
 
 from skdistill._sklearn_compat import HasMethods
 from skdistill.inputs.queries import Queries
-from skdistill.losses.listwise import Listwise, PlackettLuce
+from skdistill.losses.listwise import Listwise, RankListwise
 from skdistill.losses.pairwise import Lambda, Margin, Pairwise
+from skdistill.losses.plackett_luce import PlackettLuce
 from skdistill.losses.pointwise import Logistic, Pointwise
 from skdistill.losses.top_k import TopK
 from skdistill.protocols import Array, Loss
@@ -31,6 +32,7 @@ __all__ = [
     "Pairwise",
     "PlackettLuce",
     "Pointwise",
+    "RankListwise",
     "TopK",
     "get_loss",
 ]
@@ -43,6 +45,7 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "margin": Margin,
     "lambda": Lambda,
     "listwise": Listwise,
+    "rank_listwise": RankListwise,
     "plackett_luce": PlackettLuce,
     "top_k": TopK,
 }

@@ -81,6 +81,30 @@ class Loss(Protocol):
             Derivative of the value, of the dtype of ``scores``.
         """
 
+    def sampled_soft_target(
+        self, teacher_scores: Array, log_importance: Array, queries: Queries
+    ) -> Array:
+        """Convert a teacher's scores of a sample of each query's rows into the target.
+
+        Parameters
+        ----------
+        teacher_scores : ndarray of shape (n_rows,), float64
+            Finite scores of the drawn rows, sorted by query.
+        log_importance : ndarray of shape (n_rows,), float64
+            Logarithm of 1 / (probability of the row's draw), perhaps dampened.
+        queries : Queries
+            Segments of the rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_values)
+            What ``soft_target`` returns. By default, the scores of a softmax are shifted as those
+            of the student are, and other losses ignore the importance.
+        """
+        scale = self.logit_scale
+        shift = 0.0 if scale is None else scale * log_importance
+        return self.soft_target(teacher_scores + shift, queries)
+
     @property
     def logit_scale(self) -> float | None:
         """Score per logit if the loss is a softmax over a list, else None.

@@ -31,6 +31,11 @@ class TrainableModel(Protocol):
         """
         return ()
 
+    @property
+    def fixed_parameters(self) -> tuple[str, ...]:
+        """Names of parameters that training leaves as they are; empty by default."""
+        return ()
+
     @abstractmethod
     def initialize(self, n_features: Any, rng: Any) -> Parameters:
         """Create the parameters that training starts from.

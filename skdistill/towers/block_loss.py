@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,8 @@ class BlockLoss:
         Added to the scores: one value per item in a grid, otherwise one per pair.
     row_weight : ndarray of shape (n_pairs,) or None
         Factor of each pair's term.
+    left_out : ndarray of int64, or None
+        Pairs of the block that are no part of its lists, ascending.
     embedding : int
         Which of a query's embeddings is scored.
     """
@@ -55,6 +58,7 @@ class BlockLoss:
     target: Array
     shift: Array | None
     row_weight: Array | None
+    left_out: Array | None = None
     embedding: int = 0
 
     def value_and_gradient(self, scores: Array) -> float:
@@ -71,9 +75,16 @@ class BlockLoss:
             elif self.shift is not None:
                 chunk += self.shift[rows]
             row_weight = take_values(self.row_weight, rows)
-            value, slope = self.loss.value_and_gradient(chunk, self.target[rows], lists, row_weight)
+            kept, lists = without(self.left_out, rows, lists)
+            if not lists.n_queries:
+                chunk[...] = 0
+                continue
+            target, row_weight = self.target[rows][kept], take_values(row_weight, kept)
+            value, slope = self.loss.value_and_gradient(chunk[kept], target, lists, row_weight)
             weight = self.weight * lists.n_queries / self.queries.n_queries
-            np.multiply(slope, scores.dtype.type(weight), out=chunk)
+            if self.left_out is not None:
+                chunk[...] = 0
+            chunk[kept] = slope * scores.dtype.type(weight)
             total += weight * value
         return total
 
@@ -111,19 +122,44 @@ def logq_correction(
     return None, (weight / queries.spread(queries.mean(weight))).astype(np.float32)
 
 
-def soft_targets(loss: Loss, scores: Array, queries: Queries, shift: Array | None = None) -> Array:
-    """Targets of the loss, float32, computed in float64 for a few lists at a time."""
+def soft_targets(
+    loss: Loss,
+    scores: Array,
+    queries: Queries,
+    log_importance: Array | None = None,
+    left_out: Array | None = None,
+) -> Array:
+    """Targets of the loss, float32, computed in float64 for a few lists at a time.
+
+    Pairs that are left out have the target 0.
+    """
     target: Array | None = None
     for lists, rows in chunks_of(queries, TARGET_PAIRS):
-        values = scores[rows].astype(np.float64)
-        if shift is not None:
-            values += shift[rows]
-        chunk = loss.soft_target(values, lists)
+        kept, lists = without(left_out, rows, lists)
+        if not lists.n_queries:
+            continue
+        values = scores[rows][kept].astype(np.float64)
+        if log_importance is None:
+            chunk = loss.soft_target(values, lists)
+        else:
+            chunk = loss.sampled_soft_target(values, log_importance[rows][kept], lists)
         if target is None:
-            target = np.empty((queries.n_rows, *chunk.shape[1:]), dtype=np.float32)
-        target[rows] = chunk
-    assert target is not None  # there is at least one list
+            target = np.zeros((queries.n_rows, *chunk.shape[1:]), dtype=np.float32)
+        target[rows][kept] = chunk
+    assert target is not None  # at least one list has a pair
     return target
+
+
+def without(left_out: Array | None, rows: slice, lists: Queries) -> tuple[Any, Queries]:
+    """Leave pairs out of the lists in these rows; return which rows are kept, and their lists."""
+    if left_out is None:
+        return slice(None), lists
+    first, last = np.searchsorted(left_out, (rows.start, rows.stop))
+    if first == last:
+        return slice(None), lists
+    kept = np.ones(lists.n_rows, dtype=bool)
+    kept[left_out[first:last] - rows.start] = False
+    return kept, lists.subset(kept)
 
 
 def chunks_of(queries: Queries, n_rows: int) -> Iterator[tuple[Queries, slice]]:

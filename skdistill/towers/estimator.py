@@ -59,6 +59,7 @@ class TowerEstimator(FittedTowers):
     temperature: float = 1.0
     n_candidates: int | None = None
     logq_correction: float = 0.5
+    known_items: str = "keep"
     similarity: str = "dot"
     item_bias: bool = True
     spectral_start: bool = True
@@ -91,6 +92,7 @@ class TowerEstimator(FittedTowers):
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "n_candidates": [Interval(Integral, 8, None, closed="left"), None],
         "logq_correction": [Interval(Real, 0, 1, closed="both")],
+        "known_items": [StrOptions({"keep", "mask"})],
         "draw_correction": [Interval(Real, 0, 1, closed="both"), StrOptions({DEPRECATED})],
         "similarity": [StrOptions({"dot", "cosine"})],
         "item_bias": ["boolean"],
@@ -320,6 +322,7 @@ class TowerEstimator(FittedTowers):
             settings=TrainingSettings.of(self),
             n_candidates=self.n_candidates,
             logq_correction=correction,
+            masks_known_items=self.known_items == "mask",
         )
 
     def _encode(

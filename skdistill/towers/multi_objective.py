@@ -79,6 +79,11 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         gives an unbiased estimate of the loss over the whole catalogue, but a draw of importance
         100 is noisy; with 0, sampled lists are not corrected. Teacher and towers are corrected
         alike, so that the optimum stays the same.
+    known_items : {"keep", "mask"}, default="keep"
+        Given a catalogue, whether the lists on which the towers follow the teacher contain the
+        items that the query's log holds with a label other than 0, or without labels. Use "mask"
+        if ``retrieve`` will exclude them, as recommenders do: their scores are then not learnt, and
+        the dimensions go to the order of the other items. Search engines want them, and keep them.
     similarity : {"dot", "cosine"}, default="dot"
         With "cosine", embeddings have length 1 and scores are cosines times a learnt scale, the
         inverse of a temperature.

@@ -32,6 +32,8 @@ class TowerSetup:
         Number of items that the teacher scores per query; None for the whole catalogue.
     logq_correction : float
         Strength of the correction for sampled items.
+    masks_known_items : bool
+        Whether lists that the teacher scores leave out the items that a query's log holds.
     """
 
     model: TwoTower
@@ -41,6 +43,7 @@ class TowerSetup:
     settings: TrainingSettings
     n_candidates: int | None
     logq_correction: float
+    masks_known_items: bool = False
 
     def catalogue(self, n_items: int) -> Rows:
         """Rows of the catalogue, without items that only occur in the log."""

@@ -12,7 +12,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import take_rows, take_values
 from skdistill.inputs.pairs import PairList, Pairs
 from skdistill.inputs.ranking_data import RankingData
@@ -300,7 +302,11 @@ class CatalogueSupervision(_Supervision):
             held_out = eval_queries, items, term.embedding, weight
             if term.labels is None:
                 assert self.pair_scores is not None  # the term is measured by them
-                validators.append(teacher_validator(setup, self.pair_scores, *held_out))
+                left_out = None
+                if setup.masks_known_items:
+                    left_out = self._known_items()[eval_queries][:, items]
+                scores = self.pair_scores
+                validators.append(teacher_validator(setup, scores, *held_out, left_out))
             else:
                 log = self.labelled_pairs(term.labels)
                 validators.append(label_validator(setup, log, *held_out))
@@ -312,10 +318,14 @@ class CatalogueSupervision(_Supervision):
         """Lists scored by the teacher, and the scores that a spectral start uses."""
         assert self.pair_scores is not None  # the term learns from them
         n_items, n_queries = self.pairs.n_catalogue, self.pairs.n_queries
+        left_out = self._known_items() if setup.masks_known_items else None
         if setup.n_candidates is None or setup.n_candidates >= n_items:
             scores = score_grid(self.pair_scores, np.arange(n_queries), np.arange(n_items))
-            return WholeCatalogue(scores, term.loss), scores
-        in_catalogue = self.pairs.item < n_items
+            return WholeCatalogue(scores, term.loss, left_out), scores
+        logged = np.flatnonzero(self.pairs.item < n_items)
+        if left_out is not None:
+            is_known = left_out[self.pairs.query[logged], self.pairs.item[logged]]
+            logged = logged[~np.asarray(is_known).ravel()]
         sampled = SampledCatalogue(
             setup.model,
             setup.query_rows,
@@ -325,11 +335,27 @@ class CatalogueSupervision(_Supervision):
             setup.n_candidates,
             setup.logq_correction,
             setup.settings.max_iter,
-            (self.pairs.query[in_catalogue], self.pairs.item[in_catalogue]),
+            (self.pairs.query[logged], self.pairs.item[logged]),
             rng,
             slice(term.embedding, None, setup.objective.n_embeddings),
+            left_out,
         )
         return sampled, sampled.uniform_sample()
+
+    def _known_items(self) -> Any:
+        """Logged pairs of the catalogue except those of label 0: CSR, (n_queries, n_items)."""
+        known = self.pairs.item < self.pairs.n_catalogue
+        if self.data.labels is not None:
+            known &= self.data.labels != 0
+        pairs = self.pairs.query[known], self.pairs.item[known]
+        shape = self.pairs.n_queries, self.pairs.n_catalogue
+        matrix = canonical_csr(sparse.coo_array((np.ones(known.sum(), dtype=bool), pairs), shape))
+        if matrix.nnz == shape[0] * shape[1]:
+            raise ValueError(
+                'known_items="mask" leaves nothing to learn: the log holds every item of the '
+                'catalogue for every query. Pass known_items="keep", or a larger catalogue.'
+            )
+        return matrix
 
     def _query_weight(self) -> NDArray[np.float32] | None:
         """Mean weight of each query's rows, after scaling row weights to a mean of 1."""

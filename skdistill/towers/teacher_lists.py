@@ -29,16 +29,50 @@ QUERY_CHUNK = 256
 GROWTHS = 5
 
 
+def flat_pairs(pairs: Any) -> Array | None:
+    """Number the stored pairs of a CSR matrix row by row, ascending; None without a matrix."""
+    if pairs is None:
+        return None
+    row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
+    return row * np.int64(pairs.shape[1]) + pairs.indices
+
+
+@dataclass(frozen=True)
+class QueryLists:
+    """Scored lists of some queries.
+
+    Parameters
+    ----------
+    item : ndarray of int64, or None
+        Item of each pair; None if each list is the whole catalogue.
+    queries : Queries
+        Lists that the pairs form.
+    target : ndarray of shape (n_pairs, ...)
+        Target of the loss.
+    shift : ndarray of shape (n_pairs,) or None
+        Added to the student's scores.
+    row_weight : ndarray of shape (n_pairs,) or None
+        Factor of each pair's term.
+    left_out : ndarray of int64, or None
+        Pairs that are no part of the lists, ascending.
+    """
+
+    item: Array | None
+    queries: Queries
+    target: Array
+    shift: Array | None = None
+    row_weight: Array | None = None
+    left_out: Array | None = None
+
+
 class ScoredLists(Protocol):
     """Lists of items that the teacher has scored."""
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
         """Update the lists if this epoch is due for it."""
 
-    def lists(
-        self, chosen: Array
-    ) -> tuple[Array | None, Queries, Array, Array | None, Array | None]:
-        """Items (None for all), lists, targets, shifts and row weights of these queries."""
+    def of_queries(self, chosen: Array) -> QueryLists:
+        """Return the lists of these queries."""
 
 
 class WholeCatalogue:
@@ -50,20 +84,29 @@ class WholeCatalogue:
         The teacher's scores.
     loss : Loss
         Turns the scores into targets.
+    left_out : CSR array of shape (n_queries, n_items), default=None
+        Pairs that are no part of the lists.
     """
 
-    def __init__(self, scores: Array, loss: Loss) -> None:
+    def __init__(self, scores: Array, loss: Loss, left_out: Any = None) -> None:
         self.n_items = scores.shape[1]
-        self.target = soft_targets(loss, scores.ravel(), Queries.even(*scores.shape))
+        self.left_out = left_out
+        lists = Queries.even(*scores.shape)
+        pairs = flat_pairs(left_out)
+        self.target = soft_targets(loss, scores.ravel(), lists, left_out=pairs)
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
         """Nothing changes from one epoch to the next."""
 
-    def lists(self, chosen: Array) -> tuple[Array | None, Queries, Array, None, None]:
-        """Items (None for all), lists, targets, shifts and row weights of these queries."""
-        queries = Queries.even(len(chosen), self.n_items)
+    def of_queries(self, chosen: Array) -> QueryLists:
+        """Return the lists of these queries."""
         target = self.target.reshape(-1, self.n_items, *self.target.shape[1:])[chosen]
-        return None, queries, target.reshape(-1, *self.target.shape[1:]), None, None
+        return QueryLists(
+            None,
+            Queries.even(len(chosen), self.n_items),
+            target.reshape(-1, *self.target.shape[1:]),
+            left_out=None if self.left_out is None else flat_pairs(self.left_out[chosen]),
+        )
 
 
 class SampledCatalogue:
@@ -96,6 +139,8 @@ class SampledCatalogue:
     rng : Generator
     embeddings : slice
         Query embeddings that learn from the teacher.
+    left_out : CSR array of shape (n_queries, n_items), default=None
+        Pairs that never enter the lists.
     """
 
     def __init__(
@@ -111,12 +156,14 @@ class SampledCatalogue:
         logged: tuple[Array, Array],
         rng: np.random.Generator,
         embeddings: slice,
+        left_out: Any = None,
     ) -> None:
         self.embeddings = embeddings
         self.model = model
         self.query_rows = query_rows
         self.item_rows = item_rows
         self.scores = scores
+        self.left_out = left_out
         self.loss = loss
         self.logq_correction = logq_correction
         self.every = max(max_iter // (2 * GROWTHS), 1)
@@ -146,15 +193,14 @@ class SampledCatalogue:
             self._grow(-(-room // (self.n_growths - growth + 1)), rng, params)
         if grows or epoch == 0:
             self.queries, self.item, score, importance = self.candidates.flat()
-            self.shift, self.row_weight = logq_correction(
-                self.loss, self.logq_correction * np.log(importance), self.queries
-            )
-            self.target = soft_targets(self.loss, score, self.queries, self.shift)
+            log_importance = self.logq_correction * np.log(importance.astype(np.float64))
+            self.shift, self.row_weight = logq_correction(self.loss, log_importance, self.queries)
+            self.target = soft_targets(self.loss, score, self.queries, log_importance)
 
-    def lists(self, chosen: Array) -> tuple[Array, Queries, Array, Array | None, Array | None]:
-        """Items, lists, targets, shifts and row weights of these queries."""
+    def of_queries(self, chosen: Array) -> QueryLists:
+        """Return the lists of these queries."""
         rows, queries = self.queries.take(chosen)
-        return (
+        return QueryLists(
             self.item[rows],
             queries,
             self.target[rows],
@@ -186,6 +232,8 @@ class SampledCatalogue:
             if len(pool) < n_items:
                 pool, right = draw_pool(n_items, rng), None
             scored = scored_in_pool(self.candidates, rows, pool)
+            if self.left_out is not None:
+                scored = scored + self.left_out[rows][:, pool]
             if params is None:
                 row, column = pick_uniformly(scored, most, rng)
             else:
@@ -202,6 +250,8 @@ class SampledCatalogue:
             importance: Array | float = n_items / len(pool)
             if params is None:
                 left_over = n_items - self.candidates.count[rows]
+                if self.left_out is not None:
+                    left_over = left_over - np.diff(self.left_out.indptr)[rows]
                 drawn = np.bincount(row, minlength=len(left_over))
                 importance = np.maximum(left_over / np.maximum(drawn, 1), 1)[row]
             self.candidates.append(query, item, self.scores(query, item), importance)
@@ -235,19 +285,21 @@ class TeacherLists:
 
     def block_loss(self, chosen: Array) -> BlockLoss:
         """Loss over the lists of these queries."""
-        item, queries, target, shift, row_weight = self.scored.lists(chosen)
+        lists = self.scored.of_queries(chosen)
+        row_weight = lists.row_weight
         if self.query_weight is not None:
-            of_query = queries.spread(self.query_weight[chosen])
+            of_query = lists.queries.spread(self.query_weight[chosen])
             row_weight = of_query if row_weight is None else row_weight * of_query
         return BlockLoss(
-            is_grid=item is None,
-            query=None if item is None else queries.segment,
-            item=item,
-            queries=queries,
+            is_grid=lists.item is None,
+            query=None if lists.item is None else lists.queries.segment,
+            item=lists.item,
+            queries=lists.queries,
             loss=self.loss,
             weight=self.weight,
-            target=target,
-            shift=shift,
+            target=lists.target,
+            shift=lists.shift,
             row_weight=row_weight,
+            left_out=lists.left_out,
             embedding=self.embedding,
         )

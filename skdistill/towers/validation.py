@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,13 +32,17 @@ def teacher_validator(
     items: NDArray[np.int64],
     embedding: int,
     weight: NDArray[np.float32] | None,
+    left_out: Any,
 ) -> Validate:
-    """Measure the fraction of the teacher's top 10 in the towers' top 50 on held-out queries."""
-    pairs, scores = (
-        _grid(setup, queries, items, embedding),
-        score_grid(teacher_scores, queries, items),
-    )
-    return teacher_recall_on(setup.model, pairs, scores, weight=weight)
+    """Measure the fraction of the teacher's top 10 in the towers' top 50 on held-out queries.
+
+    ``left_out``, a CSR matrix of shape (n_queries, n_items) or None, holds pairs that neither list
+    may contain.
+    """
+    pairs = _grid(setup, queries, items, embedding)
+    scores = score_grid(teacher_scores, queries, items)
+    hidden = None if left_out is None else left_out.nonzero()
+    return teacher_recall_on(setup.model, pairs, scores, weight=weight, hidden=hidden)
 
 
 def label_validator(

@@ -214,6 +214,7 @@ def teacher_recall_on(
     k: int = 10,
     m: int = 50,
     weight: Array | None = None,
+    hidden: Any = None,
 ) -> Validate:
     """Measure the fraction of the teacher's top k items among the student's top m.
 
@@ -231,6 +232,8 @@ def teacher_recall_on(
         Number of items that the student returns per query.
     weight : ndarray of shape (n_queries,) or None, default=None
         Weight of each query in the mean; all count the same if no weight is positive.
+    hidden : tuple of (rows, columns), default=None
+        Pairs of ``teacher_scores`` that belong to neither list.
 
     Returns
     -------
@@ -240,9 +243,13 @@ def teacher_recall_on(
     """
 
     weights = None if weight is None or not weight.any() else weight
+    if hidden is not None:
+        teacher_scores[hidden] = np.finfo(teacher_scores.dtype).min
 
     def validate(params: Parameters) -> float:
         scores = model.forward(params, inputs)[0].reshape(teacher_scores.shape)
+        if hidden is not None:
+            scores[hidden] = np.finfo(scores.dtype).min
         return float(np.average(fraction_of_top(teacher_scores, scores, k, m), weights=weights))
 
     return validate

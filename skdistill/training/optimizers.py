@@ -28,6 +28,8 @@ class Optimizer:
     weight_decay : float, default=0.0
         Decoupled weight decay: per step, each weight loses this fraction of its value times the
         learning rate. Biases do not decay.
+    fixed : tuple of str, default=()
+        Names of the parameters that do not change; their gradients are ignored.
 
     Attributes
     ----------
@@ -44,13 +46,15 @@ class Optimizer:
     initial: Parameters
     tables: tuple[str, ...] = ()
     weight_decay: float = 0.0
+    fixed: tuple[str, ...] = ()
     params: Parameters = field(init=False)
     n_steps: int = field(init=False, default=0)
 
     n_moments = 0
 
     def __post_init__(self) -> None:
-        self._flat_names = [name for name in self.initial if name not in self.tables]
+        apart = {*self.tables, *self.fixed}
+        self._flat_names = [name for name in self.initial if name not in apart]
         flat = [self.initial[name] for name in self._flat_names]
         dtype = flat[0].dtype
         self._flat = np.concatenate([array.ravel() for array in flat])
@@ -61,7 +65,7 @@ class Optimizer:
                 for name, array in zip(self._flat_names, flat, strict=True)
             ]
         )
-        self.params = {name: self.initial[name].copy() for name in self.tables}
+        self.params = {name: self.initial[name].copy() for name in (*self.tables, *self.fixed)}
         start = 0
         for name, array in zip(self._flat_names, flat, strict=True):
             self.params[name] = self._flat[start : start + array.size].reshape(array.shape)
@@ -83,6 +87,7 @@ class Optimizer:
         # Stored arrays are no longer views, so the flat vector and its views are built again.
         moments = state.pop("moments")
         vars(self).update(state, tables=tuple(state["tables"]))
+        self.fixed = tuple(self.fixed)
         self.__post_init__()
         self._moments, self._table_moments = moments
 
@@ -176,6 +181,8 @@ class Adam(Optimizer):
         Names of the parameters whose gradients are ``RowGradient`` objects.
     weight_decay : float, default=0.0
         Decoupled weight decay, as in :class:`Optimizer`.
+    fixed : tuple of str, default=()
+        Names of the parameters that do not change.
     beta_1 : float, default=0.9
         Decay rate of the moving average of the gradient.
     beta_2 : float, default=0.999
@@ -220,6 +227,8 @@ class AdaGrad(Optimizer):
         Names of the parameters whose gradients are ``RowGradient`` objects.
     weight_decay : float, default=0.0
         Decoupled weight decay, as in :class:`Optimizer`.
+    fixed : tuple of str, default=()
+        Names of the parameters that do not change.
     initial_accumulator : float, default=1e-8
         Added to the sum of squared gradients in the denominator of a step.
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 
 from skdistill.inputs.queries import Queries
-from skdistill.losses import LOSSES, PlackettLuce, get_loss, has_temperature
+from skdistill.losses import LOSSES, PlackettLuce, RankListwise, get_loss, has_temperature
 from skdistill.losses.listwise import support
 
 
@@ -185,6 +185,42 @@ def test_plackett_luce_of_tied_rows_is_the_mean_over_their_orders():
     orders = teacher + np.array([[0, 0.1, 0, 0], [0, 0, 0.1, 0]])
     expected = np.mean([value_of(PlackettLuce(k=4), s, order) for order in orders])
     assert_allclose(value_of(PlackettLuce(k=4), s, teacher), expected)
+
+
+def test_rank_listwise_by_hand():
+    """Only the order of the teacher's scores counts; ties share the mean of their places."""
+    s, p = np.array([0.2, -0.3, 0.9, 0.4]), np.exp(-np.arange(4) / 2)
+    p[1:3] = p[1:3].mean()
+    p = p[[3, 0, 1, 2]] / p.sum()
+    expected = p @ (np.log(p) - np.log(np.exp(s) / np.exp(s).sum()))
+    assert_allclose(value_of(RankListwise(decay=2.0), s, [-5.0, 1e9, 3.0, 3.0]), expected)
+
+
+@pytest.mark.parametrize("sizes", [[300, 300], [300, 40, 500]])
+def test_rank_listwise_of_long_lists(sizes):
+    """Places beyond 12 times the decay have no part; the last of the others may be tied."""
+    rng, queries, decay = np.random.default_rng(0), Queries.from_sizes(sizes), 5.0
+    teacher = rng.permutation(queries.n_rows) // 7 * 1.0
+    found = RankListwise(decay).soft_target(teacher, queries)
+    for rows in np.split(np.arange(queries.n_rows), queries.offsets[1:-1]):
+        place = np.arange(len(rows))
+        worth = np.where(place < 12 * decay, np.exp(-place / decay), 0)
+        order = rows[np.argsort(-teacher[rows], kind="stable")]
+        for value in np.unique(teacher[rows]):
+            worth[teacher[order] == value] = worth[teacher[order] == value].mean()
+        assert_allclose(found[order], worth / worth.sum(), rtol=1e-12)
+
+
+def test_rank_listwise_of_a_sample_stands_for_all_rows():
+    """Rows of importance w are worth what w equal rows would be worth at their places."""
+    scores, importance = np.array([3.0, 5.0, 4.0, 4.0]), np.array([4, 1, 2, 3])
+    loss, queries = RankListwise(decay=2.0), Queries.single(4)
+    found = loss.sampled_soft_target(scores, np.log(importance), queries)
+    all_rows = loss.soft_target(np.repeat(scores, importance), Queries.single(10))
+    assert_allclose(found, np.add.reduceat(all_rows, [0, 4, 5, 7]))
+    assert_allclose(
+        loss.sampled_soft_target(scores, np.zeros(4), queries), loss.soft_target(scores, queries)
+    )
 
 
 def test_top_k_shares_tied_places():

@@ -7,11 +7,11 @@ from scipy.special import log_softmax, softmax
 
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import Rows
-from skdistill.losses import get_loss
+from skdistill.losses import LOSSES, get_loss
 from skdistill.models import TwoTower
 from skdistill.teachers.pair_scores import DenseScores
 from skdistill.towers.batches import CatalogueBatches
-from skdistill.towers.block_loss import BlockLoss, logq_correction
+from skdistill.towers.block_loss import BlockLoss, logq_correction, soft_targets
 from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
 from skdistill.towers.teacher_lists import SampledCatalogue, TeacherLists, WholeCatalogue
 
@@ -131,8 +131,9 @@ def test_a_fully_corrected_sample_estimates_the_whole(problem):
             *((np.array([0]), np.array([2])), np.random.default_rng(seed), slice(None)),
         )
         sampled.begin_epoch(0, params, np.random.default_rng(0))
-        item, queries, _, shift, _ = sampled.lists(np.arange(N_QUERIES))
-        totals.append(queries.sum(np.exp(student[queries.segment, item] + shift)))
+        lists = sampled.of_queries(np.arange(N_QUERIES))
+        shifted = student[lists.queries.segment, lists.item] + lists.shift
+        totals.append(lists.queries.sum(np.exp(shifted)))
     assert_allclose(np.mean(totals, axis=0), np.exp(student).sum(axis=1), rtol=0.03)
 
 
@@ -235,6 +236,32 @@ def test_a_block_loss_is_the_same_in_chunks(monkeypatch):
         found.append((block.value_and_gradient(scores), scores))
     assert found[1][0] == pytest.approx(found[0][0])
     assert_allclose(found[1][1], found[0][1])
+
+
+@pytest.mark.parametrize("pairs_at_once", [1000, 5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_pairs_that_are_left_out_are_no_part_of_their_lists(name, pairs_at_once, monkeypatch):
+    """Value and gradient are those of shorter lists; an empty list teaches nothing."""
+    monkeypatch.setattr("skdistill.towers.block_loss.CACHED_PAIRS", pairs_at_once)
+    rng, loss, lists = np.random.default_rng(0), get_loss(name), Queries.even(4, 5)
+    teacher, scores, weight = rng.uniform(0, 1, (3, 20))
+    left_out = np.array([1, 3, *range(5, 10), 19])
+    kept = np.setdiff1d(np.arange(20), left_out)
+    shorter = Queries.from_sizes([3, 5, 4])
+    expected = loss.soft_target(teacher[kept], shorter)
+    target = soft_targets(loss, teacher, lists, left_out=left_out)
+    assert_allclose(target[kept], expected, rtol=1e-6)
+    value, gradient = loss.value_and_gradient(
+        scores[kept], target[kept].astype(float), shorter, weight[kept]
+    )
+    block = BlockLoss(
+        *(True, None, None, lists, loss, 1.0, target.astype(float), None, weight),
+        left_out=left_out,
+    )
+    found = block.value_and_gradient(scores)
+    assert found == pytest.approx(value * 3 / 4)
+    assert_allclose(scores[kept], gradient * 3 / 4)
+    assert_array_equal(scores[left_out], 0)
 
 
 def test_importance_shifts_a_softmax_and_weighs_other_losses():

@@ -568,3 +568,62 @@ def test_the_teacher_gets_the_pairs_with_their_queries_and_weights(dense, with_c
         data.X, data.labels, group=data.queries.sizes, sample_weight=data.sample_weight
     )
     assert_array_equal(retriever.teacher_.predict(dense.X), by_hand.predict(dense.X))
+
+
+def utilities(data):
+    """The true utility of every pair of a logged query and an item."""
+    queries = data.queries[np.unique(data.qid)]
+    n_queries, n_items = len(queries), len(data.items)
+    pairs = np.repeat(np.arange(n_queries), n_items), np.tile(np.arange(n_items), n_queries)
+    return data.utility(queries[pairs[0]], data.items[pairs[1]]).reshape(n_queries, n_items)
+
+
+@pytest.mark.parametrize("n_candidates", [None, 60])
+def test_known_items_are_masked(dense, n_candidates):
+    """The teacher's scores of known pairs do not matter then; those of rows of label 0 do."""
+    query, item = np.searchsorted(np.unique(dense.qid), dense.qid), dense.item
+    rows = {"known": dense.y != 0, "others": dense.y == 0}
+    found = {}
+    for name in ("unchanged", *rows):
+        scores = utilities(dense)
+        if name in rows:
+            scores[query[rows[name]], item[rows[name]]] += 3.0
+        model = towers(
+            dense, known_items="mask", n_candidates=n_candidates, spectral_start=False, max_iter=3
+        )
+        given = {"qid": dense.qid, "items": dense.items, "teacher_scores": scores}
+        found[name] = model.fit(dense.X, dense.y, **given).params_["item_weights_0"]
+    assert_array_equal(found["known"], found["unchanged"])
+    assert np.abs(found["others"] - found["unchanged"]).max() > 0.01
+
+
+def test_early_stopping_does_not_look_at_masked_items(dense):
+    """Neither the teacher's best known items nor the towers' take places in the lists."""
+    model = towers(dense, known_items="mask", early_stopping=True, max_iter=3)
+    given = {"qid": dense.qid, "items": dense.items}
+    query, item = np.searchsorted(np.unique(dense.qid), dense.qid), dense.item
+    known, scores = dense.y != 0, utilities(dense)
+    model.fit(dense.X, dense.y, teacher_scores=scores, **given)
+    found = model.validation_scores_
+    scores[query[known], item[known]] += 100.0
+    model.set_params(spectral_start=False).fit(dense.X, dense.y, teacher_scores=scores, **given)
+    high = model.validation_scores_
+    scores[query[known], item[known]] -= 200.0
+    model.fit(dense.X, dense.y, teacher_scores=scores, **given)
+    assert high == model.validation_scores_
+    assert max(found) > 0.5
+
+
+def test_masking_all_items_is_an_error():
+    queries, items = np.divmod(np.arange(12.0), 4)
+    model = TwoTowerRetriever(
+        query_columns=[0], item_columns=[1], known_items="mask", teacher_check=False
+    )
+    scores = np.random.default_rng(0).standard_normal((3, 4))
+    with pytest.raises(ValueError, match="leaves nothing to learn"):
+        model.fit(
+            np.column_stack([queries, items]),
+            qid=queries,
+            items=np.arange(4.0)[:, None],
+            teacher_scores=scores,
+        )

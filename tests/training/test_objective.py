@@ -223,7 +223,7 @@ def with_offset(loss, offset, known, alpha=1.0):
 
 
 # The others look at single rows, or divide scores by their standard deviation.
-COMPARING = ["pairwise", "lambda", "listwise", "plackett_luce", "top_k"]
+COMPARING = ["pairwise", "lambda", "listwise", "plackett_luce", "rank_listwise", "top_k"]
 
 
 def test_every_other_loss_refuses_an_offset():
