@@ -24,7 +24,7 @@ from skdistill.cascade.problem import (
     read_features,
 )
 from skdistill.cascade.spec import FirstTrees, StageSpec, check_models, read_stages
-from skdistill.cascade.stage_students import check_unit_of_students
+from skdistill.cascade.stage_students import check_unit_of_stages
 from skdistill.cascade.training import StageTraining, next_targets
 from skdistill.cascade.training_rows import SOURCES
 from skdistill.inputs.checks import check_sample_weight
@@ -241,7 +241,8 @@ default="auto"
         lie between 0 and 1, they are taken as probabilities, and stages learn their logarithms. So
         they are for the order of a stage that is the teacher, its first trees, or a model that was
         fitted before. Students learn with the offset if their loss compares rows; regressors and
-        towers learn the logarithms alone, and the index of the towers adds the offset. A retriever
+        towers learn the logarithms alone, and the index of the towers adds the offset. Their loss
+        must keep the unit of the teacher's scores, as ``loss="listwise"`` does. A retriever
         whose ``index`` takes no offset, such as :class:`skdistill.cascade.PopularityRetriever`,
         keeps its order. The columns of scores that later stages get do not contain the offset,
         which may change at any time; see :meth:`set_offset`.
@@ -295,7 +296,7 @@ default="auto"
         items = self.check_items(items)
         added = check_item_offset(offset, items.shape[0])
         if added is not None:
-            check_unit_of_students(specs, self.alpha)
+            check_unit_of_stages(specs, self.alpha)
         features = read_features(self.features, specs, columns, X)
         ids = check_qid(self.resolve_qid(X, qid), n_rows)
         data = RankingData.sort(ids, X, labels, sample_weight=weight)

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from skdistill.cascade.spec import FirstTrees, StageSpec
-from skdistill.inputs.offsets import check_compares_offset
+from skdistill.inputs.offsets import check_compares_offset, check_keeps_unit
 from skdistill.inputs.pipelines import last_step
 from skdistill.losses import PlackettLuce
 from skdistill.ranker import DistilledRanker
 from skdistill.student_setup import make_student
 from skdistill.students.estimator import StudentEstimator
 from skdistill.teachers.routing import is_prefit
+from skdistill.towers.estimator import TowerEstimator
 
 # Places of the teacher's order that students without a loss of their own learn: a stage returns a
 # set, for which the ten places of the default are too few.
@@ -90,8 +91,8 @@ def taught_with_offset(
     return target - target.max(), offset
 
 
-def check_unit_of_students(specs: list[StageSpec], alpha: float) -> None:
-    """Refuse students whose scores have another unit than an offset, before anything is fitted.
+def check_unit_of_stages(specs: list[StageSpec], alpha: float) -> None:
+    """Refuse stages whose scores have another unit than an offset, before anything is fitted.
 
     Parameters
     ----------
@@ -103,8 +104,16 @@ def check_unit_of_students(specs: list[StageSpec], alpha: float) -> None:
     Raises
     ------
     ValueError
-        As :func:`taught_with_offset`.
+        As :func:`taught_with_offset`, or if towers learn the order of the scores alone.
     """
+    for name, retriever in specs[0].model.items():
+        if isinstance(retriever, TowerEstimator):
+            loss = retriever.make_pair_objective().teacher_loss
+            try:
+                if loss is not None:
+                    check_keeps_unit(loss)
+            except ValueError as error:
+                raise ValueError(f"The retriever {name!r} takes no offset: {error}") from error
     nothing = np.zeros(1)
     for name, model in ((spec.name, spec.model) for spec in specs[1:]):
         if isinstance(model, str | FirstTrees) or is_prefit(model) or not is_student(model):

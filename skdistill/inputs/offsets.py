@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdistill.inputs.checks import check_finite
+from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 
 WAY_OUT = "Leave out offset, and add it to what predict returns"
@@ -77,6 +78,34 @@ def check_compares_offset(loss: Any) -> None:
         raise ValueError(
             f"offset changes how rows of a query compare, but {name} looks at single rows: the "
             f"offset would not matter. {WAY_OUT}, or {COMPARE_OTHERWISE}."
+        )
+
+
+def check_keeps_unit(loss: Any) -> None:
+    """Check that scores learnt from log-probabilities are log-probabilities, up to a constant.
+
+    Training needs no offset for that: the offset is added when the scores are compared.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss on the teacher's scores.
+
+    Raises
+    ------
+    ValueError
+        If the loss looks at the order of the teacher's scores alone, or divides them by their
+        deviation.
+    """
+    one, two = (
+        loss.soft_target(spread, Queries.single(len(SPREAD_SCORES)))
+        for spread in (SPREAD_SCORES, SPREAD_SCORES * 2)
+    )
+    if np.array_equal(one, two):
+        raise ValueError(
+            "offset has the unit of a log-probability, but the loss on the teacher's scores, "
+            f"{type(loss).__name__}, learns their order alone, so that what is learnt has no unit. "
+            "Leave out offset, or pass loss='listwise'."
         )
 
 

@@ -49,6 +49,10 @@ class PairObjective(Protocol):
         """Number of embeddings per query."""
 
     @property
+    def teacher_loss(self) -> Loss | None:
+        """Loss on the teacher's scores; None if they have no weight."""
+
+    @property
     def label_loss(self) -> Loss:
         """Loss of the label-only towers that the teacher check uses as a baseline."""
 
@@ -105,6 +109,10 @@ class MixedObjective:
     alpha: float
     n_embeddings: ClassVar[int] = 1
     way_to_mix_labels: ClassVar[str] = "alpha < 1"
+
+    @property
+    def teacher_loss(self) -> Loss | None:
+        return self.soft if self.alpha > 0 else None
 
     @property
     def label_loss(self) -> Loss:
@@ -182,6 +190,11 @@ class SeveralObjectives:
     @property
     def n_embeddings(self) -> int:
         return len(self.estimator.objectives)
+
+    @property
+    def teacher_loss(self) -> Loss | None:
+        estimator = self.estimator
+        return estimator.loss_of(TEACHER) if TEACHER in estimator.objectives else None
 
     @property
     def label_loss(self) -> Loss:

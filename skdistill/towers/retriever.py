@@ -47,8 +47,9 @@ class TwoTowerRetriever(TowerEstimator):
         one with the item columns, and returns the teacher's input rows. Both tables have the same
         new index if they are pandas data frames, and so must the rows. By default, these are the
         columns side by side in the order of X.
-    loss : str or Loss, default="listwise"
-        How the towers' scores are compared with the teacher's.
+    loss : str or Loss, default="rank_listwise"
+        How the towers' scores are compared with the teacher's. The default follows the order of the
+        teacher's first ranks, whatever the scale of its scores.
     hard_loss : str or Loss, optional
         How the towers' scores are compared with labels; the same as ``loss`` by default.
     alpha : float, default=1.0
@@ -172,7 +173,7 @@ class TwoTowerRetriever(TowerEstimator):
     (2, 5)
     """
 
-    loss: str | Loss = "listwise"
+    loss: str | Loss = "rank_listwise"
     hard_loss: str | Loss | None = None
     alpha: float = 1.0
 

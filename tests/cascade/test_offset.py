@@ -30,7 +30,7 @@ from skdistill.cascade import (
 from skdistill.cascade.spec import read_stages
 from skdistill.cascade.wanted import teachers_best
 from skdistill.students import LinearRanker, MLPRanker
-from tests.cascade.conftest import make_cascade, make_towers
+from tests.cascade import conftest
 from tests.cascade.test_planning import copy_of, ranked_recall
 from tests.cascade.test_ranking import naive_rank
 
@@ -41,6 +41,15 @@ EVERY_ITEM = np.arange(N_ITEMS)
 @pytest.fixture(scope="module")
 def log_bid():
     return np.random.default_rng(3).normal(size=N_ITEMS)
+
+
+def make_towers(data, **parameters):
+    return conftest.make_towers(data, **{"loss": "listwise", **parameters})
+
+
+def make_cascade(data, stages=None, **parameters):
+    cascade = conftest.make_cascade(data, stages, **parameters)
+    return cascade if stages else cascade.set_params(retrieve__loss="listwise")
 
 
 def make_bidding(data, stages=None, **parameters):
@@ -475,6 +484,9 @@ def test_refusals(bidding, cascade, data, log_bid):
             stages=stages_with(LinearRanker(loss="pointwise")))  # fmt: skip
     refused("stage 'prerank' takes no offset: augment=0.5",
             stages=stages_with(DistilledRanker(student=LinearRanker(), augment=0.5)))  # fmt: skip
+    for loss in ("rank_listwise", "plackett_luce", "pointwise"):
+        refused("retriever 'retrieve' takes no offset: .* their order alone, .* loss='listwise'",
+                stages=[("retrieve", make_towers(data, loss=loss), 9), ("rank", "teacher", 5)])  # fmt: skip
     with pytest.raises(ValueError, match="was fitted with an offset .* pass offset="):
         copy_of(bidding).index(data.items)
     with pytest.raises(ValueError, match="fitted without an offset, .* Leave out offset"):
