@@ -18,7 +18,7 @@ from skdistill.multi_objective import OBJECTIVES_CONSTRAINTS, TEACHER, WithObjec
 from skdistill.protocols import Loss, Parameters, StudentModel, TrainableModel
 from skdistill.students.estimator import StudentEstimator
 from skdistill.students.mlp import LAYER_CONSTRAINTS, check_layer_sizes
-from skdistill.training.early_stopping import Validate, mean_of, ndcg_on
+from skdistill.training.early_stopping import Validate, mean_of, quality_on
 from skdistill.training.objective import HeadsObjective
 
 
@@ -159,6 +159,11 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         """Whether the losses of all objectives compare the rows of a query."""
         return all(self.loss_of(name).compares_rows for name in self.objectives)
 
+    @property
+    def needs_queries(self) -> bool:
+        """Whether the loss of any objective compares the rows of a query."""
+        return any(self.loss_of(name).compares_rows for name in self.objectives)
+
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
 
@@ -279,21 +284,22 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         )
 
     def make_validator(self, held_out: RankingData) -> Validate:
-        """Measure the mean over heads of NDCG@10, each against its labels or the teacher.
+        """Measure the mean over heads of NDCG@10 or, of single rows, of minus the loss.
+
+        Each head is compared with its labels or the teacher's scores.
 
         Heads that the rows have no target for are left out.
         """
         rows = Rows(self.scaler_.transform(held_out.X))
         heads = []
         for column, name in enumerate(self.objectives):
-            labels, scores = None, held_out.teacher_scores
+            labels = None
             if name != TEACHER and held_out.labels is not None:
-                labels, scores = held_out.labels[:, self.label_names.index(name)], None
-            elif name != TEACHER or scores is None:
+                labels = held_out.labels[:, self.label_names.index(name)]
+            elif name != TEACHER or held_out.teacher_scores is None:
                 continue  # a validation table may lack the labels, or the teacher's scores
             head = _Head(self.make_model(), column)
-            weighting = held_out.sample_weight, held_out.offset
-            heads.append(ndcg_on(head, rows, held_out.queries, labels, scores, *weighting))
+            heads.append(quality_on(head, rows, held_out, self.loss_of(name), labels))
         if not heads:
             raise ValueError(
                 f"Nothing measures the objectives {list(self.objectives)}: pass y_val with X_val."

@@ -176,7 +176,10 @@ def test_distill_by_a_booster_or_given_scores_without_labels(folder, frame, tmp_
     [
         ("[data", "not a valid TOML file"),
         ("[dat]", "unexpected keys at the top level: dat"),
-        ("[data]\ntrain = 'a.csv'", "[data] lacks the key query_column"),
+        (
+            "[data]\ntrain = 'a.csv'\nlabel_column = 'y'",
+            "[data] lacks the key query_column, which is required. It may be left out only if",
+        ),
         ("[data]\ntrain = 'a.csv'\nquery_column = 'q'", "[data] lacks the key label_column"),
         (RECIPE + "[teacher]\nn_trees = 3", "unexpected keys in [teacher]: n_trees"),
         (RECIPE.replace("MLPRanker", "Tree"), "must be one of ['LinearRanker'"),
