@@ -10,7 +10,7 @@ from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.validation import ValidationTable
 from skdistill.training.early_stopping import hold_out
 
-# Least number of single rows of which "auto" holds out some, as HistGradientBoostingClassifier does.
+# Least number of single rows of which "auto" holds out some; that of HistGradientBoosting, too.
 ROWS_TO_STOP_BY = 10_000
 
 
