@@ -6,7 +6,8 @@
 Each table is split by time: models are fitted on the first 80% of its rows and measured on the
 rest. A click on MovieLens is a rating of 4 or 5. The settings of LightGBM are chosen on the last
 tenth of the training rows. All students have their defaults, but for AdaGrad where the name says
-so, and hold out rows of their own to stop by. Intervals are by paired bootstrap over blocks of test rows, with the seeds averaged.
+so, and hold out rows of their own to stop by. Intervals are by paired bootstrap over blocks of test
+rows, with the seeds averaged.
 """
 
 import argparse
