@@ -23,7 +23,7 @@ from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import column_names, query_ids
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import QuerySample, check_qid
-from skdistill.metrics import grouped_auc_scorer, ndcg_scorer
+from skdistill.metrics.scorers import default_scorer
 
 Estimator = TypeVar("Estimator")
 Arguments = ParamSpec("Arguments")
@@ -155,8 +155,7 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     ) -> float:
         """Compute what ``score`` returns."""
         metadata = {"qid": qid, "sample_weight": sample_weight, "offset": offset}
-        scorer = grouped_auc_scorer() if self.scores_single_rows(qid) else ndcg_scorer(k=10)
-        return scorer(self, X, y, **metadata)
+        return default_scorer(self, qid)(self, X, y, **metadata)
 
     def resolve_offset(self, offset: ArrayLike | None) -> Any:
         """Return the offset for scoring.

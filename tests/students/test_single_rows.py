@@ -14,7 +14,8 @@ from sklearn.model_selection import GridSearchCV
 from skdistill import DistilledRanker
 from skdistill.dask_training import fit_student_dask
 from skdistill.datasets import make_clicks
-from skdistill.metrics import ndcg_score
+from skdistill.inspection import ranking_importance
+from skdistill.metrics import grouped_auc_scorer, ndcg_score
 from skdistill.recipe import follow, read_recipe
 from skdistill.streaming import fit_from_files
 from skdistill.students import (
@@ -234,6 +235,16 @@ def test_a_search_compares_students_of_rows(log, scoring):
         student, {"max_iter": [1, 10]}, scoring=scoring, cv=3, error_score="raise"
     ).fit(X, y)
     assert search.best_params_ == {"max_iter": 10}
+
+
+def test_importances_are_losses_of_auc(log):
+    X, y, X_test, y_test = log
+    student = LinearRanker(loss="logistic", random_state=0).fit(X, y)
+    found = ranking_importance(student, X_test, y_test, n_repeats=2, random_state=0)
+    by_auc = ranking_importance(
+        student, X_test, y_test, scoring=grouped_auc_scorer(), n_repeats=2, random_state=0
+    )
+    assert_array_equal(found.importances, by_auc.importances)
 
 
 @pytest.mark.usefixtures("_strict")
