@@ -49,6 +49,7 @@ STUDENTS = {
     ),
 }
 N_BINS = 16
+N_RATINGS = 300_000  # the last ones
 N_BLOCKS = 50
 TIMED_ROWS = 5000
 
@@ -56,7 +57,7 @@ TIMED_ROWS = 5000
 def movielens():
     """Ratings in the order of time; a rating of 4 or 5 is a click."""
     data = load_movielens("1m")
-    ratings = data.ratings.sort_values(["timestamp", "user_id", "item_id"])
+    ratings = data.ratings.sort_values(["timestamp", "user_id", "item_id"])[-N_RATINGS:]
     users = data.users.iloc[ratings["user_id"]].reset_index(drop=True)
     films = data.items.iloc[ratings["item_id"]].reset_index(drop=True)
     time = pd.to_datetime(ratings["timestamp"].to_numpy(), unit="s")
