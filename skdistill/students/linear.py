@@ -55,8 +55,8 @@ class LinearRanker(BaseStudent):
     early_stopping : bool or "auto", default="auto"
         Stop when NDCG@10 on the rows of ``X_val`` or, with True and without ``X_val``, on held-out
         queries stops improving, and restore the best epoch. "auto" stops early if ``fit`` gets
-        ``X_val``, or 10,000 rows or more that are each a query of its own. Of such rows, minus the
-        mean loss is measured instead of NDCG@10.
+        ``X_val``, or at least 10,000 labelled rows that are each a query of its own. Of such rows,
+        minus the mean loss is measured instead of NDCG@10.
     validation_fraction : float, default=0.1
         Fraction of the queries that early stopping holds out.
     n_iter_no_change : int, default=5

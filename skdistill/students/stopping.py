@@ -10,7 +10,7 @@ from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.validation import ValidationTable
 from skdistill.training.early_stopping import hold_out
 
-# Least number of single rows of which "auto" holds out some; that of HistGradientBoosting, too.
+# Least number of single rows of which "auto" holds out some, as for HistGradientBoosting.
 ROWS_TO_STOP_BY = 10_000
 
 
@@ -61,14 +61,21 @@ def split_for_stopping(
 ) -> tuple[RankingData, RankingData | None]:
     """Return the rows to train on, and the rows by which to stop or None.
 
-    Without a validation table, ``early_stopping=True`` holds out queries, and so does "auto" if
-    there are many single rows: their loss on the training rows goes on falling long after that on
-    other rows rises again.
+    Without a validation table, ``early_stopping=True`` holds out queries, and so does "auto" of a
+    long log: the loss of its rows goes on falling long after that of other rows rises again.
     """
     if not student.early_stopping:
         return data, None
-    is_long_log = not data.queries.has_lists and data.n_rows >= ROWS_TO_STOP_BY
-    if validation is not None or (student.early_stopping == "auto" and not is_long_log):
+    if validation is not None or (student.early_stopping == "auto" and not _is_long_log(data)):
         return data, validation
     train_queries, eval_queries = hold_out(data.queries.n_queries, student.validation_fraction, rng)
     return data.take_queries(train_queries), data.take_queries(eval_queries)
+
+
+def _is_long_log(data: RankingData) -> bool:
+    """Whether there are many single rows, with labels for each objective if there are labels."""
+    if data.queries.has_lists or data.n_rows < ROWS_TO_STOP_BY:
+        return False
+    return data.labels is None or bool(
+        (np.isfinite(data.labels).sum(axis=0) >= ROWS_TO_STOP_BY).all()
+    )

@@ -173,6 +173,10 @@ def test_rows_are_held_out_and_a_long_log_stops_by_itself():
     assert len(student.validation_scores_) == student.n_iter_
     short = student.set_params(max_iter=2).fit(data.X[:-1], data.y[:-1])
     assert short.validation_scores_ == []
+    few = np.where(np.arange(10_000) < 5000, data.y, np.nan)
+    assert student.fit(data.X, few).validation_scores_ == []
+    both = MultiObjectiveRanker({"a": "logistic", "b": "logistic"}, max_iter=1)
+    assert both.fit(data.X, np.column_stack([data.y, few])).validation_scores_ == []
     student.set_params(early_stopping=True).fit(data.X[:1000], data.y[:1000])
     assert len(student.validation_scores_) == 2
 
