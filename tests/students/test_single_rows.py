@@ -145,6 +145,15 @@ def test_early_stopping_measures_the_log_loss(log, weighted):
     assert student.validation_scores_ == [pytest.approx(expected, rel=1e-5)]
 
 
+def test_a_distilled_student_stops_by_the_log_loss(log):
+    X, y, X_val, y_val = log
+    teacher = LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1)
+    ranker = DistilledRanker(teacher, LinearRanker(max_iter=1), loss="logistic", random_state=0)
+    ranker.fit(X, y, X_val=X_val, y_val=y_val)
+    expected = -log_loss(y_val, ranker.predict_proba(X_val)[:, 1])
+    assert ranker.student_.validation_scores_ == [pytest.approx(expected, rel=1e-5)]
+
+
 def test_without_labels_the_teacher_is_the_measure(log):
     X, y, X_val, _ = log
     probability = np.random.default_rng(0).random(len(X_val))
