@@ -21,8 +21,9 @@ from sklearn.utils.validation import validate_data
 from skdistill._sklearn_compat import DocumentationLink
 from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import column_names, query_ids
+from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import QuerySample, check_qid
-from skdistill.metrics import ndcg_scorer
+from skdistill.metrics.scorers import default_scorer
 
 Estimator = TypeVar("Estimator")
 Arguments = ParamSpec("Arguments")
@@ -108,10 +109,12 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
         sample_weight: ArrayLike | None = None,
         offset: ArrayLike | None = None,
     ) -> float:
-        """Compute the mean NDCG@10 of the predicted rankings.
+        """Compute the mean NDCG@10 of the predicted rankings, or the AUC of rows without queries.
 
-        Queries without a relevant row are left out. With several objectives this is the mean over
-        the columns of y.
+        Queries without a relevant row are left out. If ``fit`` took each row by itself (see
+        ``qid`` there) and no queries are passed here, the score is the area under the ROC curve
+        over all rows: the fraction of the pairs of a relevant and an irrelevant row that are in the
+        right order. With several objectives this is the mean over the columns of y.
 
         Parameters
         ----------
@@ -140,9 +143,9 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
             If queries are missing, or given both by ``qid`` and by ``query_column``, or if the
             offset is missing.
         """
-        return self.mean_ndcg(X, y, qid, sample_weight, offset)
+        return self.mean_score(X, y, qid, sample_weight, offset)
 
-    def mean_ndcg(
+    def mean_score(
         self,
         X: Any,
         y: Any,
@@ -152,7 +155,7 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     ) -> float:
         """Compute what ``score`` returns."""
         metadata = {"qid": qid, "sample_weight": sample_weight, "offset": offset}
-        return ndcg_scorer(k=10)(self, X, y, **metadata)
+        return default_scorer(self, qid)(self, X, y, **metadata)
 
     def resolve_offset(self, offset: ArrayLike | None) -> Any:
         """Return the offset for scoring.
@@ -195,13 +198,26 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
             self._warn_if_cut(self._queries_of_fit, qid)
         return qid
 
+    @property
+    def needs_queries(self) -> bool:
+        """Whether ``fit`` compares the rows of a query, so that rows without queries are one."""
+        return True
+
+    def scores_single_rows(self, qid: ArrayLike | None) -> bool:
+        """Whether ``score`` has no queries, and the ranker was fitted on rows by themselves."""
+        return qid is None and self.query_column is None and not self.needs_queries
+
+    def queries_without_ids(self, n_rows: int) -> Queries:
+        """Make the queries of rows without ids: one of all rows, or one of each."""
+        return Queries.single(n_rows) if self.needs_queries else Queries.even(n_rows, 1)
+
     def check_ids(self, X: Any, qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
-        """Return checked query ids for fitting; warn if there are none."""
+        """Return checked query ids for fitting; warn if there are none, but rows are compared."""
         if self.query_column is not None:
             self._refuse_two_sources(qid)
             qid = query_ids(X, self.query_column)
         ids = check_qid(qid, n_rows)
-        if ids is None:
+        if ids is None and self.needs_queries:
             warnings.warn(
                 f"{type(self).__name__} got no qid: all {n_rows} rows are taken as one query. "
                 "Pass qid=, or name a column of X by query_column. If all rows are indeed one "

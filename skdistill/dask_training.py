@@ -89,7 +89,7 @@ def fit_student_dask(
     frame: Any,
     *,
     features: Sequence[str],
-    query_column: str,
+    query_column: str | None = None,
     label_column: str | None = None,
     teacher_column: str | None = None,
     n_rounds: int = 10,
@@ -112,8 +112,8 @@ def fit_student_dask(
         The training rows. All rows of a query must be in one partition.
     features : sequence of str
         Columns that the student sees.
-    query_column : str
-        Column with the query ids.
+    query_column : str, optional
+        Column with the query ids. Required unless no loss compares rows ("logistic", "pointwise").
     label_column : str, optional
         Column with the labels. Required unless there is a ``teacher_column``.
     teacher_column : str, optional
@@ -136,8 +136,8 @@ def fit_student_dask(
     Raises
     ------
     ValueError
-        If neither ``label_column`` nor ``teacher_column`` is given, if one of them or the query is
-        among the features, or if ``partial_fit`` refuses the data.
+        If neither ``label_column`` nor ``teacher_column`` is given, if ``query_column`` is
+        required, if one of the three is among the features, or if ``partial_fit`` refuses the data.
 
     References
     ----------
@@ -147,7 +147,8 @@ def fit_student_dask(
     """
     dask = import_extra("dask", "dask", "fit_student_dask")
     targets = Targets(query_column, label_column, teacher_column)
-    refuse_targets(features, [targets.query, *targets.numbers])
+    targets.check_queries(student)
+    refuse_targets(features, targets.columns)
     parts = frame.to_delayed()
     n_replicas = min(n_replicas or len(parts), len(parts))
     taught = dask.delayed(_taught, pure=False)

@@ -129,9 +129,8 @@ def prepare(
     prefit = ranker.teacher is not None and is_prefit(ranker.teacher)
     if y is None and teacher_scores is None and not prefit:
         raise ValueError(
-            "DistilledRanker requires y to be passed, but the target y is None and there is "
-            "neither a fitted teacher nor teacher_scores. Pass y, a fitted teacher in a "
-            "FrozenEstimator, or teacher_scores."
+            "DistilledRanker requires y to be passed, but the target y is None. Pass y, a fitted "
+            "teacher in a FrozenEstimator, or teacher_scores."
         )
     ids = ranker.check_ids(X, qid, n_rows)
     seeds = Seeds.draw(ranker.random_state)
@@ -147,7 +146,8 @@ def prepare(
     student_columns = optional_positions(table, ranker.student_columns, "student_columns")
     if asks_teacher:
         _check_teacher(ranker, labels, table, teacher_columns, weighted=weight is not None)
-    data = RankingData.sort(ids, table, labels, teacher_scores, weight, metadata, added)
+    lists = ranker.queries_without_ids
+    data = RankingData.sort(ids, table, labels, teacher_scores, weight, metadata, added, lists)
     teacher_labels = _teachers_labels(ranker, last, data.labels, asks_teacher and not prefit)
     validation = _read_validation(
         ranker, validation_table, last, data, has_queries=ids is not None, asks_teacher=asks_teacher
@@ -366,6 +366,7 @@ def _read_validation(
         has_queries=has_queries,
         scores_follow=asks_teacher,
         has_offset=data.offset is not None,
+        without_ids=ranker.queries_without_ids,
     )
 
 

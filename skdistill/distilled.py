@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.calibration import calibrated
 from skdistill.inputs.columns import as_table, select_columns, without_query_column
 from skdistill.inputs.pipelines import last_step
-from skdistill.multi_objective import WithObjectives, has_objectives, mean_ndcg
+from skdistill.multi_objective import WithObjectives, has_objectives, mean_score
 from skdistill.students.importances import WithStudentsImportances
 from skdistill.students.pipelines import through_head
 from skdistill.students.probabilities import WithProbabilities, check_probabilities, is_log_odds
@@ -133,7 +133,7 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
         table = through_head(self.student_, self._students_table(X))
         return last_step(self.student_).predict_objectives(table)
 
-    def mean_ndcg(
+    def mean_score(
         self,
         X: Any,
         y: Any,
@@ -144,8 +144,8 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
         """Compute what ``score`` returns, by the objectives of the student."""
         last = last_step(getattr(self, "student_", None))
         if not isinstance(last, WithObjectives):
-            return super().mean_ndcg(X, y, qid, sample_weight, offset)
-        return mean_ndcg(self, last, X, y, qid, sample_weight, offset)
+            return super().mean_score(X, y, qid, sample_weight, offset)
+        return mean_score(self, last, X, y, qid, sample_weight, offset)
 
     def _students_table(self, X: Any) -> Any:
         """Select the columns of a table that the student sees."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from skdistill.inputs.columns import column_names, take_values
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.losses import get_loss
-from skdistill.metrics import ndcg_score
+from skdistill.metrics import grouped_auc, ndcg_score
 from skdistill.protocols import Loss
 from skdistill.training.loop import Training
 from skdistill.training.objective import GradientBalance, HeadsObjective, Objective
@@ -65,7 +66,7 @@ class WithObjectives(RankingEstimator):
         tags.target_tags.single_output = not has_several
         return tags
 
-    def mean_ndcg(
+    def mean_score(
         self,
         X: Any,
         y: Any,
@@ -74,7 +75,7 @@ class WithObjectives(RankingEstimator):
         offset: ArrayLike | None,
     ) -> float:
         """Compute what ``score`` returns: the mean over the objectives that have labels."""
-        return mean_ndcg(self, self, X, y, qid, sample_weight, offset)
+        return mean_score(self, self, X, y, qid, sample_weight, offset)
 
     @property
     def has_teacher_objective(self) -> bool:
@@ -258,7 +259,7 @@ def labels_for_teacher(
     return np.fmax.reduce(table, axis=1, initial=np.nan)
 
 
-def mean_ndcg(
+def mean_score(
     ranker: RankingEstimator,
     reader: WithObjectives,
     X: Any,
@@ -267,7 +268,7 @@ def mean_ndcg(
     sample_weight: ArrayLike | None,
     offset: ArrayLike | None,
 ) -> float:
-    """Compute the NDCG@10 of a ranker for the labels of each objective, and average them.
+    """Compute the score of a ranker for the labels of each objective, and average them.
 
     ``reader`` reads the labels: the ranker's student, or the ranker itself.
     """
@@ -275,15 +276,15 @@ def mean_ndcg(
     table = reader.read_labels(y, len(scores))
     given = ranker.resolve_qid(X, qid), sample_weight, ranker.resolve_offset(offset)
     ids, weight, added = (None if v is None else np.asarray(v) for v in given)
+    metric = grouped_auc if ranker.scores_single_rows(qid) else partial(ndcg_score, k=10)
     values = []
     for labels in table.T:
         is_labelled = ~np.isnan(labels)
         values.append(
-            ndcg_score(
+            metric(
                 labels[is_labelled],
                 scores[is_labelled],
                 take_values(ids, is_labelled),
-                k=10,
                 sample_weight=take_values(weight, is_labelled),
                 offset=take_values(added, is_labelled),
             )

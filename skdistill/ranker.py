@@ -27,7 +27,9 @@ from skdistill.inputs.validation import (
 from skdistill.losses import LOSS_CONSTRAINTS
 from skdistill.protocols import Loss
 from skdistill.public_names import set_module
+from skdistill.student_setup import learns_from_teacher, make_student
 from skdistill.students import MLPRanker
+from skdistill.teachers.comparing import compares_rows
 from skdistill.teachers.fit_arguments import default_request
 from skdistill.teachers.routing import FIT, teacher_router
 
@@ -227,7 +229,8 @@ class DistilledRanker(FittedDistillation):
             Relevance, NaN for unlabelled rows. The teacher scores unlabelled rows but is not fitted
             on them, and the loss on labels skips them.
         qid : array-like of shape (n_rows,), optional
-            Query of each row. Without it and without ``query_column``, all rows are one query.
+            Query of each row. Without it and without ``query_column``, all rows are one query; if
+            neither a loss nor the teacher compares rows, each row is taken by itself.
         sample_weight : array-like of shape (n_rows,), optional
             Row weights for the student's loss and for the teacher. A teacher or student that shall
             not get them declines by ``set_fit_request(sample_weight=False)``.
@@ -290,6 +293,13 @@ class DistilledRanker(FittedDistillation):
             estimator=self, reconstruction_attributes=dict, **callback_data
         )
         return self
+
+    @property
+    def needs_queries(self) -> bool:
+        """Whether the student's losses or the teacher compare the rows of a query."""
+        student = last_step(make_student(self, 0))
+        is_taught = self.teacher is not None and learns_from_teacher(self, student)
+        return student.needs_queries or (is_taught and compares_rows(self.teacher))
 
     def check_parameters(self) -> None:
         """Check the ranker's parameters; the student's are checked with the student."""

@@ -24,7 +24,7 @@ def fit_from_files(
     student: Student,
     inputs: Paths,
     *,
-    query_column: str,
+    query_column: str | None = None,
     label_column: str | None = None,
     teacher_column: str | None = None,
     features: Sequence[str] | None = None,
@@ -46,8 +46,8 @@ def fit_from_files(
     inputs : path, or sequence of paths
         Parquet, CSV, JSON lines or Arrow files, folders or glob patterns. The rows of a query must
         be adjacent. If a query extends over two shards, its parts are taken as two queries.
-    query_column : str
-        Column with the query ids.
+    query_column : str, optional
+        Column with the query ids. Required unless no loss compares rows ("logistic", "pointwise").
     label_column : str, optional
         Column with the labels. Required unless there is a ``teacher_column``.
     teacher_column : str, optional
@@ -71,10 +71,11 @@ def fit_from_files(
     TableError
         If a file cannot be read or lacks a column, or the features name a column of the others.
     ValueError
-        If neither ``label_column`` nor ``teacher_column`` is given, or ``partial_fit`` refuses the
-        data.
+        If neither ``label_column`` nor ``teacher_column`` is given, if ``query_column`` is
+        required, or if ``partial_fit`` refuses the data.
     """
     targets = Targets(query_column, label_column, teacher_column)
+    targets.check_queries(student)
     files = find_files(inputs, csv_options)
     columns = training_columns(files, query_column, targets.numbers, features, ignore=())
     shards = [shard for file in files for shard in file.shards()]
@@ -86,12 +87,15 @@ def fit_from_files(
     return student
 
 
-def _whole_queries(shard: Shard, columns: TableColumns, query_column: str) -> Iterator[Any]:
-    """Yield the rows of a shard as data frames of whole queries."""
+def _whole_queries(shard: Shard, columns: TableColumns, query_column: str | None) -> Iterator[Any]:
+    """Yield the rows of a shard as data frames of whole queries, which may be single rows."""
     table = pyarrow_extra().Table
     begun: list[Any] = []
     for _, read in read_batches(shard, columns.csv_types):
         batch = columns.conform(read, shard.path)
+        if query_column is None:
+            yield batch.to_pandas()
+            continue
         query = query_codes(batch.column(query_column))
         others = np.flatnonzero(query != query[-1])
         # The last query may continue in the next batch.

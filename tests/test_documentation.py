@@ -1,6 +1,7 @@
 """The page that begins with a LightGBM file, run from its first line to its last."""
 
 import re
+import warnings
 from pathlib import Path
 
 import joblib
@@ -74,6 +75,16 @@ def test_the_page_runs(folder, capsys):
     assert report["training rows"] == len(page["log"])
     rows = dictionaries(page["X_val"][page["features"]])[:30]
     assert sorted(page["rank"](rows)) == list(range(30))
+
+
+def test_the_page_of_clicks_runs():
+    page = (PAGE.parent / "clicks.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec(code, names := {})
+    assert names["auc"] > 0.65
+    assert names["probability"].mean() == pytest.approx(names["log"].y.mean(), abs=0.02)
 
 
 def test_the_service_scores_as_the_ranker(folder):

@@ -224,8 +224,8 @@ def rank(
 def evaluate(
     model: ModelFile,
     inputs: Inputs,
-    query_column: Annotated[str, typer.Option(help="Column of query ids.")],
     label_column: Annotated[str, typer.Option(help="Column of relevance labels.")],
+    query_column: Annotated[str | None, typer.Option(help="Query ids; else AUC.")] = None,
     teacher_column: Annotated[str | None, typer.Option(help="Column of teacher scores.")] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Cut-off of NDCG and MRR.")] = 10,
     delimiter: Delimiter = None,

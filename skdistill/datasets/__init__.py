@@ -1,6 +1,7 @@
 """Data sets: MovieLens, LETOR files, ranking tables from logs, and synthetic problems."""
 
 from skdistill.datasets.auction import make_auction
+from skdistill.datasets.clicks import make_clicks
 from skdistill.datasets.letor import load_letor
 from skdistill.datasets.movielens import load_movielens
 from skdistill.datasets.ranking_table import build_ranking_table
@@ -13,6 +14,7 @@ __all__ = [
     "load_letor",
     "load_movielens",
     "make_auction",
+    "make_clicks",
     "make_ranking",
     "make_retrieval",
 ]

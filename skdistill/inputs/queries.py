@@ -95,6 +95,11 @@ class Queries:
         return len(self.offsets) - 1
 
     @property
+    def has_lists(self) -> bool:
+        """Whether any query has two rows, which can be compared."""
+        return self.n_queries < self.n_rows
+
+    @property
     def starts(self) -> NDArray[np.int64]:
         """First row of each query, shape (n_queries,)."""
         return self.offsets[:-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
@@ -78,11 +78,14 @@ def _count(wanted: Container[Any], ids: NDArray[Any]) -> Counter[Any]:
 
 
 def sort_by_query(
-    qid: NDArray[Any] | None, n_rows: int, tie_break: NDArray[Any] | None = None
+    qid: NDArray[Any] | None,
+    n_rows: int,
+    tie_break: NDArray[Any] | None = None,
+    without_ids: Callable[[int], Queries] = Queries.single,
 ) -> tuple[Queries, NDArray[np.int64] | None]:
     """Sort rows by query, and the rows of a query by ``tie_break`` or the order of the table.
 
-    Without checked ids, all rows are one query.
+    Without checked ids, ``without_ids(n_rows)`` makes the queries: by default, all rows are one.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def sort_by_query(
     """
     if qid is None:
         order = None if tie_break is None else np.argsort(tie_break, kind="stable")
-        return Queries.single(n_rows), order
+        return without_ids(n_rows), order
     codes = qid if qid.dtype.kind in "iufbM" else id_codes(qid)[0]
     order = (
         np.argsort(codes, kind="stable") if tie_break is None else np.lexsort((tie_break, codes))

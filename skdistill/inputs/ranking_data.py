@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -61,6 +61,7 @@ class RankingData:
         sample_weight: NDArray[np.float64] | None = None,
         metadata: Mapping[str, Any] | None = None,
         offset: NDArray[np.float64] | None = None,
+        without_ids: Callable[[int], Queries] = Queries.single,
     ) -> RankingData:
         """Sort checked rows by query.
 
@@ -71,15 +72,18 @@ class RankingData:
         Parameters
         ----------
         ids : ndarray of shape (n_rows,) or None
-            Checked query ids. None means that all rows are one query.
+            Checked query ids.
         X, labels, teacher_scores, sample_weight, metadata, offset
             As for the class, but in the order of the user's table.
+        without_ids : callable, default=Queries.single
+            ``without_ids(n_rows)`` makes the queries if ``ids`` is None: one of all rows, or one of
+            each row.
 
         Returns
         -------
         RankingData
         """
-        queries, order = sort_by_query(ids, X.shape[0], row_keys(X))
+        queries, order = sort_by_query(ids, X.shape[0], row_keys(X), without_ids)
         return cls(
             take_rows(X, order),
             queries,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import query_ids
 from skdistill.inputs.offsets import check_offset
+from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 
@@ -75,6 +76,7 @@ class ValidationTable:
         query_column: Any = None,
         scores_follow: bool = False,
         has_offset: bool = False,
+        without_ids: Callable[[int], Queries] = Queries.single,
     ) -> RankingData:
         """Check the validation table, and sort its rows by query.
 
@@ -92,6 +94,8 @@ class ValidationTable:
             Whether a teacher will score the rows.
         has_offset : bool, default=False
             Whether the training rows have an offset, so that these rows need one too.
+        without_ids : callable, default=Queries.single
+            Makes the queries of rows without ids, as in :meth:`RankingData.sort`.
 
         Returns
         -------
@@ -126,7 +130,9 @@ class ValidationTable:
                     f"there is {here} offset_val, but the training rows {there}. Pass offset and "
                     "offset_val, or neither: both tables are ordered by the same."
                 )
-            data = RankingData.sort(ids, table, labels, scores, weight, offset=offset)
+            data = RankingData.sort(
+                ids, table, labels, scores, weight, offset=offset, without_ids=without_ids
+            )
             data = data if data.is_labelled.any() else replace(data, labels=None)
             _check_targets(data, scores_follow)
         return data
@@ -143,6 +149,8 @@ def _check_targets(data: RankingData, scores_follow: bool) -> None:
         shown = "y_val" if columns.shape[1] == 1 else f"column {number} of y_val"
         if np.isnan(column).all():
             raise ValueError(f"{shown} is NaN in every row. Pass labels.")
+        if not data.queries.has_lists:
+            continue  # not NDCG but the loss is measured, which takes any labels
         if np.nanmin(column) < 0:
             raise ValueError(f"{shown} must be 0 or more, since NDCG@10 is measured by it.")
         if not np.nanmax(column) > 0:

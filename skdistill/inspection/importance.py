@@ -13,8 +13,7 @@ from skdistill.inputs.checks import check_k
 from skdistill.inputs.columns import as_table, row_codes, side_by_side, take_columns, take_rows
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid, sort_by_query
-from skdistill.metrics import ndcg_scorer
-from skdistill.metrics.scorers import queries_of
+from skdistill.metrics.scorers import default_scorer, queries_of
 
 
 def ranking_importance(
@@ -56,7 +55,8 @@ def ranking_importance(
         Such as a log bid, for the score; see :func:`skdistill.metrics.ndcg_score`.
     scoring : callable, optional
         ``scorer(estimator, X, y, qid=..., sample_weight=..., offset=...)``; by default
-        ``ndcg_scorer(k=10)``. The arguments that are None are not passed.
+        ``ndcg_scorer(k=10)``, or ``grouped_auc_scorer()`` where ``score`` of a student of rows
+        without queries is the AUC. The arguments that are None are not passed.
     n_repeats : int, default=5
         Number of times that each column is shuffled.
     n_jobs : int, optional
@@ -97,7 +97,7 @@ def ranking_importance(
     X = as_table(X)
     queries, order = sort_by_query(check_qid(queries_of(estimator, X, qid), X.shape[0]), X.shape[0])
     order = np.arange(X.shape[0]) if order is None else order
-    scorer = ndcg_scorer(k=10) if scoring is None else scoring
+    scorer = default_scorer(estimator, qid) if scoring is None else scoring
     given = {"qid": qid, "sample_weight": sample_weight, "offset": offset}
     metadata = {name: values for name, values in given.items() if values is not None}
     baseline = scorer(estimator, X, y, **metadata)

@@ -105,6 +105,13 @@ def offset_of(estimator: Any, offset: ArrayLike | None) -> Any:
     return last.resolve_offset(offset) if hasattr(last, "resolve_offset") else offset
 
 
+def default_scorer(estimator: Any, qid: ArrayLike | None) -> QueryScorer:
+    """Make the scorer of what ``score`` returns: NDCG@10, or AUC for rows without queries."""
+    last, _ = _last_step(estimator)
+    takes_rows = hasattr(last, "scores_single_rows") and last.scores_single_rows(qid)
+    return grouped_auc_scorer() if takes_rows else ndcg_scorer(k=10)
+
+
 def ndcg_scorer(k: int | None = 10, **kwargs: Any) -> QueryScorer:
     """Make a scorer from :func:`ndcg_score`.
 

@@ -43,8 +43,8 @@ class Recipe:
     data : dict of str to object
         The section ``[data]``: ``train``, ``validation``, ``test``, ``query_column``,
         ``label_column``, ``teacher_score_column``, ``weight_column``, ``features``, ``ignore``,
-        ``csv``. Only ``train`` and ``query_column`` are always present. That of a cascade also has
-        ``items``, and may have ``item_id_column``.
+        ``csv``. Only ``train`` is always present, and ``query_column`` where rows are compared.
+        That of a cascade also has ``items``, and may have ``item_id_column``.
     ranker : DistilledRanker or RankingCascade
         The ranker that the recipe describes, not fitted.
     teacher_file : Path or None
@@ -110,7 +110,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
             train = "train/*.parquet"     # or a list; Parquet, CSV, JSON lines, Arrow
             validation = "next.parquet"   # optional: training stops early by it
             test = "test.parquet"         # optional: the report is computed on it
-            query_column = "query"
+            query_column = "query"        # may be left out if each row is taken by itself
             label_column = "clicked"      # a row without a value is scored by the teacher only
             # features = ["price", ...]   # default: all other columns of numbers, and those that
             #                             # [preprocess] or the booster's categories name
@@ -216,6 +216,7 @@ def _read_ranker(path: Path, sections: dict[str, Any]) -> Recipe:
         random_state=sections.get("seed", 0),
         **options,
     )
+    _check_queries(path, data, ranker.needs_queries)
     return Recipe(path, data, ranker, teacher_file, csv_options)
 
 
@@ -224,6 +225,7 @@ def _read_cascade(path: Path, sections: dict[str, Any]) -> Recipe:
     data = sections["data"]
     check_cascade_sections(path, sections)
     _check_targets(path, data, sections["teacher"])
+    _check_queries(path, data, True)
     csv_options = _csv_options(path, data.get("csv", {}))
     teacher_file, teacher = _read_teacher(path, sections["teacher"])
     seed = sections.get("seed", 0)
@@ -257,15 +259,23 @@ def _check_data(path: Path, data: dict[str, Any], teacher: dict[str, Any]) -> No
 
 
 def _check_targets(path: Path, data: dict[str, Any], teacher: dict[str, Any]) -> None:
-    """Check that there are queries, and something to learn from."""
-    for key in ("train", "query_column"):
-        if key not in data:
-            raise RecipeError(f"{path}: [data] lacks the key {key}, which is required.")
+    """Check that there are rows, and something to learn from."""
+    if "train" not in data:
+        raise RecipeError(f"{path}: [data] lacks the key train, which is required.")
     is_fitted = any(key in teacher for key in FILES)
     if "label_column" not in data and not ("teacher_score_column" in data or is_fitted):
         raise RecipeError(
             f"{path}: [data] lacks the key label_column. It may be left out only if [teacher] has "
             f"one of the keys {', '.join(FILES)}, or [data] the key teacher_score_column."
+        )
+
+
+def _check_queries(path: Path, data: dict[str, Any], needed: bool) -> None:
+    """Check that there are queries if rows are compared."""
+    if needed and "query_column" not in data:
+        raise RecipeError(
+            f"{path}: [data] lacks the key query_column, which is required. It may be left out "
+            "only if neither the teacher nor a loss compares rows, as with the loss 'logistic'."
         )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from skdistill.cascade.estimator import RankingCascade
 from skdistill.inputs.columns import optional_positions, select_columns
 from skdistill.inputs.query_ids import check_qid, sort_by_query
-from skdistill.metrics import ndcg_score
+from skdistill.metrics import grouped_auc, ndcg_score
 from skdistill.ranker import DistilledRanker
 from skdistill.recipe.cascade_training import TrainedCascade, train_cascade
 from skdistill.recipe.estimators import columns_of
@@ -17,6 +18,8 @@ from skdistill.recipe.reading import Recipe
 from skdistill.tables.columns import column_of, training_columns
 from skdistill.teachers import score_rows
 from skdistill.teachers.categories import categories_of
+
+ndcg_at_10 = partial(ndcg_score, k=10)
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ class Trained:
         -------
         dict of str to float
             The number of training rows. If there is a test table with labels, also NDCG@10 of the
-            student on it and, if the teacher's scores are available, of the teacher. Test rows
-            without a label are left out, and their number is reported.
+            student on it and, if the teacher's scores are available, of the teacher; without
+            queries, the area under the ROC curve (AUC) instead. Test rows without a label are left
+            out, and their number is reported.
         """
         data, ranker = self.recipe.data, self.ranker
         label, given = data.get("label_column"), data.get("teacher_score_column")
@@ -68,17 +72,19 @@ class Trained:
             report["test rows without a label"] = float(len(self.test) - len(test))
         if not len(test):
             return report
-        queries, order = sort_by_query(check_qid(test[data["query_column"]], len(test)), len(test))
+        ids = check_qid(column_of(test, data.get("query_column")), len(test))
+        queries, order = sort_by_query(ids, len(test))
         test = test if order is None else test.iloc[order]
         table = test[self.features]
         y, qid = test[label].to_numpy(dtype=float), queries.segment
-        report["student ndcg@10"] = ndcg_score(y, ranker.predict(table), qid, k=10)
+        name, metric = ("auc", grouped_auc) if ids is None else ("ndcg@10", ndcg_at_10)
+        report[f"student {name}"] = metric(y, ranker.predict(table), qid)
         if given is not None:
-            report["teacher ndcg@10"] = ndcg_score(y, test[given].to_numpy(), qid, k=10)
+            report[f"teacher {name}"] = metric(y, test[given].to_numpy(), qid)
         elif ranker.keep_teacher:
             positions = optional_positions(table, ranker.teacher_columns, "teacher_columns")
             teacher = score_rows(ranker.teacher_, select_columns(table, positions), queries)
-            report["teacher ndcg@10"] = ndcg_score(y, teacher, qid, k=10)
+            report[f"teacher {name}"] = metric(y, teacher, qid)
         return report
 
 
@@ -151,7 +157,7 @@ def _arguments(data: dict[str, Any], features: list[str], frame: Any) -> dict[st
     return {
         "X": frame[features],
         "y": None if label is None else frame[label].to_numpy(dtype=float),
-        "qid": frame[data["query_column"]],
+        "qid": column_of(frame, data.get("query_column")),
         "teacher_scores": column_of(frame, data.get("teacher_score_column")),
         "sample_weight": column_of(frame, data.get("weight_column")),
     }
@@ -166,7 +172,7 @@ def _read(recipe: Recipe, name: str, features: list[str] | None) -> tuple[list[s
     categories = categories_of(recipe.ranker.teacher)
     columns = training_columns(
         files,
-        data["query_column"],
+        data.get("query_column"),
         numbers,
         features,
         data.get("ignore", []),

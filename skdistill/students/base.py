@@ -18,7 +18,7 @@ from skdistill.losses import LOSS_CONSTRAINTS, get_loss
 from skdistill.protocols import Loss
 from skdistill.students.estimator import StudentEstimator
 from skdistill.students.probabilities import WithProbabilities, check_probabilities
-from skdistill.training.early_stopping import Validate, ndcg_on
+from skdistill.training.early_stopping import Validate, quality_on
 from skdistill.training.objective import Objective
 
 
@@ -95,6 +95,13 @@ class BaseStudent(WithProbabilities, StudentEstimator):
     def compares_rows(self) -> bool:
         """Whether both losses compare the rows of a query."""
         return self._soft_loss().compares_rows and self._hard_loss().compares_rows
+
+    @property
+    def needs_queries(self) -> bool:
+        """Whether a loss with a weight compares the rows of a query."""
+        # Labels have a weight with any alpha if fit gets no teacher's scores.
+        teacher = self.teachers_loss()
+        return self._hard_loss().compares_rows or (teacher is not None and teacher.compares_rows)
 
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
@@ -182,16 +189,11 @@ class BaseStudent(WithProbabilities, StudentEstimator):
         return objective
 
     def make_validator(self, held_out: RankingData) -> Validate:
-        """Measure NDCG@10 on held-out queries, against labels or, without labels, the teacher."""
-        return ndcg_on(
-            self.make_model(),
-            Rows(self.scaler_.transform(held_out.X)),
-            held_out.queries,
-            held_out.labels,
-            held_out.teacher_scores,
-            held_out.sample_weight,
-            held_out.offset,
-        )
+        """Measure NDCG@10 or, of single rows, the loss; by labels, or without them the teacher."""
+        labels = held_out.labels
+        loss = self._soft_loss() if labels is None else self._hard_loss()
+        inputs = Rows(self.scaler_.transform(held_out.X))
+        return quality_on(self.make_model(), inputs, held_out, loss, labels)
 
     def _soft_loss(self) -> Loss:
         return get_loss(self.loss, self.temperature)

@@ -15,11 +15,7 @@ from sklearn.callback import with_callbacks
 
 from skdistill._sklearn_compat import Interval, RealNotInt, StrOptions
 from skdistill.base import all_or_nothing
-from skdistill.callbacks import (
-    EpochCallbacks,
-    rows_for_callbacks,
-    sorted_rows_for_callbacks,
-)
+from skdistill.callbacks import EpochCallbacks, rows_for_callbacks, sorted_rows_for_callbacks
 from skdistill.inputs.checks import check_finite, check_sample_weight, check_supervision
 from skdistill.inputs.offsets import check_compares_offset, check_offset, in_unit_of_offset
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
@@ -37,20 +33,24 @@ from skdistill.students.stopping import (
 from skdistill.training.early_stopping import EarlyStopping, Validate
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 from skdistill.training.objective import HeadsObjective, Objective
-from skdistill.training.query_batches import AugmentedBatches, QueryBatches, train_on_queries
+from skdistill.training.query_batches import (
+    AugmentedBatches,
+    QueryBatches,
+    settings_for,
+    train_on_queries,
+)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class StudentEstimator(Interpretable):
     """Fitting and scoring of students; subclasses define the model and the objective.
 
-    The fields are the parameters that all students have in common; ``docs/decisions`` explains why
-    they are dataclass fields.
+    The fields are the parameters of all students; ``docs/decisions`` explains why they are fields.
     """
 
     temperature: float = 1.0
     max_iter: int = 30
-    batch_size: int = 16
+    batch_size: int | str = "auto"
     max_batch_rows: int = 8192
     optimizer: str = "adam"
     learning_rate_init: float = 3e-3
@@ -72,6 +72,7 @@ class StudentEstimator(Interpretable):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SETTINGS_CONSTRAINTS,
+        "batch_size": [*SETTINGS_CONSTRAINTS["batch_size"], StrOptions({"auto"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "squash": ["boolean"],
         "standardize": ["boolean"],
@@ -151,7 +152,8 @@ class StudentEstimator(Interpretable):
             Relevance, NaN for unlabelled rows. A student of several objectives takes a column per
             objective. Required unless there are ``teacher_scores``.
         qid : array-like of shape (n_rows,), optional
-            Query of each row. Without it and without ``query_column``, all rows are one query.
+            Query of each row. Without it and without ``query_column``, all rows are one query; if
+            no loss compares rows ("logistic", "pointwise"), each row is taken by itself.
         sample_weight : array-like of shape (n_rows,), optional
             Row weights; each multiplies its row's term of the loss.
         teacher_scores : array-like of shape (n_rows,), optional
@@ -264,7 +266,7 @@ class StudentEstimator(Interpretable):
         first = not hasattr(self, "params_")
         data = self._read(X, y, qid, sample_weight, teacher_scores, offset, reset=first)
         data, _ = in_unit_of_offset(data)
-        settings = TrainingSettings.of(self, max_iter=1, learning_rate="constant")
+        settings = settings_for(self, data.queries, max_iter=1, learning_rate="constant")
         # Training changes both in place, so it works on copies.
         self._partial_rng = copy.deepcopy(getattr(self, "_partial_rng", None)) or self.generator()
         self.optimizer_ = copy.deepcopy(getattr(self, "optimizer_", None))
@@ -330,7 +332,8 @@ class StudentEstimator(Interpretable):
         self.fitted_with_offset_ = added is not None
         if added is not None:
             check_compares_offset(None if teacher_scores is None else self.teachers_loss())
-        return RankingData.sort(ids, table, labels, teacher_scores, weight, offset=added)
+        lists = self.queries_without_ids
+        return RankingData.sort(ids, table, labels, teacher_scores, weight, None, added, lists)
 
     def _train(
         self,
@@ -356,7 +359,7 @@ class StudentEstimator(Interpretable):
         callbacks = EpochCallbacks(
             self, self.fitted_attributes, callback_data(data if held_out is None else held_out)
         )
-        settings = TrainingSettings.of(self)
+        settings = settings_for(self, data.queries)
         model = self.make_model()
         training = train_on_queries(
             model,

@@ -15,13 +15,13 @@ class Targets:
 
     Parameters
     ----------
-    query : str
-        Column with the query ids.
+    query : str or None
+        Column with the query ids; None if each row is taken by itself.
     label, teacher : str or None
         Columns with the labels and with a teacher's scores; at least one of them.
     """
 
-    query: str
+    query: str | None
     label: str | None
     teacher: str | None
 
@@ -30,6 +30,26 @@ class Targets:
             raise ValueError(
                 "There is nothing to learn from. Pass label_column, teacher_column, or both."
             )
+
+    def check_queries(self, student: Any) -> None:
+        """Check that there are queries if the student compares rows.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        if self.query is None and student.needs_queries:
+            raise ValueError(
+                "query_column=None takes each row by itself, but a loss of "
+                f"{type(student).__name__} compares the rows of a query. Pass query_column, or use "
+                "the loss 'logistic' or 'pointwise'."
+            )
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of queries, labels and scores that there are."""
+        return [name for name in (self.query, self.label, self.teacher) if name is not None]
 
     @property
     def numbers(self) -> list[str]:
@@ -41,6 +61,6 @@ class Targets:
         student.partial_fit(
             frame[list(features)],
             column_of(frame, self.label),
-            qid=frame[self.query],
+            qid=column_of(frame, self.query),
             teacher_scores=column_of(frame, self.teacher),
         )

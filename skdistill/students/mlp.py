@@ -54,8 +54,8 @@ class MLPRanker(BaseStudent):
         not apply to labels.
     max_iter : int, default=30
         Number of epochs.
-    batch_size : int, default=16
-        Number of queries per step.
+    batch_size : int or "auto", default="auto"
+        Number of queries per step. "auto" is 16, or 256 if each row is a query of its own.
     max_batch_rows : int, default=8192
         Largest number of rows per step. A longer query is cut into random lists, anew in each
         epoch.
@@ -70,13 +70,14 @@ class MLPRanker(BaseStudent):
     early_stopping : bool or "auto", default="auto"
         Stop when NDCG@10 on the rows of ``X_val`` or, with True and without ``X_val``, on held-out
         queries stops improving, and restore the best epoch. "auto" stops early if ``fit`` gets
-        ``X_val``.
+        ``X_val``, or at least 10,000 labelled rows that are each a query of its own. Of such rows,
+        minus the mean loss is measured instead of NDCG@10.
     validation_fraction : float, default=0.1
         Fraction of the queries that early stopping holds out.
     n_iter_no_change : int, default=5
         Number of epochs without improvement after which early stopping stops.
     tol : float, default=1e-4
-        Least gain in NDCG@10 that counts as an improvement.
+        Least gain in what early stopping measures that counts as an improvement.
     squash : bool, default=True
         Apply a softsign, ``x / (half + |x|)``, to columns with a heavy tail; see ``scaler_``.
     standardize : bool, default=True
@@ -114,7 +115,8 @@ class MLPRanker(BaseStudent):
     loss_curve_ : list of float
         Mean objective over the steps of each epoch.
     validation_scores_ : list of float
-        NDCG@10 on the validation rows after each epoch; empty if training does not stop early.
+        NDCG@10 on the validation rows after each epoch, or minus the loss if each row is a query of
+        its own; empty if training does not stop early.
     n_iter_ : int
         Number of epochs run.
     feature_importances_ : ndarray of shape (n_features,)

@@ -18,7 +18,7 @@ from skdistill.multi_objective import OBJECTIVES_CONSTRAINTS, TEACHER, WithObjec
 from skdistill.protocols import Loss, Parameters, StudentModel, TrainableModel
 from skdistill.students.estimator import StudentEstimator
 from skdistill.students.mlp import LAYER_CONSTRAINTS, check_layer_sizes
-from skdistill.training.early_stopping import Validate, mean_of, ndcg_on
+from skdistill.training.early_stopping import Validate, mean_of, quality_on
 from skdistill.training.objective import HeadsObjective
 
 
@@ -53,8 +53,8 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         not apply to labels.
     max_iter : int, default=30
         Number of epochs.
-    batch_size : int, default=16
-        Number of queries per step.
+    batch_size : int or "auto", default="auto"
+        Number of queries per step. "auto" is 16, or 256 if each row is a query of its own.
     max_batch_rows : int, default=8192
         Largest number of rows per step. A longer query is cut into random lists, anew in each
         epoch.
@@ -69,13 +69,14 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
     early_stopping : bool or "auto", default="auto"
         Stop when NDCG@10 on the rows of ``X_val`` or, with True and without ``X_val``, on held-out
         queries stops improving, and restore the best epoch. "auto" stops early if ``fit`` gets
-        ``X_val``.
+        ``X_val``, or at least 10,000 labelled rows that are each a query of its own. Of such rows,
+        minus the mean loss is measured instead of NDCG@10.
     validation_fraction : float, default=0.1
         Fraction of the queries that early stopping holds out.
     n_iter_no_change : int, default=5
         Number of epochs without improvement after which early stopping stops.
     tol : float, default=1e-4
-        Least gain in NDCG@10 that counts as an improvement.
+        Least gain in what early stopping measures that counts as an improvement.
     squash : bool, default=True
         Apply a softsign, ``x / (half + |x|)``, to columns with a heavy tail; see ``scaler_``.
     standardize : bool, default=True
@@ -115,7 +116,8 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
     loss_curve_ : list of float
         Mean objective over the steps of each epoch.
     validation_scores_ : list of float
-        NDCG@10 on the validation rows after each epoch; empty if training does not stop early.
+        NDCG@10 on the validation rows after each epoch, or minus the loss if each row is a query of
+        its own; empty if training does not stop early.
     n_iter_ : int
         Number of epochs run.
     feature_importances_ : ndarray of shape (n_features,)
@@ -158,6 +160,11 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
     def compares_rows(self) -> bool:
         """Whether the losses of all objectives compare the rows of a query."""
         return all(self.loss_of(name).compares_rows for name in self.objectives)
+
+    @property
+    def needs_queries(self) -> bool:
+        """Whether the loss of any objective compares the rows of a query."""
+        return any(self.loss_of(name).compares_rows for name in self.objectives)
 
     def check_parameters(self) -> None:
         """Check all parameters before anything expensive runs.
@@ -279,21 +286,22 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         )
 
     def make_validator(self, held_out: RankingData) -> Validate:
-        """Measure the mean over heads of NDCG@10, each against its labels or the teacher.
+        """Measure the mean over heads of NDCG@10 or, of single rows, of minus the loss.
+
+        Each head is compared with its labels or the teacher's scores.
 
         Heads that the rows have no target for are left out.
         """
         rows = Rows(self.scaler_.transform(held_out.X))
         heads = []
         for column, name in enumerate(self.objectives):
-            labels, scores = None, held_out.teacher_scores
+            labels = None
             if name != TEACHER and held_out.labels is not None:
-                labels, scores = held_out.labels[:, self.label_names.index(name)], None
-            elif name != TEACHER or scores is None:
+                labels = held_out.labels[:, self.label_names.index(name)]
+            elif name != TEACHER or held_out.teacher_scores is None:
                 continue  # a validation table may lack the labels, or the teacher's scores
             head = _Head(self.make_model(), column)
-            weighting = held_out.sample_weight, held_out.offset
-            heads.append(ndcg_on(head, rows, held_out.queries, labels, scores, *weighting))
+            heads.append(quality_on(head, rows, held_out, self.loss_of(name), labels))
         if not heads:
             raise ValueError(
                 f"Nothing measures the objectives {list(self.objectives)}: pass y_val with X_val."

@@ -303,7 +303,7 @@ def check_there(file: Path | str, present: Sequence[str], names: Sequence[str]) 
 
 def training_columns(
     files: list[TableFile],
-    query: str,
+    query: str | None,
     numbers: Sequence[str],
     features: Sequence[str] | None,
     ignore: Sequence[str],
@@ -315,8 +315,8 @@ def training_columns(
     ----------
     files : list of TableFile
         Files of the run.
-    query : str
-        Column of query ids.
+    query : str or None
+        Column of query ids; None if there is none.
     numbers : sequence of str
         Columns of labels and scores.
     features : sequence of str or None
@@ -336,9 +336,10 @@ def training_columns(
         If a column is missing or does not hold the values that are expected, or a target is among
         the features.
     """
-    refuse_targets(features or (), [query, *numbers])
+    targets = [*numbers] if query is None else [query, *numbers]
+    refuse_targets(features or (), targets)
     if features is None:
-        excluded = {query, *numbers, *ignore}
+        excluded = {*targets, *ignore}
         filled = [file for file in files if file.stored.names] or files
         _check_unique(filled[0], sorted(filled[0].repeated - excluded))
         names = [name for name in filled[0].stored.names if name not in excluded]
@@ -353,7 +354,7 @@ def training_columns(
         files,
         features=list(features),
         n_features=len(features),
-        targets=[query, *numbers],
+        targets=targets,
         numbers=numbers,
     )
 

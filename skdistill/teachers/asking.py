@@ -85,7 +85,7 @@ def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> ND
     """
     n_rows = X.shape[0]
     table = teacher_table(teacher, canonical_csr(X))
-    if queries is not None and _predicts_by_query(teacher):
+    if queries is not None and predicts_by_query(teacher):
         predict = getattr(teacher, "predict", teacher)
         answer = predict(table, qid=queries.segment)
         return _as_scores(answer, table, teacher)
@@ -151,7 +151,7 @@ def check_scores(
         )
 
 
-def _predicts_by_query(teacher: Any) -> bool:
+def predicts_by_query(teacher: Any) -> bool:
     """Check whether a teacher's ``predict`` takes ``qid``."""
     inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
     predict = getattr(inner, "predict", inner if callable(inner) else None)

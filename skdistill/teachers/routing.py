@@ -115,7 +115,7 @@ def check_labels_of_teacher(
 
 def _innermost(teacher: Any) -> Iterator[Any]:
     """Iterate over the learners that a teacher fits, also through rankers of this package."""
-    for _, learner in _find_learners(teacher):
+    for _, learner in find_learners(teacher):
         if isinstance(learner, RankingEstimator):
             for inner in learner.sub_teachers().values():
                 yield from _innermost(inner)
@@ -150,7 +150,7 @@ def check_metadata_reaches(teacher: Any, *, weighted: bool) -> None:
     """
     if is_prefit(teacher):
         return
-    learners = dict(_find_learners(teacher))
+    learners = dict(find_learners(teacher))
     on_the_way = _estimators_on_the_way(teacher, learners)
     for estimator in on_the_way.values():
         if isinstance(estimator, RankingEstimator):
@@ -217,13 +217,13 @@ def _learners_inside(estimator: Any) -> dict[str, Any]:
     return {n: value for n, value in parameters.items() if "__" not in n and _learns(value)}
 
 
-def _find_learners(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def find_learners(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Iterate over the innermost learners and the names by which ``set_params`` reaches them."""
     inside = _learners_inside(estimator)
     if not inside:
         yield path, estimator
     for name, learner in inside.items():
-        yield from _find_learners(learner, f"{path}__{name}" if path else name)
+        yield from find_learners(learner, f"{path}__{name}" if path else name)
 
 
 def _needs_adapter(learner: Any, validates: bool) -> bool:
@@ -249,7 +249,7 @@ def _request_defaults(teacher: Any, validates: bool = False) -> dict[str, Any]:
         Parameters with which ``set_params`` undoes the changes after ``fit``; adapters stand for
         the estimators in them, which may be fitted until then.
     """
-    learners = dict(_find_learners(teacher))
+    learners = dict(find_learners(teacher))
     wraps = any(_needs_adapter(learner, validates) for learner in learners.values())
     # Stacking passes the queries of its members to its final estimator too, which may take none.
     unfitted = [learner for learner in learners.values() if not is_prefit(learner)]

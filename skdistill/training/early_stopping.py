@@ -11,10 +11,17 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.columns import take_values
 from skdistill.inputs.queries import Queries
+from skdistill.inputs.ranking_data import RankingData
 from skdistill.metrics.agreement import fraction_of_top
 from skdistill.metrics.ndcg import check_relevance, ndcg_by_query
 from skdistill.metrics.ordering import Ranking
-from skdistill.protocols import Array, Parameters, TrainableModel
+from skdistill.protocols import Array, Loss, Parameters, TrainableModel
+from skdistill.training.objective import Objective
+
+NO_LABEL = (
+    "early_stopping held out queries without a single label. Raise validation_fraction, or pass "
+    "X_val and y_val."
+)
 
 # A function that scores parameters on held-out queries; higher is better.
 Validate = Callable[[Parameters], float]
@@ -165,10 +172,7 @@ def ndcg_on(
         if np.isnan(relevance).any():
             kept = ~np.isnan(relevance)
             if not kept.any():
-                raise ValueError(
-                    "early_stopping held out queries without a single label. Raise "
-                    "validation_fraction, or pass X_val and y_val."
-                )
+                raise ValueError(NO_LABEL)
             queries, relevance = queries.subset(kept), relevance[kept]
             sample_weight = take_values(sample_weight, kept)
             log_value = take_values(offset, kept)
@@ -203,6 +207,58 @@ def ndcg_on(
         ranking = Ranking(queries, relevance, shown, weight, log_value)
         values, defined = ndcg_by_query(ranking, 10, "exponential", "average")
         return ranking.by_query(values, defined, "skip", "a relevant row").mean()
+
+    return validate
+
+
+def quality_on(
+    model: Any, inputs: Any, held_out: RankingData, loss: Loss, labels: Array | None
+) -> Validate:
+    """Measure NDCG@10 on held-out rows or, if each row is a query of its own, minus the loss.
+
+    Parameters
+    ----------
+    model : TrainableModel
+        Model with one output.
+    inputs : Rows
+        Held-out rows, sorted by query.
+    held_out : RankingData
+        The same rows: their queries, weights, offset and teacher scores.
+    loss : Loss
+        Loss on the labels or, without labels, on the teacher's scores.
+    labels : ndarray of shape (n_rows,) or None
+        Relevance, NaN for unlabelled rows.
+
+    Returns
+    -------
+    callable
+        ``validate(params)``, which returns the mean over queries; higher is better.
+
+    Raises
+    ------
+    ValueError
+        If nothing tells one epoch from another; see :func:`ndcg_on`.
+    """
+    queries, scores, weight = held_out.queries, held_out.teacher_scores, held_out.sample_weight
+    if queries.has_lists:
+        return ndcg_on(model, inputs, queries, labels, scores, weight, held_out.offset)
+    if labels is not None and np.isnan(labels).all():
+        raise ValueError(NO_LABEL)
+    objective = Objective.mix(
+        queries,
+        soft=loss,
+        hard=loss,
+        alpha=1.0 if labels is None else 0.0,
+        labels=labels,
+        teacher_scores=scores,
+        sample_weight=weight,
+        dtype=np.float64,
+    )
+    rows = np.arange(inputs.n_rows)
+
+    def validate(params: Parameters) -> float:
+        scores = model.forward(params, inputs)[0].astype(np.float64)
+        return -objective.value_and_gradient(scores, rows, queries)[0]
 
     return validate
 

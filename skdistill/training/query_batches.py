@@ -18,6 +18,11 @@ from skdistill.training.loop import Evaluate, Training, TrainingSettings, train
 from skdistill.training.objective import HeadsObjective, Objective
 from skdistill.training.optimizers import Optimizer
 
+# Number of queries of a step with batch_size="auto": of lists, and of single rows. A list of some
+# dozens of rows teaches about as much as they do.
+LISTS_PER_STEP = 16
+ROWS_PER_STEP = 256
+
 
 @dataclass(frozen=True)
 class QueryBatches:
@@ -112,6 +117,27 @@ class AugmentedBatches:
         squared_error = float(residual @ residual) / len(residual)
         total = (1 - self.fraction) * value + self.fraction * squared_error
         return total, np.concatenate([(1 - fraction) * gradient, slope])
+
+
+def settings_for(estimator: Any, queries: Queries, **changes: Any) -> TrainingSettings:
+    """Read the settings of an estimator; ``batch_size="auto"`` depends on what a query is.
+
+    Parameters
+    ----------
+    estimator : object
+        It has the parameters of :class:`TrainingSettings`.
+    queries : Queries
+        Segments of the training rows.
+    **changes
+        Settings that replace those of the estimator.
+
+    Returns
+    -------
+    TrainingSettings
+    """
+    if estimator.batch_size == "auto":
+        changes["batch_size"] = LISTS_PER_STEP if queries.has_lists else ROWS_PER_STEP
+    return TrainingSettings.of(estimator, **changes)
 
 
 def train_on_queries(

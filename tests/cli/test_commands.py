@@ -11,6 +11,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from skdistill import DistilledRanker, TwoTowerRetriever, __version__
 from skdistill.datasets import make_ranking, make_retrieval
@@ -91,6 +92,16 @@ def test_inspect_describes_a_model_and_evaluate_measures_it(folder, frame):
     assert figures["ndcg@10"] == pytest.approx(own, abs=1e-4)
     assert figures["ratio"] == pytest.approx(own / teacher, abs=1e-4)
     assert figures["ratio, low"] < figures["ratio"] < figures["ratio, high"]
+
+    done = run("evaluate", folder / "student.skd", folder / "table.csv", *options[2:], "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    relevant = frame["label"] > 0
+    assert set(figures) == {"rows", "auc", "average_precision", "teacher auc", "kendall_tau"}
+    assert figures["auc"] == pytest.approx(roc_auc_score(relevant, scores), abs=1e-4)
+    assert figures["teacher auc"] == pytest.approx(
+        roc_auc_score(relevant, frame["teacher"]), abs=1e-4
+    )
 
 
 def test_retrieve_writes_what_the_retriever_finds(tmp_path):
@@ -176,7 +187,10 @@ def test_distill_by_a_booster_or_given_scores_without_labels(folder, frame, tmp_
     [
         ("[data", "not a valid TOML file"),
         ("[dat]", "unexpected keys at the top level: dat"),
-        ("[data]\ntrain = 'a.csv'", "[data] lacks the key query_column"),
+        (
+            "[data]\ntrain = 'a.csv'\nlabel_column = 'y'",
+            "[data] lacks the key query_column, which is required. It may be left out only if",
+        ),
         ("[data]\ntrain = 'a.csv'\nquery_column = 'q'", "[data] lacks the key label_column"),
         (RECIPE + "[teacher]\nn_trees = 3", "unexpected keys in [teacher]: n_trees"),
         (RECIPE.replace("MLPRanker", "Tree"), "must be one of ['LinearRanker'"),

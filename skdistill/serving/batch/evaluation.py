@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from skdistill.metrics import (
     average_precision_score,
     bootstrap_ratio,
+    grouped_auc,
     kendall_tau,
     mrr_score,
     ndcg_per_query,
@@ -35,7 +36,7 @@ def evaluate_table(
     model: Any,
     inputs: Paths,
     *,
-    query_column: str,
+    query_column: str | None = None,
     label_column: str,
     teacher_column: str | None = None,
     k: int = 10,
@@ -51,8 +52,9 @@ def evaluate_table(
         A fitted model.
     inputs : path, or sequence of paths
         Files, folders or globs of Parquet, CSV, JSON lines or Arrow tables.
-    query_column : str
-        Column of query ids, which every row must have.
+    query_column : str, optional
+        Column of query ids, which every row must have. Without it, the rows are compared with all
+        others.
     label_column : str
         Column of relevance labels, 0 or more, which every row must have. For MRR and average
         precision, labels above 0 are relevant.
@@ -66,7 +68,9 @@ def evaluate_table(
     Returns
     -------
     dict of str to float
-        ``rows``, ``queries``, ``ndcg@k``, ``mrr@k`` and ``average_precision``. With a teacher, also
+        Without queries, ``rows``, ``auc``, ``average_precision`` and, with a teacher, ``teacher
+        auc`` and ``kendall_tau``. With queries, ``rows``, ``queries``, ``ndcg@k``, ``mrr@k`` and
+        ``average_precision``. With queries and a teacher, also
         ``teacher ndcg@k``; ``ratio``, the model's NDCG over the teacher's; ``ratio, low`` and
         ``ratio, high``, its 95% interval by bootstrap over queries; ``kendall_tau``; and
         ``teacher_recall``, the fraction of the teacher's top ``k`` in the model's top ``5 * k``.
@@ -83,20 +87,55 @@ def evaluate_table(
     """
     files = find_files(inputs, csv_options)
     scorer = table_scorer(model)
-    others = [query_column, label_column, *([teacher_column] if teacher_column else [])]
+    numbers = [label_column, *([teacher_column] if teacher_column else [])]
     columns = TableColumns.match(
         files,
         features=scorer.features,
         n_features=scorer.n_features,
-        targets=others,
+        targets=[*([query_column] if query_column else []), *numbers],
         added=[SCORE],
         kinds=scorer.kinds,
-        numbers=others[1:],
+        numbers=numbers,
         parses_text=True,
     )
     scoring = Scoring(scorer, "", columns, SCORE, None, None, keeps_rejects=False)
     qid, table = _read(scoring, files, query_column)
+    teacher = table[teacher_column] if teacher_column else None
     labels, scores = table[label_column], table[SCORE]
+    figures = (
+        _figures_of_rows(labels, scores, teacher)
+        if qid is None
+        else _figures_of_queries(labels, scores, teacher, qid, k)
+    )
+    return {name: float(value) for name, value in figures.items()}
+
+
+def _figures_of_rows(
+    labels: NDArray[np.float64], scores: NDArray[Any], teacher: NDArray[np.float64] | None
+) -> dict[str, float]:
+    """Measure how well scores order all rows."""
+    relevant = (labels > 0).astype(np.float64)
+    figures = {
+        "rows": len(scores),
+        "auc": grouped_auc(relevant, scores, None),
+        "average_precision": average_precision_score(relevant, scores, None),
+    }
+    if teacher is not None:
+        figures |= {
+            "teacher auc": grouped_auc(relevant, teacher, None),
+            "kendall_tau": kendall_tau(teacher, scores, None),
+        }
+    return figures
+
+
+def _figures_of_queries(
+    labels: NDArray[np.float64],
+    scores: NDArray[Any],
+    teacher: NDArray[np.float64] | None,
+    qid: NDArray[np.int64],
+    k: int,
+) -> dict[str, float]:
+    """Measure how well scores order the rows of each query."""
     relevant = (labels > 0).astype(np.float64)
     figures = {
         "rows": len(scores),
@@ -105,8 +144,7 @@ def evaluate_table(
         f"mrr@{k}": mrr_score(relevant, scores, qid, k=k),
         "average_precision": average_precision_score(relevant, scores, qid),
     }
-    if teacher_column:
-        teacher = table[teacher_column]
+    if teacher is not None:
         ndcg = ndcg_per_query(labels, scores, qid, k=k)
         ratio = bootstrap_ratio(ndcg, ndcg_per_query(labels, teacher, qid, k=k))
         figures |= {
@@ -117,30 +155,33 @@ def evaluate_table(
             "kendall_tau": kendall_tau(teacher, scores, qid),
             "teacher_recall": teacher_recall(teacher, scores, qid, k=k, m=5 * k),
         }
-    return {name: float(value) for name, value in figures.items()}
+    return figures
 
 
 def _read(
-    scoring: Scoring, files: list[TableFile], query_column: str
-) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """Score files; return the number of each row's query, and the columns of numbers."""
+    scoring: Scoring, files: list[TableFile], query_column: str | None
+) -> tuple[NDArray[np.int64] | None, dict[str, NDArray[Any]]]:
+    """Score files; return the number of each row's query or None, and the columns of numbers."""
     queries: list[Any] = []
     numbers: dict[str, list[Any]] = {name: [] for name in (*scoring.columns.numbers, SCORE)}
     for file in files:
         for shard in file.shards():
             first_row = shard.first_row
             for batch in scoring.results(shard, ShardCount()):
-                for name in (query_column, *scoring.columns.numbers):
+                for name in scoring.columns.carried.names:
                     _check_present(batch.column(name), name, file, first_row)
-                queries.append(batch.column(query_column))
+                if query_column:
+                    queries.append(batch.column(query_column))
                 for name, values in numbers.items():
                     values.append(batch.column(name).to_numpy(zero_copy_only=False))
                 first_row += len(batch)
-    if not queries:
+    if not numbers[SCORE]:
         raise TableError(f"{files[0].path}: the tables hold no rows to evaluate the model on.")
+    table = {name: np.concatenate(values) for name, values in numbers.items()}
+    if not query_column:
+        return None, table
     query_type = scoring.columns.carried.field(query_column).type
-    codes = query_codes(pyarrow_extra().chunked_array(queries, query_type))
-    return codes, {name: np.concatenate(values) for name, values in numbers.items()}
+    return query_codes(pyarrow_extra().chunked_array(queries, query_type)), table
 
 
 def _check_present(column: Any, name: str, file: TableFile, first_row: int) -> None:
