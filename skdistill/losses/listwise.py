@@ -12,8 +12,8 @@ from skdistill.inputs.queries import Queries
 from skdistill.losses.gains import gain_of_labels
 from skdistill.protocols import Array, Loss
 
-# Ranks, in units of the decay, beyond which a place has no part in a distribution. It would be worth
-# six millionths of the first place.
+# Ranks, in units of the decay, beyond which a place has no part in a distribution. It would be
+# worth six millionths of the first place.
 PLACES_PER_DECAY = 12
 # Up to this fraction of the rows, picking out those with a target is faster than using them all.
 FEW = 0.1

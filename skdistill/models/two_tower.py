@@ -65,16 +65,14 @@ class TwoTower(TrainableModel):
         item = self.item_tower.row_parameters(inputs.item_rows)
         return (*(f"query_{name}" for name in query), *(f"item_{name}" for name in item))
 
-    @property
-    def fixed_parameters(self) -> tuple[str, ...]:
-        """The bias of a query's only embedding, which adds to a score what the item bias can add.
-
-        It would move in every step, and an id's own weights once per epoch, so that training would
-        spend its first epochs on turning all items towards it.
-        """
-        if not self.item_bias or self.n_objectives > 1:
-            return ()
-        return (f"query_bias_{self.query_tower.n_layers - 1}",)
+    def fixed_parameters(self, inputs: Pairs) -> tuple[str, ...]:
+        # The bias of a query's only embedding adds to a score what the item bias can add. It would
+        # move in every step, and an id's own weights once per epoch, so that training would spend
+        # its first epochs on turning all items towards it.
+        is_redundant = self.item_bias and self.n_objectives == 1 and self.query_tower.n_layers == 1
+        if is_redundant and self.query_tower.row_parameters(inputs.query_rows):
+            return ("query_bias_0",)
+        return ()
 
     def initialize(self, n_features: tuple[int, int], rng: Any) -> Parameters:
         query = self.query_tower.initialize(n_features[0], rng)

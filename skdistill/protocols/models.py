@@ -31,9 +31,19 @@ class TrainableModel(Protocol):
         """
         return ()
 
-    @property
-    def fixed_parameters(self) -> tuple[str, ...]:
-        """Names of parameters that training leaves as they are; empty by default."""
+    def fixed_parameters(self, inputs: Any) -> tuple[str, ...]:
+        """Name the parameters that training leaves as they are.
+
+        Parameters
+        ----------
+        inputs : Rows or Pairs
+            The training inputs, of which each batch is a part.
+
+        Returns
+        -------
+        tuple of str
+            Empty by default.
+        """
         return ()
 
     @abstractmethod

@@ -19,6 +19,7 @@ from scipy import sparse
 from skdistill.inputs.alignment import call_aligned
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import take_rows
+from skdistill.inputs.queries import positions_within
 from skdistill.teachers.asking import BLOCK, check_scores, name_of, unchecked_scores
 
 # Pairs of a grid that are scored at once.
@@ -26,6 +27,9 @@ GRID_PAIRS = 1 << 20
 # Scores lie far from 0 if their mean is so many times their deviation: float32 then holds less than
 # four digits of their differences.
 FAR_FROM_ZERO = 1000
+
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class PairScores(Protocol):
@@ -46,6 +50,45 @@ class PairScores(Protocol):
         ndarray of shape (n_pairs,), float32
         """
 
+    def grid(self, query: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Score every query with every item, in blocks of bounded memory.
+
+        Parameters
+        ----------
+        query : ndarray of shape (n_queries,), int64
+            Rows of the query table.
+        item : ndarray of shape (n_items,), int64
+            Rows of the catalogue.
+
+        Returns
+        -------
+        ndarray of shape (n_queries, n_items), float32
+        """
+        grid = np.empty((len(query), len(item)), dtype=np.float32)
+        per_block = max(GRID_PAIRS // len(item), 1)
+        for start in range(0, len(query), per_block):
+            block = query[start : start + per_block]
+            answer = self(np.repeat(block, len(item)), np.tile(item, len(block)))
+            grid[start : start + per_block] = answer.reshape(len(block), len(item))
+        return grid
+
+    def highest(self, n: int, left_out: Any = None) -> Pairs | None:
+        """Find the n best items of each query, if they are known without scoring all pairs.
+
+        Parameters
+        ----------
+        n : int
+            Number of items per query; a query may have fewer.
+        left_out : CSR array of shape (n_queries, n_items), default=None
+            Pairs to leave out.
+
+        Returns
+        -------
+        tuple of (query, item), or None
+            Rows of the query table, ascending, and of the catalogue. None by default.
+        """
+        return None
+
 
 def far_origin(scores: NDArray[np.float64]) -> float:
     """Return what to subtract from scores before they are cast to float32.
@@ -58,7 +101,7 @@ def far_origin(scores: NDArray[np.float64]) -> float:
 
 
 @dataclass(frozen=True)
-class DenseScores:
+class DenseScores(PairScores):
     """Scores from a matrix.
 
     Parameters
@@ -72,9 +115,28 @@ class DenseScores:
     def __call__(self, query: NDArray[Any], item: NDArray[Any]) -> NDArray[np.float32]:
         return self.matrix[query, item].astype(np.float32, copy=False)
 
+    def grid(self, query: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.matrix[np.ix_(query, item)].astype(np.float32, copy=False)
+
+    def highest(self, n: int, left_out: Any = None) -> Pairs:
+        n_queries, n_items = self.matrix.shape
+        per_block = max(GRID_PAIRS // n_items, 1)
+        items = []
+        for start in range(0, n_queries, per_block):
+            rows = slice(start, start + per_block)
+            scores = self.matrix[rows].astype(np.float64)
+            if left_out is not None:
+                scores[left_out[rows].nonzero()] = -np.inf
+            first = np.argpartition(-scores, min(n, n_items) - 1, axis=1)[:, :n]
+            ruled_out = np.take_along_axis(scores, first, axis=1) == -np.inf
+            items.append(np.where(ruled_out, -1, first))
+        found = np.concatenate(items)
+        query, place = np.nonzero(found >= 0)
+        return query, found[query, place]
+
 
 @dataclass(frozen=True)
-class BestScores:
+class BestScores(PairScores):
     """Scores from a CSR matrix that holds only the best items of each query.
 
     All other items have the lowest stored score of the query, or 0 if none is stored.
@@ -106,9 +168,26 @@ class BestScores:
         found = np.asarray(self._above_least[query, item]).ravel()
         return (self._least[query] + np.maximum(found - 1, 0)).astype(np.float32)
 
+    def grid(self, query: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.float32]:
+        grid = np.repeat(self._least[query].astype(np.float32)[:, None], len(item), axis=1)
+        stored = self.matrix[query][:, item].tocoo()
+        grid[stored.row, stored.col] = stored.data
+        return grid
+
+    def highest(self, n: int, left_out: Any = None) -> Pairs:
+        matrix = self.matrix.tocoo()
+        kept = np.ones(matrix.nnz, dtype=bool)
+        if left_out is not None:
+            kept = ~np.asarray(left_out[matrix.row, matrix.col]).ravel()
+        query, item, score = matrix.row[kept], matrix.col[kept], matrix.data[kept]
+        order = np.lexsort((-score, query))
+        query, item = query[order].astype(np.int64), item[order].astype(np.int64)
+        first = positions_within(np.bincount(query, minlength=matrix.shape[0])) < n
+        return query[first], item[first]
+
 
 @dataclass
-class IndexedScores:
+class IndexedScores(PairScores):
     """Scores from a function of row numbers, called for blocks of bounded memory.
 
     The first block tells whether the scores lie far from 0.
@@ -273,30 +352,3 @@ def check_pair_scores(
     if origin:
         matrix = sparse.csr_array((values - origin, matrix.indices, matrix.indptr), matrix.shape)
     return BestScores(matrix)
-
-
-def score_grid(
-    scores: PairScores, query: NDArray[np.int64], item: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Score every query with every item, in blocks of bounded memory.
-
-    Parameters
-    ----------
-    scores : PairScores
-        The scores of pairs.
-    query : ndarray of shape (n_queries,), int64
-        Rows of the query table.
-    item : ndarray of shape (n_items,), int64
-        Rows of the catalogue.
-
-    Returns
-    -------
-    ndarray of shape (n_queries, n_items), float32
-    """
-    grid = np.empty((len(query), len(item)), dtype=np.float32)
-    per_block = max(GRID_PAIRS // len(item), 1)
-    for start in range(0, len(query), per_block):
-        block = query[start : start + per_block]
-        answer = scores(np.repeat(block, len(item)), np.tile(item, len(block)))
-        grid[start : start + per_block] = answer.reshape(len(block), len(item))
-    return grid

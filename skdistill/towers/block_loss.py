@@ -17,6 +17,8 @@ from skdistill.protocols import Array, Loss
 TARGET_PAIRS = 1 << 22
 # Number of pairs that a loss is evaluated on at once, so that they stay in cache.
 CACHED_PAIRS = 1 << 17
+# Score of a pair that has no part in a softmax: its exponential is 0, whatever the other scores.
+NO_PART = -1e30
 
 
 @dataclass(frozen=True)
@@ -75,18 +77,39 @@ class BlockLoss:
             elif self.shift is not None:
                 chunk += self.shift[rows]
             row_weight = take_values(self.row_weight, rows)
-            kept, lists = without(self.left_out, rows, lists)
-            if not lists.n_queries:
-                chunk[...] = 0
+            left_out = within(self.left_out, rows)
+            if left_out is not None and self.loss.logit_scale is None:
+                total += self._without(left_out, chunk, self.target[rows], lists, row_weight)
                 continue
-            target, row_weight = self.target[rows][kept], take_values(row_weight, kept)
-            value, slope = self.loss.value_and_gradient(chunk[kept], target, lists, row_weight)
+            if left_out is not None:
+                # A score of this size has no part in a softmax. Shorter lists take far longer.
+                chunk[left_out] = NO_PART
+            value, slope = self.loss.value_and_gradient(chunk, self.target[rows], lists, row_weight)
             weight = self.weight * lists.n_queries / self.queries.n_queries
-            if self.left_out is not None:
-                chunk[...] = 0
-            chunk[kept] = slope * scores.dtype.type(weight)
+            np.multiply(slope, scores.dtype.type(weight), out=chunk)
             total += weight * value
         return total
+
+    def _without(
+        self,
+        left_out: Array,
+        chunk: Array,
+        target: Array,
+        lists: Queries,
+        row_weight: Array | None,
+    ) -> float:
+        """Evaluate the loss on lists without some of their pairs, whose gradient is 0."""
+        kept, lists = remaining(left_out, lists)
+        slope = np.zeros_like(chunk)
+        value = 0.0
+        if lists.n_queries:
+            row_weight = take_values(row_weight, kept)
+            value, slope[kept] = self.loss.value_and_gradient(
+                chunk[kept], target[kept], lists, row_weight
+            )
+        weight = self.weight * lists.n_queries / self.queries.n_queries
+        np.multiply(slope, chunk.dtype.type(weight), out=chunk)
+        return weight * value
 
     def block(self, query: Array | None, place: Array | None) -> PairGrid | PairList:
         """Pairs of the block, given the positions of its embeddings and items in the step."""
@@ -135,7 +158,10 @@ def soft_targets(
     """
     target: Array | None = None
     for lists, rows in chunks_of(queries, TARGET_PAIRS):
-        kept, lists = without(left_out, rows, lists)
+        kept: Any = slice(None)
+        absent = within(left_out, rows)
+        if absent is not None:
+            kept, lists = remaining(absent, lists)
         if not lists.n_queries:
             continue
         values = scores[rows][kept].astype(np.float64)
@@ -150,15 +176,18 @@ def soft_targets(
     return target
 
 
-def without(left_out: Array | None, rows: slice, lists: Queries) -> tuple[Any, Queries]:
-    """Leave pairs out of the lists in these rows; return which rows are kept, and their lists."""
-    if left_out is None:
-        return slice(None), lists
-    first, last = np.searchsorted(left_out, (rows.start, rows.stop))
-    if first == last:
-        return slice(None), lists
+def within(pairs: Array | None, rows: slice) -> Array | None:
+    """Positions in a slice of rows of the pairs, ascending, that are in it; None without any."""
+    if pairs is None:
+        return None
+    first, last = np.searchsorted(pairs, (rows.start, rows.stop))
+    return pairs[first:last] - rows.start
+
+
+def remaining(left_out: Array, lists: Queries) -> tuple[Array, Queries]:
+    """Leave pairs out of lists; return which pairs are kept, and their lists."""
     kept = np.ones(lists.n_rows, dtype=bool)
-    kept[left_out[first:last] - rows.start] = False
+    kept[left_out] = False
     return kept, lists.subset(kept)
 
 

@@ -17,7 +17,7 @@ from skdistill.metrics.agreement import fraction_of_top, teacher_recall
 from skdistill.models.scoring import Scorer
 from skdistill.models.two_tower import TwoTower, side
 from skdistill.teachers.asking import score_rows
-from skdistill.teachers.pair_scores import pair_rows, score_grid, teacher_scores_of
+from skdistill.teachers.pair_scores import pair_rows, teacher_scores_of
 from skdistill.towers.pair_table import WithPairColumns
 from skdistill.towers.reading import read_table
 
@@ -286,7 +286,7 @@ class FittedTowers(WithPairColumns):
         fractions = []
         for start in range(0, len(left), RECALL_QUERIES):
             block = np.arange(start, min(start + RECALL_QUERIES, len(left)))
-            by_teacher = score_grid(scores, block, np.arange(len(right)))
+            by_teacher = scores.grid(block, np.arange(len(right)))
             fractions.append(fraction_of_top(by_teacher, left[block] @ right.T, k, m))
         return float(np.concatenate(fractions).mean())
 

@@ -71,8 +71,9 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
     temperature : float, default=1.0
         Divides the teacher's and the towers' scores in losses that have a temperature.
     n_candidates : int, optional
-        Number of catalogue items that the teacher scores per query: logged items, uniform draws,
-        then the items that the towers rank highest. Each takes 12 bytes. By default, the teacher
+        Number of catalogue items that the teacher scores per query: its best items, if its scores
+        are a matrix, or else logged items; uniform draws; then the items that the towers rank
+        highest. Each takes 12 bytes. By default, the teacher
         scores the whole catalogue, which takes 12 bytes per pair at first and 4 bytes later.
     logq_correction : float, default=0.5
         Strength of the correction for the probability of the uniform draws. With 1, a sampled list

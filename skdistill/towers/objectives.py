@@ -99,14 +99,17 @@ class MixedObjective:
     Parameters
     ----------
     soft, hard : Loss
-        Losses on the teacher's scores and on labels.
+        Losses on the teacher's scores of a catalogue, and on labels.
     alpha : float
         Weight of the teacher.
+    soft_on_log : Loss or None, default=None
+        Loss on the teacher's scores of logged rows, if it is not ``soft``.
     """
 
     soft: Loss
     hard: Loss
     alpha: float
+    soft_on_log: Loss | None = None
     n_embeddings: ClassVar[int] = 1
     way_to_mix_labels: ClassVar[str] = "alpha < 1"
 
@@ -151,7 +154,7 @@ class MixedObjective:
         labels = take_values(data.labels, rows)
         objective = Objective.mix(
             queries,
-            soft=self.soft,
+            soft=self.soft_on_log or self.soft,
             hard=self.hard,
             alpha=self.alpha,
             labels=None if labels is None or np.isnan(labels).all() else labels,

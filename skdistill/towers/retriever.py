@@ -13,6 +13,8 @@ from skdistill.public_names import set_module
 from skdistill.towers.estimator import TowerEstimator
 from skdistill.towers.objectives import MixedObjective
 
+AUTO = "auto"
+
 
 @set_module("skdistill")
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -47,18 +49,20 @@ class TwoTowerRetriever(TowerEstimator):
         one with the item columns, and returns the teacher's input rows. Both tables have the same
         new index if they are pandas data frames, and so must the rows. By default, these are the
         columns side by side in the order of X.
-    loss : str or Loss, default="rank_listwise"
-        How the towers' scores are compared with the teacher's. The default follows the order of the
-        teacher's first ranks, whatever the scale of its scores.
+    loss : str or Loss, default="auto"
+        How the towers' scores are compared with the teacher's. "auto" is "rank_listwise" given a
+        catalogue, which follows the order of the teacher's first ranks, and "listwise" without one.
     hard_loss : str or Loss, optional
-        How the towers' scores are compared with labels; the same as ``loss`` by default.
+        How the towers' scores are compared with labels; the same as ``loss`` by default, and
+        "listwise" if that is "auto".
     alpha : float, default=1.0
         Weight of the teacher; labels have the rest. With 0, the towers learn from labels alone.
     temperature : float, default=1.0
         Divides the teacher's and the towers' scores in losses that have a temperature.
     n_candidates : int, optional
-        Number of catalogue items that the teacher scores per query: logged items, uniform draws,
-        then the items that the towers rank highest. Each takes 12 bytes. By default, the teacher
+        Number of catalogue items that the teacher scores per query: its best items, if its scores
+        are a matrix, or else logged items; uniform draws; then the items that the towers rank
+        highest. Each takes 12 bytes. By default, the teacher
         scores the whole catalogue, which takes 12 bytes per pair at first and 4 bytes later.
     logq_correction : float, default=0.5
         Strength of the correction for the probability of the uniform draws. With 1, a sampled list
@@ -173,7 +177,7 @@ class TwoTowerRetriever(TowerEstimator):
     (2, 5)
     """
 
-    loss: str | Loss = "rank_listwise"
+    loss: str | Loss = AUTO
     hard_loss: str | Loss | None = None
     alpha: float = 1.0
 
@@ -186,9 +190,13 @@ class TwoTowerRetriever(TowerEstimator):
 
     def make_pair_objective(self) -> MixedObjective:
         """Mix the losses: ``(1 - alpha) * hard_loss(y) + alpha * loss(teacher)``."""
-        soft = get_loss(self.loss, self.temperature)
-        hard = get_loss(self.loss if self.hard_loss is None else self.hard_loss)
-        return MixedObjective(soft, hard, self.alpha)
+        of_catalogue, of_log = self.loss, self.loss
+        if isinstance(self.loss, str) and self.loss == AUTO:
+            of_catalogue, of_log = "rank_listwise", "listwise"
+        soft = get_loss(of_catalogue, self.temperature)
+        soft_on_log = get_loss(of_log, self.temperature)
+        hard = get_loss(of_log if self.hard_loss is None else self.hard_loss)
+        return MixedObjective(soft, hard, self.alpha, soft_on_log)
 
     @property
     def wants_teacher(self) -> bool:

@@ -20,7 +20,7 @@ from skdistill.inputs.pairs import PairList, Pairs
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.fitting import fit_on_labelled
-from skdistill.teachers.pair_scores import PairScores, pair_rows, score_grid, teacher_scores_of
+from skdistill.teachers.pair_scores import DenseScores, PairScores, pair_rows, teacher_scores_of
 from skdistill.teachers.routing import is_prefit
 from skdistill.towers.batches import CatalogueBatches, LossSource
 from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
@@ -320,7 +320,7 @@ class CatalogueSupervision(_Supervision):
         n_items, n_queries = self.pairs.n_catalogue, self.pairs.n_queries
         left_out = self._known_items() if setup.masks_known_items else None
         if setup.n_candidates is None or setup.n_candidates >= n_items:
-            scores = score_grid(self.pair_scores, np.arange(n_queries), np.arange(n_items))
+            scores = self.pair_scores.grid(np.arange(n_queries), np.arange(n_items))
             return WholeCatalogue(scores, term.loss, left_out), scores
         logged = np.flatnonzero(self.pairs.item < n_items)
         if left_out is not None:
@@ -340,6 +340,8 @@ class CatalogueSupervision(_Supervision):
             slice(term.embedding, None, setup.objective.n_embeddings),
             left_out,
         )
+        if isinstance(self.pair_scores, DenseScores):
+            return sampled, self.pair_scores.matrix
         return sampled, sampled.uniform_sample()
 
     def _known_items(self) -> Any:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.pairs import PairGrid, Pairs
 from skdistill.public_names import set_module
-from skdistill.teachers.pair_scores import score_grid
 from skdistill.towers.objectives import MixedObjective
 from skdistill.towers.setup import TowerSetup
 from skdistill.towers.supervision import CatalogueSupervision
@@ -158,7 +157,7 @@ def check_teacher_fitness(
     assert teacher_scores is not None  # a refitted teacher scores pairs
     held_out = held_out.with_items(supervision, rng)
     m = max(min(RECALL_AT, len(held_out.items) // 10), 1)
-    by_teacher = score_grid(teacher_scores, held_out.queries, held_out.items)
+    by_teacher = teacher_scores.grid(held_out.queries, held_out.items)
     by_labels = _label_towers(supervision, setup, held_out, rng)
     n_items = supervision.pairs.items.shape[0]
     popularity = np.bincount(supervision.pairs.item[held_out.others], minlength=n_items)

@@ -112,10 +112,11 @@ class WholeCatalogue:
 class SampledCatalogue:
     """Lists of at most ``n_candidates`` items per query that the teacher has scored.
 
-    At most a quarter are logged items, and a quarter are drawn uniformly. In the first half of
-    training, the lists grow by the unscored items that the student ranks highest. Scored items stay
-    in their lists, so that no pair is scored twice and each query costs ``n_candidates`` teacher
-    scores in all, at 12 bytes each.
+    Half are the teacher's best items if the scores are a matrix; if they are not, at most a quarter
+    are logged items. A quarter are drawn uniformly. In the first half of training, the lists grow
+    by the unscored items that the student ranks highest. Scored items stay in their lists, so that
+    no pair is scored twice and each query costs ``n_candidates`` teacher scores in all, at 12 bytes
+    each.
 
     Parameters
     ----------
@@ -170,7 +171,10 @@ class SampledCatalogue:
         self.n_growths = min(GROWTHS, (max_iter - 1) // self.every)
         self.candidates = CandidateLists.empty(query_rows.n_rows, n_candidates)
         quarter = max(n_candidates // 4, 1)
-        self._take_logged(*logged, quarter, rng)
+        best = scores.highest(quarter * 2, left_out)
+        if best is None:
+            best = self._some_of(*logged, quarter, rng)
+        self.candidates.append(*best, scores(*best), 1.0)
         n_uniform = max(n_candidates - quarter * 3, quarter)
         self._grow(np.full(query_rows.n_rows, n_uniform), rng, params=None)
 
@@ -208,16 +212,17 @@ class SampledCatalogue:
             take_values(self.row_weight, rows),
         )
 
-    def _take_logged(self, query: Array, item: Array, n: int, rng: np.random.Generator) -> None:
+    def _some_of(
+        self, query: Array, item: Array, n: int, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
         if not len(query):
-            return
+            return query, item
         # Take each pair once, however often it was logged, and a random n per query.
         pair = np.unique(query * np.int64(self.item_rows.n_rows) + item)
         query, item = np.divmod(pair, self.item_rows.n_rows)
         sizes = np.unique(query, return_counts=True)[1]
         kept = first_of_each(Queries.from_sizes(sizes), rng.random(len(query)), n)
-        query, item = query[kept], item[kept]
-        self.candidates.append(query, item, self.scores(query, item), 1.0)
+        return query[kept], item[kept]
 
     def _grow(self, n: Array, rng: np.random.Generator, params: Parameters | None) -> None:
         """Score n[q] more items of query q: the student's highest, or uniform without params."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.pairs import PairGrid, Pairs
 from skdistill.inputs.queries import Queries
-from skdistill.teachers.pair_scores import PairScores, score_grid
+from skdistill.teachers.pair_scores import PairScores
 from skdistill.towers.in_batch_negatives import LabelledPairs
 from skdistill.towers.setup import TowerSetup
 from skdistill.training.early_stopping import Validate, ndcg_on, teacher_recall_on
@@ -40,7 +40,7 @@ def teacher_validator(
     may contain.
     """
     pairs = _grid(setup, queries, items, embedding)
-    scores = score_grid(teacher_scores, queries, items)
+    scores = teacher_scores.grid(queries, items)
     hidden = None if left_out is None else left_out.nonzero()
     return teacher_recall_on(setup.model, pairs, scores, weight=weight, hidden=hidden)
 

@@ -81,7 +81,7 @@ class TrainingSettings:
     def make_optimizer(self, model: TrainableModel, params: Parameters, inputs: Any) -> Optimizer:
         """Make an optimizer of these parameters, for batches of these inputs."""
         tables = model.row_parameters(inputs)
-        fixed = model.fixed_parameters
+        fixed = model.fixed_parameters(inputs)
         return OPTIMIZERS[self.optimizer](params, tables, self.weight_decay, fixed=fixed)
 
     def rate(self, progress: float) -> float:

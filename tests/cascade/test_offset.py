@@ -484,9 +484,10 @@ def test_refusals(bidding, cascade, data, log_bid):
             stages=stages_with(LinearRanker(loss="pointwise")))  # fmt: skip
     refused("stage 'prerank' takes no offset: augment=0.5",
             stages=stages_with(DistilledRanker(student=LinearRanker(), augment=0.5)))  # fmt: skip
-    for loss in ("rank_listwise", "plackett_luce", "pointwise"):
+    for loss in ("auto", "plackett_luce", "pointwise"):
+        towers = make_towers(data, loss=loss)
         refused("retriever 'retrieve' takes no offset: .* their order alone, .* loss='listwise'",
-                stages=[("retrieve", make_towers(data, loss=loss), 9), ("rank", "teacher", 5)])  # fmt: skip
+                stages=[("retrieve", towers, 9), ("rank", "teacher", 5)])  # fmt: skip
     with pytest.raises(ValueError, match="was fitted with an offset .* pass offset="):
         copy_of(bidding).index(data.items)
     with pytest.raises(ValueError, match="fitted without an offset, .* Leave out offset"):

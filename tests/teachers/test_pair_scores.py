@@ -13,7 +13,6 @@ from skdistill.teachers.pair_scores import (
     IndexedScores,
     check_pair_scores,
     pair_rows,
-    score_grid,
     teacher_scores_of,
 )
 
@@ -54,14 +53,14 @@ def test_any_kind_of_scores_fills_a_grid_in_blocks(scores, kind, per_block, monk
     assert isinstance(checked, kind)
     query, item = np.array([2, 0, 1, 2]), np.array([3, 1])
     # Item 0 is left out: its score of 0 is not stored in the sparse matrices.
-    assert_array_equal(score_grid(checked, query, item), SCORES[query][:, item])
+    assert_array_equal(checked.grid(query, item), SCORES[query][:, item])
     assert checked(query, np.array([1, 1, 1, 1])).dtype == np.float32
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, lambda far: far_function(far)])
 def test_scores_far_from_0_keep_their_differences(make):
     far = SCORES / 8 + 1e8
-    grid = score_grid(check_pair_scores(make(far), 3, 4, *TABLES), np.arange(3), np.arange(4))
+    grid = check_pair_scores(make(far), 3, 4, *TABLES).grid(np.arange(3), np.arange(4))
     assert_array_equal(grid - grid[0, 0], SCORES / 8)
 
 
@@ -71,7 +70,7 @@ def far_function(far):
 
 def test_probabilities_stay_what_they_are():
     for scores in (np.full((3, 4), 0.25), 0.999 + SCORES * 1e-5, -SCORES, np.full((3, 4), 1.0)):
-        grid = score_grid(check_pair_scores(scores, 3, 4, *TABLES), np.arange(3), np.arange(4))
+        grid = check_pair_scores(scores, 3, 4, *TABLES).grid(np.arange(3), np.arange(4))
         assert_allclose(grid, scores, rtol=1e-7)
 
 
@@ -180,7 +179,42 @@ def test_a_grid_is_scored_for_whole_queries(n_pairs, sizes, monkeypatch):
         asked.append(len(query))
         return SCORES[query, item]
 
-    grid = score_grid(remember, np.arange(3), np.arange(4))
+    grid = IndexedScores(remember, "teacher").grid(np.arange(3), np.arange(4))
     assert_array_equal(grid, SCORES)
     assert grid.dtype == np.float32
     assert asked == sizes
+
+
+@pytest.mark.parametrize("n_pairs", [1, 1000])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_the_highest_are_known_from_a_matrix(kind, n_pairs, monkeypatch):
+    """Items that are left out are passed over; a query may have fewer than n."""
+    monkeypatch.setattr(pair_scores, "GRID_PAIRS", n_pairs)
+    rng = np.random.default_rng(0)
+    matrix = rng.permutation(60).reshape(5, 12) + 1.0
+    left_out = rng.random((5, 12)) < 0.3
+    left_out[3, 2:] = True
+    given = sparse.csr_array(matrix) if kind == "sparse" else matrix
+    scores = check_pair_scores(given, 5, 12, np.zeros((5, 1)), np.zeros((12, 1)))
+    for hidden in (np.zeros_like(left_out), left_out):
+        query, item = scores.highest(3, sparse.csr_array(hidden))
+        assert (np.diff(query) >= 0).all()
+        for number in range(5):
+            allowed = np.flatnonzero(~hidden[number])
+            best = allowed[np.argsort(-matrix[number, allowed])[:3]]
+            assert set(item[query == number]) == set(best)
+
+
+def test_the_highest_of_few_stored_scores_are_those():
+    stored = sparse.csr_array(np.array([[0, -3.0, -1], [0, 0, 0], [5, 0, 2]]))
+    query, item = BestScores(stored).highest(2)
+    assert sorted(zip(query.tolist(), item.tolist(), strict=True)) == [
+        (0, 1),
+        (0, 2),
+        (2, 0),
+        (2, 2),
+    ]
+
+
+def test_a_function_must_be_asked_for_its_highest():
+    assert check_pair_scores(sum_of_features, 3, 4, *TABLES).highest(2) is None

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from scipy.special import log_softmax, softmax
 
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import Rows
 from skdistill.losses import LOSSES, get_loss
 from skdistill.models import TwoTower
-from skdistill.teachers.pair_scores import DenseScores
+from skdistill.teachers.pair_scores import DenseScores, IndexedScores
 from skdistill.towers.batches import CatalogueBatches
 from skdistill.towers.block_loss import BlockLoss, logq_correction, soft_targets
 from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
@@ -46,15 +47,20 @@ def logged_lists(log, loss, share):
     return InBatchNegatives(log, loss, share, N_ITEMS, np.arange(N_QUERIES), N_QUERIES)
 
 
-def sampled_lists(problem, n_candidates=8, seed=0, logged=()):
+def function_of(scores):
+    """The scores of a teacher that has to be asked for each pair."""
+    return IndexedScores(lambda query, item: scores[query, item], "teacher")
+
+
+def sampled_lists(problem, n_candidates=8, seed=0, logged=(), kind=function_of, left_out=None):
     """Candidates of a catalogue of nine items, some of which each query has in the log."""
     model, query_rows, item_rows, _, scores, _ = problem
     query = np.repeat(np.arange(N_QUERIES), len(logged))
     item = np.tile(np.array(logged, dtype=np.int64), N_QUERIES)
     loss = get_loss("listwise")
     return SampledCatalogue(
-        *(model, query_rows, item_rows, DenseScores(scores), loss, n_candidates, 0.5, 10),
-        *((query, item), np.random.default_rng(seed), slice(None)),
+        *(model, query_rows, item_rows, kind(scores), loss, n_candidates, 0.5, 10),
+        *((query, item), np.random.default_rng(seed), slice(None), left_out),
     )
 
 
@@ -127,7 +133,7 @@ def test_a_fully_corrected_sample_estimates_the_whole(problem):
     totals = []
     for seed in range(3000):
         sampled = SampledCatalogue(
-            *(model, query_rows, item_rows, DenseScores(scores), get_loss("listwise"), 8, 1.0, 10),
+            *(model, query_rows, item_rows, function_of(scores), get_loss("listwise"), 8, 1.0, 10),
             *((np.array([0]), np.array([2])), np.random.default_rng(seed), slice(None)),
         )
         sampled.begin_epoch(0, params, np.random.default_rng(0))
@@ -140,7 +146,7 @@ def test_a_fully_corrected_sample_estimates_the_whole(problem):
 def test_lists_grow_by_the_students_highest(problem):
     model, query_rows, item_rows, params, scores, student = problem
     sampled = SampledCatalogue(
-        *(model, query_rows, item_rows, DenseScores(scores), get_loss("listwise"), 8, 0.5, 10),
+        *(model, query_rows, item_rows, function_of(scores), get_loss("listwise"), 8, 0.5, 10),
         *((np.empty(0, int), np.empty(0, int)), np.random.default_rng(0), slice(None)),
     )
     before = sampled.candidates.item.copy()
@@ -171,6 +177,24 @@ def test_a_query_costs_as_many_teacher_scores_as_candidates(problem, n_candidate
         assert len(np.unique(items)) == count
         assert set(logged) <= set(items)
         assert_array_equal(lists.score[query, :count], scores[query, items])
+
+
+def test_half_of_a_list_are_the_best_items_of_a_matrix(problem):
+    """Those that are left out are in no list, and neither are logged items for their own sake."""
+    scores = problem[4].copy()
+    hidden = np.zeros((N_QUERIES, N_ITEMS), dtype=bool)
+    hidden[:, 4] = True
+    scores[:, 4] = 10.0
+    changed = (*problem[:4], scores, problem[5])
+    left_out = sparse.csr_array(hidden)
+    sampled = sampled_lists(changed, kind=DenseScores, left_out=left_out)
+    scores[:, 4] = -10.0
+    best = np.argsort(-scores, axis=1)[:, :4]
+    assert_array_equal(np.sort(sampled.candidates.item[:, :4]), np.sort(best))
+    assert_array_equal(sampled.candidates.importance[:, :4], 1)
+    assert (sampled.candidates.item != 4).all()
+    lists = grown(problem, kind=DenseScores, logged=(3, 5))
+    assert_array_equal(lists.count, 8)
 
 
 def test_lists_do_not_depend_on_the_chunks_of_queries(problem, monkeypatch):
