@@ -44,6 +44,7 @@ test: lint
 	$(BIN)/python benchmarks/million.py --short
 	$(BIN)/python benchmarks/serving.py --short
 	$(BIN)/python benchmarks/cascade.py --short
+	$(BIN)/python benchmarks/implicit_feedback.py --short
 	$(BIN)/python benchmarks/ctr.py --short
 
 bench: $(VENV)/dev

@@ -84,7 +84,7 @@ class Ours:
             "pointwise": QueryBatches(inputs, single, objective, settings()),
             "softmax in batch": CatalogueBatches(
                 *(query_rows, item_rows, n_rows, STEP, np.arange(n_rows)),
-                (InBatchNegatives(log, softmax, 1.0, n_rows, np.arange(n_rows), n_rows),),
+                (InBatchNegatives(log, softmax, 1.0, n_rows, np.arange(n_rows), n_rows, 0, STEP),),
             ),
         }
 

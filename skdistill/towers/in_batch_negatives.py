@@ -1,4 +1,4 @@
-"""The loss on labels, with the items of a step's other queries as in-batch negatives."""
+"""The loss on labels, with in-batch negatives and uniform draws from the catalogue."""
 
 from __future__ import annotations
 
@@ -37,12 +37,18 @@ class LabelledPairs:
     weight: Array | None = None
 
 
+# Number of uniform draws per step. More of them cost more than they teach; up to this number of
+# items, all are taken.
+MOST_UNIFORM = 1 << 14
+
+
 @dataclass
 class InBatchNegatives:
-    """The hard loss: rank each query's labelled items among all labelled items of the step.
+    """The hard loss: rank each query's labelled items among the step's items.
 
-    An item that is logged often is a negative in many steps. The logarithm of its frequency
-    corrects for that.
+    These are all labelled items of the step and, if the loss is a softmax, uniform draws from the
+    catalogue. Without them, items that are logged once are negatives in one step of an epoch and
+    stay too high. The logarithm of the probability that a step has an item corrects for sampling.
 
     Parameters
     ----------
@@ -56,11 +62,17 @@ class InBatchNegatives:
         Queries to train on.
     n_queries : int
         Number of rows of the query table.
+    n_catalogue : int
+        Number of items of the catalogue, the first rows of the item table.
+    batch_size : int
+        Number of queries per step.
     embedding : int
         Which of a query's embeddings learns from these labels.
 
     References
     ----------
+    Yang et al., "Mixed Negative Sampling for Learning Two-tower Neural Networks in
+    Recommendations", WWW 2020.
     Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations",
     RecSys 2019.
     """
@@ -71,10 +83,13 @@ class InBatchNegatives:
     n_items: int
     train_queries: Array
     n_queries: int
+    n_catalogue: int
+    batch_size: int
     embedding: int = 0
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
-        """Nothing changes from one epoch to the next."""
+        """Keep the source of the draws."""
+        self._rng = rng
 
     def block_loss(self, chosen: Array) -> BlockLoss | None:
         """Loss on the labels of these queries; None if they have no labels."""
@@ -83,7 +98,9 @@ class InBatchNegatives:
         if not len(labelled):
             return None
         rows, logged = self.log.queries.take(segments[labelled])
-        items, column = distinct(self.log.item[rows], self.n_items)
+        drawn = np.concatenate([self.log.item[rows], self._draw()])
+        items, column = distinct(drawn, self.n_items)
+        column = column[: len(rows)]
         queries = Queries.even(len(labelled), len(items))
         cell = logged.segment * len(items) + column
         of_logged, of_others = self._targets
@@ -121,11 +138,32 @@ class InBatchNegatives:
         segment[self.log.query] = np.arange(len(self.log.query))
         return segment
 
+    def _draw(self) -> Array:
+        """Items of the catalogue, drawn uniformly."""
+        n_drawn = self._n_uniform
+        if n_drawn == self.n_catalogue:
+            return np.arange(n_drawn)
+        return self._rng.integers(self.n_catalogue, size=n_drawn)
+
+    @cached_property
+    def _n_uniform(self) -> int:
+        """Number of uniform draws: the terms of other losses are no sums over the catalogue."""
+        return 0 if self.loss.logit_scale is None else min(MOST_UNIFORM, self.n_catalogue)
+
     @cached_property
     def _log_importance(self) -> Array:
-        """Logarithm of 1 / (probability that a draw from the log is this item)."""
+        """Logarithm of 1 / (probability that a step has this item)."""
         counts = np.bincount(self.log.item, minlength=self.n_items)
-        return np.log(counts.sum() / np.maximum(counts, 1)).astype(np.float32)
+        frequency = np.maximum(counts, 1) / counts.sum()
+        if not self._n_uniform:
+            return -np.log(frequency).astype(np.float32)
+        n_logged = self.batch_size * len(self.log.item) / len(self.log.query)
+        log_absent = n_logged * np.log1p(-np.minimum(frequency, 0.5))
+        if self._n_uniform == self.n_catalogue:
+            log_absent[: self.n_catalogue] = -np.inf
+        else:
+            log_absent[: self.n_catalogue] += self._n_uniform * np.log1p(-1 / self.n_catalogue)
+        return -np.log(-np.expm1(log_absent)).astype(np.float32)
 
     @cached_property
     def _targets(self) -> tuple[Array, Array]:

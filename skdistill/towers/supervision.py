@@ -272,6 +272,8 @@ class CatalogueSupervision(_Supervision):
                     n_items=n_items,
                     train_queries=train_queries,
                     n_queries=n_queries,
+                    n_catalogue=self.pairs.n_catalogue,
+                    batch_size=setup.settings.batch_size,
                     embedding=term.embedding,
                 )
                 sources.append(negatives)

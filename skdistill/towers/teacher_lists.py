@@ -171,10 +171,9 @@ class SampledCatalogue:
         self.n_growths = min(GROWTHS, (max_iter - 1) // self.every)
         self.candidates = CandidateLists.empty(query_rows.n_rows, n_candidates)
         quarter = max(n_candidates // 4, 1)
-        best = scores.highest(quarter * 2, left_out)
-        if best is None:
-            best = self._some_of(*logged, quarter, rng)
-        self.candidates.append(*best, scores(*best), 1.0)
+        first = scores.highest(quarter * 2, left_out)
+        query, item = self._some_of(*logged, quarter, rng) if first is None else first
+        self.candidates.append(query, item, scores(query, item), 1.0)
         n_uniform = max(n_candidates - quarter * 3, quarter)
         self._grow(np.full(query_rows.n_rows, n_uniform), rng, params=None)
 

@@ -61,7 +61,8 @@ def label_validator(
     row, column = row[np.repeat(log.query, log.queries.sizes)], column[log.item]
     in_grid = (row >= 0) & (column >= 0)
     labels = np.zeros((len(queries), len(items)))
-    labels[row[in_grid], column[in_grid]] = log.label[in_grid]
+    # Of a pair that was logged twice, the higher label counts, whatever the order of the log.
+    np.maximum.at(labels, (row[in_grid], column[in_grid]), log.label[in_grid])
     pairs = _grid(setup, queries, items, embedding)
     lists = Queries.even(len(queries), len(items))
     row_weight = None if weight is None else lists.spread(weight)

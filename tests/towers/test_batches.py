@@ -43,8 +43,11 @@ def steps_of(batches, problem):
         yield evaluate(model.forward(params, inputs)[0])
 
 
-def logged_lists(log, loss, share):
-    return InBatchNegatives(log, loss, share, N_ITEMS, np.arange(N_QUERIES), N_QUERIES)
+def logged_lists(log, loss, share, n_catalogue=0, batch_size=N_QUERIES):
+    """Labels among the items of a step; without a catalogue, there are no uniform draws."""
+    return InBatchNegatives(
+        *(log, loss, share, N_ITEMS, np.arange(N_QUERIES), N_QUERIES, n_catalogue, batch_size)
+    )
 
 
 def function_of(scores):
@@ -103,6 +106,49 @@ def test_whole_catalogue_and_labels_in_one_step_by_hand(problem):
     labelled = (terms - target * log_softmax(logits, axis=1)).sum(axis=1)
     assert value == pytest.approx(0.3 * kl.mean() + 0.7 * labelled.mean(), rel=1e-5)
     assert len(gradient) == N_QUERIES * N_ITEMS + 3 * 4
+
+
+def test_labels_among_a_small_catalogue_by_hand(problem):
+    """The softmax is over all items, without any correction."""
+    _, query_rows, item_rows, _, _, student = problem
+    log = LabelledPairs(
+        Queries.from_sizes([2, 1]), np.array([0, 2]), np.array([1, 4, 4]), np.ones(3)
+    )
+    labels = logged_lists(log, get_loss("listwise"), 1.0, n_catalogue=N_ITEMS)
+    batches = CatalogueBatches(
+        *(query_rows, item_rows, N_ITEMS, N_QUERIES, np.arange(N_QUERIES)), (labels,)
+    )
+    ((value, gradient),) = steps_of(batches, problem)
+    log_q = log_softmax(student[[0, 2]], axis=1)
+    divergences = np.log(1 / 2) - log_q[0, [1, 4]].mean(), -log_q[1, 4]
+    assert value == pytest.approx(np.mean(divergences), rel=1e-5)
+    assert len(gradient) == 2 * N_ITEMS
+
+
+def test_draws_estimate_the_softmax_over_the_catalogue(problem, monkeypatch):
+    """Of many steps, the partition function's mean is that of the catalogue."""
+    monkeypatch.setattr("skdistill.towers.in_batch_negatives.MOST_UNIFORM", 4)
+    student, rng = problem[5], np.random.default_rng(0)
+    query = np.repeat(np.arange(N_QUERIES), 2)
+    item = np.concatenate([rng.choice(N_ITEMS, 2, replace=False) for _ in range(N_QUERIES)])
+    log = LabelledPairs(Queries.even(N_QUERIES, 2), np.arange(N_QUERIES), item, np.ones(len(query)))
+    labels = logged_lists(log, get_loss("listwise"), 1.0, n_catalogue=N_ITEMS, batch_size=2)
+    labels.begin_epoch(0, {}, rng)
+    totals = np.zeros((N_QUERIES, 2))
+    for _ in range(4000):
+        chosen = rng.choice(N_QUERIES, 2, replace=False)
+        block = labels.block_loss(chosen)
+        logits = student[chosen][:, block.item] + block.shift
+        totals[chosen, 0] += np.exp(logits).sum(axis=1)
+        totals[chosen, 1] += 1
+    assert_allclose(totals[:, 0] / totals[:, 1], np.exp(student).sum(axis=1), rtol=0.15)
+
+
+def test_a_loss_of_single_pairs_has_in_batch_negatives_alone(problem):
+    log = LabelledPairs(Queries.single(1), np.array([0]), np.array([3]), np.ones(1))
+    labels = logged_lists(log, get_loss("logistic"), 1.0, n_catalogue=N_ITEMS)
+    labels.begin_epoch(0, {}, np.random.default_rng(0))
+    assert_array_equal(labels.block_loss(np.arange(N_QUERIES)).item, [3])
 
 
 def test_the_mean_over_batches_is_the_mean_over_queries(problem):
