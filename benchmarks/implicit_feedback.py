@@ -38,7 +38,7 @@ WAYS = {
     "whole catalogue": {},
 }
 RATE = 0.05
-DECAY_OF_LABELS = 0.3
+DECAY_OF_LABELS = 0.5
 
 
 def read_log(path):

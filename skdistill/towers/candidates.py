@@ -15,6 +15,8 @@ from skdistill.protocols import Array
 
 # Number of items that candidates are drawn from; a larger catalogue is sampled first.
 POOL = 1 << 14
+# Random walks per item that they are to find.
+WALKS = 4
 
 
 @dataclass
@@ -115,6 +117,69 @@ def pick_highest(
     column, _ = ExactIndex(right).search(left, min(n, len(right)), exclude=scored)
     row, place = np.nonzero(column >= 0)
     return row, column[row, place]
+
+
+def logged_together(
+    of_queries: Any,
+    of_items: Any,
+    queries: slice,
+    present: NDArray[np.int64],
+    n: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw items that are logged together with those of a query, by random walks.
+
+    A walk goes from the query to one of its items, to one of that item's queries, and to one of
+    that query's items. Items at which more walks end come first.
+
+    Parameters
+    ----------
+    of_queries : CSR array of shape (n_queries, n_items)
+        The logged pairs.
+    of_items : CSR array of shape (n_items, n_queries)
+        The same, transposed.
+    queries : slice
+        Queries to draw for.
+    present : ndarray of int64
+        Pairs that are not wanted, as query * n_items + item.
+    n : int
+        Number of items per query; a query may get fewer, and none without logged items.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    tuple of (query, item), ndarray of int64
+        Distinct pairs, by query.
+
+    References
+    ----------
+    Eksombatchai et al., "Pixie: A System for Recommending 3+ Billion Items to 200+ Million Users in
+    Real-Time", WWW 2018.
+    """
+    start = np.repeat(np.arange(queries.start, queries.stop), WALKS * n)
+    start = start[np.diff(of_queries.indptr)[start] > 0]
+    back = _random_neighbour(of_items, _random_neighbour(of_queries, start, rng), rng)
+    end = _random_neighbour(of_queries, back, rng)
+    n_items = of_queries.shape[1]
+    pair, visits = np.unique(start * np.int64(n_items) + end, return_counts=True)
+    is_new = ~np.isin(pair, present)
+    pair, visits = pair[is_new], visits[is_new]
+    if not len(pair):
+        return pair, pair
+    query, item = np.divmod(pair, n_items)
+    ends = Queries.from_sizes(np.unique(query, return_counts=True)[1])
+    kept = first_of_each(ends, -visits - rng.random(len(visits)), n)
+    return query[kept], item[kept]
+
+
+def _random_neighbour(
+    graph: Any, nodes: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """One stored column of each of these rows of a CSR matrix, none of which is empty."""
+    first, degree = graph.indptr[nodes], np.diff(graph.indptr)[nodes]
+    return graph.indices[first + (rng.random(len(nodes)) * degree).astype(np.int64)].astype(
+        np.int64
+    )
 
 
 def first_of_each(queries: Queries, order: Array, n: int) -> NDArray[np.int64]:

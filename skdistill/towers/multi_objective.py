@@ -72,7 +72,7 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         Divides the teacher's and the towers' scores in losses that have a temperature.
     n_candidates : int, optional
         Number of catalogue items that the teacher scores per query: its best items, if its scores
-        are a matrix, or else logged items; uniform draws; then the items that the towers rank
+        are a matrix, or else logged items and those logged together with them; uniform draws; then the items that the towers rank
         highest. Each takes 12 bytes. By default, the teacher
         scores the whole catalogue, which takes 12 bytes per pair at first and 4 bytes later.
     logq_correction : float, default=0.5

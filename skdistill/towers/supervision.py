@@ -320,7 +320,13 @@ class CatalogueSupervision(_Supervision):
         """Lists scored by the teacher, and the scores that a spectral start uses."""
         assert self.pair_scores is not None  # the term learns from them
         n_items, n_queries = self.pairs.n_catalogue, self.pairs.n_queries
-        left_out = self._known_items() if setup.masks_known_items else None
+        known = self._known_items()
+        left_out = known if setup.masks_known_items else None
+        if left_out is not None and left_out.nnz == n_queries * n_items:
+            raise ValueError(
+                'known_items="mask" leaves nothing to learn: the log holds every item of the '
+                'catalogue for every query. Pass known_items="keep", or a larger catalogue.'
+            )
         if setup.n_candidates is None or setup.n_candidates >= n_items:
             scores = self.pair_scores.grid(np.arange(n_queries), np.arange(n_items))
             return WholeCatalogue(scores, term.loss, left_out), scores
@@ -340,6 +346,7 @@ class CatalogueSupervision(_Supervision):
             (self.pairs.query[logged], self.pairs.item[logged]),
             rng,
             slice(term.embedding, None, setup.objective.n_embeddings),
+            known,
             left_out,
         )
         if isinstance(self.pair_scores, DenseScores):
@@ -354,11 +361,6 @@ class CatalogueSupervision(_Supervision):
         pairs = self.pairs.query[known], self.pairs.item[known]
         shape = self.pairs.n_queries, self.pairs.n_catalogue
         matrix = canonical_csr(sparse.coo_array((np.ones(known.sum(), dtype=bool), pairs), shape))
-        if matrix.nnz == shape[0] * shape[1]:
-            raise ValueError(
-                'known_items="mask" leaves nothing to learn: the log holds every item of the '
-                'catalogue for every query. Pass known_items="keep", or a larger catalogue.'
-            )
         return matrix
 
     def _query_weight(self) -> NDArray[np.float32] | None:

@@ -18,6 +18,7 @@ from skdistill.towers.candidates import (
     CandidateLists,
     draw_pool,
     first_of_each,
+    logged_together,
     pick_highest,
     pick_uniformly,
     scored_in_pool,
@@ -29,10 +30,8 @@ QUERY_CHUNK = 256
 GROWTHS = 5
 
 
-def flat_pairs(pairs: Any) -> Array | None:
-    """Number the stored pairs of a CSR matrix row by row, ascending; None without a matrix."""
-    if pairs is None:
-        return None
+def flat_pairs(pairs: Any) -> Array:
+    """Number the stored pairs of a CSR matrix row by row, ascending."""
     row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
     return row * np.int64(pairs.shape[1]) + pairs.indices
 
@@ -92,7 +91,7 @@ class WholeCatalogue:
         self.n_items = scores.shape[1]
         self.left_out = left_out
         lists = Queries.even(*scores.shape)
-        pairs = flat_pairs(left_out)
+        pairs = None if left_out is None else flat_pairs(left_out)
         self.target = soft_targets(loss, scores.ravel(), lists, left_out=pairs)
 
     def begin_epoch(self, epoch: int, params: Parameters, rng: np.random.Generator) -> None:
@@ -112,8 +111,9 @@ class WholeCatalogue:
 class SampledCatalogue:
     """Lists of at most ``n_candidates`` items per query that the teacher has scored.
 
-    Half are the teacher's best items if the scores are a matrix; if they are not, at most a quarter
-    are logged items. A quarter are drawn uniformly. In the first half of training, the lists grow
+    Half are the teacher's best items if the scores are a matrix. If they are not, at most a quarter
+    are logged items, and at most a quarter are items that are logged together with those. A quarter
+    are drawn uniformly. In the first half of training, the lists grow
     by the unscored items that the student ranks highest. Scored items stay in their lists, so that
     no pair is scored twice and each query costs ``n_candidates`` teacher scores in all, at 12 bytes
     each.
@@ -140,6 +140,8 @@ class SampledCatalogue:
     rng : Generator
     embeddings : slice
         Query embeddings that learn from the teacher.
+    positives : CSR array of shape (n_queries, n_items), bool
+        Logged pairs, except those of label 0.
     left_out : CSR array of shape (n_queries, n_items), default=None
         Pairs that never enter the lists.
     """
@@ -157,6 +159,7 @@ class SampledCatalogue:
         logged: tuple[Array, Array],
         rng: np.random.Generator,
         embeddings: slice,
+        positives: Any,
         left_out: Any = None,
     ) -> None:
         self.embeddings = embeddings
@@ -174,6 +177,8 @@ class SampledCatalogue:
         first = scores.highest(quarter * 2, left_out)
         query, item = self._some_of(*logged, quarter, rng) if first is None else first
         self.candidates.append(query, item, scores(query, item), 1.0)
+        if first is None:
+            self._add_logged_together(positives, quarter, rng)
         n_uniform = max(n_candidates - quarter * 3, quarter)
         self._grow(np.full(query_rows.n_rows, n_uniform), rng, params=None)
 
@@ -222,6 +227,21 @@ class SampledCatalogue:
         sizes = np.unique(query, return_counts=True)[1]
         kept = first_of_each(Queries.from_sizes(sizes), rng.random(len(query)), n)
         return query[kept], item[kept]
+
+    def _add_logged_together(self, positives: Any, n: int, rng: np.random.Generator) -> None:
+        """Score up to n items that are logged together with those of each query."""
+        n_queries, n_items = positives.shape
+        of_items = positives.T.tocsr()
+        for start in range(0, n_queries, QUERY_CHUNK):
+            rows = slice(start, min(start + QUERY_CHUNK, n_queries))
+            row, place = np.nonzero(self.candidates.item[rows] >= 0)
+            present = [(row + start) * np.int64(n_items) + self.candidates.item[rows][row, place]]
+            if self.left_out is not None:
+                present.append(flat_pairs(self.left_out[rows]) + start * np.int64(n_items))
+            query, item = logged_together(
+                positives, of_items, rows, np.concatenate(present), n, rng
+            )
+            self.candidates.append(query, item, self.scores(query, item), 1.0)
 
     def _grow(self, n: Array, rng: np.random.Generator, params: Parameters | None) -> None:
         """Score n[q] more items of query q: the student's highest, or uniform without params."""

@@ -17,6 +17,7 @@ from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
 from skdistill.towers.teacher_lists import SampledCatalogue, TeacherLists, WholeCatalogue
 
 N_QUERIES, N_ITEMS = 6, 9
+NOTHING = sparse.csr_array((N_QUERIES, N_ITEMS), dtype=bool)
 
 
 @pytest.fixture
@@ -61,9 +62,10 @@ def sampled_lists(problem, n_candidates=8, seed=0, logged=(), kind=function_of, 
     query = np.repeat(np.arange(N_QUERIES), len(logged))
     item = np.tile(np.array(logged, dtype=np.int64), N_QUERIES)
     loss = get_loss("listwise")
+    positives = sparse.csr_array((np.ones(len(query), bool), (query, item)), (N_QUERIES, N_ITEMS))
     return SampledCatalogue(
         *(model, query_rows, item_rows, kind(scores), loss, n_candidates, 0.5, 10),
-        *((query, item), np.random.default_rng(seed), slice(None), left_out),
+        *((query, item), np.random.default_rng(seed), slice(None), positives, left_out),
     )
 
 
@@ -180,7 +182,7 @@ def test_a_fully_corrected_sample_estimates_the_whole(problem):
     for seed in range(3000):
         sampled = SampledCatalogue(
             *(model, query_rows, item_rows, function_of(scores), get_loss("listwise"), 8, 1.0, 10),
-            *((np.array([0]), np.array([2])), np.random.default_rng(seed), slice(None)),
+            *((np.array([0]), np.array([2])), np.random.default_rng(seed), slice(None), NOTHING),
         )
         sampled.begin_epoch(0, params, np.random.default_rng(0))
         lists = sampled.of_queries(np.arange(N_QUERIES))
@@ -193,7 +195,7 @@ def test_lists_grow_by_the_students_highest(problem):
     model, query_rows, item_rows, params, scores, student = problem
     sampled = SampledCatalogue(
         *(model, query_rows, item_rows, function_of(scores), get_loss("listwise"), 8, 0.5, 10),
-        *((np.empty(0, int), np.empty(0, int)), np.random.default_rng(0), slice(None)),
+        *((np.empty(0, int), np.empty(0, int)), np.random.default_rng(0), slice(None), NOTHING),
     )
     before = sampled.candidates.item.copy()
     sampled.begin_epoch(1, params, np.random.default_rng(0))
@@ -241,6 +243,30 @@ def test_half_of_a_list_are_the_best_items_of_a_matrix(problem):
     assert (sampled.candidates.item != 4).all()
     lists = grown(problem, kind=DenseScores, logged=(3, 5))
     assert_array_equal(lists.count, 8)
+
+
+def test_lists_of_a_function_hold_what_is_logged_together(problem, monkeypatch):
+    """Query 0 logged items 1 and 2 with the others, which logged 3 too; 2 is left out."""
+    monkeypatch.setattr("skdistill.towers.teacher_lists.QUERY_CHUNK", 4)
+    log = np.zeros((N_QUERIES, N_ITEMS), dtype=bool)
+    log[:, [1, 2]] = log[1:, 3] = True
+    hidden = np.zeros_like(log)
+    hidden[:, 2] = True
+    model, query_rows, item_rows, _, scores, _ = problem
+    sampled = SampledCatalogue(
+        *(model, query_rows, item_rows, function_of(scores), get_loss("listwise"), 8, 0.5, 10),
+        *((np.zeros(1, int), np.ones(1, int)), np.random.default_rng(0), slice(None)),
+        *(sparse.csr_array(log), sparse.csr_array(hidden)),
+    )
+    lists = sampled.candidates
+    together = [set(row[lists.importance[q] == 1]) - {-1} for q, row in enumerate(lists.item)]
+    assert all(found <= {1, 3} for found in together)
+    assert together[0] == {1, 3}
+    assert any(3 in found for found in together[4:])
+    filled = lists.item >= 0
+    assert_array_equal(lists.score[filled], scores[np.nonzero(filled)[0], lists.item[filled]])
+    for row in lists.item:
+        assert len(np.unique(row[row >= 0])) == (row >= 0).sum()
 
 
 def test_lists_do_not_depend_on_the_chunks_of_queries(problem, monkeypatch):

@@ -2,12 +2,14 @@
 
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
 from skdistill.inputs.queries import Queries
 from skdistill.towers.candidates import (
     CandidateLists,
     draw_pool,
     first_of_each,
+    logged_together,
     pick_highest,
     pick_uniformly,
     scored_in_pool,
@@ -76,3 +78,44 @@ def test_the_rows_of_the_smallest_keys_come_first():
     queries = Queries.from_sizes([3, 1, 4])
     keys = np.array([0.5, 0.1, 0.9, 0.3, 8, 6, 7, 5])
     assert_array_equal(first_of_each(queries, keys, 2), [0, 1, 3, 5, 7])
+
+
+def test_items_that_are_logged_together_are_found_by_walks():
+    """Two groups of queries share no items; the third group has no log."""
+    rng = np.random.default_rng(0)
+    log = np.zeros((30, 40), dtype=bool)
+    log[:10, :20] = rng.random((10, 20)) < 0.3
+    log[10:20, 20:] = rng.random((10, 20)) < 0.3
+    log[:20, [0, 39]] = [[True, False]] * 10 + [[False, True]] * 10
+    of_queries = sparse.csr_array(log)
+    unwanted = np.arange(5, 25) * 40 + 7
+    query, item = logged_together(of_queries, of_queries.T.tocsr(), slice(5, 25), unwanted, 6, rng)
+    assert (np.diff(query) >= 0).all()
+    assert len(np.unique(query * 40 + item)) == len(query)
+    assert 7 not in item
+    counts = np.bincount(query, minlength=30)
+    assert_array_equal(counts, np.where((np.arange(30) >= 5) & (np.arange(30) < 20), 6, 0))
+    assert (item[query < 10] < 20).all()
+    assert (item[query >= 10] >= 20).all()
+
+
+def test_walks_end_more_often_at_items_with_more_paths():
+    """Query 0 logged item 0; nine of ten that did so too logged item 1, and one item 2."""
+    log = np.zeros((11, 3), dtype=bool)
+    log[:, 0] = log[1:10, 1] = log[10, 2] = True
+    of_queries = sparse.csr_array(log)
+    first = [
+        logged_together(of_queries, of_queries.T.tocsr(), slice(0, 1), np.array([0]), 1, rng)[
+            1
+        ].tolist()
+        for rng in map(np.random.default_rng, range(20))
+    ]
+    assert sum(found == [1] for found in first) > 15
+
+
+def test_without_a_log_no_item_is_logged_together():
+    nothing = sparse.csr_array((4, 5), dtype=bool)
+    query, item = logged_together(
+        nothing, nothing.T.tocsr(), slice(0, 4), 2, np.random.default_rng(0)
+    )
+    assert len(query) == len(item) == 0
