@@ -38,6 +38,7 @@ from skdistill.training.early_stopping import EarlyStopping, Validate
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 from skdistill.training.objective import HeadsObjective, Objective
 from skdistill.training.query_batches import AugmentedBatches, QueryBatches, train_on_queries
+from skdistill.training.weight_decay import DECAY_OF_STREAMS
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -55,7 +56,7 @@ class StudentEstimator(Interpretable):
     optimizer: str = "adam"
     learning_rate_init: float = 3e-3
     learning_rate: str = "cosine"
-    weight_decay: float = 1e-2
+    weight_decay: float | str = 1e-2
     early_stopping: bool | str = "auto"
     validation_fraction: float = 0.1
     n_iter_no_change: int = 5
@@ -264,7 +265,10 @@ class StudentEstimator(Interpretable):
         first = not hasattr(self, "params_")
         data = self._read(X, y, qid, sample_weight, teacher_scores, offset, reset=first)
         data, _ = in_unit_of_offset(data)
-        settings = TrainingSettings.of(self, max_iter=1, learning_rate="constant")
+        decay = DECAY_OF_STREAMS if self.weight_decay == "auto" else self.weight_decay
+        settings = TrainingSettings.of(
+            self, max_iter=1, learning_rate="constant", weight_decay=decay
+        )
         # Training changes both in place, so it works on copies.
         self._partial_rng = copy.deepcopy(getattr(self, "_partial_rng", None)) or self.generator()
         self.optimizer_ = copy.deepcopy(getattr(self, "optimizer_", None))
@@ -358,10 +362,12 @@ class StudentEstimator(Interpretable):
         )
         settings = TrainingSettings.of(self)
         model = self.make_model()
+        batches = self._batches(data, inputs, synthetic, settings)
+        settings = settings.with_weight_decay(model, batches.n_steps)
         training = train_on_queries(
             model,
             settings.make_optimizer(model, self.params_, inputs),
-            self._batches(data, inputs, synthetic, settings),
+            batches,
             settings,
             rng,
             early_stopping=early_stopping,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from skdistill.protocols import Array, Parameters, TrainableModel
 from skdistill.training.early_stopping import EarlyStopping
 from skdistill.training.optimizers import OPTIMIZERS, Optimizer
 from skdistill.training.schedules import SCHEDULES
+from skdistill.training.weight_decay import automatic_decay
 
 # Valid values of the estimators' parameters of the same names.
 SETTINGS_CONSTRAINTS: dict[str, list[Any]] = {
@@ -51,8 +52,8 @@ class TrainingSettings:
         Learning rate before the schedule.
     learning_rate : {"constant", "cosine", "linear"}
         Schedule over all steps.
-    weight_decay : float
-        Decoupled weight decay.
+    weight_decay : float or "auto"
+        Decoupled weight decay. "auto" has to be replaced before an optimizer is made.
     n_iter_no_change : int
         Number of epochs without improvement after which early stopping stops.
     tol : float
@@ -65,7 +66,7 @@ class TrainingSettings:
     optimizer: str
     learning_rate_init: float
     learning_rate: str
-    weight_decay: float
+    weight_decay: float | str
     n_iter_no_change: int
     tol: float
 
@@ -78,10 +79,17 @@ class TrainingSettings:
         settings = {setting.name: getattr(estimator, setting.name) for setting in fields(cls)}
         return cls(**(settings | changes))
 
+    def with_weight_decay(self, model: TrainableModel, n_steps: int) -> TrainingSettings:
+        """Replace "auto" by the weight decay for a model and a number of steps per epoch."""
+        if self.weight_decay != "auto":
+            return self
+        rate = self.learning_rate_init
+        return replace(self, weight_decay=automatic_decay(model.n_hidden_units, n_steps, rate))
+
     def make_optimizer(self, model: TrainableModel, params: Parameters, inputs: Any) -> Optimizer:
         """Make an optimizer of these parameters, for batches of these inputs."""
-        tables = model.row_parameters(inputs)
-        return OPTIMIZERS[self.optimizer](params, tables, self.weight_decay)
+        tables, undecayed = model.row_parameters(inputs), model.undecayed_parameters
+        return OPTIMIZERS[self.optimizer](params, tables, float(self.weight_decay), undecayed)
 
     def rate(self, progress: float) -> float:
         """Return the learning rate after a fraction of all steps."""
