@@ -5,6 +5,7 @@ training and validation. A seed of a synthetic table is a new table, of a new tr
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
 from skdistill.datasets import build_ranking_table, load_letor, load_movielens, make_ranking
+from skdistill.metrics import ndcg_per_query
 
 # Fraction of the queries that are not for testing by which settings are chosen.
 VALIDATION = 0.25
@@ -28,6 +30,10 @@ class Part(NamedTuple):
         X = self.X[mask] if isinstance(self.X, np.ndarray) else self.X.loc[mask]
         return Part(X, self.y[mask], self.qid[mask])
 
+    @property
+    def labelled(self):
+        return self.where(~np.isnan(self.y))
+
 
 class Split(NamedTuple):
     """A table for one seed; training labels may be NaN, those of the other parts are not."""
@@ -35,6 +41,19 @@ class Split(NamedTuple):
     train: Part
     valid: Part
     test: Part
+
+
+def per_query(scores, part):
+    """NDCG@10 of each query; NaN if no row is relevant."""
+    return ndcg_per_query(part[1], scores, part[2], k=10)
+
+
+def mean_score(model, part):
+    return np.nanmean(per_query(model.predict(part[0]), part))
+
+
+def sizes_of(qid):
+    return np.unique(qid, return_counts=True)[1]
 
 
 def by_query(part, size, seed):
@@ -45,17 +64,23 @@ def by_query(part, size, seed):
     return part.where(~second), part.where(second)
 
 
+@cache
+def movielens_table(name):
+    table = build_ranking_table(*load_movielens(name))
+    order = np.argsort(table.qid, kind="stable")
+    return Part(table.X.to_numpy()[order], table.y[order], table.qid[order])
+
+
 def movielens(name, n_users, n_test):
     """Split users, of whom ``n_test`` are for testing; ``n_users`` of all users are taken."""
 
     def make(seed):
-        table = build_ranking_table(*load_movielens(name))
-        order = np.argsort(table.qid, kind="stable")
-        everything = Part(table.X.to_numpy()[order], table.y[order], table.qid[order])
-        users = np.random.default_rng(0).permutation(np.unique(everything.qid))
-        rest = everything.where(np.isin(everything.qid, users[n_test:n_users]))
-        test = everything.where(np.isin(everything.qid, users[:n_test]))
-        return Split(*by_query(rest, VALIDATION, seed), test)
+        table = movielens_table(name)
+        users = np.random.default_rng(0).permutation(np.unique(table.qid))
+        rest = table.where(np.isin(table.qid, users[n_test:n_users]))
+        return Split(
+            *by_query(rest, VALIDATION, seed), table.where(np.isin(table.qid, users[:n_test]))
+        )
 
     return make
 
@@ -75,18 +100,18 @@ def ohsumed(folder):
     return make
 
 
-def synthetic(change=lambda part, seed: part, **options):
-    """800 queries of 20 rows to train and validate, 500 to test; ``change`` is the last step."""
+def synthetic(n_queries, change=lambda part: part, **options):
+    """Make queries of 20 rows, a third of them for testing; ``change`` is the last step."""
 
     def make(seed):
-        data = make_ranking(1300, 20, 20, **options, random_state=seed)
-        rest, test = by_query(change(Part(data.X, data.y, data.qid), seed), 500, seed)
+        data = make_ranking(n_queries, 20, 20, **options, random_state=seed)
+        rest, test = by_query(change(Part(data.X, data.y, data.qid)), 1 / 3, seed)
         return Split(*by_query(rest, VALIDATION, seed), test)
 
     return make
 
 
-def with_ties(part, seed):
+def with_ties(part):
     """Round every column to three values, and the grades to 0 and 1."""
     return Part(np.clip(np.round(part.X), -1, 1), (part.y > 2).astype(float), part.qid)
 
@@ -104,17 +129,21 @@ def with_few_labels(make):
 
 
 CATEGORIES = {"categories": (20, 30, 300), "missing": 0.05}
+# Tables whose test queries are the same for all seeds.
+FIXED_TESTS = ("MovieLens 100k", "MovieLens 1M", "OHSUMED")
 
 
-def all_tables(ohsumed_folder: Path | None = None) -> dict[str, Callable[[int], Split]]:
+def all_tables(
+    ohsumed_folder: Path | None = None, n_queries: int = 1200
+) -> dict[str, Callable[[int], Split]]:
     """Functions from a seed to a split, by the name of the table."""
     tables = {
         "MovieLens 100k": movielens("100k", 943, 243),
         "MovieLens 1M": movielens("1m", 2500, 1000),
-        "interactions": synthetic(truth="interactions", **CATEGORIES),
-        "nonlinear": synthetic(truth="nonlinear", **CATEGORIES),
-        "ties": synthetic(with_ties, noise=0.5),
-        "few labels": with_few_labels(synthetic()),
+        "interactions": synthetic(n_queries, truth="interactions", **CATEGORIES),
+        "nonlinear": synthetic(n_queries, truth="nonlinear", **CATEGORIES),
+        "ties": synthetic(n_queries, with_ties, noise=0.5),
+        "few labels": with_few_labels(synthetic(n_queries)),
     }
     if ohsumed_folder is not None:
         tables["OHSUMED"] = ohsumed(ohsumed_folder)

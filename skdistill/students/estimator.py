@@ -38,7 +38,6 @@ from skdistill.training.early_stopping import EarlyStopping, Validate
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 from skdistill.training.objective import HeadsObjective, Objective
 from skdistill.training.query_batches import AugmentedBatches, QueryBatches, train_on_queries
-from skdistill.training.weight_decay import DECAY_OF_STREAMS
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -265,10 +264,7 @@ class StudentEstimator(Interpretable):
         first = not hasattr(self, "params_")
         data = self._read(X, y, qid, sample_weight, teacher_scores, offset, reset=first)
         data, _ = in_unit_of_offset(data)
-        decay = DECAY_OF_STREAMS if self.weight_decay == "auto" else self.weight_decay
-        settings = TrainingSettings.of(
-            self, max_iter=1, learning_rate="constant", weight_decay=decay
-        )
+        settings = TrainingSettings.of_stream(self)
         # Training changes both in place, so it works on copies.
         self._partial_rng = copy.deepcopy(getattr(self, "_partial_rng", None)) or self.generator()
         self.optimizer_ = copy.deepcopy(getattr(self, "optimizer_", None))

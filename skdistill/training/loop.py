@@ -14,7 +14,7 @@ from skdistill.protocols import Array, Parameters, TrainableModel
 from skdistill.training.early_stopping import EarlyStopping
 from skdistill.training.optimizers import OPTIMIZERS, Optimizer
 from skdistill.training.schedules import SCHEDULES
-from skdistill.training.weight_decay import automatic_decay
+from skdistill.training.weight_decay import DECAY_OF_STREAMS, automatic_decay
 
 # Valid values of the estimators' parameters of the same names.
 SETTINGS_CONSTRAINTS: dict[str, list[Any]] = {
@@ -78,6 +78,12 @@ class TrainingSettings:
         """
         settings = {setting.name: getattr(estimator, setting.name) for setting in fields(cls)}
         return cls(**(settings | changes))
+
+    @classmethod
+    def of_stream(cls, estimator: Any) -> TrainingSettings:
+        """Read the settings for one epoch of a stream, whose learning rate is constant."""
+        decay = DECAY_OF_STREAMS if estimator.weight_decay == "auto" else estimator.weight_decay
+        return cls.of(estimator, max_iter=1, learning_rate="constant", weight_decay=decay)
 
     def with_weight_decay(self, model: TrainableModel, n_steps: int) -> TrainingSettings:
         """Replace "auto" by the weight decay for a model and a number of steps per epoch."""

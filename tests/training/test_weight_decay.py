@@ -1,4 +1,4 @@
-"""Automatic weight decay: its rule, which weights it reaches, and where fit and partial_fit use it."""
+"""Automatic weight decay: its rule, the weights that it reaches, and its use by students."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_the_net_forgets_as_much_per_epoch_whatever_the_learning_rate_and_the_st
         assert forgotten == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("batch_size, max_batch_rows, n_steps", [(4, 8192, 15), (60, 50, 12)])
+@pytest.mark.parametrize(("batch_size", "max_batch_rows", "n_steps"), [(4, 8192, 15), (60, 50, 12)])
 def test_fit_counts_its_steps(batch_size, max_batch_rows, n_steps):
     """60 queries of 10 rows, in steps of 4 queries or of 50 rows."""
     data = make_ranking(60, 10, 8, random_state=0)
