@@ -44,6 +44,7 @@ test: lint
 	$(BIN)/python benchmarks/million.py --short
 	$(BIN)/python benchmarks/serving.py --short
 	$(BIN)/python benchmarks/cascade.py --short
+	$(BIN)/python benchmarks/quality.py --short
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/speed.py

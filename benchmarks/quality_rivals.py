@@ -1,5 +1,7 @@
 """The rivals of ``quality.py``: what can be had without this package."""
 
+from itertools import pairwise
+
 import lightgbm
 import numpy as np
 import pandas as pd
@@ -66,7 +68,7 @@ def torch_listwise(sizes, seed, part):
     widths = [rows.shape[1], *sizes]
     layers = [
         layer
-        for width, units in zip(widths, widths[1:], strict=False)
+        for width, units in pairwise(widths)
         for layer in (torch.nn.Linear(width, units), torch.nn.ReLU())
     ]
     net = torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], 1))
