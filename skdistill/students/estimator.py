@@ -359,7 +359,7 @@ class StudentEstimator(Interpretable):
         settings = TrainingSettings.of(self)
         model = self.make_model()
         batches = self._batches(data, inputs, synthetic, settings)
-        settings = settings.with_weight_decay(model, batches.n_steps)
+        settings = settings.with_weight_decay(model, inputs, batches.n_steps)
         training = train_on_queries(
             model,
             settings.make_optimizer(model, self.params_, inputs),

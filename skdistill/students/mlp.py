@@ -68,8 +68,8 @@ class MLPRanker(BaseStudent):
         Schedule over the whole training.
     weight_decay : float or "auto", default="auto"
         Decoupled weight decay of the hidden layers. "auto" is the more, the more units they have,
-        and the fewer steps an epoch has; it is 1 for 96 units and 67 steps, and 3 at the most.
-        ``partial_fit`` takes 0.01 for "auto".
+        and the fewer steps an epoch has; it is 1 for 96 units and 67 steps, and 3 at the most. It
+        is 0.01 in ``partial_fit``, and for tables with more than a thousand one-hot columns.
     early_stopping : bool or "auto", default="auto"
         Stop when NDCG@10 on the rows of ``X_val`` or, with True and without ``X_val``, on held-out
         queries stops improving, and restore the best epoch. "auto" stops early if ``fit`` gets

@@ -14,7 +14,7 @@ from skdistill.protocols import Array, Parameters, TrainableModel
 from skdistill.training.early_stopping import EarlyStopping
 from skdistill.training.optimizers import OPTIMIZERS, Optimizer
 from skdistill.training.schedules import SCHEDULES
-from skdistill.training.weight_decay import DECAY_OF_STREAMS, automatic_decay
+from skdistill.training.weight_decay import SMALL_DECAY, automatic_decay
 
 # Valid values of the estimators' parameters of the same names.
 SETTINGS_CONSTRAINTS: dict[str, list[Any]] = {
@@ -82,15 +82,19 @@ class TrainingSettings:
     @classmethod
     def of_stream(cls, estimator: Any) -> TrainingSettings:
         """Read the settings for one epoch of a stream, whose learning rate is constant."""
-        decay = DECAY_OF_STREAMS if estimator.weight_decay == "auto" else estimator.weight_decay
+        decay = SMALL_DECAY if estimator.weight_decay == "auto" else estimator.weight_decay
         return cls.of(estimator, max_iter=1, learning_rate="constant", weight_decay=decay)
 
-    def with_weight_decay(self, model: TrainableModel, n_steps: int) -> TrainingSettings:
-        """Replace "auto" by the weight decay for a model and a number of steps per epoch."""
+    def with_weight_decay(
+        self, model: TrainableModel, inputs: Any, n_steps: int
+    ) -> TrainingSettings:
+        """Replace "auto" by the weight decay for a model, its inputs and their steps per epoch."""
         if self.weight_decay != "auto":
             return self
-        rate = self.learning_rate_init
-        return replace(self, weight_decay=automatic_decay(model.n_hidden_units, n_steps, rate))
+        decay = SMALL_DECAY
+        if not model.row_parameters(inputs):
+            decay = automatic_decay(model.n_hidden_units, n_steps, self.learning_rate_init)
+        return replace(self, weight_decay=decay)
 
     def make_optimizer(self, model: TrainableModel, params: Parameters, inputs: Any) -> Optimizer:
         """Make an optimizer of these parameters, for batches of these inputs."""

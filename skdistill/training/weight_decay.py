@@ -8,8 +8,9 @@ UNITS_PER_EPOCH = 480
 # Adam moves a weight by the learning rate at most, so that the decay keeps weights below its
 # inverse. More than this would bind them below what they start from.
 LARGEST_DECAY = 3.0
-# Each row of a stream is seen once, so that there is nothing to forget.
-DECAY_OF_STREAMS = 0.01
+# For streams, whose rows are seen once, so that there is nothing to forget, and for wide tables of
+# ids: a handful of rows trains the weights of an id, which would be forgotten in between.
+SMALL_DECAY = 0.01
 
 
 def automatic_decay(n_hidden_units: int, n_steps: int, learning_rate: float) -> float:

@@ -48,6 +48,16 @@ def test_partial_fit_takes_a_hundredth(table):
     )
 
 
+@pytest.mark.parametrize(("n_ids", "decay"), [(900, None), (1100, 0.01)])
+def test_wide_tables_of_ids_forget_little(n_ids, decay):
+    """8 numbers and an id; from 1024 columns on, steps touch only the rows of their ids."""
+    data = make_ranking(40, 10, 8, id_columns=(n_ids,), random_state=0)
+    student = MLPRanker((8,), max_iter=2, random_state=0)
+    by_hand = clone(student).set_params(weight_decay=decay or automatic_decay(8, 3, 3e-3))
+    scores = [one.fit(data.X, data.y, qid=data.qid).predict(data.X) for one in (student, by_hand)]
+    assert_array_equal(*scores)
+
+
 @pytest.mark.parametrize("student", [MLPRanker(), MultiObjectiveRanker({"click": "logistic"})])
 def test_nets_decay_automatically_and_linear_models_do_not_know_it(student, table):
     assert student.weight_decay == "auto"
