@@ -139,7 +139,7 @@ def all_tables(
     """Functions from a seed to a split, by the name of the table."""
     tables = {
         "MovieLens 100k": movielens("100k", 943, 243),
-        "MovieLens 1M": movielens("1m", 1500, 500),
+        "MovieLens 1M": movielens("1m", 1100, 500),
         "interactions": synthetic(n_queries, truth="interactions", **CATEGORIES),
         "nonlinear": synthetic(n_queries, truth="nonlinear", **CATEGORIES),
         "ties": synthetic(n_queries, with_ties, noise=0.5),
