@@ -46,6 +46,7 @@ test: lint
 	$(BIN)/python benchmarks/cascade.py --short
 	$(BIN)/python benchmarks/implicit_feedback.py --short
 	$(BIN)/python benchmarks/ctr.py --short
+	$(BIN)/python benchmarks/quality.py --short
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/speed.py

@@ -1,231 +1,213 @@
-"""Measure the gain of distillation, with intervals, on MovieLens 100k and optionally OHSUMED.
+"""Compare distilled students with their teachers and with rivals, on seven tables.
 
-    python benchmarks/quality.py                          # MovieLens, downloaded once
-    python benchmarks/quality.py --ohsumed FOLDER         # also OHSUMED: FOLDER/S1.txt.gz ... S5
+    python benchmarks/quality.py                                     # all but OHSUMED, five seeds
+    python benchmarks/quality.py --ohsumed FOLDER                    # S1.txt.gz to S5.txt.gz in it
+    python benchmarks/quality.py --tables ties "few labels" --seeds 2
+    python benchmarks/quality.py --short                             # only check that it runs
 
-Each student is trained in three ways: on labels alone; distilled with the same settings; and on
-labels alone with a tuned weight decay, which is the harder baseline. ``alpha`` and the weight decay
-are chosen by cross-validation on the training users, or on the validation part of OHSUMED; test
-data tune nothing. Intervals are by paired bootstrap over test queries.
+Every table and seed takes a minute or two, or ten for MovieLens 1M. Its results are stored in
+``--results``, and a run does what is not stored yet. MovieLens is downloaded once.
+
+"tuned" settings are chosen among twelve, six for LightGBM, by NDCG@10 on validation queries. A
+student on labels and a distilled one have equally many. Test queries choose nothing. The numbers
+are NDCG@10 on test queries, relative to tuned LightGBM, with 95% intervals by paired bootstrap over
+queries. PyTorch is a rival if it is installed.
 """
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 
 import lightgbm
 import numpy as np
-import pandas as pd
-from joblib import Parallel, delayed
+import xgboost
+from quality_rivals import mlp_regressor, small_trees, torch_listwise
+from quality_tables import FIXED_TESTS, all_tables, mean_score, per_query, sizes_of
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from threadpoolctl import threadpool_limits
 
-from skdistill import DistilledRanker, RankingGroupKFold
-from skdistill.datasets import build_ranking_table, load_letor, load_movielens
-from skdistill.inputs.queries import Queries
-from skdistill.metrics import bootstrap_ratio, ndcg_per_query
+from skdistill import DistilledRanker
+from skdistill.metrics import bootstrap_ratio
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
-from skdistill.teachers import fit_and_score
+from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, first_trees
 
-STUDENTS = {
-    "linear": LinearRanker(),
-    "linear, pointwise": LinearRanker(loss="pointwise"),
-    "FM": FactorizationMachineRanker(),
-    "MLP 64-32": MLPRanker((64, 32)),
-}
-ALPHAS = (0.5, 1.0)
-DECAYS = (0.1, 1.0, 3.0)
-
-
-def per_query(scores, part):
-    """NDCG@10 of each query; NaN if no row is relevant."""
-    return ndcg_per_query(part[1], scores, part[2], k=10)
-
-
-def mean_score(student, part):
-    return np.nanmean(per_query(student.predict(part[0]), part))
-
-
-def pick(candidates, score):
-    """The candidate with the best validation score."""
-    return max(candidates, key=score)
-
-
-def compare(name, seed, train, teacher_scores, valid, test):
-    """Train one student in three ways; return the test NDCG@10 of each query."""
-    student = clone(STUDENTS[name]).set_params(random_state=seed)
-
-    def fit(part, scores=None, **settings):
-        X, y, qid = part
-        fresh = clone(student).set_params(**settings)
-        return fresh.fit(X, y, qid=qid, teacher_scores=scores)
-
-    if valid is None:
-        folds = list(RankingGroupKFold(3, shuffle=True, random_state=seed).split(*train))
-
-        def validate(scores, **settings):
-            return np.mean(
-                [
-                    mean_score(
-                        fit(
-                            tuple(a[inside] for a in train),
-                            None if scores is None else scores[inside],
-                            **settings,
-                        ),
-                        tuple(a[outside] for a in train),
-                    )
-                    for inside, outside in folds
-                ]
-            )
-    else:
-
-        def validate(scores, **settings):
-            return mean_score(fit(train, scores, **settings), valid)
-
-    # The default loss of DistilledRanker, except for the student that is named after its loss.
-    loss = student.loss if student.loss == "pointwise" else DistilledRanker().loss
-    alpha = pick(ALPHAS, lambda a: validate(teacher_scores, alpha=a, loss=loss))
-    decay = pick(DECAYS, lambda d: validate(None, weight_decay=d))
-    models = {
-        "labels": fit(train),
-        "distilled": fit(train, teacher_scores, alpha=alpha, loss=loss),
-        "labels, own decay": fit(train, weight_decay=decay),
-    }
-    return name, {how: per_query(m.predict(test[0]), test) for how, m in models.items()}
-
-
-def report(title, teacher, results):
-    """Print means and ratios; ``teacher`` and each result have one value per test query."""
-    keep = ~np.isnan(teacher)
-    teacher = teacher[keep]
-    rows = []
-    for name, ways in results.items():
-        values = {how: v[keep] for how, v in ways.items()}
-        row = {"student": name} | {how: v.mean() for how, v in values.items()}
-        for other, base in [
-            ("vs labels", values["labels"]),
-            ("vs own decay", values["labels, own decay"]),
-            ("vs teacher", teacher),
-        ]:
-            ratio, low, high = bootstrap_ratio(values["distilled"], base, random_state=0)
-            row[other] = f"{ratio:.3f} [{low:.3f}, {high:.3f}]"
-        rows.append(row)
-    print(f"\n{title}: teacher's NDCG@10 {teacher.mean():.4f}, {keep.sum()} test queries")
-    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format), flush=True)
-
-
-def collect(outcomes):
-    """Concatenate the test values of all tasks: {student: {way: all queries of all tasks}}."""
-    results = {}
-    for name, ways in outcomes:
-        for how, values in ways.items():
-            results.setdefault(name, {}).setdefault(how, []).append(values)
-    return {
-        name: {how: np.concatenate(parts) for how, parts in ways.items()}
-        for name, ways in results.items()
-    }
-
-
-def sorted_part(X, y, qid):
-    order = np.argsort(qid, kind="stable")
-    return X[order], y[order], qid[order]
-
-
-def sizes_of(qid):
-    return np.unique(qid, return_counts=True)[1]
-
-
-def movielens(n_seeds):
-    table = build_ranking_table(*load_movielens("100k"))
-    X = table.X.to_numpy()
-    users = np.unique(table.qid)
-    tasks, teachers = [], []
-    for seed in range(n_seeds):
-        held_out = np.isin(table.qid, np.random.default_rng(seed).permutation(users)[700:])
-        train, test = ((X[mask], table.y[mask], table.qid[mask]) for mask in (~held_out, held_out))
-        teacher = lightgbm.LGBMRanker(
-            n_estimators=300,
-            learning_rate=0.03,
-            min_child_samples=50,
-            colsample_bytree=0.5,
-            subsample=0.8,
-            subsample_freq=1,
-            random_state=seed,
-            verbose=-1,
-        )
-        queries = Queries.from_sizes(sizes_of(train[2]))
-        taught = fit_and_score(teacher, train[0], train[1], queries, cv=5, random_state=seed)
-        teachers.append(per_query(taught.teacher.predict(test[0]), test))
-        tasks += [(name, seed, train, taught.scores, None, test) for name in STUDENTS]
-    outcomes = Parallel(n_jobs=2)(delayed(compare)(*task) for task in tasks)
-    report(
-        f"MovieLens 100k, held-out users, {n_seeds} seeds",
-        np.concatenate(teachers),
-        collect(outcomes),
-    )
-
-
-def ohsumed(folder, n_seeds):
-    """Compare on five folds. NDCG is averaged over seeds first, so that each query counts once."""
-    parts = [load_letor(folder / f"S{i}.txt.gz") for i in range(1, 6)]
-
-    def stack(*indices):
-        chosen = [parts[i % 5] for i in indices]
-        return sorted_part(*(np.concatenate([p[key] for p in chosen]) for key in ("X", "y", "qid")))
-
-    grid = [
-        {"n_estimators": trees, "num_leaves": leaves, "learning_rate": rate, "min_child_samples": m}
-        for trees, leaves, rate, m in [
-            (100, 7, 0.05, 20),
-            (200, 7, 0.05, 20),
-            (100, 15, 0.05, 20),
-            (200, 15, 0.05, 50),
-            (100, 31, 0.05, 50),
-            (200, 31, 0.03, 100),
-            (300, 7, 0.03, 100),
-        ]
+SIZES = (64, 32)
+DECAYS = ("auto", 0.1, 1.0, 3.0)
+ON_LABELS = [
+    {"loss": loss, "weight_decay": decay}
+    for loss in ("listwise", "pairwise", "plackett_luce")
+    for decay in DECAYS
+]
+DISTILLED = [
+    {"loss": loss, "alpha": alpha, "student__weight_decay": decay}
+    for loss, alpha, decay in [
+        ("plackett_luce", 0.5, "auto"), ("plackett_luce", 0.25, "auto"),
+        ("plackett_luce", 0.75, "auto"), ("plackett_luce", 0.5, 3.0),
+        ("pairwise", 0.5, "auto"), ("pairwise", 0.25, "auto"),
+        ("pairwise", 0.75, "auto"), ("pairwise", 0.5, 3.0),
+        ("pointwise", 0.5, "auto"), ("pointwise", 0.25, "auto"),
+        ("pointwise", 0.75, "auto"), ("pointwise", 0.5, 3.0),
     ]
-    tasks, teachers = [], []
-    for fold in range(5):
-        train, valid, test = stack(fold, fold + 1, fold + 2), stack(fold + 3), stack(fold + 4)
+]  # fmt: skip
+TREES = [
+    {"n_estimators": 100},
+    {"n_estimators": 100, "num_leaves": 7},
+    {"n_estimators": 300, "learning_rate": 0.05, "num_leaves": 7, "colsample_bytree": 0.5},
+    *(
+        {"n_estimators": 300, "learning_rate": 0.03, "num_leaves": leaves, "colsample_bytree": 0.5,
+         "min_child_samples": 50}
+        for leaves in (7, 15, 31)
+    ),
+]  # fmt: skip
+BEST = "LightGBM, tuned"
+FAIR, DEFAULT = "MLP on labels, tuned", f"MLP of {BEST}"
+VALIDATED = f"{DEFAULT}; student tuned"
 
-        def fitted(settings, train=train):
-            teacher = lightgbm.LGBMRanker(
-                **settings,
-                colsample_bytree=0.5,
-                subsample=0.7,
-                subsample_freq=1,
-                random_state=0,
-                verbose=-1,
-            )
-            return teacher.fit(train[0], train[1], group=sizes_of(train[2]))
 
-        teacher = pick([fitted(s) for s in grid], lambda t, valid=valid: mean_score(t, valid))
-        teachers.append(per_query(teacher.predict(test[0]), test))
-        queries = Queries.from_sizes(sizes_of(train[2]))
-        taught = fit_and_score(teacher, train[0], train[1], queries, cv=5, random_state=0)
-        tasks += [
-            (name, seed, train, taught.scores, valid, test)
-            for name in STUDENTS
-            for seed in range(n_seeds)
-        ]
-    outcomes = Parallel(n_jobs=2)(delayed(compare)(*task) for task in tasks)
-    averaged = []
-    for start in range(0, len(outcomes), n_seeds):
-        group = outcomes[start : start + n_seeds]
-        ways = group[0][1]
-        averaged.append((group[0][0], {h: np.mean([g[1][h] for g in group], axis=0) for h in ways}))
-    report(f"OHSUMED, five folds, {n_seeds} seeds", np.concatenate(teachers), collect(averaged))
+def boosted(seed, **settings):
+    sampling = {"subsample": 0.8, "subsample_freq": 1} if settings else {}
+    return lightgbm.LGBMRanker(**settings, **sampling, random_state=seed, verbose=-1, n_jobs=1)
+
+
+def fit_trees(part, ranker):
+    labelled = part.labelled
+    return ranker.fit(labelled.X, labelled.y, group=sizes_of(labelled.qid))
+
+
+def best_of(fitted, valid):
+    """The model with the best NDCG@10 on validation queries."""
+    return max(fitted, key=lambda model: mean_score(model, valid))
+
+
+def fit_teachers(train, valid, seed):
+    """Fit all teachers, by name."""
+    labelled = train.labelled
+    tuned = best_of([fit_trees(train, boosted(seed, **settings)) for settings in TREES], valid)
+    nets = MLPEnsembleRanker(random_state=seed)
+    other = xgboost.XGBRanker(enable_categorical=True, random_state=seed, n_jobs=1)
+    nets.fit(labelled.X, labelled.y, qid=labelled.qid)
+    both = RankEnsemble([("trees", FrozenEstimator(tuned)), ("nets", FrozenEstimator(nets))])
+    return {
+        BEST: tuned,
+        "LightGBM": fit_trees(train, boosted(seed)),
+        "XGBoost": other.fit(labelled.X, labelled.y, qid=labelled.qid),
+        "MLP ensemble": nets,
+        "LightGBM, tuned, and MLP ensemble": both.fit(labelled.X, labelled.y, qid=labelled.qid),
+    }
+
+
+def fit_students(train, valid, seed, teachers, n_candidates):
+    """Fit all students, by name."""
+    found = {}
+
+    def fit(ranker, **settings):
+        ranker = clone(ranker).set_params(random_state=seed, **settings)
+        return ranker.fit(train.X, train.y, qid=train.qid)
+
+    def distil(teacher, student):
+        return DistilledRanker(FrozenEstimator(teacher), student, random_state=seed)
+
+    kinds = {"MLP": MLPRanker(SIZES), "FM": FactorizationMachineRanker(), "linear": LinearRanker()}
+    for kind, student in kinds.items():
+        found[f"{kind} on labels"] = fit(student)
+        found[f"{kind} of {BEST}"] = fit(distil(teachers[BEST], student))
+    net = kinds["MLP"]
+    for name, teacher in teachers.items():
+        found.setdefault(f"MLP of {name}", fit(distil(teacher, net)))
+    found[FAIR] = best_of([fit(net, **chosen) for chosen in ON_LABELS[:n_candidates]], valid)
+    five_lines = distil(teachers[BEST], net)
+    candidates = [fit(five_lines, **chosen) for chosen in DISTILLED[:n_candidates]]
+    found[VALIDATED] = best_of(candidates, valid)
+    return found
+
+
+def fit_rivals(train, seed, teacher):
+    """Fit what a user has without this package, by name."""
+    labelled = train.labelled
+    found = {
+        "10 trees of it": first_trees(teacher, 10),
+        "20 trees of 8 leaves": fit_trees(train, small_trees(seed)),
+        "MLPRegressor on labels": mlp_regressor(SIZES, seed, train.X).fit(labelled.X, labelled.y),
+        "MLPRegressor of it": mlp_regressor(SIZES, seed, train.X).fit(
+            train.X, teacher.predict(train.X)
+        ),
+    }
+    if find_spec("torch"):
+        found["PyTorch on labels"] = torch_listwise(SIZES, seed, labelled)
+    return found
+
+
+def run(split, seed, n_candidates):
+    """Return the NDCG@10 of each test query, by model."""
+    train, valid, test = split
+    teachers = fit_teachers(train, valid, seed)
+    students = fit_students(train, valid, seed, teachers, n_candidates)
+    models = teachers | students | fit_rivals(train, seed, teachers[BEST])
+    return {name: per_query(model.predict(test.X), test) for name, model in models.items()}
+
+
+def joined(results, table):
+    """Return the values of all seeds: one per query of a fixed test part, otherwise all of them."""
+    names = [name for name in results[0] if all(name in one for one in results)]
+    join = (lambda values: np.mean(values, axis=0)) if table in FIXED_TESTS else np.concatenate
+    return {name: join([one[name] for one in results]) for name in names}
+
+
+def report(found):
+    """Print the ratio of each model to tuned LightGBM on each table, and the two goals."""
+    tables = {table: joined(results, table) for table, results in found.items()}
+
+    def line(name, base):
+        ratios = [bootstrap_ratio(of[name], of[base], random_state=0) for of in tables.values()]
+        cells = [f"{ratio:.3f} [{low:.3f}, {high:.3f}]" for ratio, low, high in ratios]
+        return [*cells, f"{np.mean([ratio for ratio, *_ in ratios]):.3f}"]
+
+    print("\n| | " + " | ".join([*tables, "mean"]) + " |")
+    print("|---" * (len(tables) + 2) + "|")
+    counts = [
+        f"{len(found[table])} / {(~np.isnan(of[BEST])).sum()}" for table, of in tables.items()
+    ]
+    print("| seeds / test queries | " + " | ".join(counts) + " | |")
+    levels = [f"{np.nanmean(of[BEST]):.4f}" for of in tables.values()]
+    print(f"| {BEST}: NDCG@10 | " + " | ".join(levels) + " | |")
+    for name in next(iter(tables.values())):
+        if name != BEST and all(name in of for of in tables.values()):
+            print(f"| {name} | " + " | ".join(line(name, BEST)) + " |")
+    for name in (DEFAULT, VALIDATED):
+        print(f"| *{name}, relative to {FAIR}* | " + " | ".join(line(name, FAIR)) + " |")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ohsumed", type=Path, help="folder with S1.txt.gz to S5.txt.gz")
-    parser.add_argument(
-        "--seeds", type=int, default=5, help="number of seeds for MovieLens; OHSUMED takes 3"
-    )
+    parser.add_argument("--tables", nargs="+", help="names of tables; all by default")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
+    parser.add_argument("--results", type=Path, default=Path("quality-results"), help="folder")
+    parser.add_argument("--short", action="store_true", help="only check that it runs")
     arguments = parser.parse_args()
-    if arguments.ohsumed is not None:
-        ohsumed(arguments.ohsumed, 3)
-    movielens(arguments.seeds)
+    if find_spec("torch") is None:
+        print("PyTorch is not installed and left out.")
+    if arguments.short:
+        makers = all_tables(n_queries=60)
+        with threadpool_limits(1):
+            found = {name: [run(makers[name](0), 0, 2)] for name in ("nonlinear", "few labels")}
+        return report(found)
+    makers = all_tables(arguments.ohsumed)
+    unknown = sorted(set(arguments.tables or []) - set(makers))
+    if unknown:
+        parser.error(f"there are no tables {unknown}, but {list(makers)}; OHSUMED needs --ohsumed")
+    arguments.results.mkdir(exist_ok=True)
+    found = {}
+    for seed in range(arguments.seeds):
+        for table in arguments.tables or makers:
+            path = arguments.results / f"{table} {seed}.npz"
+            if not path.exists():
+                with threadpool_limits(1):
+                    np.savez(path, **run(makers[table](seed), seed, None))
+                print(f"{table}, seed {seed}: done", flush=True)
+            found.setdefault(table, []).append(dict(np.load(path)))
+    return report(found)
 
 
 if __name__ == "__main__":

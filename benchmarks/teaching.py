@@ -18,7 +18,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from quality import mean_score, per_query, sizes_of
+from quality_tables import mean_score, per_query, sizes_of
 from sklearn.metrics import log_loss
 
 from skdistill import DistilledRanker, RankingGroupKFold

@@ -1,5 +1,6 @@
 """The page that begins with a LightGBM file, run from its first line to its last."""
 
+import functools
 import re
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skdistill.datasets import make_ranking
@@ -18,6 +20,7 @@ from skdistill.serving import load
 PAGE = Path(__file__).parent.parent / "docs" / "from_a_lightgbm_file.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
 FEATURES = ["price", "clicks", "views", "age", "rank before", "country", "shop"]
+QUALITY = (Path(__file__).parent.parent / "docs" / "quality.md").read_text()
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
@@ -102,3 +105,27 @@ def test_the_service_scores_as_the_ranker(folder):
 def test_file_and_service_are_twenty_lines():
     lines = [line for _, code in BLOCKS[:2] for line in code.splitlines() if line.strip()]
     assert len(lines) - sum(line.startswith(("import", "from")) for line in lines) <= 20
+
+
+def test_the_search_on_the_page_about_quality_fits_each_folds_teacher_once(tmp_path, monkeypatch):
+    code = re.search(r"```python\n(.*?)```", QUALITY, re.DOTALL).group(1)
+    data = make_ranking(40, n_features=5, random_state=0)
+    n_fits, fit = [], lightgbm.LGBMRanker.fit
+
+    @functools.wraps(fit)
+    def counted(*args, **options):
+        n_fits.append(1)
+        return fit(*args, **options)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lightgbm.LGBMRanker, "fit", counted)
+    with sklearn.config_context():
+        page = {"X": data.X, "y": data.y, "qid": data.qid}
+        exec(compile(code, "quality.md", "exec"), page)
+    search = page["search"]
+    assert len(n_fits) == 3 + 1  # three folds, then all rows
+    assert search.n_candidates_ == [16, 8, 4]
+    assert search.n_resources_ == [8, 16, 32]
+    assert search.best_params_["student__max_iter"] == 32
+    assert search.best_score_ > 0.6
+    assert page["student"].max_iter == 32

@@ -47,6 +47,16 @@ class Network(StudentModel, FoldsCodes):
         """Number of layers, including the output layer."""
         return len(self.hidden_layer_sizes) + 1
 
+    @property
+    def n_hidden_units(self) -> int:
+        """Number of units of all hidden layers."""
+        return sum(self.hidden_layer_sizes)
+
+    @property
+    def undecayed_parameters(self) -> tuple[str, ...]:
+        """The output layer behind hidden ones: it only sets how far apart the scores are."""
+        return (f"weights_{self.n_layers - 1}",) if self.hidden_layer_sizes else ()
+
     def row_parameters(self, inputs: Rows) -> tuple[str, ...]:
         # In wide CSR tables a batch touches few columns.
         return ("weights_0",) if inputs.is_wide else ()

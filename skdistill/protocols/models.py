@@ -46,6 +46,19 @@ class TrainableModel(Protocol):
         """
         return ()
 
+    @property
+    def n_hidden_units(self) -> int:
+        """Number of hidden units, by which ``weight_decay="auto"`` is chosen; 0 by default."""
+        return 0
+
+    @property
+    def undecayed_parameters(self) -> tuple[str, ...]:
+        """Names of parameters that weight decay skips, beside those with "bias" in their name.
+
+        Empty by default.
+        """
+        return ()
+
     @abstractmethod
     def initialize(self, n_features: Any, rng: Any) -> Parameters:
         """Create the parameters that training starts from.

@@ -55,7 +55,7 @@ class StudentEstimator(Interpretable):
     optimizer: str = "adam"
     learning_rate_init: float = 3e-3
     learning_rate: str = "cosine"
-    weight_decay: float = 1e-2
+    weight_decay: float | str = 1e-2
     early_stopping: bool | str = "auto"
     validation_fraction: float = 0.1
     n_iter_no_change: int = 5
@@ -266,7 +266,7 @@ class StudentEstimator(Interpretable):
         first = not hasattr(self, "params_")
         data = self._read(X, y, qid, sample_weight, teacher_scores, offset, reset=first)
         data, _ = in_unit_of_offset(data)
-        settings = settings_for(self, data.queries, max_iter=1, learning_rate="constant")
+        settings = settings_for(self, data.queries).for_stream()
         # Training changes both in place, so it works on copies.
         self._partial_rng = copy.deepcopy(getattr(self, "_partial_rng", None)) or self.generator()
         self.optimizer_ = copy.deepcopy(getattr(self, "optimizer_", None))
@@ -361,10 +361,12 @@ class StudentEstimator(Interpretable):
         )
         settings = settings_for(self, data.queries)
         model = self.make_model()
+        batches = self._batches(data, inputs, synthetic, settings)
+        settings = settings.with_weight_decay(model, inputs, batches.n_steps)
         training = train_on_queries(
             model,
             settings.make_optimizer(model, self.params_, inputs),
-            self._batches(data, inputs, synthetic, settings),
+            batches,
             settings,
             rng,
             early_stopping=early_stopping,

@@ -61,9 +61,10 @@ class TwoTowerRetriever(TowerEstimator):
         Divides the teacher's and the towers' scores in losses that have a temperature.
     n_candidates : int, optional
         Number of catalogue items that the teacher scores per query: its best items, if its scores
-        are a matrix, or else logged items and those logged together with them; uniform draws; then the items that the towers rank
-        highest. Each takes 12 bytes. By default, the teacher
-        scores the whole catalogue, which takes 12 bytes per pair at first and 4 bytes later.
+        are a matrix, or else logged items and those that are logged together with them; uniform
+        draws; then the items that the towers rank highest. Each takes 12 bytes. By default, the
+        teacher scores the whole catalogue, which takes 12 bytes per pair at first and 4 bytes
+        later.
     logq_correction : float, default=0.5
         Strength of the correction for the probability of the uniform draws. With 1, a sampled list
         gives an unbiased estimate of the loss over the whole catalogue, but a draw of importance

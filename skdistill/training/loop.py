@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from skdistill.protocols import Array, Parameters, TrainableModel
 from skdistill.training.early_stopping import EarlyStopping
 from skdistill.training.optimizers import OPTIMIZERS, Optimizer
 from skdistill.training.schedules import SCHEDULES
+from skdistill.training.weight_decay import SMALL_DECAY, automatic_decay
 
 # Valid values of the estimators' parameters of the same names.
 SETTINGS_CONSTRAINTS: dict[str, list[Any]] = {
@@ -51,8 +52,8 @@ class TrainingSettings:
         Learning rate before the schedule.
     learning_rate : {"constant", "cosine", "linear"}
         Schedule over all steps.
-    weight_decay : float
-        Decoupled weight decay.
+    weight_decay : float or "auto"
+        Decoupled weight decay. "auto" has to be replaced before an optimizer is made.
     n_iter_no_change : int
         Number of epochs without improvement after which early stopping stops.
     tol : float
@@ -65,7 +66,7 @@ class TrainingSettings:
     optimizer: str
     learning_rate_init: float
     learning_rate: str
-    weight_decay: float
+    weight_decay: float | str
     n_iter_no_change: int
     tol: float
 
@@ -78,11 +79,31 @@ class TrainingSettings:
         settings = {setting.name: getattr(estimator, setting.name) for setting in fields(cls)}
         return cls(**(settings | changes))
 
+    def for_stream(self) -> TrainingSettings:
+        """Change to one epoch of a stream, whose learning rate is constant."""
+        decay = SMALL_DECAY if self.weight_decay == "auto" else self.weight_decay
+        return replace(self, max_iter=1, learning_rate="constant", weight_decay=decay)
+
+    def with_weight_decay(
+        self, model: TrainableModel, inputs: Any, n_steps: int
+    ) -> TrainingSettings:
+        """Replace "auto" by the weight decay for a model, its inputs and their steps per epoch."""
+        if self.weight_decay != "auto":
+            return self
+        decay = SMALL_DECAY
+        if not model.row_parameters(inputs):
+            decay = automatic_decay(model.n_hidden_units, n_steps, self.learning_rate_init)
+        return replace(self, weight_decay=decay)
+
     def make_optimizer(self, model: TrainableModel, params: Parameters, inputs: Any) -> Optimizer:
         """Make an optimizer of these parameters, for batches of these inputs."""
-        tables = model.row_parameters(inputs)
-        fixed = model.fixed_parameters(inputs)
-        return OPTIMIZERS[self.optimizer](params, tables, self.weight_decay, fixed=fixed)
+        return OPTIMIZERS[self.optimizer](
+            params,
+            model.row_parameters(inputs),
+            float(self.weight_decay),
+            model.undecayed_parameters,
+            model.fixed_parameters(inputs),
+        )
 
     def rate(self, progress: float) -> float:
         """Return the learning rate after a fraction of all steps."""

@@ -28,6 +28,8 @@ class Optimizer:
     weight_decay : float, default=0.0
         Decoupled weight decay: per step, each weight loses this fraction of its value times the
         learning rate. Biases do not decay.
+    undecayed : tuple of str, default=()
+        Names of further parameters that do not decay.
     fixed : tuple of str, default=()
         Names of the parameters that do not change; their gradients are ignored.
 
@@ -46,6 +48,7 @@ class Optimizer:
     initial: Parameters
     tables: tuple[str, ...] = ()
     weight_decay: float = 0.0
+    undecayed: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     params: Parameters = field(init=False)
     n_steps: int = field(init=False, default=0)
@@ -61,7 +64,7 @@ class Optimizer:
         self._gradient = np.empty_like(self._flat)
         self._decays = np.concatenate(
             [
-                np.full(array.size, "bias" not in name, dtype=dtype)
+                np.full(array.size, self._is_decayed(name), dtype=dtype)
                 for name, array in zip(self._flat_names, flat, strict=True)
             ]
         )
@@ -76,6 +79,9 @@ class Optimizer:
             for name in self.tables
         }
 
+    def _is_decayed(self, name: str) -> bool:
+        return "bias" not in name and name not in self.undecayed
+
     def __getstate__(self) -> dict[str, Any]:
         settings = {
             setting.name: getattr(self, setting.name) for setting in fields(self) if setting.init
@@ -88,6 +94,7 @@ class Optimizer:
         moments = state.pop("moments")
         vars(self).update(state, tables=tuple(state["tables"]))
         self.fixed = tuple(self.fixed)
+        self.undecayed = tuple(self.undecayed)
         self.__post_init__()
         self._moments, self._table_moments = moments
 
@@ -181,6 +188,8 @@ class Adam(Optimizer):
         Names of the parameters whose gradients are ``RowGradient`` objects.
     weight_decay : float, default=0.0
         Decoupled weight decay, as in :class:`Optimizer`.
+    undecayed : tuple of str, default=()
+        Names of parameters that do not decay, beside biases.
     fixed : tuple of str, default=()
         Names of the parameters that do not change.
     beta_1 : float, default=0.9
@@ -227,6 +236,8 @@ class AdaGrad(Optimizer):
         Names of the parameters whose gradients are ``RowGradient`` objects.
     weight_decay : float, default=0.0
         Decoupled weight decay, as in :class:`Optimizer`.
+    undecayed : tuple of str, default=()
+        Names of parameters that do not decay, beside biases.
     fixed : tuple of str, default=()
         Names of the parameters that do not change.
     initial_accumulator : float, default=1e-8

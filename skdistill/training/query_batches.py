@@ -119,7 +119,7 @@ class AugmentedBatches:
         return total, np.concatenate([(1 - fraction) * gradient, slope])
 
 
-def settings_for(estimator: Any, queries: Queries, **changes: Any) -> TrainingSettings:
+def settings_for(estimator: Any, queries: Queries) -> TrainingSettings:
     """Read the settings of an estimator; ``batch_size="auto"`` depends on what a query is.
 
     Parameters
@@ -128,16 +128,15 @@ def settings_for(estimator: Any, queries: Queries, **changes: Any) -> TrainingSe
         It has the parameters of :class:`TrainingSettings`.
     queries : Queries
         Segments of the training rows.
-    **changes
-        Settings that replace those of the estimator.
 
     Returns
     -------
     TrainingSettings
     """
-    if estimator.batch_size == "auto":
-        changes["batch_size"] = LISTS_PER_STEP if queries.has_lists else ROWS_PER_STEP
-    return TrainingSettings.of(estimator, **changes)
+    batch_size = estimator.batch_size
+    if batch_size == "auto":
+        batch_size = LISTS_PER_STEP if queries.has_lists else ROWS_PER_STEP
+    return TrainingSettings.of(estimator, batch_size=batch_size)
 
 
 def train_on_queries(

@@ -115,7 +115,6 @@ def test_walks_end_more_often_at_items_with_more_paths():
 
 def test_without_a_log_no_item_is_logged_together():
     nothing = sparse.csr_array((4, 5), dtype=bool)
-    query, item = logged_together(
-        nothing, nothing.T.tocsr(), slice(0, 4), 2, np.random.default_rng(0)
-    )
+    given = nothing, nothing.T.tocsr(), slice(0, 4), np.empty(0, np.int64), 2
+    query, item = logged_together(*given, np.random.default_rng(0))
     assert len(query) == len(item) == 0
