@@ -14,10 +14,10 @@ from typing import Any
 
 from skdistill._sklearn_compat import HasMethods
 from skdistill.inputs.queries import Queries
-from skdistill.losses.listwise import Listwise, RankListwise
+from skdistill.losses.listwise import Listwise, PlackettLuce
 from skdistill.losses.pairwise import Lambda, Margin, Pairwise
-from skdistill.losses.plackett_luce import PlackettLuce
 from skdistill.losses.pointwise import Logistic, Pointwise
+from skdistill.losses.rank_listwise import RankListwise
 from skdistill.losses.top_k import TopK
 from skdistill.protocols import Array, Loss
 from skdistill.public_names import publish

@@ -1,8 +1,7 @@
-"""Losses that compare distributions over whole lists."""
+"""Losses that compare whole lists: the distribution of scores over a list, or its order."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,6 @@ from skdistill.inputs.queries import Queries
 from skdistill.losses.gains import gain_of_labels
 from skdistill.protocols import Array, Loss
 
-# Ranks, in units of the decay, beyond which a place has no part in a distribution. It would be
-# worth six millionths of the first place.
-PLACES_PER_DECAY = 12
 # Up to this fraction of the rows, picking out those with a target is faster than using them all.
 FEW = 0.1
 
@@ -45,17 +41,6 @@ def support(target: Array, queries: Queries) -> tuple[Any, Any]:
     if len(rows) > FEW * len(target):
         return slice(None), None
     return rows, queries.segment_of(rows)
-
-
-def nth_largest(values: Array, n: int, queries: Queries) -> Array:
-    """Return the n-th largest value of each query, or its smallest if it has fewer rows."""
-    if n >= queries.sizes.max():
-        return queries.min(values)
-    if queries.width:
-        place = queries.width - n
-        return np.partition(values.reshape(-1, queries.width), place, axis=1)[:, place]
-    ranked = queries.sort_descending(values)
-    return values[ranked[queries.starts + np.minimum(n, queries.sizes) - 1]]
 
 
 def divergence(
@@ -138,72 +123,158 @@ class Listwise(Loss):
 
 
 @dataclass(frozen=True)
-class RankListwise(Loss):
-    r"""Divergence between a distribution over the teacher's places and the student's list.
+class PlackettLuce(Loss):
+    r"""Negative log-likelihood of the first K places of the teacher's order.
 
-    The loss of a query with student scores s is :math:`\sum_i p_i (\log p_i - \log q_i)` with
-    :math:`q = softmax(s)` and :math:`p_i \propto e^{-r_i / \lambda}`, where :math:`r_i` is the
-    teacher's rank of the row, from 0. Only the order of the teacher's scores counts, so that their
-    scale, their distribution and outliers do not matter. Rows with equal scores share the mean of
-    their places. Ranks beyond :math:`12 \lambda` have no part in p. For labels, it is
-    :class:`Listwise`.
+    The loss of a query with the order :math:`\pi` and student scores s is
+    :math:`-\frac{1}{K} \sum_{k \le K} (s_{\pi(k)} - \log \sum_{i \ge k} \exp s_{\pi(i)})`. For
+    labels, the sum runs over places of rows with a positive label only, because the order of
+    irrelevant rows is noise.
 
-    It suits lists of thousands of rows, where a softmax of the teacher's scores is often so flat,
-    or so steep, that it teaches little.
+    All orders of rows with equal targets are equally good. By Efron's approximation, such a row
+    counts at each of their places as :math:`\log` of the mean of their :math:`\exp s_i`, and their
+    terms are averaged. The gradient then treats them alike.
 
     Parameters
     ----------
-    decay : float, default=10.0
-        Number of ranks over which p falls by a factor of e, :math:`\lambda` in the formula. About
-        half of p is on the first :math:`0.7 \lambda` ranks.
+    k : int, default=10
+        Number of places K. A query with fewer rows has as many places as rows.
 
     References
     ----------
-    Cao, Qin, Liu, Tsai, Li, "Learning to Rank: From Pairwise to Listwise Approach", ICML 2007.
-    Tang, Wang, "Ranking Distillation: Learning Compact Ranking Models With High Performance for
-    Recommender System", KDD 2018.
+    Xia, Liu, Wang, Zhang, Li, "Listwise Approach to Learning to Rank", ICML 2008.
+    Kang, Hwang, Kweon, Yu, "DE-RRD: A Knowledge Distillation Framework for Recommender System",
+    CIKM 2020.
+    Efron, "The Efficiency of Cox's Likelihood Function for Censored Data", JASA 1977.
     """
 
-    decay: float = 10.0
+    k: int = 10
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
-        # Only the first rows are sorted, because a catalogue is long.
-        n_places = math.ceil(self.decay * PLACES_PER_DECAY)
-        rank = np.arange(int(queries.sizes.max()))
-        of_rank = np.where(rank < n_places, np.exp(-rank / self.decay), 0.0)
-        bar = nth_largest(teacher_scores, n_places, queries)
-        reaches = queries.apply(np.greater_equal, teacher_scores, bar)
-        top = queries.subset(reaches)
-        worth = top.mean_over_ties(teacher_scores[reaches], of_rank[top.position])
-        target = np.zeros_like(teacher_scores)
-        target[reaches] = worth / top.spread(top.sum(worth))
-        return target
-
-    def sampled_soft_target(
-        self, teacher_scores: Array, log_importance: Array, queries: Queries
-    ) -> Array:
-        # A row of importance w stands for w rows: it takes their places, and has their worth.
-        ranked = queries.sort_descending(teacher_scores)
-        n_places = np.exp(log_importance[ranked])
-        end = np.cumsum(n_places)
-        end -= queries.spread(end[queries.starts] - n_places[queries.starts])
-        worth = np.exp(-(end - n_places) / self.decay) * -np.expm1(-n_places / self.decay)
-        # Rows with equal scores divide their worth by their importance.
-        ties = queries.ties(teacher_scores[ranked])
-        worth = n_places * ties.spread(ties.sum(worth) / ties.sum(n_places))
-        target = np.empty_like(teacher_scores)
-        target[ranked] = worth / queries.spread(queries.sum(worth))
-        return target
+        return np.column_stack([queries.level(teacher_scores), np.ones_like(teacher_scores)])
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
-        return gain_distribution(labels, queries)
+        return np.column_stack([queries.level(labels), (labels > 0).astype(labels.dtype)])
 
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
-        return divergence(scores, target, queries, weight)
+        ranked = queries.sort_descending(target[:, 0])
+        position = queries.position
+        places = int(min(self.k, queries.sizes.max()))
+        in_top = position < places
+        cell = queries.segment[in_top], position[in_top]
+        ties = TiesForPlaces.find(target[ranked], np.flatnonzero(in_top), queries)
+        ordered = scores[ranked]
+        mass = ties.log_mean_exp(ordered)
+        # Matrices of the first places only, (n_queries, places), to bound the memory.
+        counts = np.zeros((queries.n_queries, places), dtype=scores.dtype)
+        counts[cell] = target[ranked[in_top], 1]
+        counts /= np.maximum(counts.sum(axis=1, keepdims=True), 1) * queries.n_queries
+        share = np.zeros_like(ordered)
+        share[in_top] = counts[cell]
+        share = ties.mean(share)
+        if weight is not None:
+            row_weight = weight[ranked].astype(scores.dtype)
+            share *= row_weight
+            counts[cell] *= ties.mean(row_weight)[in_top]
+        top_mass = np.full_like(counts, -np.inf)
+        top_mass[cell] = mass[in_top]
 
-    @property
-    def logit_scale(self) -> float:
-        """Score per logit: 1."""
-        return 1.0
+        log_rest = self._log_sum_beyond(mass, places, queries)
+        log_denominators = np.empty_like(top_mass)
+        for place in range(places - 1, -1, -1):
+            log_rest = np.logaddexp(log_rest, top_mass[:, place])
+            log_denominators[:, place] = log_rest
+        filled = top_mass > -np.inf
+        differences = np.subtract(
+            log_denominators, top_mass, out=np.zeros_like(top_mass), where=filled
+        )
+        value = float((counts * differences).sum()) + float(share @ (mass - ordered))
+
+        # A row is in the denominators of all places up to its place. The sum over them is taken in
+        # logarithms: single factors may overflow, though their product is at most 1.
+        log_terms = np.full_like(top_mass, -np.inf)
+        with np.errstate(divide="ignore"):
+            np.subtract(np.log(counts), log_denominators, out=log_terms, where=filled)
+        reach = np.logaddexp.accumulate(log_terms, axis=1)
+        last = np.minimum(position, places - 1)
+        slope = ties.divide(np.exp(mass + reach[queries.segment, last]), ordered - mass)
+        gradient = np.empty_like(scores)
+        gradient[ranked] = slope - share
+        return value, gradient
+
+    @staticmethod
+    def _log_sum_beyond(mass: Array, places: int, queries: Queries) -> Array:
+        """Log of the sum of exp(mass) over the rows after the first places, or -inf if none."""
+        log_sum = np.full(queries.n_queries, -np.inf, dtype=mass.dtype)
+        beyond = queries.position >= places
+        if beyond.any():
+            rest = queries.subset(beyond)
+            values = mass[beyond]
+            highest = rest.max(values)
+            log_sum[queries.sizes > places] = highest + np.log(
+                rest.sum(np.exp(values - rest.spread(highest)))
+            )
+        return log_sum
+
+
+@dataclass(frozen=True)
+class TiesForPlaces:
+    """Blocks of rows that tie for some of the first places; arrays are in the target's order.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_tied,), int64
+        The tied rows, block by block.
+    blocks : Queries or None
+        Segments of these rows; None if no rows tie.
+    """
+
+    rows: Array
+    blocks: Queries | None
+
+    @classmethod
+    def find(cls, ordered: Array, top: Array, queries: Queries) -> TiesForPlaces:
+        """Find the blocks that reach into the first places and count there.
+
+        ``ordered`` is the target in its descending order, ``top`` are the rows at these places.
+        """
+        level, counts = ordered.T
+        following = np.minimum(top + 1, len(level) - 1)
+        is_tied = (level[top] == level[following]) & (queries.position[following] > 0)
+        is_tied &= (counts[top] > 0) & (following > top)
+        if not is_tied.any():
+            return cls(np.empty(0, dtype=np.int64), None)
+        ties = queries.ties(level)
+        tied = np.unique(ties.segment_of(top[is_tied]))
+        return cls(*ties.take(tied))
+
+    def mean(self, values: Array) -> Array:
+        """Replace the values of each block by their mean."""
+        if self.blocks is None:
+            return values
+        averaged = values.copy()
+        averaged[self.rows] = self.blocks.spread(self.blocks.mean(values[self.rows]))
+        return averaged
+
+    def log_mean_exp(self, values: Array) -> Array:
+        """Replace the values of each block by the logarithm of their mean exponential."""
+        if self.blocks is None:
+            return values
+        averaged = values.copy()
+        tied = values[self.rows]
+        highest = self.blocks.max(tied)
+        mean = self.blocks.mean(np.exp(tied - self.blocks.spread(highest)))
+        averaged[self.rows] = self.blocks.spread(highest + np.log(mean))
+        return averaged
+
+    def divide(self, values: Array, log_shares: Array) -> Array:
+        """Divide the sum over each block among its rows; the exponentials have mean 1."""
+        if self.blocks is None:
+            return values
+        divided = values.copy()
+        divided[self.rows] = self.blocks.spread(self.blocks.mean(values[self.rows])) * np.exp(
+            log_shares[self.rows]
+        )
+        return divided

@@ -356,9 +356,7 @@ class StudentEstimator(Interpretable):
             validate = self.make_validator(held_out)
             early_stopping = EarlyStopping(validate, self.n_iter_no_change, self.tol)
         inputs = Rows(self.scaler_.transform(data.X))
-        callbacks = EpochCallbacks(
-            self, self.fitted_attributes, callback_data(data if held_out is None else held_out)
-        )
+        callbacks = EpochCallbacks(self, self.fitted_attributes, callback_data(held_out or data))
         settings = settings_for(self, data.queries)
         model = self.make_model()
         batches = self._batches(data, inputs, synthetic, settings)
