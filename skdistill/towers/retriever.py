@@ -51,7 +51,8 @@ class TwoTowerRetriever(TowerEstimator):
         columns side by side in the order of X.
     loss : str or Loss, default="auto"
         How the towers' scores are compared with the teacher's. "auto" is "rank_listwise" given a
-        catalogue, which follows the order of the teacher's first ranks, and "listwise" without one.
+        catalogue, which follows the order of the teacher's first ranks, and "listwise" without one
+        or with a temperature other than 1.
     hard_loss : str or Loss, optional
         How the towers' scores are compared with labels; the same as ``loss`` by default, and
         "listwise" if that is "auto".
@@ -193,7 +194,8 @@ class TwoTowerRetriever(TowerEstimator):
         """Mix the losses: ``(1 - alpha) * hard_loss(y) + alpha * loss(teacher)``."""
         of_catalogue, of_log = self.loss, self.loss
         if isinstance(self.loss, str) and self.loss == AUTO:
-            of_catalogue, of_log = "rank_listwise", "listwise"
+            of_log = "listwise"
+            of_catalogue = "rank_listwise" if self.temperature == 1 else of_log
         soft = get_loss(of_catalogue, self.temperature)
         soft_on_log = get_loss(of_log, self.temperature)
         hard = get_loss(of_log if self.hard_loss is None else self.hard_loss)

@@ -23,6 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skdistill import RankingGroupKFold, TwoTowerRetriever
 from skdistill.datasets import make_retrieval
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.losses import get_loss
 from skdistill.metrics import (
     ndcg_scorer,
     retrieval_curve,
@@ -627,3 +628,21 @@ def test_masking_all_items_is_an_error():
             items=np.arange(4.0)[:, None],
             teacher_scores=scores,
         )
+
+
+def test_the_default_loss_depends_on_what_is_learnt():
+    """Ranks of a catalogue, scores of logged rows; a temperature belongs to a loss of scores."""
+    made = {}
+    for name, parameters in {
+        "default": {},
+        "temperature": {"temperature": 0.5},
+        "named": {"loss": "plackett_luce", "hard_loss": "logistic"},
+    }.items():
+        model = TwoTowerRetriever(query_columns=[0], item_columns=[1], **parameters)
+        objective = model.make_pair_objective()
+        made[name] = objective.soft, objective.soft_on_log, objective.hard
+    scores, labels = get_loss("listwise"), get_loss("listwise")
+    assert made["default"] == (get_loss("rank_listwise"), scores, labels)
+    assert made["temperature"] == (get_loss("listwise", 0.5), get_loss("listwise", 0.5), labels)
+    ranks = get_loss("plackett_luce")
+    assert made["named"] == (ranks, ranks, get_loss("logistic"))
