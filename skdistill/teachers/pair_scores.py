@@ -29,7 +29,8 @@ GRID_PAIRS = 1 << 20
 FAR_FROM_ZERO = 1000
 
 
-Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+# Rows of the query table and of the catalogue, one of each per pair.
+PairRows = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class PairScores(Protocol):
@@ -72,7 +73,7 @@ class PairScores(Protocol):
             grid[start : start + per_block] = answer.reshape(len(block), len(item))
         return grid
 
-    def highest(self, n: int, left_out: Any = None) -> Pairs | None:
+    def highest(self, n: int, left_out: Any = None) -> PairRows | None:
         """Find the n best items of each query, if they are known without scoring all pairs.
 
         Parameters
@@ -118,7 +119,7 @@ class DenseScores(PairScores):
     def grid(self, query: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.float32]:
         return self.matrix[np.ix_(query, item)].astype(np.float32, copy=False)
 
-    def highest(self, n: int, left_out: Any = None) -> Pairs:
+    def highest(self, n: int, left_out: Any = None) -> PairRows:
         n_queries, n_items = self.matrix.shape
         per_block = max(GRID_PAIRS // n_items, 1)
         items = []
@@ -174,7 +175,7 @@ class BestScores(PairScores):
         grid[stored.row, stored.col] = stored.data
         return grid
 
-    def highest(self, n: int, left_out: Any = None) -> Pairs:
+    def highest(self, n: int, left_out: Any = None) -> PairRows:
         matrix = self.matrix.tocoo()
         kept = np.ones(matrix.nnz, dtype=bool)
         if left_out is not None:

@@ -157,7 +157,7 @@ def logged_together(
     Real-Time", WWW 2018.
     """
     start = np.repeat(np.arange(queries.start, queries.stop), WALKS * n)
-    start = start[np.diff(of_queries.indptr)[start] > 0]
+    start = start[_degree(of_queries, start) > 0]
     back = _random_neighbour(of_items, _random_neighbour(of_queries, start, rng), rng)
     end = _random_neighbour(of_queries, back, rng)
     n_items = of_queries.shape[1]
@@ -176,10 +176,13 @@ def _random_neighbour(
     graph: Any, nodes: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """One stored column of each of these rows of a CSR matrix, none of which is empty."""
-    first, degree = graph.indptr[nodes], np.diff(graph.indptr)[nodes]
-    return graph.indices[first + (rng.random(len(nodes)) * degree).astype(np.int64)].astype(
-        np.int64
-    )
+    place = (rng.random(len(nodes)) * _degree(graph, nodes)).astype(np.int64)
+    return graph.indices[graph.indptr[nodes] + place].astype(np.int64)
+
+
+def _degree(graph: Any, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of stored columns of each of these rows of a CSR matrix."""
+    return graph.indptr[nodes + 1] - graph.indptr[nodes]
 
 
 def first_of_each(queries: Queries, order: Array, n: int) -> NDArray[np.int64]:

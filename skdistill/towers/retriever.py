@@ -192,13 +192,12 @@ class TwoTowerRetriever(TowerEstimator):
 
     def make_pair_objective(self) -> MixedObjective:
         """Mix the losses: ``(1 - alpha) * hard_loss(y) + alpha * loss(teacher)``."""
-        of_catalogue, of_log = self.loss, self.loss
-        if isinstance(self.loss, str) and self.loss == AUTO:
-            of_log = "listwise"
-            of_catalogue = "rank_listwise" if self.temperature == 1 else of_log
-        soft = get_loss(of_catalogue, self.temperature)
-        soft_on_log = get_loss(of_log, self.temperature)
-        hard = get_loss(of_log if self.hard_loss is None else self.hard_loss)
+        is_auto = isinstance(self.loss, str) and self.loss == AUTO
+        loss = "listwise" if is_auto else self.loss
+        soft = soft_on_log = get_loss(loss, self.temperature)
+        if is_auto and self.temperature == 1:
+            soft = get_loss("rank_listwise")
+        hard = get_loss(loss if self.hard_loss is None else self.hard_loss)
         return MixedObjective(soft, hard, self.alpha, soft_on_log)
 
     @property

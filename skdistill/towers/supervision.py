@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -306,7 +307,7 @@ class CatalogueSupervision(_Supervision):
                 assert self.pair_scores is not None  # the term is measured by them
                 left_out = None
                 if setup.masks_known_items:
-                    left_out = self._known_items()[eval_queries][:, items]
+                    left_out = self._known_items[eval_queries][:, items]
                 scores = self.pair_scores
                 validators.append(teacher_validator(setup, scores, *held_out, left_out))
             else:
@@ -320,8 +321,7 @@ class CatalogueSupervision(_Supervision):
         """Lists scored by the teacher, and the scores that a spectral start uses."""
         assert self.pair_scores is not None  # the term learns from them
         n_items, n_queries = self.pairs.n_catalogue, self.pairs.n_queries
-        known = self._known_items()
-        left_out = known if setup.masks_known_items else None
+        left_out = self._known_items if setup.masks_known_items else None
         if left_out is not None and left_out.nnz == n_queries * n_items:
             raise ValueError(
                 'known_items="mask" leaves nothing to learn: the log holds every item of the '
@@ -346,13 +346,14 @@ class CatalogueSupervision(_Supervision):
             (self.pairs.query[logged], self.pairs.item[logged]),
             rng,
             slice(term.embedding, None, setup.objective.n_embeddings),
-            known,
+            self._known_items,
             left_out,
         )
         if isinstance(self.pair_scores, DenseScores):
             return sampled, self.pair_scores.matrix
         return sampled, sampled.uniform_sample()
 
+    @cached_property
     def _known_items(self) -> Any:
         """Logged pairs of the catalogue except those of label 0: CSR, (n_queries, n_items)."""
         known = self.pairs.item < self.pairs.n_catalogue

@@ -275,7 +275,7 @@ class SampledCatalogue:
             if params is None:
                 left_over = n_items - self.candidates.count[rows]
                 if self.left_out is not None:
-                    left_over = left_over - np.diff(self.left_out.indptr)[rows]
+                    left_over = left_over - np.diff(self.left_out[rows].indptr)
                 drawn = np.bincount(row, minlength=len(left_over))
                 importance = np.maximum(left_over / np.maximum(drawn, 1), 1)[row]
             self.candidates.append(query, item, self.scores(query, item), importance)
