@@ -14,6 +14,9 @@ from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.column_kinds import column_kinds
 from skdistill.inputs.table_encoder import NUMBER_KINDS, TIME_KINDS, TableEncoder
 
+# Categories of towers: of ids all are known, of other columns those that are seen twice.
+ID_FREQUENCY = "repeated"
+
 
 def fit_transformer(transformer: Any, table: Any) -> Any:
     """Fit what a parameter specifies to a table.
@@ -39,7 +42,7 @@ def fit_transformer(transformer: Any, table: Any) -> Any:
         return SimpleImputer().fit(table)
     kinds = enumerate(column_kinds(table) or ())
     categorical = {position for position, kind in kinds if not _is_number(kind)}
-    return TableEncoder.fit(table, categorical, min_frequency="repeated")
+    return TableEncoder.fit(table, categorical, min_frequency=ID_FREQUENCY)
 
 
 def _is_number(kind: str) -> bool:

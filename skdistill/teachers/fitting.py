@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.fit_arguments import labelled_validation
 from skdistill.teachers.qid_adapter import clone_or_deepcopy
-from skdistill.teachers.routing import fit_routed, is_prefit
+from skdistill.teachers.routing import check_metadata_reaches, fit_routed, is_prefit
 
 
 def check_teacher(teacher: Any) -> None:
@@ -53,6 +53,21 @@ def warn_of_refit(teacher: Any, *, stacklevel: int, role: str = "teacher") -> No
         UserWarning,
         stacklevel=stacklevel + 1,
     )
+
+
+def check_fits_teacher(teacher: Any, *, weighted: bool, stacklevel: int) -> None:
+    """Check a teacher that a log is to be taught by, before it is fitted; warn of a refit.
+
+    Raises
+    ------
+    TypeError
+        If it cannot score.
+    ValueError
+        If queries or row weights would not reach it.
+    """
+    check_teacher(teacher)
+    check_metadata_reaches(teacher, weighted=weighted)
+    warn_of_refit(teacher, stacklevel=stacklevel + 1)
 
 
 def _is_fitted(teacher: Any) -> bool:

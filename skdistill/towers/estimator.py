@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -13,27 +13,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.callback import with_callbacks
 from sklearn.utils import Tags
-from sklearn.utils.metadata_routing import MetadataRouter
 
 from skdistill._sklearn_compat import Interval, StrOptions, check_further_metadata
 from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks, data_for_callbacks
 from skdistill.inputs.validation import VALIDATION_REQUESTS, ValidationTable
-from skdistill.teachers.routing import teacher_router
-from skdistill.towers.fitted import FittedTowers
+from skdistill.teachers.fitting import check_fits_teacher
+from skdistill.towers.going_on import setup_for_further, setup_to_go_on
 from skdistill.towers.initialization import start_from_spectrum
 from skdistill.towers.log_reading import read_log, read_validation
 from skdistill.towers.objectives import PairObjective
-from skdistill.towers.pair_table import PairTable
-from skdistill.towers.reading import TowerInput, read_rows
 from skdistill.towers.setup import TowerSetup
-from skdistill.towers.supervision import (
-    CatalogueSupervision,
-    LogSupervision,
-    PairFeatures,
-    PairSupervision,
-)
-from skdistill.towers.teacher_check import TeacherCheck, check_teacher_fitness
+from skdistill.towers.supervision import LogSupervision, PairSupervision
+from skdistill.towers.teaching import TaughtTowers
 from skdistill.training.early_stopping import EarlyStopping, hold_out
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 
@@ -41,7 +33,7 @@ DEPRECATED = "deprecated"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class TowerEstimator(FittedTowers):
+class TowerEstimator(TaughtTowers):
     """Base of the retrievers: ``fit`` and the parameters they share.
 
     A subclass defines the objective.
@@ -76,11 +68,13 @@ class TowerEstimator(FittedTowers):
     validation_fraction: float = 0.1
     n_iter_no_change: int = 5
     tol: float = 1e-4
+    warm_start: bool = False
     verbose: bool = False
     query_column: str | int | None = None
     random_state: Any = None
     draw_correction: float | str = DEPRECATED
 
+    __metadata_request__partial_fit = {"items": True}
     __metadata_request__fit = {"items": True, **VALIDATION_REQUESTS, "teacher_scores_val": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -100,6 +94,7 @@ class TowerEstimator(FittedTowers):
         "teacher_check": ["boolean"],
         "keep_teacher": ["boolean"],
         "early_stopping": ["boolean", StrOptions({"auto"})],
+        "warm_start": ["boolean"],
         "verbose": ["verbose"],
     }
 
@@ -117,25 +112,6 @@ class TowerEstimator(FittedTowers):
     def split_labels(self, labels: Any, asks_teacher: bool) -> tuple[Any, Any]:
         """Labels for the teacher, and the labels of all objectives if there are several."""
         return labels, None
-
-    @property
-    def wants_teacher(self) -> bool:
-        """Whether the objective uses the teacher's scores."""
-        return True
-
-    def sub_teachers(self) -> dict[str, Any]:
-        """Return the teacher."""
-        return {"teacher": self.teacher}
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Get the metadata that the retriever consumes, and that it routes to its teacher.
-
-        Returns
-        -------
-        MetadataRouter
-            A teacher that requests nothing gets queries and row weights.
-        """
-        return teacher_router(self)
 
     @all_or_nothing
     @with_callbacks
@@ -214,12 +190,20 @@ class TowerEstimator(FittedTowers):
         check_further_metadata(self, metadata)
         given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
         table = ValidationTable.of(X_val, **given, teacher_scores=teacher_scores_val)
-        supervision = read_log(self, X, y, qid, items, sample_weight, teacher_scores, metadata)
+        goes_on = self.warm_start and hasattr(self, "params_")
+        arguments = X, y, qid, items, sample_weight, teacher_scores, metadata
+        supervision = read_log(self, *arguments, reset=not goes_on)
+        if self.asks_teacher(supervision):
+            check_fits_teacher(self.teacher, weighted=sample_weight is not None, stacklevel=4)
         validation = None if table is None else read_validation(self, table, supervision)
         rng = self.generator()
-        setup = self._prepare(supervision.pairs)
-        watched = setup if validation is None else self._encode(validation, supervision, setup)
+        make_setup = setup_to_go_on if goes_on else TowerSetup.of
+        setup = make_setup(self, supervision.pairs, TrainingSettings.of(self))
+        watched = setup
+        if validation is not None:
+            watched = setup.of_further(self, validation.pairs, supervision.catalogue)
         supervision, validation = self._teach(supervision, validation)
+        self.check_taught(supervision)
         self.teacher_check_ = self._check_teacher(supervision, validation, setup, rng)
         shown = data_for_callbacks(X, y, qid)
         make_early_stopping = None
@@ -231,6 +215,72 @@ class TowerEstimator(FittedTowers):
         result = self._train(supervision, setup, rng, callbacks, make_early_stopping)
         self._publish(result, supervision)
         callbacks.end(result)
+        return self
+
+    @all_or_nothing
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        qid: ArrayLike | None = None,
+        items: Any = None,
+        sample_weight: ArrayLike | None = None,
+        teacher_scores: Any = None,
+    ) -> TowerEstimator:
+        """Learn the queries of a further log, such as that of a day, and new items.
+
+        Ids and other categories that are new get weights of their own. Only these are trained, and
+        the weights that name the queries of the log: those of the query column with the most
+        categories. All other queries and items keep their embeddings, so that the towers forget
+        nothing, and stored embeddings stay valid. ``fit`` with ``warm_start=True`` trains all
+        weights instead. The first call is the same as ``fit``.
+
+        Parameters
+        ----------
+        X : data frame, array or CSR matrix of shape (n_rows, n_features)
+            The columns as in ``fit``; all rows of each query, earlier ones too. From a user's last
+            day alone, the towers would forget what the user liked before.
+        y : array-like of shape (n_rows,) or (n_rows, n_label_objectives), optional
+            Relevance, as in ``fit``.
+        qid : array-like of shape (n_rows,), optional
+            Query of each row, as in ``fit``.
+        items : table of shape (n_items, n_item_columns), optional
+            The catalogue, new items included. It is indexed as in ``fit``. Without it, the towers
+            learn from the rows of the log, and there is no index afterwards.
+        sample_weight : array-like of shape (n_rows,), optional
+            Row weights, as in ``fit``.
+        teacher_scores : array-like of shape (n_rows,), matrix, CSR matrix or callable, optional
+            Scores of the log's queries, as in ``fit``. Without them, a fitted ``teacher`` is asked,
+            such as one in a FrozenEstimator, or that of ``fit``. No teacher is fitted.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the arguments do not match, there is nothing to train, or no fitted teacher, or
+            training diverges.
+        """
+        arguments = X, y, qid, items, sample_weight, teacher_scores
+        if not hasattr(self, "params_"):
+            names = "qid", "items", "sample_weight", "teacher_scores"
+            return self.fit(X, y, **dict(zip(names, arguments[2:], strict=True)))
+        self.check_parameters()
+        supervision = read_log(self, *arguments, {}, reset=False)
+        setup = setup_for_further(self, supervision.pairs, TrainingSettings.of(self))
+        supervision = self._score_further(supervision)
+        self.check_taught(supervision)
+        rng = self.generator()
+        queries = np.arange(supervision.pairs.n_queries)
+        batches, _ = supervision.make_batches(setup, queries, rng)
+        assert setup.start is not None  # it goes on
+        training = setup.run(setup.start, batches, rng)
+        training.loss_curve = self.loss_curve_ + training.loss_curve
+        training.validation_scores = self.validation_scores_
+        self._publish(training, supervision)
         return self
 
     def check_parameters(self) -> None:
@@ -262,78 +312,12 @@ class TowerEstimator(FittedTowers):
             "_scorers": self._fold(params),
         }
 
-    def asks_teacher(self, supervision: PairSupervision) -> bool:
-        """Whether the teacher is needed: there are no scores, and the objective uses them."""
-        return (
-            self.wants_teacher and self.teacher is not None and not supervision.has_teacher_scores
-        )
-
-    def _teach(
-        self, supervision: PairSupervision, validation: PairSupervision | None
-    ) -> tuple[PairSupervision, PairSupervision | None]:
-        """Add the teacher's scores, if it is needed, to what is learnt and what is watched."""
-        self.teacher_ = None
-        if not self.asks_teacher(supervision):
-            return supervision, validation
-        make_rows = self._teacher_rows(supervision)
-        supervision, self.teacher_ = supervision.taught_by(self.teacher, make_rows, validation)
-        if validation is not None and not validation.has_teacher_scores:
-            validation = validation.scored_by(self.teacher_, make_rows)
-        return supervision, validation
-
-    def _check_teacher(
-        self,
-        supervision: PairSupervision,
-        validation: PairSupervision | None,
-        setup: TowerSetup,
-        rng: np.random.Generator,
-    ) -> TeacherCheck | None:
-        if not self.teacher_check or not isinstance(supervision, CatalogueSupervision):
-            return None
-
-        def teach_again(rest: CatalogueSupervision) -> CatalogueSupervision:
-            return rest.taught_by(self.teacher, self._teacher_rows(rest), validation)[0]
-
-        return check_teacher_fitness(supervision, setup, teach_again, rng.spawn(1)[0])
-
-    def _teacher_rows(self, supervision: PairSupervision) -> PairFeatures | None:
-        """Function that builds the teacher's rows; None if the teacher reads the log as it is."""
-        if self.pair_features is None and supervision.catalogue is not None:
-            return self.pair_columns_.side_by_side
-        return self.pair_features
-
-    def _prepare(self, pairs: PairTable) -> TowerSetup:
-        """Encode both tables, and gather what training needs besides the supervision."""
-        rows = []
-        for name, table in (("query", pairs.queries), ("item", pairs.items)):
-            table = self.check_table(table, name)
-            read = TowerInput.fit(self, table, name)
-            setattr(self, f"{name}_transformer_", read.transformer)
-            setattr(self, f"{name}_scaler_", read.scaler)
-            rows.append(read.rows)
-        correction = self.logq_correction
+    @property
+    def strength_of_correction(self) -> float:
+        """The parameter ``logq_correction``, or its former name if that is set."""
         if self.draw_correction != DEPRECATED:
-            correction = float(self.draw_correction)
-        return TowerSetup(
-            model=self.make_model(),
-            query_rows=rows[0],
-            item_rows=rows[1],
-            objective=self.make_pair_objective(),
-            settings=TrainingSettings.of(self),
-            n_candidates=self.n_candidates,
-            logq_correction=correction,
-            masks_known_items=self.known_items == "mask",
-        )
-
-    def _encode(
-        self, validation: PairSupervision, supervision: PairSupervision, setup: TowerSetup
-    ) -> TowerSetup:
-        """Replace the tables of a setup by those of the validation table, read in the same way."""
-        queries, items = validation.pairs.queries, validation.pairs.items
-        setup = replace(setup, query_rows=read_rows(self, queries, "query"))
-        if items is supervision.pairs.items:  # the catalogue
-            return setup
-        return replace(setup, item_rows=read_rows(self, items, "item"))
+            return float(self.draw_correction)
+        return self.logq_correction
 
     def _train(
         self,
@@ -347,7 +331,7 @@ class TowerEstimator(FittedTowers):
         if isinstance(supervision, LogSupervision):
             compares_rows = setup.objective.label_loss.compares_rows
             supervision.data.warn_if_constant(type(self).__name__, compares_rows)
-        params = setup.initialize(rng)
+        params = setup.initialize(rng) if setup.start is None else setup.start
         train_queries = np.arange(supervision.pairs.n_queries)
         if self.early_stopping is True and make_early_stopping is None:
             train_queries, eval_queries = hold_out(
@@ -355,7 +339,7 @@ class TowerEstimator(FittedTowers):
             )
             make_early_stopping = partial(supervision.make_early_stopping, setup, eval_queries)
         batches, sample = supervision.make_batches(setup, train_queries, rng)
-        if self.spectral_start and sample is not None:
+        if self.spectral_start and setup.start is None and sample is not None:
             catalogue = setup.catalogue(supervision.pairs.n_catalogue)
             seed = int(rng.integers(2**31 - 1))
             start_from_spectrum(setup.model, params, setup.query_rows, catalogue, sample, seed)
@@ -372,6 +356,7 @@ class TowerEstimator(FittedTowers):
         if not self.keep_teacher:
             self.teacher_ = None
         self.items_ = None
+        self.__dict__.pop("index_", None)  # it holds embeddings of former towers
         if supervision.catalogue is not None:
             self.index(supervision.catalogue)
             self.items_ = None if self.teacher_ is None else supervision.catalogue

@@ -11,9 +11,8 @@ from skdistill.inputs.columns import as_table, take_rows, take_values, without_q
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.validation import ValidationTable, in_validation_table
-from skdistill.teachers.fitting import check_teacher, warn_of_refit
 from skdistill.teachers.pair_scores import check_pair_scores
-from skdistill.teachers.routing import check_metadata_reaches, is_prefit
+from skdistill.teachers.routing import is_prefit
 from skdistill.towers.pair_table import PairColumns, PairTable
 from skdistill.towers.supervision import CatalogueSupervision, LogSupervision, PairSupervision
 
@@ -27,6 +26,8 @@ def read_log(
     sample_weight: Any,
     teacher_scores: Any,
     metadata: Mapping[str, Any],
+    *,
+    reset: bool,
 ) -> PairSupervision:
     """Check the input of a fit, sort the log by query, and split it into queries and items.
 
@@ -36,6 +37,8 @@ def read_log(
         It remembers the columns.
     X, y, qid, items, sample_weight, teacher_scores, metadata
         Arguments of ``fit``.
+    reset : bool
+        Whether to remember the columns, or to bring them to those of an earlier fit.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def read_log(
         If an argument is invalid, or there is nothing to learn from.
     """
     X = as_table(X)
-    retriever.check_columns(X, reset=True)
+    retriever.check_columns(X, reset=reset)
     n_rows = X.shape[0]
     if y is None and teacher_scores is None and retriever.teacher is None:
         raise ValueError(
@@ -60,21 +63,20 @@ def read_log(
     labels = None if y is None else retriever.read_labels(y, n_rows)
     labels, objective_labels = retriever.split_labels(labels, asks_teacher)
     weight = check_sample_weight(sample_weight, n_rows)
-    if asks_teacher:
-        check_teacher(retriever.teacher)
-        check_metadata_reaches(retriever.teacher, weighted=weight is not None)
-        warn_of_refit(retriever.teacher, stacklevel=5)
-    columns = PairColumns.find(X, retriever.query_columns, retriever.item_columns)
-    retriever.pair_columns_ = columns
+    if reset:
+        columns = PairColumns.find(X, retriever.query_columns, retriever.item_columns)
+        retriever.pair_columns_ = columns
     ids = check_qid(retriever.resolve_qid(X, qid), n_rows)
     table = without_query_column(X, retriever.query_column)
     data = RankingData.sort(ids, table, labels, sample_weight=weight, metadata=metadata)
     in_order = take_rows(X, data.order)
     if items is not None:
         items = retriever.check_table(as_table(items), "item")
-    pairs = PairTable.split(
-        *(columns.queries(in_order), columns.items(in_order)), data.queries.segment, items
-    )
+    columns = retriever.pair_columns_
+    sides = columns.queries(in_order), columns.items(in_order)
+    if not reset:
+        sides = retriever.check_table(sides[0], "query"), retriever.check_table(sides[1], "item")
+    pairs = PairTable.split(*sides, data.queries.segment, items)
     objective_labels = take_values(objective_labels, data.order)
     scores = teacher_scores if retriever.wants_teacher else None
     if items is None and scores is not None:

@@ -125,6 +125,9 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         Number of epochs without improvement after which early stopping stops.
     tol : float, default=1e-4
         Least gain in the validation score that counts as an improvement.
+    warm_start : bool, default=False
+        If True, ``fit`` starts from the parameters of the previous fit, and keeps how the columns
+        are read. New categories get weights of their own. See also ``partial_fit``.
     verbose : bool, default=False
         Print the loss, and the validation score if there is one, after each epoch.
     query_column : str or int, optional
@@ -300,12 +303,15 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         embeddings = self._embed(queries, "query")
         return embeddings.reshape(-1, len(self.objective_names_), self.embedding_dim)
 
-    def _teach(
-        self, supervision: PairSupervision, validation: PairSupervision | None
-    ) -> tuple[PairSupervision, PairSupervision | None]:
-        supervision, validation = super()._teach(supervision, validation)
+    def check_taught(self, supervision: PairSupervision) -> None:
+        """Check that there are teacher scores if they are one of the objectives.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
         if self.wants_teacher and not supervision.has_teacher_scores:
             raise ValueError(
                 'The objective "teacher" needs a teacher: pass teacher=, or teacher_scores= to fit.'
             )
-        return supervision, validation

@@ -115,6 +115,9 @@ class TwoTowerRetriever(TowerEstimator):
         Number of epochs without improvement after which early stopping stops.
     tol : float, default=1e-4
         Least gain in the validation score that counts as an improvement.
+    warm_start : bool, default=False
+        If True, ``fit`` starts from the parameters of the previous fit, and keeps how the columns
+        are read. New categories get weights of their own. See also ``partial_fit``.
     verbose : bool, default=False
         Print the loss, and the validation score if there is one, after each epoch.
     query_column : str or int, optional

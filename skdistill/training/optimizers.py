@@ -59,13 +59,17 @@ class Optimizer:
         apart = {*self.tables, *self.fixed}
         self._flat_names = [name for name in self.initial if name not in apart]
         flat = [self.initial[name] for name in self._flat_names]
-        dtype = flat[0].dtype
-        self._flat = np.concatenate([array.ravel() for array in flat])
+        dtype = np.result_type(*self.initial.values())
+        none = np.empty(0, dtype=dtype)
+        self._flat = np.concatenate([none, *(array.ravel() for array in flat)])
         self._gradient = np.empty_like(self._flat)
         self._decays = np.concatenate(
             [
-                np.full(array.size, self._is_decayed(name), dtype=dtype)
-                for name, array in zip(self._flat_names, flat, strict=True)
+                none,
+                *(
+                    np.full(array.size, self._is_decayed(name), dtype=dtype)
+                    for name, array in zip(self._flat_names, flat, strict=True)
+                ),
             ]
         )
         self.params = {name: self.initial[name].copy() for name in (*self.tables, *self.fixed)}
@@ -136,6 +140,10 @@ class Optimizer:
             Learning rate of this step.
         """
         self.n_steps += 1
+        for name in self.tables:
+            self._step_rows(name, grads[name], learning_rate)
+        if not self._flat_names:
+            return
         np.concatenate(
             [self._dense(name, grads[name]) for name in self._flat_names], out=self._gradient
         )
@@ -146,8 +154,6 @@ class Optimizer:
                 self._flat * self._decays * self._flat.dtype.type(learning_rate * self.weight_decay)
             )
         self._flat -= change
-        for name in self.tables:
-            self._step_rows(name, grads[name], learning_rate)
 
     def _dense(self, name: str, gradient: Array | RowGradient) -> Array:
         """Flatten a gradient; the rows that a ``RowGradient`` leaves out are 0."""
@@ -161,6 +167,8 @@ class Optimizer:
         """Move the touched rows of a table against their gradient."""
         assert isinstance(gradient, RowGradient)
         table, rows = self.params[name], gradient.rows
+        if not len(rows):
+            return
         moments = [_gather(moment, rows) for moment in self._table_moments[name]]
         change = self._direction(gradient.values, moments)
         for moment, changed in zip(self._table_moments[name], moments, strict=True):
