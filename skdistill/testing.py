@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def check_loss(loss: Loss, *, random_state: int = 0) -> None:
         teacher, labels = 1 / (1 + np.exp(-teacher)), np.minimum(labels, 1.0)
     assert loss.score_unit(teacher) > 0, "score_unit must be positive"
     assert loss.logit_scale is None or loss.logit_scale > 0, "logit_scale must be positive"
+    _check_parts(loss, teacher, queries)
     targets = {
         "soft_target": (loss.soft_target, teacher),
         "hard_target": (loss.hard_target, labels),
@@ -106,6 +108,24 @@ def check_loss(loss: Loss, *, random_state: int = 0) -> None:
             _check_gradient_of_loss(loss, scores, target, queries, weight, kind)
         _check_mean_over_queries(loss, scores, target, queries, kind)
         _check_extremes(loss, make, values, queries, kind, rng)
+
+
+def _check_parts(loss: Loss, teacher: Any, queries: Queries) -> None:
+    """If a loss can take its unit from all scores, single queries have the targets of all."""
+    if type(loss).scaled_to is Loss.scaled_to:
+        return
+    scaled = loss.scaled_to(teacher)
+    parts = [
+        scaled.soft_target(teacher[start:end], Queries.single(end - start))
+        for start, end in pairwise(queries.offsets.tolist())
+    ]
+    assert_allclose(
+        np.concatenate(parts),
+        loss.soft_target(teacher, queries),
+        rtol=1e-9,
+        atol=1e-12,
+        err_msg="scaled_to must give the targets of a query whatever queries come with it",
+    )
 
 
 def _check_gradient_of_loss(

@@ -15,7 +15,7 @@ from scipy.special import expit
 from skdistill.inputs.queries import Queries, positions_within
 from skdistill.losses.gains import gain_of_labels
 from skdistill.losses.log_loss import log_loss
-from skdistill.losses.pointwise import spread_of
+from skdistill.losses.pointwise import moments_of, spread_of
 from skdistill.protocols import Array, Loss
 
 # Labels have no margin: a row that is one grade better is preferred with certainty. With this
@@ -153,6 +153,9 @@ class Margin(Loss):
         # The targets are divided by this.
         return spread_of(teacher_scores)
 
+    def scaled_to(self, teacher_scores: Array) -> Loss:
+        return _MarginInUnit(self.k, moments_of(teacher_scores)[1])
+
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
         # Float32 keeps differences best near 0; the levels keep the order of those that it loses.
         unit = self.score_unit(teacher_scores)
@@ -172,6 +175,16 @@ class Margin(Loss):
         error = residual[pairs.upper] - residual[pairs.lower]
         gradient = scatter(pairs, 2 * pair_weight * error, len(scores))
         return float(pair_weight @ error**2), gradient
+
+
+@dataclass(frozen=True)
+class _MarginInUnit(Margin):
+    """Divides by a standard deviation that is known."""
+
+    unit: float = 1.0
+
+    def score_unit(self, teacher_scores: Array) -> float:
+        return self.unit
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from skdistill.inputs.queries import Queries
 from skdistill.losses.log_loss import log_loss
 from skdistill.protocols import Array, Loss
 
+# Number of values whose moments are added up at once.
+MOMENTS = 1 << 20
+
 
 def mean_weights(scores: Array, queries: Queries, weight: Array | None) -> Array:
     """Weight of each row in a mean over queries of means over rows, times its row weight."""
@@ -40,6 +43,19 @@ def magnitude_of(values: Array) -> float:
     return float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
 
 
+def moments_of(values: Array) -> tuple[float, float]:
+    """Mean and standard deviation of values; the latter is 1 if they are all the same.
+
+    Unlike ``standardize`` this needs no copy of the values.
+    """
+    blocks = [values[start : start + MOMENTS] for start in range(0, len(values), MOMENTS)]
+    magnitude = max(map(magnitude_of, blocks))
+    mean = sum(float((block / magnitude).sum(dtype=np.float64)) for block in blocks) / len(values)
+    squares = (np.square(block.astype(np.float64) / magnitude - mean).sum() for block in blocks)
+    spread = float(np.sqrt(sum(squares) / len(values))) * magnitude
+    return mean * magnitude, spread if spread > 0 else 1.0
+
+
 @dataclass(frozen=True)
 class Pointwise(Loss):
     r"""Squared error of each row's score.
@@ -61,6 +77,9 @@ class Pointwise(Loss):
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
         return standardize(teacher_scores)
 
+    def scaled_to(self, teacher_scores: Array) -> Loss:
+        return _PointwiseInUnit(*moments_of(teacher_scores))
+
     def hard_target(self, labels: Array, queries: Queries) -> Array:
         return standardize(labels)
 
@@ -74,6 +93,20 @@ class Pointwise(Loss):
         residual = scores - target
         weighted = residual * mean_weights(scores, queries, weight)
         return float(weighted @ residual), 2 * weighted
+
+
+@dataclass(frozen=True)
+class _PointwiseInUnit(Pointwise):
+    """Standardises by a mean and a standard deviation that are known."""
+
+    mean: float
+    spread: float
+
+    def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
+        return (teacher_scores - self.mean) / self.spread
+
+    def score_unit(self, teacher_scores: Array) -> float:
+        return self.spread
 
 
 @dataclass(frozen=True)

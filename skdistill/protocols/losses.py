@@ -105,6 +105,22 @@ class Loss(Protocol):
         shift = 0.0 if scale is None else scale * log_importance
         return self.soft_target(teacher_scores + shift, queries)
 
+    def scaled_to(self, teacher_scores: Array) -> Loss:
+        """Return the loss with the unit of these scores, whatever part of them it then converts.
+
+        Parameters
+        ----------
+        teacher_scores : ndarray of shape (n_rows,)
+            All scores, of which ``soft_target`` will get some queries at a time.
+
+        Returns
+        -------
+        Loss
+            By default the loss itself, which suits losses whose target of a row depends on the
+            row's own query alone.
+        """
+        return self
+
     @property
     def logit_scale(self) -> float | None:
         """Score per logit if the loss is a softmax over a list, else None.

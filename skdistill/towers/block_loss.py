@@ -157,6 +157,7 @@ def soft_targets(
     Pairs that are left out have the target 0.
     """
     target: Array | None = None
+    loss = loss.scaled_to(scores if left_out is None else np.delete(scores, left_out))
     for lists, rows in chunks_of(queries, TARGET_PAIRS):
         kept: Any = slice(None)
         absent = within(left_out, rows)

@@ -203,7 +203,7 @@ class TowerEstimator(TaughtTowers):
         if validation is not None:
             watched = setup.of_further(self, validation.pairs, supervision.catalogue)
         supervision, validation = self._teach(supervision, validation)
-        self.check_taught(supervision)
+        self._check_taught(supervision)
         self.teacher_check_ = self._check_teacher(supervision, validation, setup, rng)
         shown = data_for_callbacks(X, y, qid)
         make_early_stopping = None
@@ -261,8 +261,12 @@ class TowerEstimator(TaughtTowers):
         Raises
         ------
         ValueError
-            If the arguments do not match, there is nothing to train, or no fitted teacher, or
-            training diverges.
+            If the arguments do not match, there is no fitted teacher, or training diverges.
+
+        Warns
+        -----
+        UserWarning
+            If there is nothing to train, because no column holds categories.
         """
         arguments = X, y, qid, items, sample_weight, teacher_scores
         if not hasattr(self, "params_"):
@@ -272,12 +276,14 @@ class TowerEstimator(TaughtTowers):
         supervision = read_log(self, *arguments, {}, reset=False)
         setup = setup_for_further(self, supervision.pairs, TrainingSettings.of(self))
         supervision = self._score_further(supervision)
-        self.check_taught(supervision)
-        rng = self.generator()
-        queries = np.arange(supervision.pairs.n_queries)
-        batches, _ = supervision.make_batches(setup, queries, rng)
+        self._check_taught(supervision)
         assert setup.start is not None  # it goes on
-        training = setup.run(setup.start, batches, rng)
+        training = Training(setup.start)
+        if setup.trained:
+            rng = self.generator()
+            queries = np.arange(supervision.pairs.n_queries)
+            batches, _ = supervision.make_batches(setup, queries, rng)
+            training = setup.run(setup.start, batches, rng)
         training.loss_curve = self.loss_curve_ + training.loss_curve
         training.validation_scores = self.validation_scores_
         self._publish(training, supervision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -74,7 +75,12 @@ def setup_for_further(retriever: Any, pairs: PairTable, settings: TrainingSettin
     Raises
     ------
     ValueError
-        If the parameters do not have the shapes of the model, or there is nothing to train.
+        If the parameters do not have the shapes of the model.
+
+    Warns
+    -----
+    UserWarning
+        If there is nothing to train; ``trained`` is then empty.
     """
     setup, inputs = _extended(retriever, pairs, settings)
     trained = {
@@ -85,10 +91,14 @@ def setup_for_further(retriever: Any, pairs: PairTable, settings: TrainingSettin
     if "query_weights_0" in trained:
         trained["query_weights_0"] |= _names_a_query(inputs["query"])
     if not any(rows.any() for rows in trained.values()):
-        raise ValueError(
-            "partial_fit has nothing to train: no category of the log or of the catalogue is new, "
-            "and no query has a known one. Call fit with warm_start=True to train all weights."
+        warnings.warn(
+            f"partial_fit of {type(retriever).__name__} trains nothing: no category of the log or "
+            "of the catalogue is new, and no query has a known one. Call fit with warm_start=True "
+            "to train all weights.",
+            UserWarning,
+            stacklevel=4,
         )
+        return replace(setup, trained={})
     assert setup.start is not None  # it goes on
     settings = _settings_to_reach(setup.start, trained, settings)
     return replace(setup, trained=trained, settings=settings)

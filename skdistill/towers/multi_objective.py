@@ -303,7 +303,7 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         embeddings = self._embed(queries, "query")
         return embeddings.reshape(-1, len(self.objective_names_), self.embedding_dim)
 
-    def check_taught(self, supervision: PairSupervision) -> None:
+    def _check_taught(self, supervision: PairSupervision) -> None:
         """Check that there are teacher scores if they are one of the objectives.
 
         Raises

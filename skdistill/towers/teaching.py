@@ -57,8 +57,14 @@ class TaughtTowers(FittedTowers):
             self.wants_teacher and self.teacher is not None and not supervision.has_teacher_scores
         )
 
-    def check_taught(self, supervision: PairSupervision) -> None:
-        """Check that there are the teacher's scores that the objective cannot do without."""
+    def _check_taught(self, supervision: PairSupervision) -> None:
+        """Check that there are the teacher's scores that the objective cannot do without.
+
+        Raises
+        ------
+        ValueError
+            If they are lacking; by default, the objective learns from labels then.
+        """
 
     def _teach(
         self, supervision: PairSupervision, validation: PairSupervision | None

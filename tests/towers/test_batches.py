@@ -369,3 +369,21 @@ def test_importance_shifts_a_softmax_and_weighs_other_losses():
     shift, weight = logq_correction(get_loss("pairwise"), importance, queries)
     assert shift is None
     assert_allclose(weight, [1 / 2, 3 / 2, 5 / 10, 15 / 10])  # of mean 1 in each list
+
+
+@pytest.mark.parametrize("name", ["pointwise", "margin", "listwise", "plackett_luce"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_targets_do_not_depend_on_how_many_lists_are_converted_at_once(name, masked, monkeypatch):
+    rng = np.random.default_rng(0)
+    lists = Queries.even(8, 30)
+    # The scale differs between lists, as it does between a teacher's light and heavy users.
+    teacher = (rng.standard_normal(240) * np.repeat(np.arange(1, 9), 30)).astype(np.float32)
+    left_out = np.arange(0, 240, 7) if masked else None
+    loss = get_loss(name)
+    whole = soft_targets(loss, teacher, lists, left_out=left_out)
+    kept = np.delete(np.arange(240), left_out) if masked else np.arange(240)
+    is_kept = np.isin(np.arange(240), kept)
+    expected = loss.soft_target(teacher[kept].astype(np.float64), lists.subset(is_kept))
+    assert_allclose(whole[kept], expected, rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr("skdistill.towers.block_loss.TARGET_PAIRS", 60)
+    assert_allclose(soft_targets(loss, teacher, lists, left_out=left_out), whole, atol=1e-6)

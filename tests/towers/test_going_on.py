@@ -334,8 +334,9 @@ def test_numbers_alone_leave_nothing_to_train(shop):
         arguments["items"] = arguments["items"][["price"]]
     retriever = towers(max_iter=1).set_params(**numbers).fit(**before)
     expected = retriever.transform_queries(shop.users)
-    with pytest.raises(ValueError, match="nothing to train.*warm_start=True"):
+    with pytest.warns(UserWarning, match="trains nothing.*warm_start=True"):
         retriever.partial_fit(**day)
+    assert len(retriever.retrieve(shop.users, 200)[0][0]) == len(shop.items)
     assert_array_equal(retriever.transform_queries(shop.users), expected)
     retriever.set_params(warm_start=True).fit(**day)
 
@@ -354,6 +355,8 @@ def test_transformers_of_users_stay_as_they_are(shop):
     before = retriever.transform_queries(shop.users)
     retriever.partial_fit(**shop.day)
     assert_array_equal(retriever.transform_queries(shop.users), before)
+    changed = retriever.transform_items(shop.items.iloc[-15:])
+    assert len(np.unique(changed, axis=0)) == 15  # new items have learnt
 
 
 def test_equal_seeds_give_equal_bits(shop, fitted):
