@@ -14,6 +14,13 @@ BENCHMARKS = {
         "search",
         "cascade_request",
         "files",
+        "training",
+        "towers",
+        "sparse",
+        "metrics",
+        "start",
+        "distillation",
+        "scale",
     )
 }
 STUDIES = {

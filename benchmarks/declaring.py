@@ -68,12 +68,15 @@ class Timed:
         What the model is worth, by the name of the metric.
     before : callable, optional
         Called before each call, outside the timed part.
+    result : callable, optional
+        Returns what is compared with others' results; by default the call itself does.
     """
 
     call: Callable[[], Any]
     work: float = 1.0
     quality: dict[str, float] = field(default_factory=dict)
     before: Callable[[], None] | None = None
+    result: Callable[[], Any] | None = None
     n_calls: int = 1
 
     def warm(self) -> Any:
@@ -82,7 +85,7 @@ class Timed:
         seconds = self.once()
         if self.before is None:
             self.n_calls = int(np.clip(np.ceil(LEAST_SECONDS / max(seconds, 1e-9)), 1, 100_000))
-        return result
+        return result if self.result is None else self.result()
 
     def prepare(self) -> None:
         if self.before is not None:

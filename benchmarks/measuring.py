@@ -17,6 +17,9 @@ ROUNDS, STARTS = 5, 3
 # Threads of a pool spin for a while after their work; with several threads everyone waits for that.
 SETTLING_SECONDS = 0.05
 
+# What the table names if a comparison has no other contenders.
+ALONE = "itself"
+
 Costs = dict[str, float]
 
 
@@ -95,6 +98,13 @@ class Contest:
         ContenderError
             If ours cannot be prepared.
         """
+        for contender in self.comparison.theirs:
+            reason = self._reason(contender)
+            if reason is not None:
+                self.absent[contender.name] = reason
+        names = [each.name for each in self.comparison.theirs]
+        if names and self.absent.keys() >= set(names):
+            return  # nobody is left to be compared with
         for contender in (self.comparison.ours, *self.comparison.theirs):
             if contender.name not in self.absent:
                 self._enter(contender)
@@ -106,20 +116,24 @@ class Contest:
         while self.workers:
             self.workers.popitem()[1].close()
 
-    def _enter(self, contender: Contender) -> None:
-        """Start a contender in a process of its own; note why if that is not possible."""
+    def _reason(self, contender: Contender) -> tuple[str, str] | None:
+        """Say why a contender is not even started, if so."""
         missing = contender.missing()
         if missing:
-            self.absent[contender.name] = "not installed", f"needs {', '.join(missing)}"
-        elif contender.threads is not None and self.setting.threads not in contender.threads:
-            self.absent[contender.name] = "left out", f"not with {self.setting.threads} threads"
-        elif self.setting.short and not contender.in_short:
-            self.absent[contender.name] = "left out", "not in the short form"
-        else:
-            try:
-                self._prepare(contender)
-            except ContenderError as error:
-                self.drop(contender.name, "failed", str(error))
+            extra = "the extra `benchmarks` brings it"
+            return "not installed", f"needs {', '.join(missing)}; {extra}"
+        if contender.threads is not None and self.setting.threads not in contender.threads:
+            return "left out", f"not with {self.setting.threads} threads"
+        if self.setting.short and not contender.in_short:
+            return "left out", "not in the short form"
+        return None
+
+    def _enter(self, contender: Contender) -> None:
+        """Start a contender in a process of its own; note why if that fails."""
+        try:
+            self._prepare(contender)
+        except ContenderError as error:
+            self.drop(contender.name, "failed", str(error))
 
     def _prepare(self, contender: Contender) -> None:
         worker = Worker(contender.name, self.setting.threads)
@@ -144,8 +158,11 @@ class Contest:
             worker.close()
 
     def measure(self, n_rounds: int) -> None:
-        """Measure in turns: ours, theirs, ours, and so on."""
+        """Measure in turns: ours, theirs, ours, and so on; ours alone if there are no others."""
         for _ in range(n_rounds):
+            if not self.comparison.theirs and self.workers:
+                ours = self._turn(self.ours)
+                self.pairs.setdefault(ALONE, []).append((ours, ours))
             for name in [name for name in self.workers if name != self.ours]:
                 ours = self._turn(self.ours)
                 try:
@@ -162,7 +179,9 @@ class Contest:
 
     def rows(self) -> list[Row]:
         """Summarise the rounds, one quantity after the other."""
-        rows = [row for contender in self.comparison.theirs for row in self._rows_of(contender)]
+        alone = Contender(ALONE, self.comparison.ours.prepare)
+        contenders = self.comparison.theirs or [alone]
+        rows = [row for contender in contenders for row in self._rows_of(contender)]
         quantities = list(dict.fromkeys(row.quantity for row in rows if row.ratio is not None))
         first = quantities[0] if quantities else "time"
         for row in rows:
@@ -183,8 +202,9 @@ class Contest:
             row.status, row.note = self.absent[contender.name]
             yield row
             return
-        row.quality = {"ours": self.qualities[self.ours], "theirs": self.qualities[contender.name]}
-        row.memory = {"ours": self.memory[self.ours], "theirs": self.memory[contender.name]}
+        name = contender.name if self.comparison.theirs else self.ours
+        row.quality = {"ours": self.qualities[self.ours], "theirs": self.qualities[name]}
+        row.memory = {"ours": self.memory[self.ours], "theirs": self.memory[name]}
         pairs = self.pairs[contender.name]
         for quantity in pairs[0][0]:
             yield with_ratio(row, quantity, pairs, self.comparison.at_most)
@@ -223,9 +243,9 @@ def compare(
             contest.stop()
     except ContenderError as error:
         contest.absent |= {
-            contender.name: ("failed", str(error))
-            for contender in comparison.theirs
-            if contender.name not in contest.absent
+            name: ("failed", str(error))
+            for name in [each.name for each in comparison.theirs] or [ALONE]
+            if name not in contest.absent
         }
     finally:
         contest.stop()

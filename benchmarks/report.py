@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.declaring import Benchmark
 from benchmarks.machine import machine_line
-from benchmarks.measuring import Row
+from benchmarks.measuring import ALONE, Row
 
 SCALES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 HEADER = ("", "against", "threads", "ours", "its", "ratio", "quartiles", "goal", "quality")
@@ -47,7 +47,7 @@ def cost(row: dict[str, Any], value: float) -> str:
     """Write a cost of a row."""
     if row["quantity"] == "memory":
         return f"{value:.0f} MB"
-    if row["quantity"].startswith("exponent"):
+    if row["quantity"].startswith(("exponent", "memory of")):
         return f"{value:.2f}"
     return f"{seconds(value)}/{row['unit']}"
 
@@ -69,6 +69,11 @@ def quality_text(row: dict[str, Any]) -> str:
     return ", ".join(f"{name} {ours[name]:.4f}, its {theirs[name]:.4f}" for name in names)
 
 
+def of_others(row: dict[str, Any]) -> list[str]:
+    spread = f"{number(row['low'])} to {number(row['high'])}"
+    return [cost(row, row["theirs"]), number(row["ratio"]), spread]
+
+
 def cells(row: dict[str, Any]) -> list[str]:
     name = row["comparison"]
     if row["quantity"] != "time":
@@ -80,9 +85,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [
         *start,
         cost(row, row["ours"]),
-        cost(row, row["theirs"]),
-        number(row["ratio"]),
-        f"{number(row['low'])} to {number(row['high'])}",
+        *(of_others(row) if row["against"] != ALONE else [""] * 3),
         goal_text(row),
         quality_text(row),
     ]

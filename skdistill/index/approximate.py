@@ -52,8 +52,8 @@ class FaissIndex(ApproximateIndex):
     and at clusters that hold 4 k items on average (``nprobe``).
 
     Recall of the top 10, 100 and 1,000 of 50,000 Gaussian embeddings of 32 dimensions, without any
-    structure that an index could use (``python -m benchmarks index_recall``): 0.74, 0.93 and 0.99 by
-    default; 0.74, 0.64 and 0.50 with "IVF256,Flat" and "nprobe=32".
+    structure that an index could use (``python -m benchmarks index_recall``): 0.74, 0.93 and 0.99
+    by default; 0.74, 0.64 and 0.50 with "IVF256,Flat" and "nprobe=32".
 
     A forked process searches with one thread, because OpenMP's other threads are not in it.
     """

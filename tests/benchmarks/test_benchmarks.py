@@ -245,7 +245,6 @@ def test_declarations_are_complete(name):
         contenders = [each.name for each in (comparison.ours, *comparison.theirs)]
         assert len(set(contenders)) == len(contenders)
         assert all(each.agrees_with in (None, *contenders) for each in comparison.theirs)
-    assert any(comparison.in_short for comparison in benchmark.comparisons)
 
 
 def test_the_page_has_a_place_for_each_benchmark():
