@@ -127,11 +127,7 @@ def comparison(loss: str) -> Comparison:
     ]  # fmt: skip
     if loss == "listwise":
         theirs.append(Contender("the three products alone", products, is_bound=True))
-    name = (
-        "pointwise over the step's items"
-        if loss == "logistic"
-        else "softmax over the step and drawn items"
-    )
+    name = "pointwise" if loss == "logistic" else "softmax"
     ours_here = Contender("TwoTowerRetriever", partial(ours, loss=loss))
     in_short = loss == "listwise"
     return Comparison(name, "pair", ours_here, theirs, in_short=in_short, rounds=3)
@@ -142,9 +138,9 @@ BENCHMARK = Benchmark(
     title="Train two towers",
     about=(
         f"An epoch of two towers of {DIMENSIONS} dimensions on labelled pairs with five id columns "
-        f"a side, {STEP} pairs a step, by AdaGrad. A query is compared with all items of the step, by "
-        f"the softmax also with {DRAWN:,} drawn ones. PyTorch has EmbeddingBags with sparse gradients, its faster form; "
-        "its default initial weights have the deviation 1, ours are as small as 0.05."
+        f"a side, {STEP} pairs a step, by AdaGrad. A query is compared with all items of the step, "
+        f"by the softmax also with {DRAWN:,} drawn ones. PyTorch has EmbeddingBags with sparse "
+        "gradients, its faster form; its default initial weights have the deviation 1, ours are as small as 0.05."
     ),
     comparisons=[comparison(loss) for loss in LOSSES],
     data=data,

@@ -159,7 +159,7 @@ def comparison(shape: str, loss: str) -> Comparison:
         [
             Contender("PyTorch", partial(pytorch, **where, compiled=False), ("torch",), goal=goal),
             Contender(
-                "PyTorch, compiled", partial(pytorch, **where, compiled=True), ("torch",), goal=goal,
+                "PyTorch, compiled", partial(pytorch, **where, compiled=True), ("torch",), goal,
                 in_short=False,
             ),
             Contender("the matrix products alone", partial(products, shape=shape), is_bound=True),

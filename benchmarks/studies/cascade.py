@@ -109,7 +109,7 @@ def median_costs(ranker, cascade, films, users, at_once, repeats=9):
     return np.median(costs[1:], axis=0)  # the first one warms up
 
 
-def kept(films, seeds, n_estimators, max_iter):
+def kept(films, seeds, n_estimators, max_iter, decays):
     """Distilled, on logged rows only, on labels, and first trees: 60 pairs after retrieval."""
     users = np.unique(films.labels.nonzero()[0])
     queries, n_items = films.users.iloc[users], len(films.items)
@@ -149,7 +149,7 @@ def kept(films, seeds, n_estimators, max_iter):
             "first 10 trees": fit(FirstTrees(10), towers, ranker),
             "teacher behind towers": fit("teacher", towers, ranker),
         }
-        for decay in DECAYS:
+        for decay in decays:
             on_labels = DistilledRanker(
                 student=MLPRanker((128, 64), weight_decay=decay, max_iter=max_iter), alpha=0.0
             )
@@ -186,7 +186,7 @@ def kept(films, seeds, n_estimators, max_iter):
         )
 
 
-def recall(films, seeds, n_estimators, max_iter):
+def recall(films, seeds, n_estimators, max_iter, sizes):
     """Pre-rankers for users that no stage has seen."""
     found = {}
     for seed in range(seeds):
@@ -199,7 +199,7 @@ def recall(films, seeds, n_estimators, max_iter):
         }
         ranker = towers = None
         for name, student in students.items():
-            for size in (20, 50):
+            for size in sizes:
                 cascade = make_cascade(
                     films, ranker or make_ranker(seed, n_estimators), seed, size=size
                 )
@@ -237,6 +237,6 @@ def main(arguments):
     with threadpool_limits(1):
         films = Films(options.variant)
         if options.part in (None, "kept"):
-            kept(films, seeds, trees, max_iter or 60)
+            kept(films, seeds, trees, max_iter or 60, DECAYS[:1] if options.short else DECAYS)
         if options.part in (None, "recall"):
-            recall(films, seeds, trees, max_iter or 30)
+            recall(films, seeds, trees, max_iter or 30, (20,) if options.short else (20, 50))
