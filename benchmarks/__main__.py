@@ -159,6 +159,9 @@ def run_all(options: argparse.Namespace) -> list[str]:
     """Run the benchmarks that were asked for, and return what failed."""
     described = machine.describe()
     print(report.machine_line(described), flush=True)
+    instruction_set = described["instruction_set"]
+    if options.short and instruction_set not in floors.read_recorded(options.recorded):
+        print(f"No ratios are recorded for {instruction_set}: only fixed floors count.")
     found, failures = report.document(described, options.short), list[str]()
     for name in options.names or BENCHMARKS:
         start = time.perf_counter()
@@ -167,7 +170,7 @@ def run_all(options: argparse.Namespace) -> list[str]:
         print(f"\n## {benchmark.title}\n\n{report.section(found, found['benchmarks'][-1])}")
         print(f"\n{name}: {time.perf_counter() - start:.0f} s", flush=True)
         if options.record:
-            floors.record(name, rows, described["instruction_set"], options.recorded)
+            floors.record(name, rows, instruction_set, options.recorded)
         failures += [f"{name} | {problem}" for problem in floors.problems(rows)]
         if options.out is not None:
             report.write(found, options.out)

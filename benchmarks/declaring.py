@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 # Seconds that the calls of one measurement take together, at least.
 LEAST_SECONDS = 0.05
+# A first call that takes so long is not followed by a second one to find out how many to time.
+LONG_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,12 @@ class Timed:
 
     def warm(self) -> Any:
         self.prepare()
+        start = time.perf_counter()
         result = self.call()
-        seconds = self.once()
-        if self.before is None:
-            self.n_calls = int(np.clip(np.ceil(LEAST_SECONDS / max(seconds, 1e-9)), 1, 100_000))
+        if time.perf_counter() - start < LONG_SECONDS and self.before is None:
+            # The first call may have been slow because it was the first.
+            n_calls = np.ceil(LEAST_SECONDS / max(self.once(), 1e-9))
+            self.n_calls = int(np.clip(n_calls, 1, 100_000))
         return result if self.result is None else self.result()
 
     def prepare(self) -> None:
@@ -154,6 +158,8 @@ class Contender:
         Makes a Run. It imports what it needs itself.
     needs : tuple of str
         Modules without which it is listed as not installed.
+    install : str
+        How to install them.
     goal : float, optional
         Ratio of its cost to ours that is wanted.
     floor : float, optional
@@ -180,6 +186,7 @@ class Contender:
     is_bound: bool = False
     in_short: bool = True
     threads: tuple[int, ...] | None = None
+    install: str = "the extra `benchmarks` brings it"
 
     def missing(self) -> list[str]:
         """Return the modules that it needs and that are not installed."""

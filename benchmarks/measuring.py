@@ -120,8 +120,7 @@ class Contest:
         """Say why a contender is not even started, if so."""
         missing = contender.missing()
         if missing:
-            extra = "the extra `benchmarks` brings it"
-            return "not installed", f"needs {', '.join(missing)}; {extra}"
+            return "not installed", f"needs {', '.join(missing)}; {contender.install}"
         if contender.threads is not None and self.setting.threads not in contender.threads:
             return "left out", f"not with {self.setting.threads} threads"
         if self.setting.short and not contender.in_short:

@@ -22,7 +22,7 @@ def data(setting: Setting) -> None:
     from skdistill.datasets import make_retrieval
     from skdistill.students import LinearRanker, MLPRanker
 
-    n_queries, n_items = setting.size((600, 100_000), (200, 2000))
+    n_queries, n_items = setting.size((600, 100_000), (100, 2000))
     log = make_retrieval(n_queries=n_queries, n_items=n_items, random_state=0)
     teacher = lightgbm.LGBMRanker(n_estimators=300, verbose=-1, n_jobs=1, random_state=0)
     towers = TwoTowerRetriever(

@@ -42,7 +42,7 @@ def data(setting: Setting) -> None:
         pipeline = make_pipeline(StandardScaler(), MLPRanker(models.HIDDEN, random_state=0))
         of_student = {"mlpranker__qid": train[2], "mlpranker__teacher_scores": scores}
         models.store(pipeline.fit(train[0], train[1], **of_student), folder / "pipeline")
-    models.write_models(folder_of(setting, "mixed"), models.mixed_data(setting.size(2000, 700)), ())
+    models.write_models(folder_of(setting, "mixed"), models.mixed_data(setting.size(2000, 200)), ())
 
 
 def requests_of(setting: Setting, kind: str, size: int) -> list[np.ndarray]:
@@ -54,7 +54,7 @@ def answering(
     setting: Setting, kind: str, size: int, make: Callable[[Setting, str], Callable[..., Any]]
 ) -> Run:
     requests = requests_of(setting, kind, size)
-    return Requests(make(setting, kind), requests, setting.size(1000, 200))
+    return Requests(make(setting, kind), requests, setting.size(1000, 200 if size == 1 else 50))
 
 
 def compiled(setting: Setting, kind: str, engine: str, model: str = "student") -> Any:
@@ -111,7 +111,7 @@ def mixed_trees(setting: Setting, form: str, size: int) -> Run:
 
     ranker = models.stored(folder_of(setting, "mixed") / f"trees {FEW}")
     booster, threads = ranker.booster_, setting.threads
-    frames, n_requests = frames_of(setting, size), setting.size(200, 30)
+    frames, n_requests = frames_of(setting, size), setting.size(200, 15)
     types = frames[0].dtypes
     if form == "a frame":
         return Requests(lambda X: ranker.predict(X, num_threads=threads), frames, n_requests)

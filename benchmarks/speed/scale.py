@@ -17,6 +17,9 @@ from benchmarks.declaring import Benchmark, Comparison, Contender, Run, Setting
 WANTED = 1.05
 # `fit` may hold so many times the memory of X beyond X.
 MOST_MEMORY = 2.0
+# Less than this is lost among what is imported.
+LEAST_MEGABYTES = 50.0
+N_FEATURES = 50
 PROGRAM = "from benchmarks.speed import scale; scale.report({work!r}, {size})"
 Work = Callable[[], Any]
 
@@ -34,7 +37,7 @@ def fit_of(X: np.ndarray, query_size: int, **parameters: Any) -> Work:
 
 
 def fit_rows(size: int) -> Work:
-    return fit_of(features_of(size, 50), 50)
+    return fit_of(features_of(size, N_FEATURES), 50)
 
 
 def fit_features(size: int) -> Work:
@@ -48,7 +51,7 @@ def fit_lists(size: int) -> Work:
 def score_rows(size: int) -> Work:
     from skdistill.serving import compile_scorer
 
-    X = features_of(size, 50)
+    X = features_of(size, N_FEATURES)
     scorer = compile_scorer(fit_of(X[:1000], 50)(), "numpy")
     return lambda: scorer(X)
 
@@ -96,7 +99,7 @@ WORK: dict[str, tuple[Callable[[int], Work], Sequence[int]]] = {
 
 
 def report(work: str, size: int) -> None:
-    """Print the seconds of work of one size, and the memory before and at its peak."""
+    """Print the seconds of work of one size, and the peak memory before, with data, and after."""
     import resource
     import time
 
@@ -104,11 +107,17 @@ def report(work: str, size: int) -> None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     WORK[work][0](min(WORK[work][1]))()  # everything is imported and warm
+    idle = peak()
     call = WORK[work][0](size)
-    before = peak()
+    with_data = peak()
     start = time.perf_counter()
     call()
-    print(time.perf_counter() - start, before, peak())
+    print(time.perf_counter() - start, idle, with_data, peak())
+
+
+def exponent(sizes: np.ndarray, values: np.ndarray) -> float:
+    """Return the slope of the logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
 @dataclass
@@ -124,18 +133,17 @@ class Growth:
 
     def measure(self) -> dict[str, float]:
         found = np.array([self.run(size) for size in self.sizes])
-        seconds, before, peak = found.T
-        logs = np.log(self.sizes)
-        # The largest half: small sizes have what is paid once.
-        last = slice(-max(2, len(self.sizes) // 2 + 1), None)
-        exponent = np.polyfit(logs[last], np.log(seconds[last]), 1)[0]
-        costs = {"exponent of time": float(exponent)}
-        if peak[-1] > 4 * peak[0]:  # otherwise it does not rise beside what is imported
-            rest = np.log(peak[last] - 0.9 * peak[0])
-            costs["exponent of memory"] = float(np.polyfit(logs[last], rest, 1)[0])
+        seconds, idle, with_data, peak = found.T
+        sizes = np.array(self.sizes)
+        # The larger half: small sizes have what is paid once.
+        larger = np.arange(len(sizes)) >= len(sizes) - max(2, len(sizes) // 2 + 1)
+        costs = {"exponent of time": exponent(sizes[larger], seconds[larger])}
+        above = (peak - idle > LEAST_MEGABYTES) & larger
+        if above.sum() > 1:
+            costs["exponent of memory"] = exponent(sizes[above], (peak - idle)[above])
         if self.work == "fit, rows":
-            own = self.sizes[-1] * 50 * 4 / 2**20
-            costs["memory of fit beyond X, by X"] = float((peak[-1] - before[-1]) / own)
+            own = sizes[-1] * N_FEATURES * 4 / 2**20
+            costs["memory of fit beyond X, by X"] = float((peak[-1] - with_data[-1]) / own)
         return costs
 
     def run(self, size: int) -> tuple[float, ...]:
