@@ -17,7 +17,9 @@ class Agreement(Protocol):
 
 @dataclass(frozen=True)
 class Close:
-    """Numbers that agree within a tolerance. Of arrays of different lengths the first are compared.
+    """Numbers that agree within a tolerance, NaN with NaN.
+
+    Of arrays of different lengths the first values are compared.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ class Close:
         if not n:
             return "one of the results is empty"
         ours, theirs = ours[:n].astype(np.float64), theirs[:n].astype(np.float64)
-        if np.allclose(ours, theirs, rtol=self.rtol, atol=self.atol):
+        if np.allclose(ours, theirs, rtol=self.rtol, atol=self.atol, equal_nan=True):
             return None
         worst = int(np.argmax(np.nan_to_num(np.abs(ours - theirs), nan=np.inf)))
         return f"value {worst} is {ours[worst]:.6g} for us and {theirs[worst]:.6g} for it"

@@ -223,6 +223,7 @@ def test_close_numbers():
     assert Close(0.1).complaint([1.0, 2.0], [1.05, 2.0, 7.0]) is None
     assert "value 1" in Close(0.01).complaint([1.0, 2.0], [1.0, 2.1])
     assert Close().complaint([1.0], [np.nan]) is not None
+    assert Close().complaint([np.nan, 1.0], [np.nan, 1.0]) is None
     assert Close().complaint([], [1.0]) is not None
 
 
