@@ -174,8 +174,8 @@ def run_all(options: argparse.Namespace) -> list[str]:
         failures += [f"{name} | {problem}" for problem in floors.problems(rows)]
         if options.out is not None:
             report.write(found, options.out)
-    if options.write_docs:
-        PAGE.write_text(report.fill_page(found, PAGE.read_text("utf-8")), "utf-8")
+        if options.write_docs:
+            PAGE.write_text(report.fill_page(found, PAGE.read_text("utf-8")), "utf-8")
     rows_of_all = [row for benchmark in found["benchmarks"] for row in benchmark["rows"]]
     n_measured = sum(row["ratio"] is not None for row in rows_of_all)
     print(f"\n{n_measured} ratios measured, {len(failures)} failed", flush=True)
