@@ -90,7 +90,7 @@ def run(place: str, options: argparse.Namespace) -> tuple[Benchmark, list[Row]]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if benchmark.data is not None:
+        if chosen and benchmark.data is not None:
             with Worker(f"data of {benchmark.name}", 0) as worker:
                 worker.ask("data", place, Setting(folder, 0, options.short))
         for threads in options.threads:
@@ -166,6 +166,9 @@ def run_all(options: argparse.Namespace) -> list[str]:
     for name in options.names or BENCHMARKS:
         start = time.perf_counter()
         benchmark, rows = run(BENCHMARKS[name], options)
+        if not rows:
+            print(f"\n{name}: nothing of it is in the short form, or has such a name.")
+            continue
         report.add(found, benchmark, rows)
         print(f"\n## {benchmark.title}\n\n{report.section(found, found['benchmarks'][-1])}")
         print(f"\n{name}: {time.perf_counter() - start:.0f} s", flush=True)
