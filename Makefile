@@ -2,10 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+BENCH_VENV ?= .venv-benchmarks
+STUDIES = quality columns teaching ties auction auction_cascade cascade implicit_feedback ctr \
+	index_recall million
 # Small products gain nothing from more BLAS threads, and processes share the cores better.
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: demo test lint bench bench-rivals docs clean
+.PHONY: demo test lint bench bench-studies docs clean
 
 $(VENV)/demo: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,37 +40,26 @@ lint: $(VENV)/dev
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
-	$(BIN)/python benchmarks/speed.py --short
-	$(BIN)/python benchmarks/towers.py --short
-	$(BIN)/python benchmarks/index.py --short
-	$(BIN)/python benchmarks/index_recall.py --short
-	$(BIN)/python benchmarks/million.py --short
-	$(BIN)/python benchmarks/serving.py --short
-	$(BIN)/python benchmarks/cascade.py --short
-	$(BIN)/python benchmarks/implicit_feedback.py --short
-	$(BIN)/python benchmarks/ctr.py --short
-	$(BIN)/python benchmarks/quality.py --short
+	$(BIN)/python -m benchmarks --short
 
-bench: $(VENV)/dev
-	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/quality.py
-	$(BIN)/python benchmarks/tables.py --part quality
-	$(BIN)/python benchmarks/teaching.py
-	$(BIN)/python benchmarks/ties.py
-	$(BIN)/python benchmarks/auction.py
-	$(BIN)/python benchmarks/serving.py
-	$(BIN)/python benchmarks/million.py
-	$(BIN)/python benchmarks/index_recall.py
-	$(BIN)/python benchmarks/cascade.py
+# The peers have a virtual environment of their own: nothing else needs them.
+$(BENCH_VENV)/benchmarks: setup.cfg pyproject.toml
+	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(BENCH_VENV)/bin/python -m pip install --quiet --editable '.[benchmarks]'
+	touch $@
 
-# These two have rivals that nothing else needs: PyTorch, FAISS, implicit.
-bench-rivals: $(VENV)/dev
-	$(BIN)/python -m pip install --quiet torch faiss-cpu implicit
-	$(BIN)/python benchmarks/towers.py
-	$(BIN)/python benchmarks/index.py
+# All benchmarks of speed, into the tables of docs/benchmarks.md, and the floors of the short form.
+bench: $(BENCH_VENV)/benchmarks
+	$(BENCH_VENV)/bin/python -m benchmarks --threads 1 2 --write-docs --out out
+	$(BENCH_VENV)/bin/python -m benchmarks --short --record
+
+# The studies of quality, which take hours.
+bench-studies: $(BENCH_VENV)/benchmarks
+	for study in $(STUDIES); do $(BENCH_VENV)/bin/python -m benchmarks $$study || exit 1; done
 
 docs: $(VENV)/docs
 	$(BIN)/sphinx-build -q -W docs docs/_build
 
 clean:
-	rm -rf $(VENV) out build docs/_build
+	rm -rf $(VENV) $(BENCH_VENV) out build docs/_build

@@ -52,8 +52,8 @@ class FaissIndex(ApproximateIndex):
     and at clusters that hold 4 k items on average (``nprobe``).
 
     Recall of the top 10, 100 and 1,000 of 50,000 Gaussian embeddings of 32 dimensions, without any
-    structure that an index could use (``benchmarks/index_recall.py``): 0.74, 0.93 and 0.99 by
-    default; 0.74, 0.64 and 0.50 with "IVF256,Flat" and "nprobe=32".
+    structure that an index could use (``python -m benchmarks index_recall``): 0.74, 0.93 and 0.99
+    by default; 0.74, 0.64 and 0.50 with "IVF256,Flat" and "nprobe=32".
 
     A forked process searches with one thread, because OpenMP's other threads are not in it.
     """
@@ -147,7 +147,7 @@ class UsearchIndex(ApproximateIndex):
     A search for k items looks at no fewer than k candidates, if ``expansion_search`` is lower.
 
     Recall of the top 10, 100 and 1,000 of 50,000 Gaussian embeddings of 32 dimensions, without any
-    structure that an index could use (``benchmarks/index_recall.py``): 0.91, 0.82 and 0.96.
+    structure that an index could use (``python -m benchmarks index_recall``): 0.91, 0.82 and 0.96.
     """
 
     module = "usearch.index"
@@ -227,7 +227,7 @@ class HnswlibIndex(ApproximateIndex):
     A search for k items looks at no fewer than k candidates, if ``ef`` is lower.
 
     Recall of the top 10, 100 and 1,000 of 50,000 Gaussian embeddings of 32 dimensions, without any
-    structure that an index could use (``benchmarks/index_recall.py``): 0.96, 0.83 and 0.97.
+    structure that an index could use (``python -m benchmarks index_recall``): 0.96, 0.83 and 0.97.
     """
 
     module = "hnswlib"

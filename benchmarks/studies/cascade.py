@@ -1,6 +1,6 @@
 """What a distilled cascade keeps of its teacher, at what cost, beside the same stages otherwise.
 
-    python benchmarks/cascade.py [--part kept|recall|latency] [--variant 100k|1m] [--short]
+    python -m benchmarks cascade [--part kept|recall] [--variant 100k|1m] [--short]
 
 kept
     Users whose films of the last period are unknown. Towers pass 60 films on, and a student orders
@@ -11,9 +11,6 @@ kept
 recall
     Users that no stage has seen. Fraction of the teacher's top ten that come through 200 films and
     a linear or small MLP pre-ranker, to the teacher in the last stage.
-latency
-    100,000 synthetic items, one query at a time and one thread: each stage at p50 and p99, and the
-    same funnel by hand: FAISS for the towers' embeddings, LightGBM's first trees, LightGBM.
 
 Intervals are 95% and paired, by the bootstrap over the queries of all seeds.
 """
@@ -24,21 +21,18 @@ import time
 import warnings
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 from threadpoolctl import threadpool_limits
 
 from skdistill import DistilledRanker, RankingCascade, TeacherWarning, TwoTowerRetriever
-from skdistill.cascade import FirstTrees, cascade_report
-from skdistill.datasets import make_retrieval
+from skdistill.cascade import FirstTrees
 from skdistill.losses import PlackettLuce
-from skdistill.metrics import bootstrap_ratio, retrieval_ndcg
-from skdistill.metrics.averaging import per_query
+from skdistill.metrics import bootstrap_ratio, per_query, retrieval_ndcg
 from skdistill.students import LinearRanker, MLPRanker
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "examples"))
 from plot_cascade import Films, make_cascade, make_ranker
 
 K = 10
@@ -115,7 +109,7 @@ def median_costs(ranker, cascade, films, users, at_once, repeats=9):
     return np.median(costs[1:], axis=0)  # the first one warms up
 
 
-def kept(films, seeds, n_estimators, max_iter):
+def kept(films, seeds, n_estimators, max_iter, decays):
     """Distilled, on logged rows only, on labels, and first trees: 60 pairs after retrieval."""
     users = np.unique(films.labels.nonzero()[0])
     queries, n_items = films.users.iloc[users], len(films.items)
@@ -155,7 +149,7 @@ def kept(films, seeds, n_estimators, max_iter):
             "first 10 trees": fit(FirstTrees(10), towers, ranker),
             "teacher behind towers": fit("teacher", towers, ranker),
         }
-        for decay in DECAYS:
+        for decay in decays:
             on_labels = DistilledRanker(
                 student=MLPRanker((128, 64), weight_decay=decay, max_iter=max_iter), alpha=0.0
             )
@@ -192,7 +186,7 @@ def kept(films, seeds, n_estimators, max_iter):
         )
 
 
-def recall(films, seeds, n_estimators, max_iter):
+def recall(films, seeds, n_estimators, max_iter, sizes):
     """Pre-rankers for users that no stage has seen."""
     found = {}
     for seed in range(seeds):
@@ -205,7 +199,7 @@ def recall(films, seeds, n_estimators, max_iter):
         }
         ranker = towers = None
         for name, student in students.items():
-            for size in (20, 50):
+            for size in sizes:
                 cascade = make_cascade(
                     films, ranker or make_ranker(seed, n_estimators), seed, size=size
                 )
@@ -231,76 +225,18 @@ def recall(films, seeds, n_estimators, max_iter):
         print(f"{name:14} {size:4d}  {interval}   ({by_seed})")
 
 
-def latency(n_items, n_requests):
-    """One query at a time over a large catalogue, beside FAISS and LightGBM by hand."""
-    data = make_retrieval(n_queries=600, n_items=n_items, random_state=0)
-    ranker = lightgbm.LGBMRanker(n_estimators=300, verbose=-1, n_jobs=1, random_state=0)
-    towers = TwoTowerRetriever(
-        query_columns=data.query_columns,
-        item_columns=data.item_columns,
-        n_candidates=200,
-        teacher_check=False,
-    )
-    cascade = RankingCascade(
-        [("retrieve", towers, 500), ("prerank", LinearRanker(), 100), ("rank", "teacher", K)],
-        teacher=ranker,
-        sources=("passed", "logged"),
-        random_state=0,
-    ).fit(data.X, data.y, qid=data.qid, items=data.items)
-    report = cascade_report(cascade, data.queries[: min(n_requests, 100)])
-    print(report)
-    fitted = cascade.funnel_.retrieval.retrievers["retrieve"]
-    booster = cascade.teacher_.booster_
-    embeddings = fitted.transform_items(data.items)
-    try:
-        import faiss
-    except ImportError:
-        print("FAISS is not installed: no funnel by hand.")
-        return
-    index = faiss.IndexFlatIP(embeddings.shape[1])
-    index.add(embeddings)
-    items = np.asarray(data.items)
-
-    def by_hand(query):
-        _, ids = index.search(fitted.transform_queries(query), 500)
-        ids = ids[0]
-        rows = np.concatenate([np.repeat(query, len(ids), axis=0), items[ids]], axis=1)
-        ids = ids[np.argsort(-booster.predict(rows, num_iteration=10, num_threads=1))[:100]]
-        rows = np.concatenate([np.repeat(query, len(ids), axis=0), items[ids]], axis=1)
-        return ids[np.argsort(-booster.predict(rows, num_threads=1))[:K]]
-
-    ways = {"cascade.rank": cascade.rank, "FAISS flat, 10 trees, 300 trees": by_hand}
-    times = {name: [] for name in ways}
-    for request in range(n_requests + 1):
-        query = data.queries[request % len(data.queries)][None, :]
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way(query)
-            times[name].append(1e6 * (time.perf_counter() - start))
-    for name, spent in times.items():
-        p50, p99 = np.quantile(spent[1:], [0.5, 0.99])
-        print(f"{name:34} p50 {p50:8.0f} us   p99 {p99:8.0f} us")
-
-
-def main():
+def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=["kept", "recall", "latency"], help="all by default")
+    parser.add_argument("--part", choices=["kept", "recall"], help="all by default")
     parser.add_argument("--variant", choices=["100k", "1m"], default="100k", help="MovieLens")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--short", action="store_true", help="only check that it runs")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     warnings.simplefilter("ignore", TeacherWarning)
-    seeds, trees, max_iter = (1, 10, 2) if arguments.short else (arguments.seeds, 150, None)
+    seeds, trees, max_iter = (1, 10, 2) if options.short else (options.seeds, 150, None)
     with threadpool_limits(1):
-        if arguments.part in (None, "kept", "recall"):
-            films = Films(arguments.variant)
-        if arguments.part in (None, "kept"):
-            kept(films, seeds, trees, max_iter or 60)
-        if arguments.part in (None, "recall"):
-            recall(films, seeds, trees, max_iter or 30)
-        if arguments.part in (None, "latency"):
-            latency(*((2000, 10) if arguments.short else (100_000, 300)))
-
-
-if __name__ == "__main__":
-    main()
+        films = Films(options.variant)
+        if options.part in (None, "kept"):
+            kept(films, seeds, trees, max_iter or 60, DECAYS[:1] if options.short else DECAYS)
+        if options.part in (None, "recall"):
+            recall(films, seeds, trees, max_iter or 30, (20,) if options.short else (20, 50))

@@ -1,6 +1,6 @@
 """Compare cascades that order by bid x probability at every stage, or only at the end.
 
-    python benchmarks/auction_cascade.py
+    python -m benchmarks auction_cascade
 
 Ads of a catalogue are ranked for queries that no model has seen. The number is the share of the
 expected revenue, bid x the teacher's probability, of the best ten ads that the ten returned ones
@@ -17,9 +17,9 @@ import warnings
 
 import lightgbm
 import numpy as np
-from auction import interval
 from sklearn.frozen import FrozenEstimator
 
+from benchmarks.studies.auction import interval
 from skdistill import RankingCascade, TwoTowerRetriever
 from skdistill.datasets import make_auction
 from skdistill.students import MLPRanker
@@ -83,7 +83,11 @@ def one_auction(seed, last, sizes):
     return at_end, kept(later.rank(queries)[0]), kept(fitted(log_bid).rank(queries)[0])
 
 
-def main(seeds):
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    seeds = parser.parse_args(arguments).seeds
+    warnings.simplefilter("ignore")
     rng = np.random.default_rng(0)
     print("| last stage | sizes |", " | ".join(WAYS), "| with offset - at the end |")
     print("|---|---|---|---|---|---|")
@@ -96,11 +100,3 @@ def main(seeds):
         means = " | ".join(f"{mean:.3f}" for mean in kept.mean(axis=0))
         difference = interval(kept[:, 2] - kept[:, 0], rng)
         print(f"| {last} | {sizes[0]}, {sizes[1]}, {K} | {means} | {difference} |", flush=True)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        main(parser.parse_args().seeds)

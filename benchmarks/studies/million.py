@@ -22,10 +22,10 @@ def peak_gigabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def main():
+def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="fewer queries and items")
-    short = parser.parse_args().short
+    short = parser.parse_args(arguments).short
     n_items, n_queries = (10_000, 2_000) if short else (1_000_000, 200_000)
     start = time.perf_counter()
     data = make_retrieval(
@@ -61,7 +61,3 @@ def main():
     curve = retrieval_curve(data.utility.best(queries, data.items, 10), ids)
     fractions = ", ".join(f"{curve.recall[m - 1]:.3f} in {m}" for m in (50, 100, 500, 1000))
     print(f"of the teacher's top 10: {fractions} (by chance {np.float64(1000 / n_items):.4f})")
-
-
-if __name__ == "__main__":
-    main()

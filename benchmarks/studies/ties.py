@@ -1,6 +1,6 @@
 """Compare what to do with rows that a teacher ties, with intervals.
 
-    python benchmarks/ties.py
+    python -m benchmarks ties
 
 Small LightGBM teachers tie many rows. A student learns by ``plackett_luce`` from the scores as they
 are, whose tied rows share their places; from scores whose ties are broken at random; and from
@@ -32,7 +32,10 @@ def fraction_tied(scores, qid):
     return tied / len(scores)
 
 
-def main(seeds):
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    seeds = parser.parse_args(arguments).seeds
     data = make_ranking(n_queries=600, n_features=10, random_state=0)
     train = data.qid < 300
     X, qid = data.X[train], data.qid[train]
@@ -72,9 +75,3 @@ def per_query(student, X, qid, scores, data, test, seeds):
         predicted = fitted.predict(data.X[test])
         values.append(ndcg_per_query(data.y[test], predicted, data.qid[test], k=10))
     return np.mean(values, axis=0)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    main(parser.parse_args().seeds)

@@ -18,13 +18,12 @@ import lightgbm
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from quality_tables import mean_score, per_query, sizes_of
 from sklearn.metrics import log_loss
 
+from benchmarks.studies.quality_tables import mean_score, per_query, sizes_of
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import build_ranking_table, load_movielens
-from skdistill.datasets.ranking_table import ITEM_COLUMNS, USER_COLUMNS
-from skdistill.inputs.queries import Queries
+from skdistill.inputs import Queries
 from skdistill.metrics import bootstrap_ratio, expected_calibration_error
 from skdistill.students import MLPRanker, MultiObjectiveRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, fit_and_score
@@ -91,8 +90,11 @@ def distil(train, scores, seed, columns=slice(None)):
     return fit(np.arange(len(y)), alpha)
 
 
-def one_split(X, y, qid, seed):
-    """Fit everything on one split; return the NDCG@10 of each held-out user by name."""
+def one_split(X, y, qid, n_cheap, seed):
+    """Fit everything on one split; return the NDCG@10 of each held-out user by name.
+
+    The first ``n_cheap`` columns are known without the pair.
+    """
     users = np.random.default_rng(seed).permutation(np.unique(qid))
     held_out = np.isin(qid, users[700:])
     train = X[~held_out], y[~held_out], qid[~held_out]
@@ -117,7 +119,7 @@ def one_split(X, y, qid, seed):
         distilled = distil(train, taught.scores, seed)
         found[f"MLP of {name}"] = per_query(distilled.predict(test[0]), test)
 
-    cheap = np.arange(len(USER_COLUMNS) + len(ITEM_COLUMNS))
+    cheap = np.arange(n_cheap)
     part = test[0][:, cheap], test[1], test[2]
     alone = student(seed).fit(train[0][:, cheap], train[1], qid=train[2])
     found["cheap columns, labels"] = per_query(alone.predict(part[0]), part)
@@ -219,14 +221,15 @@ COMPARISONS = [
 ]
 
 
-def main():
+def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5, help="number of random splits")
-    n_seeds = parser.parse_args().seeds
+    n_seeds = parser.parse_args(arguments).seeds
     table = build_ranking_table(*load_movielens("100k"))
     X = table.X.to_numpy()
+    n_cheap = sum(not name.startswith("pair_") for name in table.X)
     outcomes = Parallel(n_jobs=2)(
-        delayed(one_split)(X, table.y, table.qid, seed) for seed in range(n_seeds)
+        delayed(one_split)(X, table.y, table.qid, n_cheap, seed) for seed in range(n_seeds)
     )
     outcomes, chances = zip(*outcomes, strict=True)
     found = {name: np.concatenate([o[name] for o in outcomes]) for name in outcomes[0]}
@@ -248,7 +251,3 @@ def main():
     for name, (error, loss) in means.items():
         ratios = means[name] / means["teacher"]
         print(f"{name}: {error:.4f}, {loss:.4f}; {ratios[0]:.3f}, {ratios[1]:.4f}")
-
-
-if __name__ == "__main__":
-    main()

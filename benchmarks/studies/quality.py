@@ -1,9 +1,9 @@
 """Compare distilled students with their teachers and with rivals, on seven tables.
 
-    python benchmarks/quality.py                                     # all but OHSUMED, five seeds
-    python benchmarks/quality.py --ohsumed FOLDER                    # S1.txt.gz to S5.txt.gz in it
-    python benchmarks/quality.py --tables ties "few labels" --seeds 2
-    python benchmarks/quality.py --short                             # only check that it runs
+    python -m benchmarks quality                                     # all but OHSUMED, five seeds
+    python -m benchmarks quality --ohsumed FOLDER                    # S1.txt.gz to S5.txt.gz in it
+    python -m benchmarks quality --tables ties "few labels" --seeds 2
+    python -m benchmarks quality --short                             # only check that it runs
 
 Every table and seed takes a minute or two, or ten for MovieLens 1M. Its results are stored in
 ``--results``, and a run does what is not stored yet. MovieLens is downloaded once.
@@ -21,12 +21,18 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import xgboost
-from quality_rivals import mlp_regressor, small_trees, torch_listwise
-from quality_tables import FIXED_TESTS, all_tables, mean_score, per_query, sizes_of
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from threadpoolctl import threadpool_limits
 
+from benchmarks.studies.quality_rivals import mlp_regressor, small_trees, torch_listwise
+from benchmarks.studies.quality_tables import (
+    FIXED_TESTS,
+    all_tables,
+    mean_score,
+    per_query,
+    sizes_of,
+)
 from skdistill import DistilledRanker
 from skdistill.metrics import bootstrap_ratio
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
@@ -178,37 +184,33 @@ def report(found):
         print(f"| *{name}, relative to {FAIR}* | " + " | ".join(line(name, FAIR)) + " |")
 
 
-def main():
+def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ohsumed", type=Path, help="folder with S1.txt.gz to S5.txt.gz")
     parser.add_argument("--tables", nargs="+", help="names of tables; all by default")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
     parser.add_argument("--results", type=Path, default=Path("quality-results"), help="folder")
     parser.add_argument("--short", action="store_true", help="only check that it runs")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     if find_spec("torch") is None:
         print("PyTorch is not installed and left out.")
-    if arguments.short:
+    if options.short:
         makers = all_tables(n_queries=60)
         with threadpool_limits(1):
             found = {name: [run(makers[name](0), 0, 2)] for name in ("nonlinear", "few labels")}
         return report(found)
-    makers = all_tables(arguments.ohsumed)
-    unknown = sorted(set(arguments.tables or []) - set(makers))
+    makers = all_tables(options.ohsumed)
+    unknown = sorted(set(options.tables or []) - set(makers))
     if unknown:
         parser.error(f"there are no tables {unknown}, but {list(makers)}; OHSUMED needs --ohsumed")
-    arguments.results.mkdir(exist_ok=True)
+    options.results.mkdir(exist_ok=True)
     found = {}
-    for seed in range(arguments.seeds):
-        for table in arguments.tables or makers:
-            path = arguments.results / f"{table} {seed}.npz"
+    for seed in range(options.seeds):
+        for table in options.tables or makers:
+            path = options.results / f"{table} {seed}.npz"
             if not path.exists():
                 with threadpool_limits(1):
                     np.savez(path, **run(makers[table](seed), seed, None))
                 print(f"{table}, seed {seed}: done", flush=True)
             found.setdefault(table, []).append(dict(np.load(path)))
     return report(found)
-
-
-if __name__ == "__main__":
-    main()

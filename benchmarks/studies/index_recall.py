@@ -9,8 +9,8 @@ from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
-from speed import median_times
 
+from benchmarks.studies.timing import median_times
 from skdistill.index import ENGINES, make_index
 
 DIMENSIONS = 32
@@ -22,10 +22,10 @@ OPTIONS = {
 }
 
 
-def main():
+def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="fewer items")
-    n_items = 5_000 if parser.parse_args().short else 50_000
+    n_items = 5_000 if parser.parse_args(arguments).short else 50_000
     rng = np.random.default_rng(0)
     items = rng.standard_normal((n_items, DIMENSIONS), dtype=np.float32)
     queries = rng.standard_normal((QUERIES, DIMENSIONS), dtype=np.float32)
@@ -43,7 +43,3 @@ def main():
                 f"{name}: recall of the top {k} of {n_items:,} is {recall:.2f}, in "
                 f"{times['it'] / times['exact']:.2f} of the exact index's time"
             )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Compare students that are trained with and without the bids of an auction, with intervals.
 
-    python benchmarks/auction.py
+    python -m benchmarks auction
 
 Ads are ranked by bid x click probability: by the student's score plus the log bid. The number is
 the share of the expected revenue of the best ten ads that the ten chosen ones keep, on queries that
@@ -79,7 +79,10 @@ def interval(differences, rng):
     return f"{differences.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def main(seeds):
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=8)
+    seeds = parser.parse_args(arguments).seeds
     auctions = [one_auction(seed) for seed in range(seeds)]
     kept = {key: np.array([one[key] for one in auctions]) for key in auctions[0]}
     rng = np.random.default_rng(0)
@@ -94,9 +97,3 @@ def main(seeds):
             means = " | ".join(f"{value.mean():.3f}" for value in values)
             difference = interval(values[2] - values[1], rng)
             print(f"| {name} | `{loss}` | {alpha} | {means} | {difference} |")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=8)
-    main(parser.parse_args().seeds)

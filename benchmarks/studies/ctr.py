@@ -1,7 +1,7 @@
 """Predict clicks without queries: students, their teacher, and what else has their cost.
 
-    python benchmarks/ctr.py                # two synthetic logs, and MovieLens 1M, downloaded once
-    python benchmarks/ctr.py --short        # only check that it runs
+    python -m benchmarks ctr                # two synthetic logs, and MovieLens 1M, downloaded once
+    python -m benchmarks ctr --short        # only check that it runs
 
 Each table is split by time: models are fitted on the first 80% of its rows and measured on the
 rest. A click on MovieLens is a rating of 4 or 5. The settings of LightGBM are chosen on the last
@@ -24,8 +24,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from timing import median_times
 
+from benchmarks.studies.timing import median_times
 from skdistill import DistilledRanker
 from skdistill.datasets import load_movielens, make_clicks
 from skdistill.metrics import bootstrap_ratio, expected_calibration_error
@@ -231,12 +231,12 @@ def measure(name, X, y, seeds):
         table.report(rival, found, seconds_per_row(fitted[0].predict_proba, test))
 
 
-if __name__ == "__main__":
+def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--table", help="only the table of this name")
     parser.add_argument("--short", action="store_true", help="only check that it runs")
-    arguments = parser.parse_args()
-    for name, (X, y) in tables(arguments.short):
-        if arguments.table in (None, name):
-            measure(name, X, y, 1 if arguments.short else arguments.seeds)
+    options = parser.parse_args(arguments)
+    for name, (X, y) in tables(options.short):
+        if options.table in (None, name):
+            measure(name, X, y, 1 if options.short else options.seeds)

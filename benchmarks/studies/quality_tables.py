@@ -1,4 +1,4 @@
-"""The tables of ``quality.py``: each is split by query into training, validation and test parts.
+"""The tables of ``quality``: each is split by query into training, validation and test parts.
 
 The test queries of MovieLens and OHSUMED are always the same, and a seed splits the others into
 training and validation. A seed of a synthetic table is a new table, of a new truth.

@@ -1,16 +1,17 @@
-"""The rivals of ``quality.py``: what can be had without this package."""
+"""The rivals of ``quality``: what can be had without this package."""
 
 from itertools import pairwise
 
 import lightgbm
 import numpy as np
 import pandas as pd
-from quality_tables import sizes_of
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from benchmarks.studies.quality_tables import sizes_of
 
 EPOCHS, QUERIES_PER_STEP, LEARNING_RATE, WEIGHT_DECAY = 30, 16, 3e-3, 1.0
 

@@ -1,6 +1,6 @@
 """What towers of ids keep of strong recommenders, on logs that hold nothing but saved items.
 
-    python benchmarks/implicit_feedback.py users.dat.gz [--split file|random] [--seeds 5] [--short]
+    python -m benchmarks implicit_feedback users.dat.gz [--split file|random] [--seeds 5] [--short]
 
 The file is that of CiteULike-t: per line a user's number of articles, and their ids. Users with
 fewer than five articles are left out. Of each user's articles, 0.8 are for training, 0.1 for
@@ -26,8 +26,7 @@ from scipy import linalg, sparse
 from threadpoolctl import threadpool_limits
 
 from skdistill import TwoTowerRetriever
-from skdistill.metrics import bootstrap_ratio, retrieval_ndcg, retrieval_recall
-from skdistill.metrics.averaging import per_query
+from skdistill.metrics import bootstrap_ratio, per_query, retrieval_ndcg, retrieval_recall
 
 K = 10
 DIMENSIONS = 20
@@ -155,7 +154,7 @@ def show(name, runs, baseline):
     print(f"{name:44} {'   '.join(texts)}", flush=True)
 
 
-def main():
+def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", nargs="?", help="users.dat.gz of CiteULike-t")
     parser.add_argument("--split", choices=["file", "random"], default="random")
@@ -164,32 +163,32 @@ def main():
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS)[:1])
     parser.add_argument("--no-labels", action="store_true", help="leave out labels alone")
     parser.add_argument("--short", action="store_true", help="a small log, one seed, EASE alone")
-    arguments = parser.parse_args()
-    if arguments.short:
-        arguments.file, arguments.seeds, arguments.teachers = None, 1, ["EASE"]
-    articles, n_items = draw_log() if arguments.file is None else read_log(arguments.file)
-    train, _, test = split(articles, n_items, arguments.split)
+    options = parser.parse_args(arguments)
+    if options.short:
+        options.file, options.seeds, options.teachers = None, 1, ["EASE"]
+    articles, n_items = draw_log() if options.file is None else read_log(options.file)
+    train, _, test = split(articles, n_items, options.split)
     print(
         f"{train.shape[0]:,} users, {n_items:,} articles, {train.nnz:,} training and {test.nnz:,} "
-        f"test pairs, {arguments.split} order; {arguments.seeds} seed(s), one thread\n"
+        f"test pairs, {options.split} order; {options.seeds} seed(s), one thread\n"
         f"{'':44} {f'recall@{K} and its ratio':32} {f'NDCG@{K} and its ratio':32}"
     )
     with threadpool_limits(1):
-        for name in arguments.teachers:
+        for name in options.teachers:
             scores = ease(train) if name == "EASE" else None
             if scores is None:
                 scores = factorize(name, train, 200 if name == "ALS" else 400)
             taught_by = measure(best_items(scores, train), test)
             show(f"teacher {name}", [taught_by], taught_by)
-            for way in arguments.ways:
+            for way in options.ways:
                 runs, seconds = [], []
-                for seed in range(arguments.seeds):
+                for seed in range(options.seeds):
                     lists, took = fit_towers(train, seed, scores, **WAYS[way])
                     runs.append(measure(lists, test))
                     seconds.append(took)
                 show(f"  {way} ({np.median(seconds):.0f} s)", runs, taught_by)
-        if not arguments.no_labels:
-            labels_alone(train, test, arguments.seeds, with_implicit=not arguments.short)
+        if not options.no_labels:
+            labels_alone(train, test, options.seeds, with_implicit=not options.short)
 
 
 def labels_alone(train, test, seeds, *, with_implicit):
@@ -204,7 +203,3 @@ def labels_alone(train, test, seeds, *, with_implicit):
             for seed in range(seeds)
         ]
         show(f"{kind} of {DIMENSIONS} factors by implicit", rivals, towers)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,55 @@
+"""The benchmarks and studies by name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from benchmarks.declaring import Benchmark
+
+BENCHMARKS = {
+    name: f"benchmarks.speed.{name}"
+    for name in (
+        "scoring",
+        "requests",
+        "search",
+        "cascade_request",
+        "files",
+        "training",
+        "towers",
+        "sparse",
+        "metrics",
+        "start",
+        "distillation",
+        "scale",
+    )
+}
+STUDIES = {
+    name: f"benchmarks.studies.{name}"
+    for name in (
+        "quality",
+        "columns",
+        "teaching",
+        "ties",
+        "auction",
+        "auction_cascade",
+        "cascade",
+        "implicit_feedback",
+        "ctr",
+        "index_recall",
+        "million",
+    )
+}
+# Studies that have a short form, which only checks that they run.
+SHORT_STUDIES = ("index_recall", "million", "cascade", "implicit_feedback", "ctr", "quality")
+
+
+def load_benchmark(place: str) -> Benchmark:
+    """Return the benchmark that a module declares.
+
+    Parameters
+    ----------
+    place : str
+        Dotted name of the module.
+    """
+    benchmark: Benchmark = import_module(place).BENCHMARK
+    return benchmark

@@ -1,0 +1,1 @@
+"""Benchmarks of speed; each module declares one as ``BENCHMARK``."""

@@ -1,0 +1,1 @@
+"""Studies of quality; each module has a ``main`` with options of its own."""
