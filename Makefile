@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH_VENV ?= .venv-benchmarks
-STUDIES = quality columns teaching ties auction auction_cascade cascade implicit_feedback ctr \
+STUDIES = quality columns teaching ties auction auction_cascade cascade implicit_feedback day ctr \
 	index_recall million
 # Small products gain nothing from more BLAS threads, and processes share the cores better.
 export OPENBLAS_NUM_THREADS = 1

@@ -34,13 +34,22 @@ STUDIES = {
         "auction_cascade",
         "cascade",
         "implicit_feedback",
+        "day",
         "ctr",
         "index_recall",
         "million",
     )
 }
 # Studies that have a short form, which only checks that they run.
-SHORT_STUDIES = ("index_recall", "million", "cascade", "implicit_feedback", "ctr", "quality")
+SHORT_STUDIES = (
+    "index_recall",
+    "million",
+    "cascade",
+    "implicit_feedback",
+    "day",
+    "ctr",
+    "quality",
+)
 
 
 def load_benchmark(place: str) -> Benchmark:

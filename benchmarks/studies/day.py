@@ -1,6 +1,6 @@
 """What ``partial_fit`` of a day's log keeps of a full refit, and what it costs.
 
-    python benchmarks/day.py [--variant 100k|1m] [--supervision teacher|labels] [--short]
+    python -m benchmarks day [--variant 100k|1m] [--supervision teacher|labels] [--short]
 
 Towers of 20 dimensions know users and films by ids and a few columns. A fifth of all ratings, drawn
 at random, is for testing. At several times, the towers were fitted on all earlier ratings, and the
@@ -17,10 +17,10 @@ import time
 
 import numpy as np
 import pandas as pd
-from implicit_feedback import DIMENSIONS, RATE, K, ease, measure
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from benchmarks.studies.implicit_feedback import DIMENSIONS, RATE, K, ease, measure
 from skdistill import TwoTowerRetriever
 from skdistill.datasets import load_movielens
 from skdistill.metrics import bootstrap_ratio
@@ -127,21 +127,19 @@ def one_day(service):
     return values, seconds, groups
 
 
-def main():
+def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variant", choices=["100k", "1m"], default="1m")
     parser.add_argument("--supervision", choices=list(PARAMETERS), default="teacher")
     parser.add_argument("--short", action="store_true", help="MovieLens 100k, at one time")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     times = TIMES
-    if arguments.short:
-        arguments.variant, times = "100k", (1.0,)
+    if options.short:
+        options.variant, times = "100k", (1.0,)
     with threadpool_limits(1):
-        days = [
-            one_day(Service(arguments.variant, until, arguments.supervision)) for until in times
-        ]
+        days = [one_day(Service(options.variant, until, options.supervision)) for until in times]
     print(
-        f"MovieLens {arguments.variant}, {arguments.supervision}, {len(times)} time(s), one "
+        f"MovieLens {options.variant}, {options.supervision}, {len(times)} time(s), one "
         f"thread\n{'':28}{'of the time':>12}   ratio of recall@{K} and of NDCG@{K}"
     )
     names = {
@@ -165,7 +163,3 @@ def main():
                 ratio = bootstrap_ratio(ours[kept], refit[kept], random_state=0)
                 texts.append(f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]")
             print(f"    {group:10} {kept.sum():6,} users {'':14} {'   '.join(texts)}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
