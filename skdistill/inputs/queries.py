@@ -260,16 +260,19 @@ class Queries:
         ndarray of shape (n_rows,), int64
             Row numbers, query by query.
         """
-        # Two stable sorts by one key are faster than np.lexsort, which sorts indirectly.
-        by_value = np.argsort(-values, kind="stable")
-        if self.n_queries == 1:
-            return by_value
-        return by_value[np.argsort(self._narrow_segment[by_value], kind="stable")]
+        # Sorting the rows of a table is many times as fast as sorting all rows by query and value.
+        ranked = np.empty(self.n_rows, dtype=np.int64)
+        for rows in self.tables:
+            ranked[rows] = rows[:, :1] + np.argsort(-values[rows], axis=1, kind="stable")
+        return ranked
 
     @cached_property
-    def _narrow_segment(self) -> NDArray[Any]:
-        # NumPy sorts 16-bit integers by radix, which is many times faster.
-        return self.segment.astype(np.uint16 if self.n_queries <= 1 << 16 else np.int64)
+    def tables(self) -> list[NDArray[np.int64]]:
+        """Row numbers of the queries of each size, tables of shape (n_queries_of_size, size)."""
+        starts = self.starts[np.argsort(self.sizes, kind="stable")]
+        sizes, n_queries = np.unique(self.sizes, return_counts=True)
+        groups = np.split(starts[:, None], np.cumsum(n_queries)[:-1])
+        return [first + np.arange(size) for first, size in zip(groups, sizes, strict=False)]
 
     @cached_property
     def position(self) -> NDArray[np.int64]:
@@ -293,22 +296,25 @@ class Queries:
         rank[self.sort_descending(values)] = self.position
         return rank
 
-    def ties(self, ordered: NDArray[Any]) -> Queries:
+    def ties(self, *ordered: NDArray[Any]) -> Queries:
         """Find the blocks of equal values in each query's order.
 
         Parameters
         ----------
-        ordered : ndarray of shape (n_rows,)
-            Values in the order of ``sort_descending``.
+        *ordered : ndarray of shape (n_rows,)
+            Values in the order of ``sort_descending``. Rows of a block are equal in all arrays.
 
         Returns
         -------
         Queries
             Segments of the ordered rows, one per block; a value without an equal is a block of one.
         """
-        is_first = np.empty(self.n_rows, dtype=bool)
-        np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+        is_first = np.zeros(self.n_rows, dtype=bool)
+        for values in ordered:
+            is_first[1:] |= values[1:] != values[:-1]
         is_first[self.starts] = True
+        if is_first.all():
+            return Queries.even(self.n_rows, 1)
         return Queries(np.append(np.flatnonzero(is_first), self.n_rows))
 
     def level(self, values: NDArray[Any]) -> NDArray[np.int64]:
@@ -351,7 +357,7 @@ class Queries:
         ranked = self.sort_descending(values)
         ties = self.ties(values[ranked])
         worth = np.empty_like(of_place)
-        worth[ranked] = ties.spread(ties.mean(of_place))
+        worth[ranked] = ties.spread(ties.mean(of_place)) if ties.has_lists else of_place
         return worth
 
     def take(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], Queries]:
@@ -375,8 +381,7 @@ class Queries:
                 rows = (rows[:, None] + np.arange(self.width)).ravel()
             return rows, Queries.even(len(chosen), self.width)
         taken = Queries.from_sizes(self.sizes[chosen])
-        rows = np.arange(taken.n_rows) + taken.spread(self.starts[chosen] - taken.starts)
-        return rows, taken
+        return np.arange(taken.n_rows) + taken.spread(self.starts[chosen] - taken.starts), taken
 
     def subset(self, mask: NDArray[np.bool_]) -> Queries:
         """Select rows; queries without any selected row are dropped.
