@@ -160,7 +160,7 @@ class PlackettLuce(Loss):
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
         # Only the rows at the first places are put in order, with those that tie with them.
-        places = int(min(self.k, queries.sizes.max()))
+        places = int(min(self.k, queries.width or queries.sizes.max()))
         level, counts = target.T
         is_top = queries.apply(np.greater_equal, level, nth_largest(level, places, queries))
         is_top &= counts > 0
@@ -172,16 +172,14 @@ class PlackettLuce(Loss):
         owner = queries.segment_of(ranked[top.starts])
         in_places = top.position < places
         cell = top.segment[in_places], top.position[in_places]
-        ties = TiesForPlaces.find(target[ranked], np.flatnonzero(in_places), top)
+        ties = Ties(top.ties(level[ranked]))
         ordered = scores[ranked]
         mass = ties.log_mean_exp(ordered)
         # Matrices of the first places only, (n_top_queries, places).
+        n_terms = np.minimum(top.sizes, places) * queries.n_queries
+        share = ties.mean(in_places / n_terms[top.segment]).astype(scores.dtype)
         weights = np.zeros((top.n_queries, places), dtype=scores.dtype)
-        weights[cell] = 1
-        weights /= weights.sum(axis=1, keepdims=True) * queries.n_queries
-        share = np.zeros_like(ordered)
-        share[in_places] = weights[cell]
-        share = ties.mean(share)
+        weights[cell] = (1 / n_terms)[cell[0]]
         if weight is not None:
             row_weight = weight[ranked].astype(scores.dtype)
             share *= row_weight
@@ -217,11 +215,11 @@ class PlackettLuce(Loss):
 
 def nth_largest(values: Array, n: int, queries: Queries) -> Array:
     """Return the n-th largest value of each query, or its smallest if it has fewer rows."""
-    found = np.empty(queries.n_queries, dtype=values.dtype)
-    for rows in queries.tables:
-        place = max(rows.shape[1] - n, 0)
-        found[queries.segment_of(rows[:, 0])] = np.partition(values[rows], place, axis=1)[:, place]
-    return found
+    if queries.width:
+        place = max(queries.width - n, 0)
+        return np.partition(values.reshape(-1, queries.width), place, axis=1)[:, place]
+    ranked = queries.sort_descending(values)
+    return values[ranked[queries.starts + np.minimum(n, queries.sizes) - 1]]
 
 
 def _log_sum_exp(values: Array, queries: Queries) -> tuple[Array, Array, Array]:
@@ -239,66 +237,37 @@ def _log_sum_exp(values: Array, queries: Queries) -> tuple[Array, Array, Array]:
 
 def _log_sums_from(top_mass: Array, log_rest: Array) -> Array:
     """Logarithm of the sum of exp over each place, all later ones and the rest."""
-    backwards = np.column_stack([log_rest, top_mass[:, ::-1]])
+    backwards = np.empty((len(top_mass), top_mass.shape[1] + 1), dtype=top_mass.dtype)
+    backwards[:, 0], backwards[:, 1:] = log_rest, top_mass[:, ::-1]
     return np.logaddexp.accumulate(backwards, axis=1)[:, :0:-1]
 
 
 @dataclass(frozen=True)
-class TiesForPlaces:
-    """Blocks of rows that tie for some of the first places; arrays are in the target's order.
+class Ties:
+    """Blocks of rows with equal targets.
 
     Parameters
     ----------
-    rows : ndarray of shape (n_tied,), int64
-        The tied rows, block by block.
-    blocks : Queries or None
-        Segments of these rows; None if no rows tie.
+    blocks : Queries
+        Segments of the rows in the target's order.
     """
 
-    rows: Array
-    blocks: Queries | None
-
-    @classmethod
-    def find(cls, ordered: Array, top: Array, queries: Queries) -> TiesForPlaces:
-        """Find the blocks that reach into the first places and count there.
-
-        ``ordered`` is the target in its descending order, ``top`` are the rows at these places.
-        """
-        level, counts = ordered.T
-        following = np.minimum(top + 1, len(level) - 1)
-        is_tied = (level[top] == level[following]) & (queries.position[following] > 0)
-        is_tied &= (counts[top] > 0) & (following > top)
-        if not is_tied.any():
-            return cls(np.empty(0, dtype=np.int64), None)
-        ties = queries.ties(level)
-        tied = np.unique(ties.segment_of(top[is_tied]))
-        return cls(*ties.take(tied))
+    blocks: Queries
 
     def mean(self, values: Array) -> Array:
         """Replace the values of each block by their mean."""
-        if self.blocks is None:
+        if not self.blocks.has_lists:
             return values
-        averaged = values.copy()
-        averaged[self.rows] = self.blocks.spread(self.blocks.mean(values[self.rows]))
-        return averaged
+        return self.blocks.spread(self.blocks.mean(values))
 
     def log_mean_exp(self, values: Array) -> Array:
         """Replace the values of each block by the logarithm of their mean exponential."""
-        if self.blocks is None:
+        if not self.blocks.has_lists:
             return values
-        averaged = values.copy()
-        tied = values[self.rows]
-        highest = self.blocks.max(tied)
-        mean = self.blocks.mean(np.exp(tied - self.blocks.spread(highest)))
-        averaged[self.rows] = self.blocks.spread(highest + np.log(mean))
-        return averaged
+        highest = self.blocks.max(values)
+        mean = self.blocks.mean(np.exp(values - self.blocks.spread(highest)))
+        return self.blocks.spread(highest + np.log(mean))
 
     def divide(self, values: Array, log_shares: Array) -> Array:
         """Divide the sum over each block among its rows; the exponentials have mean 1."""
-        if self.blocks is None:
-            return values
-        divided = values.copy()
-        divided[self.rows] = self.blocks.spread(self.blocks.mean(values[self.rows])) * np.exp(
-            log_shares[self.rows]
-        )
-        return divided
+        return self.mean(values) * np.exp(log_shares) if self.blocks.has_lists else values
