@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def row_blocks(n_rows: int) -> Iterator[slice]:
         yield slice(start, min(start + BLOCK_ROWS, n_rows))
 
 
+@cache
 def strip_rows(n_weights: int) -> int:
     """Return the number of rows of a strip, for a matrix of ``n_weights`` numbers."""
     if not 0 < n_weights <= LARGEST:
@@ -33,7 +35,9 @@ def strip_rows(n_weights: int) -> int:
     return BLOCK_ROWS >> (n_strips - 1).bit_length()
 
 
-def product(X: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+def product(
+    X: NDArray[Any], weights: NDArray[Any], out: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """Compute ``X @ weights``; one call of NumPy does all strips.
 
     Parameters
@@ -42,17 +46,18 @@ def product(X: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> NDArra
         Rows, C-contiguous.
     weights : ndarray of shape (n_inputs, n_outputs)
         The small matrix.
-    out : ndarray of shape (n_rows, n_outputs)
-        Array for the result, C-contiguous.
+    out : ndarray of shape (n_rows, n_outputs), optional
+        Array for the result, C-contiguous; a new one by default.
 
     Returns
     -------
     ndarray of shape (n_rows, n_outputs)
-        ``out``.
     """
     rows = strip_rows(weights.size)
     if len(X) <= rows:
         return np.matmul(X, weights, out=out)
+    if out is None:
+        out = np.empty((len(X), weights.shape[1]), dtype=np.result_type(X, weights))
     whole = len(X) // rows * rows
     strips = X[:whole].reshape(-1, rows, X.shape[1])
     np.matmul(strips, weights, out=out[:whole].reshape(-1, rows, out.shape[1]))

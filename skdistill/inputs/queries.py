@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Sorting tables of queries of one size takes a third of the time per row that sorting all rows by
-# value and query takes, but as much again for each table as the difference for this number of rows.
-ROWS_PER_TABLE = 500
+from skdistill.inputs.segment_sort import ROWS_PER_TABLE, size_tables, sort_within
 
 
 def positions_within(sizes: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -122,11 +120,12 @@ class Queries:
     def width(self) -> int:
         """Number of rows of each query if it is the same for all, else 0."""
         width = self.n_rows // self.n_queries
-        return width if (self.sizes == width).all() else 0
+        is_even = width * self.n_queries == self.n_rows and (self.sizes == width).all()
+        return width if is_even else 0
 
     def _reduce(self, operation: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
         """Reduce the rows of each query by a ufunc."""
-        if self.width:  # a table is reduced several times as fast as segments
+        if self.width:  # several times as fast
             return operation.reduce(values.reshape(self.n_queries, self.width), axis=1)
         return operation.reduceat(values, self.starts)
 
@@ -154,8 +153,7 @@ class Queries:
 
         Returns
         -------
-        ndarray of shape (n_queries,)
-            Of the dtype of ``values``.
+        ndarray of shape (n_queries,), of the dtype of ``values``
         """
         return self.sum(values) / self.sizes.astype(values.dtype)
 
@@ -174,7 +172,17 @@ class Queries:
         return self._reduce(np.maximum, values)
 
     def min(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return the smallest value of each query, as :meth:`max` does the largest."""
+        """Return the smallest value of each query.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            One value per row.
+
+        Returns
+        -------
+        ndarray of shape (n_queries,)
+        """
         return self._reduce(np.minimum, values)
 
     def spread(self, per_query: NDArray[Any]) -> NDArray[Any]:
@@ -218,8 +226,7 @@ class Queries:
         if not self.width:
             return operation(values, self.spread(per_query), out=out)
         shape = (self.n_queries, self.width)
-        if out is not None:
-            out = out.reshape(shape)
+        out = None if out is None else out.reshape(shape)
         return operation(values.reshape(shape), per_query[:, None], out=out).ravel()
 
     def segment_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -233,7 +240,6 @@ class Queries:
         Returns
         -------
         ndarray of shape (n_chosen,), int64
-            Number of each row's query.
         """
         if self.width:
             return rows // self.width
@@ -252,12 +258,11 @@ class Queries:
         ndarray of shape (n_rows,), int64
             Row numbers, query by query.
         """
-        n_sizes = 1 if self.width else min(self.n_queries, self.sizes.max())
+        n_sizes = 1
+        if self.n_rows >= ROWS_PER_TABLE and not self.width:
+            n_sizes = min(self.n_queries, self.sizes.max())
         if self.n_rows < ROWS_PER_TABLE * n_sizes:
-            by_value = np.argsort(-values, kind="stable")
-            # NumPy sorts 16-bit integers by radix, which is many times faster.
-            segment = self.segment.astype(np.uint16 if self.n_queries <= 1 << 16 else np.int64)
-            return by_value[np.argsort(segment[by_value], kind="stable")]
+            return sort_within(self.segment, -values)
         ranked = np.empty(self.n_rows, dtype=np.int64)
         for rows in self.tables:
             ranked[rows] = rows[:, :1] + np.argsort(-values[rows], axis=1, kind="stable")
@@ -268,10 +273,7 @@ class Queries:
         """Row numbers of the queries of each size, tables of shape (n_queries_of_size, size)."""
         if self.width:
             return [np.arange(self.n_rows).reshape(self.n_queries, self.width)]
-        starts = self.starts[np.argsort(self.sizes, kind="stable")]
-        sizes, n_queries = np.unique(self.sizes, return_counts=True)
-        groups = np.split(starts[:, None], np.cumsum(n_queries)[:-1])
-        return [first + np.arange(size) for first, size in zip(groups, sizes, strict=False)]
+        return size_tables(self.starts, self.sizes)
 
     @cached_property
     def position(self) -> NDArray[np.int64]:
@@ -393,7 +395,6 @@ class Queries:
         Returns
         -------
         Queries
-            Segments of the rows that are kept.
         """
         kept = np.add.reduceat(mask.astype(np.int64), self.starts)
         return Queries.from_sizes(kept[kept > 0])

@@ -111,8 +111,7 @@ class Rows:
         """
         if self._sparse is not None or weights.ndim == 1:
             return self.X @ weights
-        dtype = np.result_type(self.X, weights)
-        return product(self.X, weights, np.empty((self.n_rows, weights.shape[1]), dtype=dtype))
+        return product(self.X, weights)
 
     def gradient(self, grad_output: NDArray[Any]) -> NDArray[Any] | RowGradient:
         """Compute ``X.T @ grad_output``, the gradient with respect to the weights of ``dot``.

@@ -88,14 +88,11 @@ class Network(StudentModel, FoldsCodes):
 
     def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
         inputs, activations = cache
-        grads = {
-            name: np.zeros_like(params[name], dtype=grad_output.dtype)
-            for layer in range(1, self.n_layers)
-            for name in (f"weights_{layer}", f"bias_{layer}")
-        }
+        grads: dict[str, Any] = {}
         grad_first = self._through_hidden(params, activations, grad_output, grads)
-        first = {"weights_0": inputs.gradient(grad_first), "bias_0": _column_sums(grad_first)}
-        return {**first, **grads}
+        grads["weights_0"] = inputs.gradient(grad_first)
+        grads["bias_0"] = _column_sums(grad_first)
+        return grads
 
     def input_gradient(self, params: Parameters, cache: Any, grad_output: Array) -> Array:
         _, activations = cache
@@ -106,7 +103,7 @@ class Network(StudentModel, FoldsCodes):
         params: Parameters,
         activations: list[Array],
         grad_output: Array,
-        grads: dict[str, Array] | None = None,
+        grads: dict[str, Any] | None = None,
     ) -> Array:
         """Return the gradient of the first layer's output; add those of later layers to grads."""
         if not activations:
@@ -114,15 +111,14 @@ class Network(StudentModel, FoldsCodes):
         weights = [
             np.ascontiguousarray(params[f"weights_{layer}"].T) for layer in range(1, self.n_layers)
         ]
-        dtype = np.result_type(grad_output, weights[0])
-        grad_first = np.empty(activations[0].shape, dtype=dtype)
+        grad_first = np.empty_like(activations[0])
         for block in row_blocks(len(grad_output)):
             grad = grad_output[block]
             for layer in range(self.n_layers - 1, 0, -1):
                 hidden = activations[layer - 1][block]
                 if grads is not None:
-                    grads[f"weights_{layer}"] += hidden.T @ grad
-                    grads[f"bias_{layer}"] += _column_sums(grad)
+                    _add(grads, f"weights_{layer}", hidden.T @ grad)
+                    _add(grads, f"bias_{layer}", _column_sums(grad))
                 # np.dot multiplies a column by a row, for a single output, five times as fast as
                 # matmul.
                 out = grad_first[block] if layer == 1 else None
@@ -215,6 +211,14 @@ def _add_bias_and_rectify(output: Array, floor: Array) -> Array:
     np.maximum(output, floor, out=output)
     output -= floor
     return output
+
+
+def _add(grads: dict[str, Any], name: str, grad: Array) -> None:
+    """Add the gradient of a block of rows to those of the blocks before."""
+    if name in grads:
+        grads[name] += grad
+    else:
+        grads[name] = grad
 
 
 def _column_sums(grad: Array) -> Array:
