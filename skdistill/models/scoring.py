@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skdistill.inputs.checks import LARGEST
-from skdistill.inputs.rows import BLOCK_ROWS
+from skdistill.inputs.products import BLOCK_ROWS
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Parameters, ScoringModel
 
