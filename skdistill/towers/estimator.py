@@ -63,7 +63,7 @@ class TowerEstimator(TaughtTowers):
     optimizer: str = "adam"
     learning_rate_init: float = 0.02
     learning_rate: str = "cosine"
-    weight_decay: float = 0.0
+    weight_decay: float | str = "auto"
     early_stopping: bool | str = "auto"
     validation_fraction: float = 0.1
     n_iter_no_change: int = 5
@@ -86,6 +86,7 @@ class TowerEstimator(TaughtTowers):
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "n_candidates": [Interval(Integral, 8, None, closed="left"), None],
         "logq_correction": [Interval(Real, 0, 1, closed="both")],
+        "weight_decay": [*SETTINGS_CONSTRAINTS["weight_decay"], StrOptions({"auto"})],
         "known_items": [StrOptions({"keep", "mask"})],
         "draw_correction": [Interval(Real, 0, 1, closed="both"), StrOptions({DEPRECATED})],
         "similarity": [StrOptions({"dot", "cosine"})],
@@ -277,13 +278,15 @@ class TowerEstimator(TaughtTowers):
         setup = setup_for_further(self, supervision.pairs, TrainingSettings.of(self))
         supervision = self._score_further(supervision)
         self._check_taught(supervision)
-        assert setup.start is not None  # it goes on
-        training = Training(setup.start)
+        start = setup.start
+        assert start is not None  # it goes on
+        training = Training(start)
         if setup.trained:
             rng = self.generator()
             queries = np.arange(supervision.pairs.n_queries)
             batches, _ = supervision.make_batches(setup, queries, rng)
-            training = setup.run(setup.start, batches, rng)
+            setup = setup.with_automatic_decay(supervision.weight_decay(setup.objective))
+            training = setup.run(start, batches, rng)
         training.loss_curve = self.loss_curve_ + training.loss_curve
         training.validation_scores = self.validation_scores_
         self._publish(training, supervision)
@@ -337,6 +340,7 @@ class TowerEstimator(TaughtTowers):
         if isinstance(supervision, LogSupervision):
             compares_rows = setup.objective.label_loss.compares_rows
             supervision.data.warn_if_constant(type(self).__name__, compares_rows)
+        setup = setup.with_automatic_decay(supervision.weight_decay(setup.objective))
         params = setup.initialize(rng) if setup.start is None else setup.start
         train_queries = np.arange(supervision.pairs.n_queries)
         if self.early_stopping is True and make_early_stopping is None:
@@ -344,12 +348,12 @@ class TowerEstimator(TaughtTowers):
                 len(train_queries), self.validation_fraction, rng
             )
             make_early_stopping = partial(supervision.make_early_stopping, setup, eval_queries)
-        batches, sample = supervision.make_batches(setup, train_queries, rng)
-        if self.spectral_start and setup.start is None and sample is not None:
+        batches, matrix = supervision.make_batches(setup, train_queries, rng)
+        if self.spectral_start and setup.start is None and matrix is not None:
             catalogue = setup.catalogue(supervision.pairs.n_catalogue)
             seed = int(rng.integers(2**31 - 1))
-            start_from_spectrum(setup.model, params, setup.query_rows, catalogue, sample, seed)
-        del sample  # as large as queries times items
+            start_from_spectrum(setup.model, params, setup.query_rows, catalogue, matrix, seed)
+        del matrix  # as large as queries times items
         early_stopping = None if make_early_stopping is None else make_early_stopping(rng)
         return setup.run(
             params, batches, rng, early_stopping=early_stopping, on_epoch=callbacks.on_epoch

@@ -1,13 +1,14 @@
-"""Spectral start: initial embeddings whose dot products approximate the teacher's scores.
+"""Spectral start: initial embeddings whose dot products approximate a matrix of pairs.
 
-The matrix of teacher scores, centred by query and by item, is factorised by its leading singular
+The matrix, of the teacher's scores or of the logged pairs, is factorised by its leading singular
 vectors, and the towers' last layers are fitted to the two factors. Training then needs far fewer
-epochs than from random weights.
+epochs than from random weights; from logged pairs, it also ends at better towers.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import sparse
@@ -26,12 +27,112 @@ RIDGE = 0.01
 PRIOR = 5.0
 
 
+# Powers of a query's and of an item's number of logged pairs that a pair is divided by. The first
+# makes queries equal; the second lets frequent items keep some of their weight.
+QUERY_POWER, ITEM_POWER = 1 / 2, 1 / 3
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Factors of a matrix of pairs.
+
+    Parameters
+    ----------
+    queries, items : ndarray of shape (n_queries, rank) and (n_items, rank)
+        Their product approximates the matrix.
+    item_bias : ndarray of shape (n_items,)
+        What is to be added for each item.
+    """
+
+    queries: Array
+    items: Array
+    item_bias: Array
+
+
+class MatrixOfPairs(Protocol):
+    """What a spectral start factorises."""
+
+    def factorize(self, rank: int, centres_items: bool, random_state: int) -> Factors | None:
+        """Factorise the matrix; None if there is nothing in it.
+
+        ``centres_items`` tells whether the towers have a bias per item, which then stands apart.
+        """
+
+
+@dataclass(frozen=True)
+class TeacherMatrix:
+    """The teacher's scores, which are centred by query and by item.
+
+    Parameters
+    ----------
+    scores : ndarray or CSR matrix of shape (n_queries, n_items)
+        The teacher's scores; a CSR matrix is a uniform sample of them.
+    """
+
+    scores: Any
+
+    def factorize(self, rank: int, centres_items: bool, random_state: int) -> Factors | None:
+        scores = self.scores
+        if sparse.issparse(scores):
+            residual, item_mean = _centre_sample(scores, centres_items)
+        else:
+            residual = scores - scores.mean(axis=1, keepdims=True)
+            item_mean = residual.mean(axis=0)
+            if centres_items:
+                residual -= item_mean
+        rank = min(rank, *(n - 1 for n in residual.shape))
+        if rank < 1:
+            return None
+        left, strength, right = randomized_svd(residual, rank, random_state=random_state)
+        if sparse.issparse(scores):
+            strength = _shrink(strength, residual, random_state)
+            rank = int((strength > 0).sum())
+            if not rank:
+                return None
+            left, strength, right = left[:, :rank], strength[:rank], right[:rank]
+        root = np.sqrt(strength)
+        return Factors(left * root, right.T * root, item_mean)
+
+
+@dataclass(frozen=True)
+class LoggedPairs:
+    """The pairs of a log with a positive label, each divided by powers of its two counts.
+
+    Parameters
+    ----------
+    log : CSR array of shape (n_queries, n_items), bool
+
+    References
+    ----------
+    Cremonesi, Koren, Turrin, "Performance of Recommender Algorithms on Top-N Recommendation Tasks",
+    RecSys 2010.
+    """
+
+    log: Any
+
+    def factorize(self, rank: int, centres_items: bool, random_state: int) -> Factors | None:
+        n_queries, n_items = self.log.shape
+        rank = min(rank, n_queries - 1, n_items - 1)
+        if rank < 1 or not self.log.nnz:
+            return None
+        sizes = np.diff(self.log.indptr)
+        per_item = np.bincount(self.log.indices, minlength=n_items)
+        data = np.repeat(np.maximum(sizes, 1.0) ** -QUERY_POWER, sizes)
+        data *= per_item[self.log.indices] ** -ITEM_POWER
+        scaled = sparse.csr_array(
+            (data.astype(np.float32), self.log.indices, self.log.indptr), self.log.shape
+        )
+        left, strength, right = randomized_svd(scaled, rank, random_state=random_state)
+        root = np.sqrt(strength)
+        return Factors(left * root, right.T * root, np.zeros(n_items))
+
+
 def start_from_spectrum(
     model: TwoTower,
     params: Parameters,
     query_rows: Rows,
     item_rows: Rows,
-    scores: Any,
+    matrix: MatrixOfPairs,
     random_state: int,
 ) -> None:
     """Initialise the towers' last layers in place.
@@ -43,34 +144,20 @@ def start_from_spectrum(
         Parameters of both towers; their last layers are overwritten.
     query_rows, item_rows : Rows
         Encoded and scaled tables.
-    scores : ndarray or CSR matrix of shape (n_queries, n_items)
-        The teacher's scores; a CSR matrix is a uniform sample of them.
+    matrix : MatrixOfPairs
+        Of shape (n_queries, n_items).
     random_state : int
         Seed of the randomised decomposition.
     """
     rank = model.embedding_dim - model.item_bias
-    if sparse.issparse(scores):
-        residual, item_mean = _centre_sample(scores, model.item_bias)
-    else:
-        residual = scores - scores.mean(axis=1, keepdims=True)
-        item_mean = residual.mean(axis=0)
-        if model.item_bias:
-            residual -= item_mean
-    rank = min(rank, *(n - 1 for n in residual.shape))
-    if rank < 1:
+    factors = matrix.factorize(rank, model.item_bias, random_state)
+    if factors is None:
         return
-    left, strength, right = randomized_svd(residual, rank, random_state=random_state)
-    if sparse.issparse(scores):
-        strength = _shrink(strength, residual, random_state)
-        rank = int((strength > 0).sum())
-        if not rank:
-            return
-        left, strength, right = left[:, :rank], strength[:rank], right[:rank]
-    root = np.sqrt(strength)
-    items = right.T * root
+    rank = factors.queries.shape[1]
+    items = factors.items
     if model.item_bias:
-        items = np.column_stack([items, item_mean])
-    queries = left * root, rank, model.n_objectives
+        items = np.column_stack([items, factors.item_bias])
+    queries = factors.queries, rank, model.n_objectives
     _fit_last_layer(model.query_tower, "query_", params, query_rows, *queries)
     _fit_last_layer(model.item_tower, "item_", params, item_rows, items, rank)
 

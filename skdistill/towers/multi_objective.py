@@ -92,7 +92,8 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
     item_bias : bool, default=True
         Use the last dimension as a bias per item; ignored with "cosine".
     spectral_start : bool, default=True
-        Initialise the towers from the singular vectors of the teacher's scores of the catalogue.
+        Given a catalogue, initialise the towers from the singular vectors of the teacher's scores,
+        or without a teacher from those of the logged pairs.
     teacher_check : bool, default=True
         Given a catalogue, a teacher and labels, compare the teacher with popularity and with towers
         trained on labels alone, and warn if it is worse. This fits an unfitted teacher once more.
@@ -111,8 +112,9 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
         Learning rate before the schedule.
     learning_rate : {"constant", "cosine", "linear"}, default="cosine"
         Schedule over the whole training.
-    weight_decay : float, default=0.0
-        Decoupled weight decay.
+    weight_decay : float or "auto", default="auto"
+        Decoupled weight decay. "auto" is 0.2 if the towers learn a catalogue from labels alone, and
+        0 otherwise.
     early_stopping : bool or "auto", default="auto"
         Whether to stop when the score of held-out queries stops improving, and restore the best
         epoch. They are those of ``X_val``; without it, True holds out queries of X, and "auto" does

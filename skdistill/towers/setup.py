@@ -118,6 +118,12 @@ class TowerSetup:
             return setup
         return replace(setup, item_rows=read_rows(retriever, pairs.items, "item"))
 
+    def with_automatic_decay(self, weight_decay: float) -> TowerSetup:
+        """Replace a weight decay "auto"."""
+        if self.settings.weight_decay != "auto":
+            return self
+        return replace(self, settings=replace(self.settings, weight_decay=weight_decay))
+
     def catalogue(self, n_items: int) -> Rows:
         """Rows of the catalogue, without items that only occur in the log."""
         rows = self.item_rows

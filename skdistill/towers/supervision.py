@@ -25,8 +25,9 @@ from skdistill.teachers.pair_scores import DenseScores, PairScores, pair_rows, t
 from skdistill.teachers.routing import is_prefit
 from skdistill.towers.batches import CatalogueBatches, LossSource
 from skdistill.towers.in_batch_negatives import InBatchNegatives, LabelledPairs
+from skdistill.towers.initialization import LoggedPairs, MatrixOfPairs, TeacherMatrix
 from skdistill.towers.multi_embedding_batches import by_embedding
-from skdistill.towers.objectives import PairTerm
+from skdistill.towers.objectives import PairObjective, PairTerm
 from skdistill.towers.pair_table import PairTable
 from skdistill.towers.setup import TowerSetup
 from skdistill.towers.teacher_lists import (
@@ -41,6 +42,9 @@ from skdistill.training.loop import BatchSource
 from skdistill.training.query_batches import QueryBatches
 
 PairFeatures = Callable[[Any, Any], Any]
+# Weight decay of towers that learn a catalogue from labels alone. A pair that was not logged need
+# not be bad; a teacher says which are not, and needs no decay (docs/decisions/0021).
+LABEL_DECAY = 0.2
 
 
 class PairSupervision(Protocol):
@@ -76,13 +80,15 @@ class PairSupervision(Protocol):
     def without_teacher(self) -> Self:
         """Drop the teacher's scores."""
 
+    def weight_decay(self, objective: PairObjective) -> float:
+        """Weight decay that suits what the objective learns here, if the user names none."""
+
     def make_batches(
         self, setup: TowerSetup, train_queries: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[BatchSource, Any]:
-        """Make training batches, and a sample of the teacher's scores of the catalogue.
+    ) -> tuple[BatchSource, MatrixOfPairs | None]:
+        """Make training batches, and the matrix of queries and catalogue for a spectral start.
 
-        The spectral start uses the sample, a dense or CSR matrix of shape (n_queries, n_items). It
-        is None if no teacher scores the catalogue.
+        The matrix is None without a catalogue.
         """
 
     def make_early_stopping(
@@ -165,13 +171,16 @@ class LogSupervision(_Supervision):
     def without_teacher(self) -> Self:
         return self._with_scores(None)
 
+    def weight_decay(self, objective: PairObjective) -> float:
+        return 0.0
+
     def _with_scores(self, scores: NDArray[np.float64] | None) -> Self:
         return replace(self, data=replace(self.data, teacher_scores=scores))
 
     def make_batches(
         self, setup: TowerSetup, train_queries: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[BatchSource, None]:
-        """Make batches of the log's lists; there is no sample for a spectral start."""
+        """Make batches of the log's lists; there is no matrix for a spectral start."""
         rows, queries = self.data.queries.take(train_queries)
         batches = QueryBatches(
             self._pairs_of(setup, rows),
@@ -246,20 +255,29 @@ class CatalogueSupervision(_Supervision):
     def without_teacher(self) -> Self:
         return replace(self, pair_scores=None)
 
+    def weight_decay(self, objective: PairObjective) -> float:
+        terms = objective.catalogue_terms(self)
+        return LABEL_DECAY if all(term.labels is not None for term in terms) else 0.0
+
     def with_labels(self, labels: NDArray[np.float64]) -> Self:
         """Replace the labels."""
         return replace(self, data=replace(self.data, labels=labels))
 
     def make_batches(
         self, setup: TowerSetup, train_queries: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[BatchSource, Any]:
-        """Make batches of lists of the catalogue, and a sample of the teacher's scores."""
-        sample = None
+    ) -> tuple[BatchSource, MatrixOfPairs | None]:
+        """Make batches of lists of the catalogue, and a matrix for a spectral start.
+
+        It holds the teacher's scores, or without any the logged pairs.
+        """
+        matrix: MatrixOfPairs | None = None
         sources: list[LossSource] = []
         n_queries, n_items = setup.query_rows.n_rows, setup.item_rows.n_rows
-        for term in setup.objective.catalogue_terms(self):
+        terms = setup.objective.catalogue_terms(self)
+        for term in terms:
             if term.labels is None:
-                scored, sample = self._scored_lists(setup, term, rng)
+                scored, scores = self._scored_lists(setup, term, rng)
+                matrix = TeacherMatrix(scores)
                 sources.append(
                     TeacherLists(
                         scored, term.loss, term.weight, self._query_weight(), term.embedding
@@ -288,7 +306,9 @@ class CatalogueSupervision(_Supervision):
             n_embeddings=setup.objective.n_embeddings,
             balance=setup.objective.balance(),
         )
-        return batches, sample
+        if matrix is None:
+            matrix = LoggedPairs(self._logged(self._teaches(terms, train_queries)))
+        return batches, matrix
 
     def make_early_stopping(
         self, setup: TowerSetup, eval_queries: NDArray[np.int64], rng: np.random.Generator
@@ -356,13 +376,26 @@ class CatalogueSupervision(_Supervision):
     @cached_property
     def _known_items(self) -> Any:
         """Logged pairs of the catalogue except those of label 0: CSR, (n_queries, n_items)."""
-        known = self.pairs.item < self.pairs.n_catalogue
-        if self.data.labels is not None:
-            known &= self.data.labels != 0
-        pairs = self.pairs.query[known], self.pairs.item[known]
+        if self.data.labels is None:
+            return self._logged(np.ones(self.data.n_rows, dtype=bool))
+        return self._logged(self.data.labels != 0)
+
+    def _teaches(
+        self, terms: tuple[PairTerm, ...], train_queries: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether each row of the log is a positive that some term learns from."""
+        labels = [term.labels for term in terms if term.labels is not None]
+        teaches = np.logical_or.reduce([one > 0 for one in labels])
+        if self.data.sample_weight is not None:
+            teaches &= self.data.sample_weight > 0
+        return teaches & np.isin(self.pairs.query, train_queries)
+
+    def _logged(self, chosen: NDArray[np.bool_]) -> Any:
+        """Chosen rows of the log as pairs of the catalogue: CSR, (n_queries, n_items), bool."""
+        chosen = chosen & (self.pairs.item < self.pairs.n_catalogue)
+        pairs = self.pairs.query[chosen], self.pairs.item[chosen]
         shape = self.pairs.n_queries, self.pairs.n_catalogue
-        matrix = canonical_csr(sparse.coo_array((np.ones(known.sum(), dtype=bool), pairs), shape))
-        return matrix
+        return canonical_csr(sparse.coo_array((np.ones(chosen.sum(), dtype=bool), pairs), shape))
 
     def _query_weight(self) -> NDArray[np.float32] | None:
         """Mean weight of each query's rows, after scaling row weights to a mean of 1."""

@@ -7,16 +7,21 @@ from scipy import sparse
 from skdistill.inputs.pairs import PairGrid, Pairs
 from skdistill.inputs.rows import Rows
 from skdistill.models import TwoTower
-from skdistill.towers.initialization import start_from_spectrum
+from skdistill.towers.initialization import LoggedPairs, TeacherMatrix, start_from_spectrum
+
+
+def start(matrix, shape, model):
+    """Scores of towers over ids that start from a matrix of pairs."""
+    rows = [Rows(sparse.eye_array(n, format="csr", dtype=np.float32)) for n in shape]
+    params = model.initialize(shape, np.random.default_rng(0))
+    start_from_spectrum(model, params, *rows, matrix, 0)
+    return model.forward(params, Pairs(*rows, (PairGrid(),)))[0].reshape(shape)
 
 
 def started(scores, hidden=()):
     """Scores of towers over ids that start from a teacher's scores."""
-    model = TwoTower(4, hidden, hidden)
-    rows = [Rows(sparse.eye_array(n, format="csr", dtype=np.float32)) for n in scores.shape]
-    params = model.initialize(scores.shape, np.random.default_rng(0))
-    start_from_spectrum(model, params, *rows, scores.astype(np.float32), 0)
-    return model.forward(params, Pairs(*rows, (PairGrid(),)))[0].reshape(scores.shape)
+    matrix = TeacherMatrix(scores.astype(np.float32))
+    return start(matrix, scores.shape, TwoTower(4, hidden, hidden))
 
 
 def agreement(found, scores):
@@ -59,3 +64,39 @@ def test_a_sample_of_noise_teaches_next_to_nothing(seed):
     noise = sparse.random_array((200, 150), density=0.1, rng=rng, format="csr")
     noise.data[:] = rng.standard_normal(noise.nnz)
     assert started(noise).std() < 0.3
+
+
+def groups(n_queries=60, n_items=40, n_groups=4):
+    """A log in which each query has half of the items of its group, and the other half."""
+    rng = np.random.default_rng(0)
+    same = np.arange(n_queries)[:, None] % n_groups == np.arange(n_items) % n_groups
+    is_logged = same & (rng.random(same.shape) < 0.5)
+    return is_logged, same & ~is_logged
+
+
+@pytest.mark.parametrize("item_bias", [False, True])
+def test_logged_pairs_tell_which_items_go_together(item_bias):
+    logged, others = groups()
+    log = sparse.csr_array(logged)
+    found = start(LoggedPairs(log), log.shape, TwoTower(6, item_bias=item_bias))
+    # Items of the same group that a query has not come before those of other groups.
+    assert found[others].mean() > found[~logged & ~others].mean() + 3 * found[~logged].std() / 2
+
+
+def test_the_spectrum_of_logged_pairs_divides_by_powers_of_both_counts():
+    logged, _ = groups()
+    n_of_query, n_of_item = logged.sum(axis=1), logged.sum(axis=0)
+    scaled = logged / np.sqrt(np.maximum(n_of_query, 1))[:, None]
+    scaled = scaled / np.maximum(n_of_item, 1) ** (1 / 3)
+    left, strength, right = np.linalg.svd(scaled, full_matrices=False)
+    factors = LoggedPairs(sparse.csr_array(logged)).factorize(4, True, 0)
+    expected = (left[:, :4] * strength[:4]) @ right[:4]
+    np.testing.assert_allclose(factors.queries @ factors.items.T, expected, atol=1e-3)
+    assert not factors.item_bias.any()
+
+
+def test_a_log_without_positives_leaves_the_towers_as_they_were():
+    empty = LoggedPairs(sparse.csr_array((5, 6), dtype=bool))
+    assert empty.factorize(3, True, 0) is None
+    model = TwoTower(4)
+    assert start(empty, (5, 6), model).any()
