@@ -159,7 +159,7 @@ def main(arguments):
     parser.add_argument("file", nargs="?", help="users.dat.gz of CiteULike-t")
     parser.add_argument("--split", choices=["file", "random"], default="random")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--teachers", nargs="+", default=["ALS", "BPR", "EASE"])
+    parser.add_argument("--teachers", nargs="*", default=["ALS", "BPR", "EASE"])
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS)[:1])
     parser.add_argument("--no-labels", action="store_true", help="leave out labels alone")
     parser.add_argument("--short", action="store_true", help="a small log, one seed, EASE alone")

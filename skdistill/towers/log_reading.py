@@ -13,8 +13,9 @@ from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.validation import ValidationTable, in_validation_table
 from skdistill.teachers.pair_scores import check_pair_scores
 from skdistill.teachers.routing import is_prefit
+from skdistill.towers.catalogue_supervision import CatalogueSupervision
 from skdistill.towers.pair_table import PairColumns, PairTable
-from skdistill.towers.supervision import CatalogueSupervision, LogSupervision, PairSupervision
+from skdistill.towers.supervision import LogSupervision, PairSupervision
 
 
 def read_log(

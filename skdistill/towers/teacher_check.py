@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.pairs import PairGrid, Pairs
 from skdistill.public_names import set_module
+from skdistill.towers.catalogue_supervision import CatalogueSupervision
 from skdistill.towers.objectives import MixedObjective
 from skdistill.towers.setup import TowerSetup
-from skdistill.towers.supervision import CatalogueSupervision
 
 # Number of held-out queries: enough for a standard error of two or three hundredths.
 CHECK_QUERIES = 200

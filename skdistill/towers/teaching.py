@@ -9,13 +9,10 @@ import numpy as np
 from sklearn.utils.metadata_routing import MetadataRouter
 
 from skdistill.teachers.routing import is_prefit, teacher_router
+from skdistill.towers.catalogue_supervision import CatalogueSupervision
 from skdistill.towers.fitted import FittedTowers
 from skdistill.towers.setup import TowerSetup
-from skdistill.towers.supervision import (
-    CatalogueSupervision,
-    PairFeatures,
-    PairSupervision,
-)
+from skdistill.towers.supervision import PairFeatures, PairSupervision
 from skdistill.towers.teacher_check import TeacherCheck, check_teacher_fitness
 
 
