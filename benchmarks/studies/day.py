@@ -30,8 +30,8 @@ DAY = 0.02
 LIKED = 4
 EASE_RIDGE = 200.0
 PARAMETERS = {
-    "teacher": {"known_items": "mask"},
-    "labels": {"alpha": 0.0, "weight_decay": 0.1},
+    "teacher": {"known_items": "mask", "learning_rate_init": RATE},
+    "labels": {"alpha": 0.0},
 }
 
 
@@ -91,7 +91,6 @@ def new_towers(supervision):
         query_columns=["user", "age", "gender"],
         item_columns=["film", "year", "genres"],
         embedding_dim=DIMENSIONS,
-        learning_rate_init=RATE,
         teacher_check=False,
         random_state=0,
         **PARAMETERS[supervision],

@@ -10,10 +10,10 @@ model finds a user's highest ids. Without a file, or with ``--short``, a log is 
 
 Teachers are matrix factorizations of the library implicit (ALS of 200 factors, BPR of 400), which
 is optional, and EASE. Towers of 20 dimensions know a user and an article by their ids alone. They
-learn from a teacher in one of several ways, or from labels alone; the rivals of the latter are ALS
-and BPR of 20 factors. All settings were chosen by one seed on validation articles. Training
-articles are excluded from all lists. The teacher is the same for all seeds. Intervals are 95%, by
-the paired bootstrap over the users of all seeds.
+learn from a teacher in one of several ways, or by default settings from labels alone; the rivals of
+the latter are ALS and BPR of 20 factors. All other settings were chosen by one seed on validation
+articles. Training articles are excluded from all lists. The teacher is the same for all seeds.
+Intervals are 95%, by the paired bootstrap over the users of all seeds.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from skdistill.metrics import bootstrap_ratio, per_query, retrieval_ndcg, retrie
 K = 10
 DIMENSIONS = 20
 # Ways to distil: what fits most users' memory and time, and the whole catalogue.
-WAYS = {
-    "400 candidates, known items masked": {"n_candidates": 400, "known_items": "mask"},
-    "whole catalogue, known items masked": {"known_items": "mask"},
-    "whole catalogue": {},
-}
 RATE = 0.05
-DECAY_OF_LABELS = 0.5
+MASKED = {"known_items": "mask", "learning_rate_init": RATE}
+WAYS = {
+    "400 candidates, known items masked": {"n_candidates": 400, **MASKED},
+    "whole catalogue, known items masked": MASKED,
+    "whole catalogue": {"learning_rate_init": RATE},
+}
 
 
 def read_log(path):
@@ -122,7 +122,6 @@ def fit_towers(train, seed, teacher_scores=None, **parameters):
         query_columns=["user"],
         item_columns=["article"],
         embedding_dim=DIMENSIONS,
-        learning_rate_init=RATE,
         teacher_check=False,
         random_state=seed,
         **parameters,
@@ -193,8 +192,7 @@ def main(arguments):
 
 def labels_alone(train, test, seeds, *, with_implicit):
     """Towers and factorizations of as many dimensions, relative to the towers."""
-    parameters = {"alpha": 0.0, "weight_decay": DECAY_OF_LABELS}
-    runs = [measure(fit_towers(train, seed, **parameters)[0], test) for seed in range(seeds)]
+    runs = [measure(fit_towers(train, seed, alpha=0.0)[0], test) for seed in range(seeds)]
     towers = np.mean(runs, axis=0)
     show("labels alone", runs, towers)
     for kind in ("ALS", "BPR") if with_implicit else ():

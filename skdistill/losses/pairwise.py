@@ -154,7 +154,7 @@ class Margin(Loss):
         return spread_of(teacher_scores)
 
     def scaled_to(self, teacher_scores: Array) -> Loss:
-        return _MarginInUnit(self.k, moments_of(teacher_scores)[1])
+        return _MarginInUnit(self.k, moments_of(teacher_scores)[1] or 1.0)
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
         # Float32 keeps differences best near 0; the levels keep the order of those that it loses.

@@ -44,16 +44,12 @@ def magnitude_of(values: Array) -> float:
 
 
 def moments_of(values: Array) -> tuple[float, float]:
-    """Mean and standard deviation of values; the latter is 1 if they are all the same.
-
-    Unlike ``standardize`` this needs no copy of the values.
-    """
+    """Mean and standard deviation of values, without a copy of them."""
     blocks = [values[start : start + MOMENTS] for start in range(0, len(values), MOMENTS)]
     magnitude = max(map(magnitude_of, blocks))
     mean = sum(float((block / magnitude).sum(dtype=np.float64)) for block in blocks) / len(values)
     squares = (np.square(block.astype(np.float64) / magnitude - mean).sum() for block in blocks)
-    spread = float(np.sqrt(sum(squares) / len(values))) * magnitude
-    return mean * magnitude, spread if spread > 0 else 1.0
+    return mean * magnitude, float(np.sqrt(sum(squares) / len(values))) * magnitude
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,8 @@ class Pointwise(Loss):
         return standardize(teacher_scores)
 
     def scaled_to(self, teacher_scores: Array) -> Loss:
-        return _PointwiseInUnit(*moments_of(teacher_scores))
+        mean, spread = moments_of(teacher_scores)
+        return _PointwiseInUnit(mean, spread or 1.0)
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
         return standardize(labels)

@@ -20,6 +20,7 @@ from skdistill.inputs.alignment import call_aligned
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import take_rows
 from skdistill.inputs.queries import positions_within
+from skdistill.losses.pointwise import moments_of
 from skdistill.teachers.asking import BLOCK, check_scores, name_of, unchecked_scores
 
 # Pairs of a grid that are scored at once.
@@ -91,14 +92,18 @@ class PairScores(Protocol):
         return None
 
 
-def far_origin(scores: NDArray[np.float64]) -> float:
+def far_origin(scores: NDArray[Any]) -> float:
     """Return what to subtract from scores before they are cast to float32.
 
     Losses compare the scores of all pairs with each other, so that a constant does not matter. It
     is 0 unless the scores lie far from 0. Probabilities, whose value does matter, never do.
     """
-    mean = float(scores.mean()) if scores.size else 0.0
-    return mean if abs(mean) > max(1.0, FAR_FROM_ZERO * float(scores.std())) else 0.0
+    mean = float(scores.mean(dtype=np.float64)) if scores.size else 0.0
+    if abs(mean) <= 1.0:
+        return 0.0
+    # Without a copy of the scores, which may be as large as queries times items.
+    spread = moments_of(scores.ravel())[1]
+    return mean if abs(mean) > FAR_FROM_ZERO * spread else 0.0
 
 
 @dataclass(frozen=True)
@@ -125,10 +130,10 @@ class DenseScores(PairScores):
         items = []
         for start in range(0, n_queries, per_block):
             rows = slice(start, start + per_block)
-            scores = self.matrix[rows].astype(np.float64)
+            scores = self.matrix[rows].astype(np.result_type(self.matrix, np.float32))
             if left_out is not None:
                 scores[left_out[rows].nonzero()] = -np.inf
-            first = np.argpartition(-scores, min(n, n_items) - 1, axis=1)[:, :n]
+            first = np.argpartition(scores, n_items - min(n, n_items), axis=1)[:, -n:]
             ruled_out = np.take_along_axis(scores, first, axis=1) == -np.inf
             items.append(np.where(ruled_out, -1, first))
         found = np.concatenate(items)
@@ -347,7 +352,7 @@ def check_pair_scores(
             "teacher_scores must be finite, but the matrix contains NaN or infinity. Replace them, "
             "or pass a sparse matrix with the scores of the best items only."
         )
-    origin = far_origin(np.asarray(values, dtype=np.float64))
+    origin = far_origin(values)
     if not is_sparse:
         return DenseScores(matrix - origin if origin else matrix)
     if origin:
