@@ -1,8 +1,8 @@
 """Segments of rows: which rows belong to one query.
 
-Rows are only ever compared within their query. ``Queries`` describes rows sorted by query: query
-``q`` has the rows from ``offsets[q]`` up to ``offsets[q + 1]``. No query is empty, because
-``np.ufunc.reduceat`` returns a wrong number for an empty segment.
+Rows are only compared within their query. ``Queries`` describes rows sorted by query: query ``q``
+has the rows from ``offsets[q]`` up to ``offsets[q + 1]``. No query is empty, because ``reduceat``
+returns a wrong number for an empty segment.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from skdistill.inputs.segment_sort import ROWS_PER_TABLE, size_tables, sort_within
 
 
 def positions_within(sizes: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -123,8 +125,7 @@ class Queries:
 
     def _reduce(self, operation: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
         """Reduce the rows of each query by a ufunc."""
-        if self.width:
-            # Reducing a table is several times as fast as reducing segments.
+        if self.width:  # several times as fast
             return operation.reduce(values.reshape(self.n_queries, self.width), axis=1)
         return operation.reduceat(values, self.starts)
 
@@ -152,8 +153,7 @@ class Queries:
 
         Returns
         -------
-        ndarray of shape (n_queries,)
-            Of the dtype of ``values``.
+        ndarray of shape (n_queries,), of the dtype of ``values``
         """
         return self.sum(values) / self.sizes.astype(values.dtype)
 
@@ -226,8 +226,7 @@ class Queries:
         if not self.width:
             return operation(values, self.spread(per_query), out=out)
         shape = (self.n_queries, self.width)
-        if out is not None:
-            out = out.reshape(shape)
+        out = None if out is None else out.reshape(shape)
         return operation(values.reshape(shape), per_query[:, None], out=out).ravel()
 
     def segment_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -241,7 +240,6 @@ class Queries:
         Returns
         -------
         ndarray of shape (n_chosen,), int64
-            Number of each row's query.
         """
         if self.width:
             return rows // self.width
@@ -260,16 +258,22 @@ class Queries:
         ndarray of shape (n_rows,), int64
             Row numbers, query by query.
         """
-        # Two stable sorts by one key are faster than np.lexsort, which sorts indirectly.
-        by_value = np.argsort(-values, kind="stable")
-        if self.n_queries == 1:
-            return by_value
-        return by_value[np.argsort(self._narrow_segment[by_value], kind="stable")]
+        n_sizes = 1
+        if self.n_rows >= ROWS_PER_TABLE and not self.width:
+            n_sizes = min(self.n_queries, self.sizes.max())
+        if self.n_rows < ROWS_PER_TABLE * n_sizes:
+            return sort_within(self.segment, -values)
+        ranked = np.empty(self.n_rows, dtype=np.int64)
+        for rows in self.tables:
+            ranked[rows] = rows[:, :1] + np.argsort(-values[rows], axis=1, kind="stable")
+        return ranked
 
     @cached_property
-    def _narrow_segment(self) -> NDArray[Any]:
-        # NumPy sorts 16-bit integers by radix, which is many times faster.
-        return self.segment.astype(np.uint16 if self.n_queries <= 1 << 16 else np.int64)
+    def tables(self) -> list[NDArray[np.int64]]:
+        """Row numbers of the queries of each size, tables of shape (n_queries_of_size, size)."""
+        if self.width:
+            return [np.arange(self.n_rows).reshape(self.n_queries, self.width)]
+        return size_tables(self.starts, self.sizes)
 
     @cached_property
     def position(self) -> NDArray[np.int64]:
@@ -293,22 +297,25 @@ class Queries:
         rank[self.sort_descending(values)] = self.position
         return rank
 
-    def ties(self, ordered: NDArray[Any]) -> Queries:
+    def ties(self, *ordered: NDArray[Any]) -> Queries:
         """Find the blocks of equal values in each query's order.
 
         Parameters
         ----------
-        ordered : ndarray of shape (n_rows,)
-            Values in the order of ``sort_descending``.
+        *ordered : ndarray of shape (n_rows,)
+            Values in the order of ``sort_descending``. Rows of a block are equal in all arrays.
 
         Returns
         -------
         Queries
             Segments of the ordered rows, one per block; a value without an equal is a block of one.
         """
-        is_first = np.empty(self.n_rows, dtype=bool)
-        np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+        is_first = np.zeros(self.n_rows, dtype=bool)
+        for values in ordered:
+            is_first[1:] |= values[1:] != values[:-1]
         is_first[self.starts] = True
+        if is_first.all():
+            return Queries.even(self.n_rows, 1)
         return Queries(np.append(np.flatnonzero(is_first), self.n_rows))
 
     def level(self, values: NDArray[Any]) -> NDArray[np.int64]:
@@ -351,7 +358,7 @@ class Queries:
         ranked = self.sort_descending(values)
         ties = self.ties(values[ranked])
         worth = np.empty_like(of_place)
-        worth[ranked] = ties.spread(ties.mean(of_place))
+        worth[ranked] = ties.spread(ties.mean(of_place)) if ties.has_lists else of_place
         return worth
 
     def take(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], Queries]:
@@ -375,8 +382,7 @@ class Queries:
                 rows = (rows[:, None] + np.arange(self.width)).ravel()
             return rows, Queries.even(len(chosen), self.width)
         taken = Queries.from_sizes(self.sizes[chosen])
-        rows = np.arange(taken.n_rows) + taken.spread(self.starts[chosen] - taken.starts)
-        return rows, taken
+        return np.arange(taken.n_rows) + taken.spread(self.starts[chosen] - taken.starts), taken
 
     def subset(self, mask: NDArray[np.bool_]) -> Queries:
         """Select rows; queries without any selected row are dropped.
@@ -389,7 +395,6 @@ class Queries:
         Returns
         -------
         Queries
-            Segments of the rows that are kept.
         """
         kept = np.add.reduceat(mask.astype(np.int64), self.starts)
         return Queries.from_sizes(kept[kept > 0])

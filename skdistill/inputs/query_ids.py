@@ -102,12 +102,14 @@ def sort_by_query(
         order = None if tie_break is None else np.argsort(tie_break, kind="stable")
         return without_ids(n_rows), order
     codes = qid if qid.dtype.kind in "iufbM" else id_codes(qid)[0]
-    order = (
-        np.argsort(codes, kind="stable") if tie_break is None else np.lexsort((tie_break, codes))
-    )
-    ordered = codes[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    queries = Queries(np.append(first, n_rows).astype(np.int64))
-    if np.array_equal(order, np.arange(n_rows)):
-        return queries, None
+    order = None
+    if tie_break is not None:
+        order = np.lexsort((tie_break, codes))
+    elif (codes[1:] < codes[:-1]).any():
+        order = np.argsort(codes, kind="stable")
+    ordered = codes if order is None else codes[order]
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    queries = Queries(np.concatenate([[0], starts, [n_rows]]).astype(np.int64, copy=False))
+    if order is not None and np.array_equal(order, np.arange(n_rows)):
+        order = None
     return queries, order

@@ -13,14 +13,12 @@ from scipy import sparse
 from skdistill._sklearn_compat import csr_product, csr_transposed_product
 from skdistill.inputs.canonical_csr import squared_csr
 from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.products import product, transposed_product
 from skdistill.inputs.queries import positions_within
 
 # A batch of one-hot columns touches few of so many columns: a dense gradient, and an optimizer that
 # walks over all of it, would cost more than the batch.
 WIDE = 1024
-# Rows that are scored at once. They and their activations fit into the second-level cache; larger
-# blocks are slower.
-BLOCK_ROWS = 448
 # Rows that are copied to float64 at once.
 CHUNK_ROWS = 1 << 16
 
@@ -80,7 +78,10 @@ class Rows:
         -------
         Rows
         """
-        return Rows(self.X[rows]) if self._sparse is None else self._sparse.take(rows)
+        if self._sparse is not None:
+            return self._sparse.take(rows)
+        # np.take copies whole rows faster than an index does.
+        return Rows(np.take(self.X, rows, axis=0))
 
     @cached_property
     def _sparse(self) -> Rows | None:
@@ -109,7 +110,9 @@ class Rows:
         -------
         ndarray of shape (n_rows,) or (n_rows, n_outputs)
         """
-        return self.X @ weights
+        if self._sparse is not None or weights.ndim == 1:
+            return self.X @ weights
+        return product(self.X, weights)
 
     def gradient(self, grad_output: NDArray[Any]) -> NDArray[Any] | RowGradient:
         """Compute ``X.T @ grad_output``, the gradient with respect to the weights of ``dot``.
@@ -126,7 +129,9 @@ class Rows:
         """
         if self._sparse is not None:
             return self._sparse.gradient(grad_output)
-        return self.X.T @ grad_output
+        if grad_output.ndim == 1:
+            return self.X.T @ grad_output
+        return transposed_product(self.X, grad_output)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from skdistill.inputs.column_statistics import (
     moments,
 )
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.inputs.rows import BLOCK_ROWS
+from skdistill.inputs.products import BLOCK_ROWS
 
 
 @dataclass(frozen=True)

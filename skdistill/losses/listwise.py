@@ -159,122 +159,115 @@ class PlackettLuce(Loss):
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
-        ranked = queries.sort_descending(target[:, 0])
-        position = queries.position
-        places = int(min(self.k, queries.sizes.max()))
-        in_top = position < places
-        cell = queries.segment[in_top], position[in_top]
-        ties = TiesForPlaces.find(target[ranked], np.flatnonzero(in_top), queries)
+        # Only the rows at the first places are put in order, with those that tie with them.
+        places = int(min(self.k, queries.width or queries.sizes.max()))
+        level, counts = target.T
+        is_top = queries.apply(np.greater_equal, level, nth_largest(level, places, queries))
+        is_top &= counts > 0
+        rows = np.flatnonzero(is_top)
+        if not len(rows):
+            return 0.0, np.zeros_like(scores)
+        top = queries.subset(is_top)
+        ranked = rows[np.lexsort((-level[rows], top.segment))]
+        owner = queries.segment_of(ranked[top.starts])
+        in_places = top.position < places
+        cell = top.segment[in_places], top.position[in_places]
+        ties = Ties(top.ties(level[ranked]))
         ordered = scores[ranked]
         mass = ties.log_mean_exp(ordered)
-        # Matrices of the first places only, (n_queries, places), to bound the memory.
-        counts = np.zeros((queries.n_queries, places), dtype=scores.dtype)
-        counts[cell] = target[ranked[in_top], 1]
-        counts /= np.maximum(counts.sum(axis=1, keepdims=True), 1) * queries.n_queries
-        share = np.zeros_like(ordered)
-        share[in_top] = counts[cell]
-        share = ties.mean(share)
+        # Matrices of the first places only, (n_top_queries, places).
+        n_terms = np.minimum(top.sizes, places) * queries.n_queries
+        share = ties.mean(in_places / n_terms[top.segment]).astype(scores.dtype)
+        weights = np.zeros((top.n_queries, places), dtype=scores.dtype)
+        weights[cell] = (1 / n_terms)[cell[0]]
         if weight is not None:
             row_weight = weight[ranked].astype(scores.dtype)
             share *= row_weight
-            counts[cell] *= ties.mean(row_weight)[in_top]
-        top_mass = np.full_like(counts, -np.inf)
-        top_mass[cell] = mass[in_top]
+            weights[cell] *= ties.mean(row_weight)[in_places]
+        top_mass = np.full_like(weights, -np.inf)
+        top_mass[cell] = mass[in_places]
 
-        log_rest = self._log_sum_beyond(mass, places, queries)
-        log_denominators = np.empty_like(top_mass)
-        for place in range(places - 1, -1, -1):
-            log_rest = np.logaddexp(log_rest, top_mass[:, place])
-            log_denominators[:, place] = log_rest
+        others = scores.copy()
+        others[ranked] = np.where(in_places, -np.inf, mass)
+        peak, odds, log_rest = _log_sum_exp(others, queries)
+        log_denominators = _log_sums_from(top_mass, log_rest[owner])
         filled = top_mass > -np.inf
         differences = np.subtract(
             log_denominators, top_mass, out=np.zeros_like(top_mass), where=filled
         )
-        value = float((counts * differences).sum()) + float(share @ (mass - ordered))
+        value = float((weights * differences).sum()) + float(share @ (mass - ordered))
 
         # A row is in the denominators of all places up to its place. The sum over them is taken in
         # logarithms: single factors may overflow, though their product is at most 1.
         log_terms = np.full_like(top_mass, -np.inf)
         with np.errstate(divide="ignore"):
-            np.subtract(np.log(counts), log_denominators, out=log_terms, where=filled)
+            np.subtract(np.log(weights), log_denominators, out=log_terms, where=filled)
         reach = np.logaddexp.accumulate(log_terms, axis=1)
-        last = np.minimum(position, places - 1)
-        slope = ties.divide(np.exp(mass + reach[queries.segment, last]), ordered - mass)
-        gradient = np.empty_like(scores)
-        gradient[ranked] = slope - share
+        slope = np.zeros_like(peak)
+        has_others = log_rest[owner] > -np.inf
+        slope[owner] = np.exp(peak[owner] + reach[:, -1], where=has_others, out=slope[owner])
+        gradient = queries.apply(np.multiply, odds, slope, out=odds)
+        last = np.minimum(top.position, places - 1)
+        of_top = ties.divide(np.exp(mass + reach[top.segment, last]), ordered - mass)
+        gradient[ranked] = of_top - share
         return value, gradient
 
-    @staticmethod
-    def _log_sum_beyond(mass: Array, places: int, queries: Queries) -> Array:
-        """Log of the sum of exp(mass) over the rows after the first places, or -inf if none."""
-        log_sum = np.full(queries.n_queries, -np.inf, dtype=mass.dtype)
-        beyond = queries.position >= places
-        if beyond.any():
-            rest = queries.subset(beyond)
-            values = mass[beyond]
-            highest = rest.max(values)
-            log_sum[queries.sizes > places] = highest + np.log(
-                rest.sum(np.exp(values - rest.spread(highest)))
-            )
-        return log_sum
+
+def nth_largest(values: Array, n: int, queries: Queries) -> Array:
+    """Return the n-th largest value of each query, or its smallest if it has fewer rows."""
+    if queries.width:
+        place = max(queries.width - n, 0)
+        return np.partition(values.reshape(-1, queries.width), place, axis=1)[:, place]
+    ranked = queries.sort_descending(values)
+    return values[ranked[queries.starts + np.minimum(n, queries.sizes) - 1]]
+
+
+def _log_sum_exp(values: Array, queries: Queries) -> tuple[Array, Array, Array]:
+    """Return each query's largest value, exp of the rows relative to it, and log of the sum.
+
+    In a query whose values are all -inf, these are 0, 0 and -inf.
+    """
+    peak = queries.max(values)
+    peak[peak == -np.inf] = 0
+    odds = queries.apply(np.subtract, values, peak)
+    np.exp(odds, out=odds)
+    with np.errstate(divide="ignore"):
+        return peak, odds, peak + np.log(queries.sum(odds))
+
+
+def _log_sums_from(top_mass: Array, log_rest: Array) -> Array:
+    """Logarithm of the sum of exp over each place, all later ones and the rest."""
+    backwards = np.empty((len(top_mass), top_mass.shape[1] + 1), dtype=top_mass.dtype)
+    backwards[:, 0], backwards[:, 1:] = log_rest, top_mass[:, ::-1]
+    return np.logaddexp.accumulate(backwards, axis=1)[:, :0:-1]
 
 
 @dataclass(frozen=True)
-class TiesForPlaces:
-    """Blocks of rows that tie for some of the first places; arrays are in the target's order.
+class Ties:
+    """Blocks of rows with equal targets.
 
     Parameters
     ----------
-    rows : ndarray of shape (n_tied,), int64
-        The tied rows, block by block.
-    blocks : Queries or None
-        Segments of these rows; None if no rows tie.
+    blocks : Queries
+        Segments of the rows in the target's order.
     """
 
-    rows: Array
-    blocks: Queries | None
-
-    @classmethod
-    def find(cls, ordered: Array, top: Array, queries: Queries) -> TiesForPlaces:
-        """Find the blocks that reach into the first places and count there.
-
-        ``ordered`` is the target in its descending order, ``top`` are the rows at these places.
-        """
-        level, counts = ordered.T
-        following = np.minimum(top + 1, len(level) - 1)
-        is_tied = (level[top] == level[following]) & (queries.position[following] > 0)
-        is_tied &= (counts[top] > 0) & (following > top)
-        if not is_tied.any():
-            return cls(np.empty(0, dtype=np.int64), None)
-        ties = queries.ties(level)
-        tied = np.unique(ties.segment_of(top[is_tied]))
-        return cls(*ties.take(tied))
+    blocks: Queries
 
     def mean(self, values: Array) -> Array:
         """Replace the values of each block by their mean."""
-        if self.blocks is None:
+        if not self.blocks.has_lists:
             return values
-        averaged = values.copy()
-        averaged[self.rows] = self.blocks.spread(self.blocks.mean(values[self.rows]))
-        return averaged
+        return self.blocks.spread(self.blocks.mean(values))
 
     def log_mean_exp(self, values: Array) -> Array:
         """Replace the values of each block by the logarithm of their mean exponential."""
-        if self.blocks is None:
+        if not self.blocks.has_lists:
             return values
-        averaged = values.copy()
-        tied = values[self.rows]
-        highest = self.blocks.max(tied)
-        mean = self.blocks.mean(np.exp(tied - self.blocks.spread(highest)))
-        averaged[self.rows] = self.blocks.spread(highest + np.log(mean))
-        return averaged
+        highest = self.blocks.max(values)
+        mean = self.blocks.mean(np.exp(values - self.blocks.spread(highest)))
+        return self.blocks.spread(highest + np.log(mean))
 
     def divide(self, values: Array, log_shares: Array) -> Array:
         """Divide the sum over each block among its rows; the exponentials have mean 1."""
-        if self.blocks is None:
-            return values
-        divided = values.copy()
-        divided[self.rows] = self.blocks.spread(self.blocks.mean(values[self.rows])) * np.exp(
-            log_shares[self.rows]
-        )
-        return divided
+        return self.mean(values) * np.exp(log_shares) if self.blocks.has_lists else values

@@ -8,23 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from skdistill.inputs.queries import Queries
-from skdistill.losses.listwise import divergence, gain_distribution
+from skdistill.losses.listwise import divergence, gain_distribution, nth_largest
 from skdistill.protocols import Array, Loss
 
 # Ranks, in units of the decay, beyond which a place has no part in a distribution. It would be
 # worth six millionths of the first place.
 PLACES_PER_DECAY = 12
-
-
-def nth_largest(values: Array, n: int, queries: Queries) -> Array:
-    """Return the n-th largest value of each query, or its smallest if it has fewer rows."""
-    if n >= queries.sizes.max():
-        return queries.min(values)
-    if queries.width:
-        place = queries.width - n
-        return np.partition(values.reshape(-1, queries.width), place, axis=1)[:, place]
-    ranked = queries.sort_descending(values)
-    return values[ranked[queries.starts + np.minimum(n, queries.sizes) - 1]]
 
 
 @dataclass(frozen=True)

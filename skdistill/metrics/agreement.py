@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from skdistill.inputs.checks import check_k
 from skdistill.inputs.offsets import log_unless_logs
 from skdistill.inputs.queries import Queries
 from skdistill.metrics.averaging import QueryValues, averaged
-from skdistill.metrics.ordering import Ranking, TieGroups
+from skdistill.metrics.ordering import Ranking
 
 
 @averaged
@@ -70,16 +71,17 @@ def teacher_recall(
     check_k(k)
     check_k(m, "m")
     ranking = Ranking.check(teacher_scores, student_scores, qid, sample_weight, offset)
-    queries, taught = ranking.queries, ranking.y_true
     if ranking.offset is not None:
-        taught = log_unless_logs(taught) + ranking.offset
-    wanted = (queries.rank_descending(taught) < k).astype(np.float64)
-    by_student = Ranking(queries, wanted, ranking.y_score, ranking.weight)
-    returned = by_student.order("pessimistic")
-    found = queries.sum(wanted[returned] * (queries.position < m))
-    return ranking.by_query(
-        found / np.minimum(queries.sizes, k), np.ones(len(found), dtype=bool), "skip", "a row"
-    )
+        ranking = replace(ranking, y_true=log_unless_logs(ranking.y_true) + ranking.offset)
+
+    def measure(block: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        queries = block.queries
+        wanted = (queries.rank_descending(block.y_true) < k).astype(np.float64)
+        returned = replace(block, y_true=wanted).order("pessimistic")
+        found = queries.sum(wanted[returned] * (queries.position < m))
+        return found / np.minimum(queries.sizes, k), np.ones(len(found), dtype=bool)
+
+    return ranking.by_query(measure, "skip", "a row")
 
 
 def fraction_of_top(
@@ -172,22 +174,25 @@ def kendall_tau(
     0.6666666666666666
     """
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
-    queries = ranking.queries
-    x, y = ranking.y_true, ranking.y_score
-    by_y = np.lexsort((y, queries.segment))
-    y_ties = TieGroups.of(queries, y[by_y])
-    y_rank = np.empty(queries.n_rows, dtype=np.int64)
-    y_rank[by_y] = y_ties.queries.segment - queries.spread(y_ties.queries.segment[queries.starts])
-    by_x = np.lexsort((y, x, queries.segment))
-    x_ties = TieGroups.of(queries, x[by_x])
-    both_ties = TieGroups.of(queries, x[by_x], y[by_x])
-    discordant = _inversions(y_rank[by_x], queries)
+    return ranking.by_query(_kendall_tau, empty, "two different values on both sides")
+
+
+def _kendall_tau(ranking: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return Kendall's tau-b of each query, and whether neither side is constant."""
+    queries, x, y = ranking.queries, ranking.y_true, ranking.y_score
+    by_y = queries.sort_descending(y)
+    y_ties = queries.ties(y[by_y])
+    # Sorting is stable, so that rows with equal x stay in the order of y.
+    by_x = by_y[queries.sort_descending(x[by_y])]
+    x, y = x[by_x], y[by_x]
     pairs = queries.sizes * (queries.sizes - 1) / 2.0
-    x_tied, y_tied = x_ties.tied_pairs(queries), y_ties.tied_pairs(queries)
-    untied = pairs - x_tied - y_tied + both_ties.tied_pairs(queries)
+    x_tied, y_tied, both_tied = (
+        _tied_pairs(queries, blocks) for blocks in (queries.ties(x), y_ties, queries.ties(x, y))
+    )
+    untied = pairs - x_tied - y_tied + both_tied
     scale = np.sqrt((pairs - x_tied) * (pairs - y_tied))
-    values = np.divide(untied - 2 * discordant, scale, out=np.zeros_like(scale), where=scale > 0)
-    return ranking.by_query(values, scale > 0, empty, "two different values on both sides")
+    difference = untied - 2 * _inversions(y, queries)
+    return np.divide(difference, scale, out=np.zeros_like(scale), where=scale > 0), scale > 0
 
 
 @averaged
@@ -245,17 +250,20 @@ def rank_biased_overlap(
     if not 0 < p < 1:
         raise ValueError(f"p must lie between 0 and 1, both excluded, got {p!r}.")
     ranking = Ranking.check(y_true, y_score, qid, sample_weight)
-    queries = ranking.queries
-    by_true, by_score = (_first_places(queries, of) for of in (ranking.y_true, ranking.y_score))
-    # A row is in both beginnings from the depth of the worse of its two places on.
-    shared = _counts_by_depth(queries, np.maximum(by_true, by_score))
-    sizes = _counts_by_depth(queries, by_true) + _counts_by_depth(queries, by_score)
-    overlap = 2 * shared / sizes
-    values = (1 - p) / p * queries.sum(overlap * p ** (queries.position + 1.0))
-    # Over all rows, both orders share everything.
-    values += p ** queries.sizes.astype(np.float64)
-    everything = np.ones(queries.n_queries, dtype=bool)
-    return ranking.by_query(values, everything, "skip", "a row")
+
+    def measure(block: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        queries = block.queries
+        by_true, by_score = (_first_places(queries, of) for of in (block.y_true, block.y_score))
+        # A row is in both beginnings from the depth of the worse of its two places on.
+        shared = _counts_by_depth(queries, np.maximum(by_true, by_score))
+        sizes = _counts_by_depth(queries, by_true) + _counts_by_depth(queries, by_score)
+        overlap = 2 * shared / sizes
+        values = (1 - p) / p * queries.sum(overlap * p ** (queries.position + 1.0))
+        # Over all rows, both orders share everything.
+        values += p ** queries.sizes.astype(np.float64)
+        return values, np.ones(len(values), dtype=bool)
+
+    return ranking.by_query(measure, "skip", "a row")
 
 
 def _first_places(queries: Queries, values: NDArray[Any]) -> NDArray[np.int64]:
@@ -274,24 +282,32 @@ def _counts_by_depth(queries: Queries, places: NDArray[np.int64]) -> NDArray[np.
     return running - queries.spread(running[queries.starts - 1] * (queries.starts > 0))
 
 
-def _inversions(rank: NDArray[np.int64], queries: Queries) -> NDArray[np.float64]:
-    """Count the pairs of each query that are in descending order of rank.
+def _tied_pairs(queries: Queries, blocks: Queries) -> NDArray[np.float64]:
+    """Count the pairs of each query within blocks of tied rows."""
+    sizes = blocks.sizes.astype(np.float64)
+    first = np.searchsorted(blocks.offsets, queries.starts)
+    return np.add.reduceat(sizes * (sizes - 1) / 2, first)
 
-    Two ranks are compared by the highest bit in which they differ. From the highest bit down, each
-    0 in a run of equal higher bits is inverted with the 1s before it; then the run is split by the
-    bit, keeping the order. All runs of all queries are processed at once.
+
+def _inversions(values: NDArray[Any], queries: Queries) -> NDArray[np.int64]:
+    """Count the pairs of rows of each query of which the first has the smaller value.
+
+    Two places are compared by the highest bit in which they differ. The rows stand in descending
+    order of their values. From the highest bit down, each row whose bit is 0 is inverted with those
+    before it in its run, of equal higher bits, whose bit is 1. Then the run is split by the bit,
+    keeping the order. All runs of all queries are processed at once.
     """
-    total = np.zeros(queries.n_queries)
-    segment = queries.segment
-    rows = np.arange(len(rank))
-    for bit in range(int(rank.max()).bit_length() - 1, -1, -1):
-        ordered = rank[rows]
-        runs = TieGroups.of(queries, ordered >> (bit + 1)).queries
-        ones = (ordered >> bit) & 1
-        before = np.cumsum(ones)
-        before -= runs.spread(before[runs.starts] - ones[runs.starts])
-        total += np.bincount(
-            segment, weights=np.where(ones == 0, before, 0), minlength=queries.n_queries
-        )
-        rows = rows[np.lexsort((ones, runs.segment))]
+    total = np.zeros(queries.n_queries, dtype=np.int64)
+    rows = np.arange(queries.n_rows)
+    start = queries.spread(queries.starts)
+    place = queries.sort_descending(values) - start
+    for bit in range(int(queries.sizes.max() - 1).bit_length() - 1, -1, -1):
+        run = start + (place >> (bit + 1) << (bit + 1))
+        is_one = (place >> bit) & 1
+        before = np.cumsum(is_one) - is_one
+        before -= before[run]
+        total += queries.sum(before * (1 - is_one))
+        split = np.empty_like(place)
+        split[np.where(is_one, run + (1 << bit) + before, rows - before)] = place
+        place = split
     return total

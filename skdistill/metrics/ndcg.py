@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from skdistill.inputs.queries import Queries
 from skdistill.metrics.averaging import QueryValues, averaged
 from skdistill.metrics.gains import GAINS, LOG_2
-from skdistill.metrics.ordering import TIES, Ranking, TieGroups, check_choice, check_optional_k
+from skdistill.metrics.ordering import TIES, Ranking, check_choice, check_optional_k
 
 CONVENTIONS = {
     "lightgbm": {"gain": "exponential", "empty": "one", "ties": "order"},
@@ -93,14 +93,13 @@ def ndcg_score(
         chosen = CONVENTIONS[convention]
         gain, empty, ties = chosen["gain"], chosen["empty"], chosen["ties"]
     ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
-    values, defined = ndcg_by_query(ranking, k, gain, ties)
-    return ranking.by_query(values, defined, empty, "a row of positive relevance")
+    return ndcg_by_query(ranking, k, gain, ties, empty)
 
 
 def ndcg_by_query(
-    ranking: Ranking, k: int | None, gain: str, ties: str
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the NDCG of each query, and whether the query has a relevant row.
+    ranking: Ranking, k: int | None, gain: str, ties: str, empty: str = "skip"
+) -> QueryValues:
+    """Return the NDCG of each query.
 
     Raises
     ------
@@ -109,19 +108,26 @@ def ndcg_by_query(
     """
     check_choice("gain", gain, tuple(GAINS))
     _check_places(k, ties)
-    labels, queries = ranking.y_true, ranking.queries
-    check_relevance(labels, queries)
-    gains = GAINS[gain](labels, queries)
-    if ranking.offset is not None:
-        # Relative to the largest of the query, as gains are.
-        gains = gains * np.exp(ranking.offset - queries.spread(queries.max(ranking.offset)))
-    discount = _discount(queries, k)
-    ideal = queries.sum(gains[queries.sort_descending(gains)] * discount)
-    achieved = _discounted_gain(ranking, gains, discount, ties)
-    defined = ideal > 0
-    values = np.divide(achieved, ideal, out=np.zeros_like(ideal), where=defined)
-    # The mean of tied discounts is rounded, which may bring a perfect order above 1.
-    return np.minimum(values, 1.0), defined
+    check_relevance(ranking.y_true, ranking.queries)
+
+    def measure(block: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        queries = block.queries
+        gains = GAINS[gain](block.y_true, queries)
+        if block.offset is not None:
+            # Relative to the largest of the query, as gains are.
+            gains = gains * np.exp(block.offset - queries.spread(queries.max(block.offset)))
+        discount = _discount(queries, k)
+        best = np.empty_like(gains)
+        for rows in queries.tables:
+            best[rows] = np.sort(gains[rows], axis=1)[:, ::-1]
+        ideal = queries.sum(best * discount)
+        achieved = _discounted_gain(block, gains, discount, ties)
+        defined = ideal > 0
+        values = np.divide(achieved, ideal, out=np.zeros_like(ideal), where=defined)
+        # The mean of tied discounts is rounded, which may bring a perfect order above 1.
+        return np.minimum(values, 1.0), defined
+
+    return ranking.by_query(measure, empty, "a row of positive relevance")
 
 
 @averaged
@@ -185,20 +191,24 @@ def dcg_score(
     ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
     check_choice("gain", gain, tuple(GAINS))
     _check_places(k, ties)
-    labels, queries = ranking.y_true, ranking.queries
-    check_relevance(labels, queries)
-    with np.errstate(over="ignore"):
-        gains = labels if gain == "linear" else np.expm1(LOG_2 * labels)
-        if ranking.offset is not None:
-            gains = gains * np.exp(ranking.offset)
-    if not np.isfinite(gains).all():
-        label = labels[~np.isfinite(gains)].max()
-        raise ValueError(
-            f"The {gain} gain of the label {label:.6g} is not finite. Use gain='linear', or "
-            "ndcg_score, which needs only the ratios of gains."
-        )
-    values = _discounted_gain(ranking, gains, _discount(queries, k), ties)
-    return QueryValues(values, np.ones(len(values), dtype=bool), "a row", ranking.weight)
+    check_relevance(ranking.y_true, ranking.queries)
+
+    def measure(block: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        labels = block.y_true
+        with np.errstate(over="ignore"):
+            gains = labels if gain == "linear" else np.expm1(LOG_2 * labels)
+            if block.offset is not None:
+                gains = gains * np.exp(block.offset)
+        if not np.isfinite(gains).all():
+            label = labels[~np.isfinite(gains)].max()
+            raise ValueError(
+                f"The {gain} gain of the label {label:.6g} is not finite. Use gain='linear', or "
+                "ndcg_score, which needs only the ratios of gains."
+            )
+        values = _discounted_gain(block, gains, _discount(block.queries, k), ties)
+        return values, np.ones(len(values), dtype=bool)
+
+    return ranking.by_query(measure, "skip", "a row")
 
 
 def _check_places(k: int | None, ties: str) -> None:
@@ -209,8 +219,10 @@ def _check_places(k: int | None, ties: str) -> None:
 
 def _discount(queries: Queries, k: int | None) -> NDArray[np.float64]:
     """Return the discount of each place of each query, 0 from place k on."""
-    discount = 1 / np.log2(2 + queries.position)
-    return discount if k is None else np.where(queries.position < k, discount, 0.0)
+    of_place = 1 / np.log2(2.0 + np.arange(queries.sizes.max()))
+    if k is not None:
+        of_place[k:] = 0.0
+    return of_place[queries.position]
 
 
 def _discounted_gain(
@@ -218,11 +230,9 @@ def _discounted_gain(
 ) -> NDArray[np.float64]:
     """Return the sum of discounted gains of each query."""
     queries = ranking.queries
-    if ties != "average":
-        return queries.sum(gains[ranking.order(ties)] * discount)
-    order = ranking.order("order")
-    groups = TieGroups.of(queries, ranking.y_score[order]).queries
-    return queries.sum(gains[order] * groups.spread(groups.mean(discount)))
+    if ties == "average":
+        return queries.sum(gains * queries.mean_over_ties(ranking.y_score, discount))
+    return queries.sum(gains[ranking.order(ties)] * discount)
 
 
 def check_relevance(labels: NDArray[np.float64], queries: Queries) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,10 @@ from skdistill.inputs.offsets import check_offset
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.metrics.averaging import QueryValues
+
+# Rows that are measured at once. Their arrays stay in cache, where a pass takes a fifth of the time
+# that it takes through fresh memory.
+BLOCK_ROWS = 1 << 16
 
 TIES = ("pessimistic", "optimistic", "order", "reverse")
 
@@ -76,54 +82,46 @@ class Ranking:
     def order(self, ties: str) -> NDArray[np.int64]:
         """Sort the rows of each query by descending score, with this rule for ties."""
         check_choice("ties", ties, TIES)
-        descending = -self.y_score
-        segment = self.queries.segment
-        if ties == "order":
-            return self.queries.sort_descending(self.y_score)
-        second = {
-            "pessimistic": self.y_true,
-            "optimistic": -self.y_true,
-            "reverse": -np.arange(len(segment)),
+        order = self.queries.sort_descending(self.y_score)
+        blocks = self.queries.ties(self.y_score[order])
+        if ties == "order" or not blocks.has_lists:
+            return order
+        first = {
+            "pessimistic": -self.y_true,
+            "optimistic": self.y_true,
+            "reverse": np.arange(len(order)),
         }[ties]
-        return np.lexsort((second, descending, segment))
+        return order[blocks.sort_descending(first[order])]
 
-    def by_query(
-        self, values: NDArray[Any], defined: NDArray[np.bool_], empty: str, what: str
-    ) -> QueryValues:
-        """Return the values of queries; ``empty`` says how those that have none count.
+    def blocks(self) -> Iterator[Ranking]:
+        """Yield the queries in order, in blocks of about ``BLOCK_ROWS`` rows without weights."""
+        offsets = self.queries.offsets
+        n_blocks = -(-self.queries.n_rows // BLOCK_ROWS)
+        bounds = np.searchsorted(offsets, np.linspace(0, self.queries.n_rows, n_blocks + 1))
+        for first, last in pairwise(np.unique(bounds)):
+            rows = slice(offsets[first], offsets[last])
+            yield Ranking(
+                Queries(offsets[first : last + 1] - offsets[first]),
+                self.y_true[rows],
+                self.y_score[rows],
+                None,
+                None if self.offset is None else self.offset[rows],
+            )
+
+    def by_query(self, measure: Measure, empty: str, what: str) -> QueryValues:
+        """Measure the queries; ``empty`` says how those that have no value count.
 
         ``what`` completes the warning "No query has ..." if no query counts.
         """
         check_choice("empty", empty, ("skip", "zero", "one"))
+        measured = [measure(block) for block in self.blocks()]
+        values, defined = (np.concatenate(parts) for parts in zip(*measured, strict=True))
         found = QueryValues(values, defined, what, self.weight)
         return found if empty == "skip" else found.filled(float(empty == "one"))
 
 
-@dataclass(frozen=True)
-class TieGroups:
-    """Runs of equal values within a query, for rows in an order that makes them contiguous."""
-
-    queries: Queries
-
-    @classmethod
-    def of(cls, queries: Queries, *ordered: NDArray[Any]) -> TieGroups:
-        """Find the runs in ordered values; a run ends if any value or the query changes."""
-        first = np.zeros(queries.n_rows, dtype=bool)
-        first[queries.starts] = True
-        changed = np.zeros(queries.n_rows - 1, dtype=bool)
-        for values in ordered:
-            changed |= values[1:] != values[:-1]
-        first[1:] |= changed
-        return cls(Queries(np.append(np.flatnonzero(first), queries.n_rows)))
-
-    def tied_pairs(self, queries: Queries) -> NDArray[Any]:
-        """Count the tied pairs of each query."""
-        sizes = self.queries.sizes.astype(np.float64)
-        return np.bincount(
-            queries.segment[self.queries.starts],
-            weights=sizes * (sizes - 1) / 2,
-            minlength=queries.n_queries,
-        )
+# Returns the value of each query of a ranking, and whether it has one.
+Measure = Callable[[Ranking], tuple[NDArray[Any], NDArray[np.bool_]]]
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from skdistill.inputs.checks import check_k
 from skdistill.metrics.averaging import QueryValues, averaged
-from skdistill.metrics.ordering import Ranking, TieGroups, check_optional_k
+from skdistill.metrics.ordering import Ranking, check_optional_k
 
 NO_RELEVANT = "a relevant row"
 
@@ -70,11 +70,15 @@ def mrr_score(
     """
     check_optional_k(k)
     ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
-    queries = ranking.queries
-    relevant = ranking.y_true[ranking.order(ties)] > 0
-    first = queries.min(np.where(relevant, queries.position, queries.n_rows))
-    values = np.where(first < (queries.n_rows if k is None else k), 1 / (1 + first), 0.0)
-    return ranking.by_query(values, first < queries.n_rows, empty, NO_RELEVANT)
+
+    def measure(block: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        queries = block.queries
+        relevant = block.y_true[block.order(ties)] > 0
+        first = queries.min(np.where(relevant, queries.position, queries.n_rows))
+        values = np.where(first < (queries.n_rows if k is None else k), 1 / (1 + first), 0.0)
+        return values, first < queries.n_rows
+
+    return ranking.by_query(measure, empty, NO_RELEVANT)
 
 
 @averaged
@@ -135,16 +139,20 @@ def average_precision_score(
     """
     check_optional_k(k)
     ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
-    queries = ranking.queries
-    relevant = (ranking.y_true[ranking.order(ties)] > 0).astype(np.float64)
-    found = np.cumsum(relevant)
-    found -= queries.spread(found[queries.starts] - relevant[queries.starts])
-    total = queries.sum(relevant)
-    precision = relevant * found / (1 + queries.position)
-    if k is not None:
-        precision[queries.position >= k] = 0
-    values = np.divide(queries.sum(precision), total, out=np.zeros_like(total), where=total > 0)
-    return ranking.by_query(values, total > 0, empty, NO_RELEVANT)
+
+    def measure(block: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        queries = block.queries
+        relevant = (block.y_true[block.order(ties)] > 0).astype(np.float64)
+        found = np.cumsum(relevant)
+        found -= queries.spread(found[queries.starts] - relevant[queries.starts])
+        total = queries.sum(relevant)
+        precision = relevant * found / (1 + queries.position)
+        if k is not None:
+            precision[queries.position >= k] = 0
+        precision = queries.sum(precision)
+        return np.divide(precision, total, out=np.zeros_like(total), where=total > 0), total > 0
+
+    return ranking.by_query(measure, empty, NO_RELEVANT)
 
 
 @averaged
@@ -203,10 +211,12 @@ def precision_at_k(
     """
     check_k(k)
     ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
-    queries = ranking.queries
-    relevant = (ranking.y_true[ranking.order(ties)] > 0).astype(np.float64)
-    found = queries.sum(relevant * (queries.position < k))
-    return ranking.by_query(found / k, queries.sum(relevant) > 0, empty, NO_RELEVANT)
+
+    def measure(block: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        found, total = _found_and_total(block, ties, k)
+        return found / k, total > 0
+
+    return ranking.by_query(measure, empty, NO_RELEVANT)
 
 
 @averaged
@@ -263,12 +273,21 @@ def recall_at_k(
     """
     check_k(k)
     ranking = Ranking.check(y_true, y_score, qid, sample_weight, offset)
+
+    def measure(block: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        found, total = _found_and_total(block, ties, k)
+        return np.divide(found, total, out=np.zeros_like(total), where=total > 0), total > 0
+
+    return ranking.by_query(measure, empty, NO_RELEVANT)
+
+
+def _found_and_total(
+    ranking: Ranking, ties: str, k: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Count the relevant rows of each query in the top k places, and all of them."""
     queries = ranking.queries
     relevant = (ranking.y_true[ranking.order(ties)] > 0).astype(np.float64)
-    total = queries.sum(relevant)
-    found = queries.sum(relevant * (queries.position < k))
-    values = np.divide(found, total, out=np.zeros_like(total), where=total > 0)
-    return ranking.by_query(values, total > 0, empty, NO_RELEVANT)
+    return queries.sum(relevant * (queries.position < k)), queries.sum(relevant)
 
 
 @averaged
@@ -333,14 +352,16 @@ def grouped_auc(
         if ranking.weight is not None:
             weight *= ranking.weight
         ranking = Ranking(queries, ranking.y_true, ranking.y_score, weight)
-    order = ranking.order("order")
-    relevant = (ranking.y_true[order] > 0).astype(np.float64)
-    groups = TieGroups.of(queries, ranking.y_score[order]).queries
-    rank = groups.spread(groups.mean(1.0 + queries.position))
-    positives = queries.sum(relevant)
-    negatives = queries.sizes - positives
-    # Rank 1 is the best score, so that a pair is won if the negative has the larger rank.
-    won = queries.sum((1 - relevant) * rank) - negatives * (negatives + 1) / 2
-    pairs = positives * negatives
-    values = np.divide(won, pairs, out=np.zeros_like(won), where=pairs > 0)
-    return ranking.by_query(values, pairs > 0, empty, "both a relevant and an irrelevant row")
+
+    def measure(block: Ranking) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        queries = block.queries
+        relevant = (block.y_true > 0).astype(np.float64)
+        rank = queries.mean_over_ties(block.y_score, 1.0 + queries.position)
+        positives = queries.sum(relevant)
+        negatives = queries.sizes - positives
+        # Rank 1 is the best score, so that a pair is won if the negative has the larger rank.
+        won = queries.sum((1 - relevant) * rank) - negatives * (negatives + 1) / 2
+        pairs = positives * negatives
+        return np.divide(won, pairs, out=np.zeros_like(won), where=pairs > 0), pairs > 0
+
+    return ranking.by_query(measure, empty, "both a relevant and an irrelevant row")

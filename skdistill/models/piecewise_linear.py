@@ -9,7 +9,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.inputs.rows import BLOCK_ROWS, Rows
+from skdistill.inputs.products import BLOCK_ROWS
+from skdistill.inputs.rows import Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models.network import Linear
 from skdistill.models.scoring import Scratch

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from skdistill.inputs.canonical_csr import cells_are_moderate, csr_rows
 from skdistill.inputs.checks import LARGEST
-from skdistill.inputs.rows import BLOCK_ROWS
+from skdistill.inputs.products import BLOCK_ROWS
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Parameters, ScoringModel
 

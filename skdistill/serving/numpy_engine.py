@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.inputs.rows import BLOCK_ROWS
+from skdistill.inputs.products import BLOCK_ROWS
 from skdistill.serving.scorer_input import FLOAT32, FLOAT64, Rows
 from skdistill.serving.served import Net, Served
 

@@ -205,8 +205,7 @@ def ndcg_on(
             scores = scores + offset
         shown = scores if kept is None else scores[kept]
         ranking = Ranking(queries, relevance, shown, weight, log_value)
-        values, defined = ndcg_by_query(ranking, 10, "exponential", "average")
-        return ranking.by_query(values, defined, "skip", "a relevant row").mean()
+        return ndcg_by_query(ranking, 10, "exponential", "average").mean()
 
     return validate
 

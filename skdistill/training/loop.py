@@ -212,12 +212,11 @@ def train(
     for epoch in range(settings.max_iter):
         values = []
         for inputs, evaluate in batches.epoch(epoch, optimizer.params, rng):
-            scores, cache = model.forward(optimizer.params, inputs)
-            value, gradient = evaluate(scores)
-            grads = model.backward(optimizer.params, cache, gradient)
-            optimizer.step(grads, settings.rate((step + 0.5) / n_steps))
-            values.append(value)
+            rate = settings.rate((step + 0.5) / n_steps)
+            values.append(_step(model, optimizer, inputs, evaluate, rate))
             step += 1
+            # The next step gets the same memory, which is still in cache.
+            del inputs, evaluate
         state.loss_curve.append(float(np.mean(values)))
         _check_finite(state.loss_curve, optimizer, settings)
         should_stop = False
@@ -229,6 +228,16 @@ def train(
     if early_stopping is not None:
         early_stopping.restore_best(optimizer.params)
     return state
+
+
+def _step(
+    model: TrainableModel, optimizer: Optimizer, inputs: Any, evaluate: Evaluate, rate: float
+) -> float:
+    """Move the parameters by one step, and return the objective before it."""
+    scores, cache = model.forward(optimizer.params, inputs)
+    value, gradient = evaluate(scores)
+    optimizer.step(model.backward(optimizer.params, cache, gradient), rate)
+    return value
 
 
 def _check_finite(

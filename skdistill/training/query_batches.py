@@ -160,7 +160,7 @@ def query_batches(
     shuffled = None
     if queries.sizes.max() > settings.max_batch_rows:
         # Shuffle the rows within each query, then cut the long ones; short queries stay whole.
-        shuffled = np.lexsort((rng.random(queries.n_rows), queries.segment))
+        shuffled = queries.sort_descending(-rng.random(queries.n_rows))
         queries = cut(queries, settings.max_batch_rows)
     order = rng.permutation(queries.n_queries)
     for start, stop in batch_bounds(queries, settings, order):

@@ -122,3 +122,18 @@ def test_ids_of_several_types_stay_apart_and_missing_ones_are_refused():
         check_qid(pl.Series([2**60, None]), 2)
     with pytest.raises(ValueError, match=r"expected shape \(2,\), got \(2, 2\)"):
         check_qid([[1, 2], [1, 3]], 2)
+
+
+@pytest.mark.parametrize("sizes", [[3, 1, 3, 2], np.full(40, 30), np.arange(1, 90), [2500, 700]])
+def test_rows_are_sorted_whether_by_tables_or_all_at_once(sizes):
+    """Few rows, rows of many sizes and long tables: ties keep the order of the rows."""
+    queries = Queries.from_sizes(sizes)
+    values = np.random.default_rng(0).integers(0, 9, queries.n_rows) / 2
+    expected = np.lexsort((-values, queries.segment))
+    assert_array_equal(queries.sort_descending(values), expected)
+    rows = np.sort(np.concatenate([table.ravel() for table in queries.tables]))
+    assert_array_equal(rows, np.arange(queries.n_rows))
+
+
+def test_no_rows_are_sorted():
+    assert not len(Queries.from_sizes([]).sort_descending(np.empty(0)))

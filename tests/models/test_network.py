@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from skdistill.inputs.products import BLOCK_ROWS
 from skdistill.inputs.rows import Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.models import MLP, Network
@@ -46,3 +47,24 @@ def test_a_weighted_sum_of_the_outputs_is_one_network():
     combined, its_params = model.combine_outputs(params, weights)
     expected = model.forward(params, rows)[0] @ weights
     assert_allclose(combined.forward(its_params, rows)[0], expected)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_blocks_of_rows_add_up(n_outputs):
+    """Outputs and gradients of many rows are those of the rows one by one."""
+    rng = np.random.default_rng(0)
+    model = Network((5, 4), n_outputs)
+    params = random_parameters(model, 6, rng)
+    X = rng.standard_normal((2 * BLOCK_ROWS + 7, 6))
+    slope = rng.standard_normal((len(X), n_outputs))
+    outputs, cache = model.forward(params, Rows(X))
+    grads = model.backward(params, cache, slope)
+    totals = {name: np.zeros_like(array) for name, array in params.items()}
+    for row in range(len(X)):
+        one = slice(row, row + 1)
+        output, of_row = model.forward(params, Rows(X[one]))
+        assert_allclose(outputs[one], output, atol=1e-12)
+        for name, grad in model.backward(params, of_row, slope[one]).items():
+            totals[name] += grad
+    for name, grad in grads.items():
+        assert_allclose(grad, totals[name], atol=1e-9, err_msg=name)
