@@ -16,6 +16,10 @@ ITEM_BLOCK = 4096
 BLOCK_SCORES = 1 << 17
 # Items of a block that are compared with the bars of the queries at once.
 TILE = 256
+# Several queries are filled up to a multiple of so many columns. OpenBLAS multiplies the columns
+# that are left over more slowly and in another order, so that the last bits of a query's scores
+# would depend on the number of queries.
+LANES = 16
 # To copy an item takes as long as to score it for COPY_QUERIES; to read it, for LEAST_QUERIES.
 COPY_QUERIES, LEAST_QUERIES = 24, 8
 
@@ -116,13 +120,17 @@ def search_block(
     """
     n_queries, k = scores.shape
     n_items = len(items) if positions is None else len(positions)
+    n_columns = n_queries if n_queries == 1 else -(-n_queries // LANES) * LANES
+    weights = np.zeros((items.shape[1], n_columns), dtype=np.float32)
+    weights[:, :n_queries] = queries.T
     # With few queries, longer blocks have as many scores and less overhead.
-    longest = min(max(ITEM_BLOCK, BLOCK_SCORES // n_queries), n_items)
-    weights = np.ascontiguousarray(queries.T)
-    scored = np.empty((-(-longest // TILE), TILE, n_queries), dtype=np.float32)
+    longest = min(max(ITEM_BLOCK, BLOCK_SCORES // n_columns), n_items)
+    scored = np.empty((-(-longest // TILE), TILE, n_columns), dtype=np.float32)
     above = np.empty(scored.shape, dtype=bool)
-    # Repeated, because arrays of the same shape compare faster.
-    bars = np.full((TILE, n_queries), -np.inf, dtype=np.float32)
+    # Repeated, because arrays of the same shape compare faster. Nothing clears the bar of a column
+    # without a query.
+    bars = np.full((TILE, n_columns), np.inf, dtype=np.float32)
+    bars[:, :n_queries] = -np.inf
     copied = np.empty((0 if positions is None else longest, items.shape[1]), dtype=np.float32)
     pending: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
     n_pending = 0
@@ -133,23 +141,24 @@ def search_block(
         else:
             block = np.take(items, positions[start:stop], 0, out=copied[:width], mode="clip")
         n_tiles = -(-width // TILE)
-        current = scored[:n_tiles].reshape(-1, n_queries)
+        current = scored[:n_tiles].reshape(-1, n_columns)
         product(block, weights, out=current[:width])
         current[width:] = -np.inf
         for one in hidden:
             current[one(start, stop)] = -np.inf
         if start == 0 and width > k:
             # The first items to clear the bar are the k best of the first block.
-            bars[:] = np.nextafter(np.partition(current, -k, axis=0)[-k], -np.float32(np.inf))
+            least = np.partition(current[:, :n_queries], -k, axis=0)[-k]
+            bars[:, :n_queries] = np.nextafter(least, -np.float32(np.inf))
         flat = np.flatnonzero(np.greater(scored[:n_tiles], bars, out=above[:n_tiles]))
         if len(flat):
-            item, query = np.divmod(flat, n_queries)
+            item, query = np.divmod(flat, n_columns)
             pending.append((query, item + start, current[item, query]))
             n_pending += len(flat)
         # Merging raises the bar: often while it is low, seldom once few items exceed it.
         if n_pending > n_queries * k or (start == 0 and n_pending):
             _merge(pending, found, scores)
-            bars[:] = scores[:, -1]
+            bars[:, :n_queries] = scores[:, -1]
             pending, n_pending = [], 0
     if n_pending:
         _merge(pending, found, scores)

@@ -93,6 +93,17 @@ def test_a_mask_copies_no_more_than_a_block(n_queries):
     assert_allclose(scores, np.take_along_axis(queries @ items.T, best, axis=1), rtol=1e-4)
 
 
+@pytest.mark.parametrize("n_queries", [2, 3, 15, 16, 100])
+def test_the_scores_of_a_query_do_not_depend_on_the_other_queries(n_queries):
+    rng = np.random.default_rng(0)
+    index = ExactIndex(rng.standard_normal((5003, 32), dtype=np.float32))
+    queries = rng.standard_normal((128, 32), dtype=np.float32)
+    ids, scores = index.search(queries, 200)
+    some_ids, some_scores = index.search(queries[:n_queries], 200)
+    assert_array_equal(some_ids, ids[:n_queries])
+    assert_array_equal(some_scores, scores[:n_queries])
+
+
 def test_many_items_over_several_blocks():
     rng = np.random.default_rng(0)
     items, queries = rng.standard_normal((20_000, 16)), rng.standard_normal((300, 16))
