@@ -2,40 +2,92 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from skdistill.inputs.products import product
 from skdistill.inputs.queries import positions_within
 
-# The scores of a block of queries and a block of items fit into the cache.
+# Fewest items, and most scores, of a block. Its scores stay in the cache until they are compared.
 ITEM_BLOCK = 4096
 BLOCK_SCORES = 1 << 17
+# Items of a block that are compared with the bars of the queries at once.
+TILE = 256
+# Several queries are filled up to a multiple of so many columns. OpenBLAS multiplies the columns
+# that are left over more slowly and in another order, so that the last bits of a query's scores
+# would depend on the number of queries.
+LANES = 16
+# To copy an item takes as long as to score it for COPY_QUERIES; to read it, for LEAST_QUERIES.
+COPY_QUERIES, LEAST_QUERIES = 24, 8
+
+
+class Hidden(Protocol):
+    """Scores that are not looked at."""
+
+    def __call__(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        """Return the index of the hidden scores of a block of items, whose rows are the items."""
+
+
+class ForbiddenItems:
+    """Items that no query may get.
+
+    Parameters
+    ----------
+    allowed : ndarray of shape (n_items,), bool
+        Whether an item may be returned.
+    """
+
+    def __init__(self, allowed: NDArray[np.bool_]) -> None:
+        self.allowed = allowed
+
+    def __call__(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        return (np.flatnonzero(~self.allowed[start:stop]),)
 
 
 class MarkedPairs:
-    """Marked pairs of a block of queries, by blocks of items."""
+    """Marked pairs of a block of queries, by blocks of items.
 
-    def __init__(self, marked: Any) -> None:
-        self.by_item = marked.tocsc()
+    Parameters
+    ----------
+    marked : CSR matrix of shape (n_queries, n_items)
+        Its entries are the marked pairs.
+    positions : ndarray of shape (n_allowed,), int64, optional
+        The items that are searched, in ascending order; all by default.
+    """
 
-    def __call__(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the queries and the items, counted from ``start``, of the hidden pairs."""
-        starts = self.by_item.indptr[start : stop + 1]
-        query = self.by_item.indices[starts[0] : starts[-1]]
-        return query, np.repeat(np.arange(stop - start), np.diff(starts))
+    def __init__(self, marked: Any, positions: NDArray[np.int64] | None = None) -> None:
+        self.n_queries = marked.shape[0]
+        query = np.repeat(np.arange(self.n_queries), np.diff(marked.indptr))
+        item = marked.indices
+        if positions is not None:
+            place = np.searchsorted(positions, item)
+            is_searched = np.append(positions, -1)[place] == item
+            query, item = query[is_searched], place[is_searched]
+        # A CSC matrix has a number for every item, which takes as long as a search for one query.
+        order = np.argsort(item)
+        self.query, self.item = query[order], item[order]
+
+    def __call__(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        first, last = np.searchsorted(self.item, (start, stop))
+        return self.item[first:last] - start, self.query[first:last]
 
 
 class UnmarkedPairs(MarkedPairs):
     """All pairs but the marked ones."""
 
-    def __call__(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        hidden = np.ones((self.by_item.shape[0], stop - start), dtype=bool)
+    def __call__(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        hidden = np.ones((stop - start, self.n_queries), dtype=bool)
         hidden[super().__call__(start, stop)] = False
-        query, item = np.nonzero(hidden)
-        return query, item
+        return np.nonzero(hidden)
+
+
+def copying_pays(n_allowed: int, n_items: int, n_queries: int) -> bool:
+    """Whether to copy the allowed items and score them alone, rather than to score all."""
+    scored = max(n_queries, LEAST_QUERIES)
+    return n_allowed * (COPY_QUERIES + scored) < n_items * scored
 
 
 def search_lists(
@@ -46,12 +98,8 @@ def search_lists(
     lists: Any,
 ) -> None:
     """Fill ``found`` and ``scores`` from an allow-list per query; other items are not scored."""
-    chosen, item = np.unique(lists.indices, return_inverse=True)
-    if not len(chosen):
-        return
-    listed = sparse.csr_array((lists.data, item, lists.indptr), shape=(len(queries), len(chosen)))
-    search_block(queries, found, scores, items[chosen], UnmarkedPairs(listed))
-    found[:] = np.where(found >= 0, chosen[found], -1)
+    chosen = np.unique(lists.indices)
+    search_block(queries, found, scores, items, [UnmarkedPairs(lists, chosen)], chosen)
 
 
 def search_block(
@@ -59,45 +107,74 @@ def search_block(
     found: NDArray[np.int64],
     scores: NDArray[np.float32],
     items: NDArray[np.float32],
-    hidden: MarkedPairs | None,
+    hidden: Sequence[Hidden],
+    positions: NDArray[np.integer] | None = None,
 ) -> None:
     """Fill ``found`` and ``scores`` for a block of queries, searching items block by block.
 
     The k-th best score so far is the bar. After a few blocks hardly any item exceeds it, so that a
-    block costs one product and one comparison.
+    block costs one product and one comparison. Items are the rows of the product, because OpenBLAS
+    multiplies many rows by a small matrix up to twice as fast as a small matrix by many columns.
+
+    With ``positions``, only these items are searched; they are copied block by block.
     """
     n_queries, k = scores.shape
+    n_items = len(items) if positions is None else len(positions)
+    n_columns = n_queries if n_queries == 1 else -(-n_queries // LANES) * LANES
+    weights = np.zeros((items.shape[1], n_columns), dtype=np.float32)
+    weights[:, :n_queries] = queries.T
     # With few queries, longer blocks have as many scores and less overhead.
-    block_size = max(min(max(ITEM_BLOCK, BLOCK_SCORES // n_queries), len(items)), 1)
-    product = np.empty((n_queries, block_size), dtype=np.float32)
-    above = np.empty((n_queries, block_size), dtype=bool)
+    longest = min(max(ITEM_BLOCK, BLOCK_SCORES // n_columns), n_items)
+    scored = np.empty((-(-longest // TILE), TILE, n_columns), dtype=np.float32)
+    above = np.empty(scored.shape, dtype=bool)
+    # Repeated, because arrays of the same shape compare faster. Nothing clears the bar of a column
+    # without a query.
+    bars = np.full((TILE, n_columns), np.inf, dtype=np.float32)
+    bars[:, :n_queries] = -np.inf
+    copied = np.empty((0 if positions is None else longest, items.shape[1]), dtype=np.float32)
     pending: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
     n_pending = 0
-    for start in range(0, len(items), block_size):
-        block = items[start : start + block_size]
-        width = len(block)
-        current = product[:, :width]
-        np.matmul(queries, block.T, out=current)
-        if hidden is not None:
-            current[hidden(start, start + width)] = -np.inf
-        bar = scores[:, -1]
-        if start == 0 and width > k:
-            # The k-th best score of the first block is the first bar.
-            first_bar = np.partition(current, width - k, axis=1)[:, width - k]
-            clears = current >= np.maximum(first_bar, np.finfo(np.float32).min)[:, None]
+    for start, stop in _blocks(n_items, longest):
+        width = stop - start
+        if positions is None:
+            block = items[start:stop]
         else:
-            clears = np.greater(current, bar[:, None], out=above[:, :width])
-        flat = np.flatnonzero(clears)
+            block = np.take(items, positions[start:stop], 0, out=copied[:width], mode="clip")
+        n_tiles = -(-width // TILE)
+        current = scored[:n_tiles].reshape(-1, n_columns)
+        product(block, weights, out=current[:width])
+        current[width:] = -np.inf
+        for one in hidden:
+            current[one(start, stop)] = -np.inf
+        if start == 0 and width > k:
+            # The first items to clear the bar are the k best of the first block.
+            least = np.partition(current[:, :n_queries], -k, axis=0)[-k]
+            bars[:, :n_queries] = np.nextafter(least, -np.float32(np.inf))
+        flat = np.flatnonzero(np.greater(scored[:n_tiles], bars, out=above[:n_tiles]))
         if len(flat):
-            query, item = np.divmod(flat, width)
-            pending.append((query, item + start, current[query, item]))
+            item, query = np.divmod(flat, n_columns)
+            pending.append((query, item + start, current[item, query]))
             n_pending += len(flat)
         # Merging raises the bar: often while it is low, seldom once few items exceed it.
         if n_pending > n_queries * k or (start == 0 and n_pending):
             _merge(pending, found, scores)
+            bars[:, :n_queries] = scores[:, -1]
             pending, n_pending = [], 0
     if n_pending:
         _merge(pending, found, scores)
+    if positions is not None and n_items:
+        found[:] = np.where(found >= 0, positions[found], -1)
+
+
+def _blocks(n_items: int, longest: int) -> Iterator[tuple[int, int]]:
+    """Yield start and stop of blocks of items.
+
+    A block is at most as long as all before it, so that few of its items exceed the bar.
+    """
+    start, stop = 0, max(ITEM_BLOCK, longest // 8)
+    while start < n_items:
+        yield start, min(stop, n_items)
+        start, stop = stop, stop + min(stop, longest)
 
 
 def _merge(
@@ -105,13 +182,14 @@ def _merge(
     found: NDArray[np.int64],
     scores: NDArray[np.float32],
 ) -> None:
-    """Merge pending candidates into the k best items of each query."""
+    """Merge pending candidates, in ascending order of items, into the k best of each query."""
     n_queries, k = scores.shape
     kept = np.flatnonzero(found.ravel() >= 0)
     query = np.concatenate([kept // k, *(p[0] for p in pending)])
     item = np.concatenate([found.ravel()[kept], *(p[1] for p in pending)])
     score = np.concatenate([scores.ravel()[kept], *(p[2] for p in pending)])
-    order = np.lexsort((item, -score, query))
+    # Items came in the order of their positions, which a stable sort keeps for equal scores.
+    order = np.argsort(_descending(query, score), kind="stable")
     query = query[order]
     counts = np.bincount(query, minlength=n_queries)
     place = positions_within(counts)
@@ -119,3 +197,14 @@ def _merge(
     cell = query[best], place[best]
     found[cell] = item[order][best]
     scores[cell] = score[order][best]
+
+
+def _descending(query: NDArray[np.int64], score: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return numbers that ascend with the query and, within it, descend with the score.
+
+    One sort of them takes half of the time of two sorts by both.
+    """
+    # The bits of floats ascend like integers, if those of negative ones are inverted but the sign.
+    bits = (0 - score).view(np.int32)  # 0 - 0.0 and 0 - (-0.0) are the same
+    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
+    return (query << 32) + bits

@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skdistill.index.block_search import MarkedPairs, search_block, search_lists
+from skdistill.index.block_search import (
+    ForbiddenItems,
+    MarkedPairs,
+    copying_pays,
+    search_block,
+    search_lists,
+)
 from skdistill.index.item_ids import check_distinct, codes_of, named_ids, positions_of
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import check_k, check_pair_matrix, refuse_masked
@@ -131,22 +137,26 @@ class ExactIndex:
             If a shape does not match the index, or k is less than 1.
         """
         table, k, exclude, allowed = check_search(self, queries, k, exclude, mask)
-        items, positions = self.embeddings, None
-        if allowed is not None and not sparse.issparse(allowed):
-            positions = np.flatnonzero(allowed)
-            items = items[positions]
-            exclude = None if exclude is None else exclude[:, positions]
+        has_lists = sparse.issparse(allowed)
+        positions, forbidden = None, []
+        if allowed is not None and not has_lists:
+            n_queries = min(len(table), QUERY_BLOCK)
+            if copying_pays(int(allowed.sum()), self.n_items, n_queries):
+                positions = np.flatnonzero(allowed)
+            else:
+                forbidden = [ForbiddenItems(allowed)]
 
         found = np.full((len(table), k), -1, dtype=np.int64)
         scores = np.full((len(table), k), -np.inf, dtype=np.float32)
 
         def fill(start: int) -> None:
             rows = slice(start, start + QUERY_BLOCK)
-            block = table[rows], found[rows], scores[rows]
-            if sparse.issparse(allowed):
-                search_lists(*block, items, allowed[rows])
+            block = table[rows], found[rows], scores[rows], self.embeddings
+            if has_lists:
+                search_lists(*block, allowed[rows])
             else:
-                search_block(*block, items, None if exclude is None else MarkedPairs(exclude[rows]))
+                seen = [] if exclude is None else [MarkedPairs(exclude[rows], positions)]
+                search_block(*block, [*forbidden, *seen], positions)
 
         starts = range(0, len(table), QUERY_BLOCK)
         threads = min(effective_n_jobs(n_jobs), len(starts))
@@ -156,8 +166,6 @@ class ExactIndex:
         else:
             for start in starts:
                 fill(start)
-        if positions is not None and len(positions):
-            found = np.where(found >= 0, positions[found], -1)
         return named_ids(self.ids, found), scores
 
     def set_offset(self, ids: ArrayLike, offset: ArrayLike) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.column_kinds import NUMBERS, ColumnKindError, kind_of, to_kind
-from skdistill.inputs.column_reading import dictionary_of, values_of
+from skdistill.inputs.column_reading import are_same_categories, dictionary_of, values_of
 from skdistill.inputs.ids import as_ids, id_codes, missing_ids
 
 # Codes, before those of the known categories.
@@ -129,22 +129,24 @@ class CategoryCodes:
         return np.array(self.codes_of(values_of(column), name), dtype=np.int32)
 
     def _encode_dictionary(
-        self, categories: Sequence[Any], places: NDArray[np.integer], name: Any
+        self, categories: Any, places: NDArray[np.integer], name: Any
     ) -> NDArray[np.int32]:
         """Look up each category once. Place -1 is a missing value."""
         last, codes = self._last
-        if last is categories:
+        if are_same_categories(last, categories):
             return codes[places]
         if len(categories) <= max(FEW_CATEGORIES, len(places)):
             # The code of a missing value comes last, where place -1 finds it.
-            codes = np.array([*self.codes_of(list(categories), name), MISSING], dtype=np.int32)
+            codes = np.array([*self.codes_of(values_of(categories), name), MISSING], np.int32)
             self.__dict__["_last"] = categories, codes
             return codes[places]
         used, places = np.unique(places, return_inverse=True)
-        values = [None if place < 0 else categories[place] for place in used.tolist()]
+        n_missing = int(np.count_nonzero(used < 0))  # 0 or 1, and first
+        values = [None] * n_missing + values_of(categories.take(used[n_missing:]))
         return np.array(self.codes_of(values, name), dtype=np.int32)[places]
 
-    # Categories and codes of the last column. pandas shares the former between columns of a type.
+    # Categories and codes of the last column. Columns of a pandas type share the former, and those
+    # of the batches of a file are equal.
     _last: ClassVar[Any] = (None, np.empty(0, dtype=np.int32))
 
     def codes_of(self, values: Sequence[Any], name: Any) -> list[int]:
@@ -229,7 +231,7 @@ def _counts(column: Any, name: Any) -> dict[Any, int]:
     if dictionary is not None:
         categories, places = dictionary
         number = np.bincount(places[places >= 0], minlength=len(categories)).tolist()
-        pairs = zip(list(categories), number, strict=True)
+        pairs = zip(values_of(categories), number, strict=True)
         counts = {category: count for category, count in pairs if count}
     else:
         try:

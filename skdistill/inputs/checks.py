@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import column_or_1d
 
+from skdistill.inputs.canonical_csr import csr_rows
 from skdistill.inputs.ids import missing_ids
 from skdistill.inputs.rows import CHUNK_ROWS
 
@@ -128,7 +129,8 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any], table: str = "
         If a number is too large.
     """
     for start in range(0, X.shape[0], CHUNK_ROWS):
-        chunk = X[start : start + CHUNK_ROWS]
+        stop = min(start + CHUNK_ROWS, X.shape[0])
+        chunk = csr_rows(X, start, stop) if sparse.issparse(X) else X[start:stop]
         values = chunk.data if sparse.issparse(chunk) else chunk
         # They ignore NaN.
         if not (

@@ -129,8 +129,9 @@ def dictionary_of(column: Any) -> tuple[Any, NDArray[np.integer]] | None:
 
     Returns
     -------
-    categories : sequence
-        The categories, some of which may not occur. pandas shares it between columns of one type.
+    categories : Arrow array or other sequence
+        The categories, some of which may not occur. pandas shares it between columns of one type,
+        and the batches of a Parquet file have equal ones.
     codes : ndarray of shape (n_rows,), integer
         Position of each row's category; -1 where it is missing.
     """
@@ -144,11 +145,18 @@ def dictionary_of(column: Any) -> tuple[Any, NDArray[np.integer]] | None:
         if isinstance(column, pyarrow.ChunkedArray):  # a table without rows
             return [], np.empty(0, dtype=np.int64)
         places = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return column.dictionary.to_pylist(), places
+        return column.dictionary, places
     array: Any = getattr(column, "array", None)
     if hasattr(array, "codes"):  # pandas
         return array.categories, array.codes
     return None
+
+
+def are_same_categories(one: Any, other: Any) -> bool:
+    """Whether categories that ``dictionary_of`` returned are known to be the same."""
+    # To pandas, whole floats equal integers.
+    is_arrow = hasattr(one, "equals") and _is_arrow(one) and type(one) is type(other)
+    return one is other or (is_arrow and bool(one.equals(other)))
 
 
 def values_of(column: Any) -> list[Any]:

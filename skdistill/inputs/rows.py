@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skdistill._sklearn_compat import csr_product, csr_transposed_product
+from skdistill.inputs.canonical_csr import squared_csr
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.products import product, transposed_product
 from skdistill.inputs.queries import positions_within
@@ -278,4 +279,4 @@ def square(X: Any) -> Any:
     """Return a table of the same kind with every value squared."""
     if isinstance(X, np.ndarray):
         return X * X
-    return X.squared if isinstance(X, MixedTable) else X.multiply(X)
+    return X.squared if isinstance(X, MixedTable) else squared_csr(X)

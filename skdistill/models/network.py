@@ -8,6 +8,7 @@ the next layer, so that a layer costs one product and one ``maximum``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -132,8 +133,8 @@ class Network(StudentModel, FoldsCodes):
         return params | {"weights_0": rows}
 
     def fold(self, params: Parameters, scaler: ColumnScaler) -> Parameters:
-        # Floors are repeated for each row of a block: NumPy takes the maximum of two arrays of the
-        # same shape in half the time of a broadcast.
+        # Floors and constants are repeated for each row of a block: NumPy takes the maximum or the
+        # sum of two arrays of the same shape in half the time of a broadcast.
         weights, constant = scaler.fold_layer(params["weights_0"], params["bias_0"])
         folded = {"weights_0": weights}
         for layer in range(1, self.n_layers):
@@ -141,7 +142,7 @@ class Network(StudentModel, FoldsCodes):
             weights = params[f"weights_{layer}"]
             folded[f"weights_{layer}"] = weights
             constant = params[f"bias_{layer}"] + constant @ weights
-        folded["constant"] = constant
+        folded["constant"] = np.tile(constant, (BLOCK_ROWS, 1))
         return folded
 
     @property
@@ -150,19 +151,23 @@ class Network(StudentModel, FoldsCodes):
         return (*self.hidden_layer_sizes, self.n_outputs)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        # The number of rows is at most BLOCK_ROWS, or a multiple of it: see the floors of fold.
-        output = X
-        for layer in range(self.n_layers):
-            weights = folded[f"weights_{layer}"]
+        # The number of rows is at most BLOCK_ROWS, or a multiple of it: see the floors of fold. For
+        # a request of one row, the calls of Python cost more than the arithmetic.
+        n_rows, output = X.shape[0], X
+        keys = _folded_keys(self.n_layers)
+        for layer, (weights, floor) in enumerate(keys):
             if isinstance(output, np.ndarray):
-                output = product(output, weights, workspace[layer][: len(output)])
+                buffer = workspace[layer]
+                out = buffer if len(buffer) == n_rows else buffer[:n_rows]
+                output = product(output, folded[weights], out)
             else:
-                output = output @ weights
-            if layer < self.n_layers - 1:
-                blocks = output.reshape(-1, min(len(output), BLOCK_ROWS), output.shape[1])
-                np.maximum(blocks, folded[f"floor_{layer}"][: blocks.shape[1]], out=blocks)
-        output += folded["constant"]
-        return output
+                output = output @ folded[weights]
+            of_block = folded[floor][:n_rows]
+            rows = output if n_rows <= BLOCK_ROWS else output.reshape(-1, *of_block.shape)
+            if layer < len(keys) - 1:
+                np.maximum(rows, of_block, out=rows)
+        # Adding in place takes three times as long for one row.
+        return (rows + of_block).reshape(output.shape)
 
     def add_to_graph(
         self, graph: GraphBuilder, params: Parameters, scaler: ColumnScaler, X: str
@@ -196,6 +201,14 @@ class Network(StudentModel, FoldsCodes):
         combined[f"weights_{last}"] = (params[f"weights_{last}"] @ weights)[:, None]
         combined[f"bias_{last}"] = np.atleast_1d(params[f"bias_{last}"] @ weights)
         return MLP(self.hidden_layer_sizes), combined
+
+
+@cache
+def _folded_keys(n_layers: int) -> tuple[tuple[str, str], ...]:
+    """Names of the weights of each layer, and of what its outputs are compared with or added to."""
+    hidden = range(n_layers - 1)
+    last = (f"weights_{n_layers - 1}", "constant")
+    return (*((f"weights_{layer}", f"floor_{layer}") for layer in hidden), last)
 
 
 def _floor(bias: Array, n_rows: int) -> Array:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skdistill.inputs.canonical_csr import cells_are_moderate, csr_rows
 from skdistill.inputs.checks import LARGEST
 from skdistill.inputs.products import BLOCK_ROWS
 from skdistill.inputs.scaling import ColumnScaler
@@ -22,6 +24,10 @@ from skdistill.protocols import Parameters, ScoringModel
 SHORT = 32
 # Parameters of more numbers, such as embeddings of a million ids, are not kept in float64 as well.
 LARGEST_COPY = 1 << 22
+# As many blocks of CSR rows are scored at once as have so many activations. To make a matrix of
+# them takes SciPy as long as a linear model takes for a thousand rows. And a factorization machine
+# looks up its weights again and again, but its factors replace them in the cache after each block.
+SPARSE_ACTIVATIONS, MOST_BLOCKS = 1 << 20, 64
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Scorer:
         X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features), float32 or float64
             C-contiguous if dense, with at least one row.
         ensure_finite : bool, default=False
-            Check each block of a dense table while it is in cache.
+            Check each block of a dense or CSR table while it is in cache.
 
         Returns
         -------
@@ -88,27 +94,29 @@ class Scorer:
             If ``ensure_finite`` is set and a block holds NaN, infinity or numbers near the limit
             of float32.
         """
-        n_rows = X.shape[0]
+        n_rows, is_sparse = X.shape[0], sparse.issparse(X)
         widths = self.model.buffer_widths
-        if n_rows <= SHORT and not sparse.issparse(X):
+        if n_rows <= SHORT and not is_sparse:
             if ensure_finite:
                 _refuse_infinite(X)
             bounded = self.scaler.softsign(X).astype(np.float64)
             buffers = [np.empty((n_rows, width)) for width in widths]
             return self.model.score(self._precise, bounded, buffers).astype(np.float32)
         # The softsign of a CSR block is a new CSR block and needs no dense buffer.
-        width = 0 if sparse.issparse(X) else self.scaler.n_outputs
-        bounded, *buffers = _scratch.buffers(min(n_rows, BLOCK_ROWS), (width, *widths))
+        width = 0 if is_sparse else self.scaler.n_outputs
+        at_once = BLOCK_ROWS * (_blocks_at_once(sum(widths)) if is_sparse else 1)
+        bounded, *buffers = _scratch.buffers(min(n_rows, at_once), (width, *widths))
         outputs = None
-        for start in range(0, n_rows, BLOCK_ROWS):
-            block = X[start : start + BLOCK_ROWS]
+        whole = n_rows // BLOCK_ROWS * BLOCK_ROWS
+        for start, stop in pairwise(sorted({*range(0, whole, at_once), whole, n_rows})):
+            block = csr_rows(X, start, stop) if is_sparse else X[start:stop]
             if ensure_finite:
                 _refuse_infinite(block)
-            block = self.scaler.softsign(block, bounded[: block.shape[0]])
+            block = self.scaler.softsign(block, bounded[: stop - start])
             scores = self.model.score(self.folded, block, buffers)
             if outputs is None:
                 outputs = np.empty((n_rows, *scores.shape[1:]), dtype=np.float32)
-            outputs[start : start + BLOCK_ROWS] = scores
+            outputs[start:stop] = scores
         assert outputs is not None  # public methods refuse tables without rows
         return outputs
 
@@ -117,10 +125,19 @@ class NotFiniteError(ValueError):
     """Raised if a table holds NaN, infinity, or numbers whose sum overflows."""
 
 
-def _refuse_infinite(block: NDArray[Any]) -> None:
+def _blocks_at_once(n_activations: int) -> int:
+    """Return how many blocks of CSR rows are scored at once, by the activations of a row."""
+    return min(max(SPARSE_ACTIVATIONS // (BLOCK_ROWS * max(n_activations, 1)), 1), MOST_BLOCKS)
+
+
+def _refuse_infinite(block: Any) -> None:
     """Raise if a block is not finite in float32."""
-    # NaN or infinity in any cell makes the sum NaN or infinite.
-    if not abs(block.sum(dtype=np.float32)) <= LARGEST:
+    if sparse.issparse(block):
+        is_finite = cells_are_moderate(block)
+    else:
+        # NaN or infinity in any cell makes the sum NaN or infinite.
+        is_finite = abs(block.sum(dtype=np.float32)) <= LARGEST
+    if not is_finite:
         raise NotFiniteError
 
 

@@ -67,6 +67,12 @@ class FoldedNet:
             origin = np.zeros(net.n_features) if net.origin is None else net.origin
             self.origin = {dtype: origin.astype(dtype) for dtype in (FLOAT32, FLOAT64)}
         self.scaler = net.scaler.for_scoring()
+        # The model takes the columns as they are, so that there is nothing to do for the scaler.
+        self.takes_columns = (
+            not self.scaler.applies_softsign
+            and self.scaler.flagged is None
+            and self.scaler.origin is None
+        )
         self.folded = net.model.fold(net.params, self.scaler)
         for array in self.folded.values():
             array.flags.writeable = False
@@ -83,28 +89,31 @@ class FoldedNet:
 
     def outputs(self, block: Any) -> NDArray[np.float32]:
         """Outputs of the model for a block; the thread's next call overwrites them."""
-        n_steps = len(self.steps)
-        buffers = self._buffers(len(block))
+        of_steps, bounded, activations, centred = self._buffers(len(block))
         mixed = block
         if self.n_codes:
             block = mixed.numbers
         if self.origin is not None:
             origin = self.origin[block.dtype]
-            block = np.subtract(block, origin, out=buffers[-1], casting="same_kind")
-        for step, buffer in zip(self.steps, buffers, strict=False):
-            if self.n_codes and step.reads_codes:
-                block = mixed.with_numbers(block)
-            block = step.apply(block, buffer)
-        block = self.scaler.softsign(block, buffers[n_steps])
+            block = np.subtract(block, origin, out=centred, casting="same_kind")
+        if self.steps:
+            for step, buffer in zip(self.steps, of_steps, strict=True):
+                if self.n_codes and step.reads_codes:
+                    block = mixed.with_numbers(block)
+                block = step.apply(block, buffer)
+        if not self.takes_columns or block.dtype != FLOAT32:
+            block = self.scaler.softsign(block, bounded)
         if self.model_reads_codes:
             block = mixed.with_numbers(block)
-        return self.model.score(self.folded, block, buffers[n_steps + 1 :])
+        return self.model.score(self.folded, block, activations)
 
-    def _buffers(self, n_rows: int) -> list[NDArray[np.float32]]:
+    def _buffers(self, n_rows: int) -> Any:
+        """Buffers of the steps, of the scaler, of the model and of centred columns."""
         local = self.local
         if getattr(local, "n_rows", None) != n_rows:
             if not hasattr(local, "full"):
                 local.full = [np.empty((self.n_rows, width), np.float32) for width in self.widths]
-            local.views = [buffer[:n_rows] for buffer in local.full]
+            views, n_steps = [buffer[:n_rows] for buffer in local.full], len(self.steps)
+            local.views = views[:n_steps], views[n_steps], views[n_steps + 1 : -1], views[-1]
             local.n_rows = n_rows
         return local.views

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -131,15 +132,21 @@ class FittedStudent(RankingEstimator):
     def _is_ready(self, X: Any) -> bool:
         """Check whether X needs no conversion, at a tenth of the cost of scikit-learn's checks.
 
-        The scorer checks for finite values while it has the rows in cache.
+        The scorer checks for finite values while it has the rows in cache. What is not ready goes
+        through all checks of ``read_table``, whose errors say what is wrong.
         """
+        if self.query_column is not None or hasattr(self, "feature_names_in_"):
+            return False
+        if self.encoder_ is not None and not self.encoder_.reads_only_numbers:
+            return False
+        if sparse.issparse(X):
+            has_form = X.format == "csr" and X.has_canonical_format
+        else:
+            has_form = type(X) is np.ndarray and X.flags.c_contiguous
         return (
-            type(X) is np.ndarray
+            has_form
             and X.dtype in (np.float32, np.float64)
             and X.ndim == 2
             and X.shape[0] > 0
             and X.shape[1] == self.n_features_in_
-            and X.flags.c_contiguous
-            and self.query_column is None
-            and not hasattr(self, "feature_names_in_")
         )

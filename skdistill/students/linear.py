@@ -157,3 +157,6 @@ class LinearRanker(BaseStudent):
                 "pass a data frame with columns of categories."
             )
         return super().read_table(X, reset)
+
+    def _is_ready(self, X: Any) -> bool:
+        return super()._is_ready(X) and not (self.n_knots and sparse.issparse(X))

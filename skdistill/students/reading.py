@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,12 @@ def read_table(student: Any, X: Any, reset: bool) -> Any:
 def _needs_encoder(student: Any, X: Any, reset: bool) -> bool:
     """Whether the columns of a table may hold something else than numbers."""
     if sparse.issparse(X):
+        encoder = None if reset else student.encoder_
+        if encoder is not None and not encoder.reads_only_numbers:
+            raise ValueError(
+                "fit saw columns of categories or times, but X is a CSR matrix, which holds only "
+                "numbers. Pass a table like the one of fit."
+            )
         return False
     if column_names(X) is not None:
         return True
@@ -152,10 +159,10 @@ def _check_numbers(student: Any, table: Any, reset: bool) -> None:
         )
 
 
-def names_of_numbers(student: Any, n_numbers: int) -> list[Any]:
+def names_of_numbers(student: Any, n_numbers: int) -> Sequence[Any]:
     """Name of the column of each number; its position if it has none."""
     encoder = student.encoder_
     if encoder is None:
         names = getattr(student, "feature_names_in_", np.empty(0)).tolist()
-        return names if len(names) == n_numbers else list(range(n_numbers))
+        return names if len(names) == n_numbers else range(n_numbers)
     return encoder.number_names

@@ -1,6 +1,7 @@
 """The exact index against brute force, with ties, masks and exclusions."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -50,9 +51,10 @@ def test_the_exact_index_finds_what_brute_force_finds(
     shapes = {"items": n_items, "pairs": (n_queries, n_items)}
     mask = None if masked is None else rng.random(shapes[masked]) < 0.3
     offset = rng.integers(-3, 4, n_items) if with_offset else None
-    blocks = index_module.QUERY_BLOCK, block_search.ITEM_BLOCK
-    index_module.QUERY_BLOCK, block_search.ITEM_BLOCK = 3, 7
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_module, "QUERY_BLOCK", 3)
+        for name, size in {"ITEM_BLOCK": 7, "BLOCK_SCORES": 8, "TILE": 3}.items():
+            patch.setattr(block_search, name, size)
         ids, scores = ExactIndex(items, offset=offset).search(
             queries,
             k,
@@ -60,11 +62,46 @@ def test_the_exact_index_finds_what_brute_force_finds(
             mask=sparse.csr_array(mask) if masked == "pairs" else mask,
             n_jobs=2 if seed % 2 else None,
         )
-    finally:
-        index_module.QUERY_BLOCK, block_search.ITEM_BLOCK = blocks
     expected_ids, expected_scores = brute_force(queries, items, k, exclude, mask, offset)
     assert_array_equal(ids, expected_ids)
     assert_allclose(scores, expected_scores)
+
+
+@given(st.integers(0, 2**31))
+def test_candidates_are_merged_by_query_then_score_then_item(seed):
+    rng = np.random.default_rng(seed)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, 1e-45, -1e-45, 3e38, -3e38], np.float32)
+    score = np.r_[rng.standard_normal(30, dtype=np.float32), rng.choice(special, 60)]
+    query = rng.integers(0, 3, len(score))
+    order = np.argsort(block_search._descending(query, score), kind="stable")
+    assert_array_equal(order, np.lexsort((np.arange(len(score)), -score, query)))
+
+
+@pytest.mark.parametrize("n_queries", [1, 64])
+def test_a_mask_copies_no_more_than_a_block(n_queries):
+    rng = np.random.default_rng(0)
+    items = rng.standard_normal((100_000, 64), dtype=np.float32)
+    index, allowed = ExactIndex(items), np.arange(100_000) % 3 == 0
+    queries = rng.standard_normal((n_queries, 64), dtype=np.float32)
+    tracemalloc.start()
+    found, scores = index.search(queries, 10, mask=allowed)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < items[allowed].nbytes
+    best = np.where(allowed, queries @ items.T, -np.inf).argsort(axis=1)[:, ::-1][:, :10]
+    assert_array_equal(found, best)
+    assert_allclose(scores, np.take_along_axis(queries @ items.T, best, axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_queries", [2, 3, 15, 16, 100])
+def test_the_scores_of_a_query_do_not_depend_on_the_other_queries(n_queries):
+    rng = np.random.default_rng(0)
+    index = ExactIndex(rng.standard_normal((5003, 32), dtype=np.float32))
+    queries = rng.standard_normal((128, 32), dtype=np.float32)
+    ids, scores = index.search(queries, 200)
+    some_ids, some_scores = index.search(queries[:n_queries], 200)
+    assert_array_equal(some_ids, ids[:n_queries])
+    assert_array_equal(some_scores, scores[:n_queries])
 
 
 def test_many_items_over_several_blocks():

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from skdistill import DistilledRanker, TwoTowerRetriever
 from skdistill.index import make_index
-from skdistill.inputs.canonical_csr import canonical_csr
+from skdistill.inputs.canonical_csr import canonical_csr, cells_are_moderate, csr_rows, squared_csr
 from skdistill.inputs.queries import Queries
 from skdistill.students import STUDENTS, FactorizationMachineRanker, LinearRanker
 from skdistill.teachers import RankEnsemble, fit_and_score, score_rows
@@ -187,3 +187,37 @@ def test_other_formats_and_tables():
     for other in (matrix.tocoo(), matrix.tocsc(), matrix.tolil(), sparse.csr_matrix(matrix)):
         assert canonical_csr(other).has_canonical_format
         assert_array_equal(canonical_csr(other).toarray(), [[1, 0, 2]])
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_consecutive_rows_are_views(kind, dtype):
+    matrix = kind(sparse.random_array((30, 5), density=0.3, rng=np.random.default_rng(0)))
+    matrix = matrix.astype(dtype)
+    for start, stop in ((0, 30), (0, 7), (7, 21), (29, 30), (4, 4)):
+        rows = csr_rows(matrix, start, stop)
+        assert rows.shape == (stop - start, 5)
+        assert rows.dtype == dtype
+        assert_array_equal(rows.toarray(), matrix[start:stop].toarray())
+        if rows.nnz:
+            assert np.shares_memory(rows.data, matrix.data)
+            assert np.shares_memory(rows.indices, matrix.indices)
+        rows.check_format(full_check=True)  # which may copy views
+
+
+def test_cells_are_squared():
+    matrix = sparse.csr_array([[1.0, 0, -3], [0, 2, 0]])
+    assert_array_equal(squared_csr(matrix).toarray(), [[1, 0, 9], [0, 4, 0]])
+    assert_array_equal(matrix.toarray(), [[1, 0, -3], [0, 2, 0]])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38, -1e38, 2e18])
+def test_one_pass_finds_cells_that_are_not_moderate(dtype, value):
+    matrix = sparse.csr_array(np.ones((50, 3), dtype))
+    assert cells_are_moderate(matrix)
+    assert cells_are_moderate(matrix[:0])
+    matrix.data[17] = value
+    assert not cells_are_moderate(matrix)
+    assert cells_are_moderate(csr_rows(matrix, 6, 50))

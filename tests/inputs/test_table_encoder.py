@@ -301,3 +301,50 @@ def test_columns_of_lists_and_complex_numbers_are_refused():
             TableEncoder.fit(table)
     with pytest.raises(ValueError, match="Complex data not supported: column 'a'"):
         TableEncoder.fit(pd.DataFrame({"a": [1j, 2j]}))
+
+
+def dictionary(places, categories):
+    return pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), pa.array(categories))
+
+
+def test_equal_arrow_dictionaries_are_looked_up_once(monkeypatch):
+    codes = CategoryCodes.fit(pd.Series(["a", "b", "a", "b"]), "c", None, None)
+    looked_up, codes_of = [], CategoryCodes.codes_of
+
+    def counting(self, values, name):
+        looked_up.append(list(values))
+        return codes_of(self, values, name)
+
+    monkeypatch.setattr(CategoryCodes, "codes_of", counting)
+    batches = [([0, 1, None], ["a", "b", "x"]), ([2, 2], ["a", "b", "x"]), ([0], ["b", "a", "x"])]
+    found = [codes.encode(dictionary(*batch), "c").tolist() for batch in batches]
+    a, b = codes.encode(np.array(["a", "b"], dtype=object), "c").tolist()
+    assert found == [[a, b, MISSING], [OTHER, OTHER], [b]]
+    assert looked_up[:2] == [["a", "b", "x"], ["b", "a", "x"]]
+
+
+def test_categories_of_another_kind_are_not_taken_for_those_before():
+    codes = CategoryCodes.fit(pd.Series([1, 2, 1], dtype=object), "c", None, None)
+    integers, floats, text = ([1, 2], [1.5, 2.0], ["1", "2"])
+    known = codes.encode(np.array([1, 2]), "c").tolist()
+    assert codes.encode(dictionary([0, 1], integers), "c").tolist() == known
+    assert codes.encode(dictionary([0, 1], floats), "c").tolist() == [OTHER, known[1]]
+    assert codes.encode(dictionary([0, 1], text), "c").tolist() == known
+    for categories in (pd.Index([1, 2]), pd.Index([1.0, 2.0])):
+        column = pd.Series(pd.Categorical.from_codes([0, 1], categories))
+        assert codes.encode(column, "c").tolist() == known
+
+
+@pytest.mark.parametrize("library", ["arrow", "pandas"])
+def test_of_many_categories_only_those_that_occur_are_looked_up(library):
+    names = [f"item {number}" for number in range(5000)]
+    codes = CategoryCodes.fit(pd.Series(names), "c", None, None)
+    places = [4999, -1, 7, 4999, 0]
+    if library == "arrow":
+        column = dictionary([None if place < 0 else place for place in places], names)
+    else:
+        column = pd.Series(pd.Categorical.from_codes(places, names))
+    cells = np.array([None if place < 0 else names[place] for place in places], dtype=object)
+    assert_array_equal(codes.encode(column, "c"), codes.encode(cells, "c"))
+    without_missing = column[[0, 2]] if library == "pandas" else column.take(pa.array([0, 2]))
+    assert_array_equal(codes.encode(without_missing, "c"), codes.encode(cells[[0, 2]], "c"))

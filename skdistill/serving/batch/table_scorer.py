@@ -24,6 +24,10 @@ from skdistill.towers.fitted import FittedTowers
 
 # Number of rows that are transposed, checked and scored while they are in cache.
 CHUNK = 1024
+# Bytes of a float32, and numbers of them in a page of memory and in a line of the cache. If columns
+# lay whole pages apart, the same row of all columns would share a few lines of the cache, and
+# transposing would take five times as long.
+WORD, PAGE, LINE = 4, 1024, 16
 NUMBER, NUMBER_OR_NOTHING = "a finite number", "a finite number or nothing"
 
 
@@ -347,9 +351,9 @@ def _matrix(record: Any, dtype: type) -> tuple[NDArray[Any], NDArray[np.bool_] |
     The thread's next call overwrites the columns.
     """
     # One column after the other: the caller transposes them chunk by chunk, in cache.
-    n_words = record.num_rows * np.dtype(dtype).itemsize // 4
-    (words,) = _memory.buffers(record.num_columns, (n_words,))
-    columns: NDArray[Any] = words.view(dtype)
+    n_words = record.num_rows * np.dtype(dtype).itemsize // WORD
+    (words,) = _memory.buffers(record.num_columns, (-(-n_words // PAGE) * PAGE + LINE,))
+    columns: NDArray[Any] = words[:, :n_words].view(dtype)
     text, is_floating = None, pyarrow_extra().types.is_floating
     for position, column in enumerate(record.columns):
         if is_floating(column.type):  # as most are; there is nothing to convert
