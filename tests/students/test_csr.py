@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skdistill.inputs.rows import BLOCK_ROWS
+from skdistill.inputs.products import BLOCK_ROWS
 from skdistill.models.scoring import MOST_BLOCKS
 from skdistill.students import STUDENTS, LinearRanker
 
