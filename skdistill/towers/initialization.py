@@ -21,8 +21,10 @@ from skdistill.models.network import Network
 from skdistill.models.two_tower import TwoTower, side
 from skdistill.protocols import Array, Parameters
 
-# Small, because each id occurs in one row of its table: a ridge of 1 would halve its embedding.
-RIDGE = 0.01
+# Ridges of the fit to the factors. With scores it is small, because each id occurs in one row of
+# its table: a ridge of 1 halves its embedding. The factors of a log are noisier, and other columns
+# should explain what they can (docs/decisions/0021).
+RIDGE, LOG_RIDGE = 0.01, 1.0
 # Number of zeros added to the sampled scores of an item, to shrink its mean towards 0.
 PRIOR = 5.0
 
@@ -42,11 +44,14 @@ class Factors:
         Their product approximates the matrix.
     item_bias : ndarray of shape (n_items,)
         What is to be added for each item.
+    ridge : float
+        How strongly the weights that are fitted to the factors are drawn to 0.
     """
 
     queries: Array
     items: Array
     item_bias: Array
+    ridge: float
 
 
 class MatrixOfPairs(Protocol):
@@ -91,7 +96,7 @@ class TeacherMatrix:
                 return None
             left, strength, right = left[:, :rank], strength[:rank], right[:rank]
         root = np.sqrt(strength)
-        return Factors(left * root, right.T * root, item_mean)
+        return Factors(left * root, right.T * root, item_mean, RIDGE)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class LoggedPairs:
         )
         left, strength, right = randomized_svd(scaled, rank, random_state=random_state)
         root = np.sqrt(strength)
-        return Factors(left * root, right.T * root, np.zeros(n_items))
+        return Factors(left * root, right.T * root, np.zeros(n_items), LOG_RIDGE)
 
 
 def start_from_spectrum(
@@ -157,9 +162,10 @@ def start_from_spectrum(
     items = factors.items
     if model.item_bias:
         items = np.column_stack([items, factors.item_bias])
-    queries = factors.queries, rank, model.n_objectives
-    _fit_last_layer(model.query_tower, "query_", params, query_rows, *queries)
-    _fit_last_layer(model.item_tower, "item_", params, item_rows, items, rank)
+    ridge, copies = factors.ridge, model.n_objectives
+    queries = factors.queries
+    _fit_last_layer(model.query_tower, "query_", params, query_rows, queries, rank, ridge, copies)
+    _fit_last_layer(model.item_tower, "item_", params, item_rows, items, rank, ridge)
 
 
 def _centre_sample(scores: Any, by_item: bool) -> tuple[Any, Array]:
@@ -203,6 +209,7 @@ def _fit_last_layer(
     rows: Rows,
     target: Array,
     rank: int,
+    ridge: float,
     n_copies: int = 1,
 ) -> None:
     """Fit the last layer to a target by ridge regression; outputs beyond the rank stay random."""
@@ -211,11 +218,11 @@ def _fit_last_layer(
     reaching = activations[-1] if activations else rows.X
     if isinstance(reaching, MixedTable):
         reaching = reaching.to_csr()
-    ridge = Ridge(RIDGE, solver="sparse_cg" if sparse.issparse(reaching) else "cholesky", tol=1e-3)
-    ridge.fit(reaching, target.astype(np.float32))
+    solver = "sparse_cg" if sparse.issparse(reaching) else "cholesky"
+    fitted = Ridge(ridge, solver=solver, tol=1e-3).fit(reaching, target.astype(np.float32))
     weights, bias = params[f"{prefix}weights_{last}"], params[f"{prefix}bias_{last}"]
-    coefficients = np.atleast_2d(ridge.coef_).T
-    intercept = np.atleast_1d(ridge.intercept_)
+    coefficients = np.atleast_2d(fitted.coef_).T
+    intercept = np.atleast_1d(fitted.intercept_)
     # All objectives start from the teacher's embedding of the query.
     weights.reshape(len(weights), n_copies, -1)[..., :rank] = coefficients[:, None, :rank]
     bias.reshape(n_copies, -1)[:, :rank] = intercept[:rank]
