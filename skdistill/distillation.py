@@ -41,8 +41,8 @@ from skdistill.teachers import TeacherScores, fit_and_score
 from skdistill.teachers.asking import warn_of_unit
 from skdistill.teachers.augmentation import synthesize
 from skdistill.teachers.columns import positions_among
-from skdistill.teachers.fitting import check_teacher, seeded, warn_of_refit
-from skdistill.teachers.routing import check_metadata_reaches, is_prefit
+from skdistill.teachers.fitting import check_fits_teacher, seeded
+from skdistill.teachers.routing import is_prefit
 from skdistill.teachers.student_weights import with_students_weights
 
 
@@ -259,9 +259,7 @@ def _check_teacher(
     """Refuse a teacher that is missing, cannot score, lacks columns, queries or weights."""
     teacher = ranker.teacher
     if teacher is not None:
-        check_teacher(teacher)
-        check_metadata_reaches(teacher, weighted=weighted)
-        warn_of_refit(teacher, stacklevel=6)
+        check_fits_teacher(teacher, weighted=weighted, stacklevel=6)
         if is_prefit(teacher):
             positions_among(teacher, table, columns)
         return

@@ -269,11 +269,17 @@ class TowerEstimator(TaughtTowers):
         UserWarning
             If there is nothing to train, because no column holds categories.
         """
-        arguments = X, y, qid, items, sample_weight, teacher_scores
         if not hasattr(self, "params_"):
-            names = "qid", "items", "sample_weight", "teacher_scores"
-            return self.fit(X, y, **dict(zip(names, arguments[2:], strict=True)))
+            return self.fit(
+                X,
+                y,
+                qid=qid,
+                items=items,
+                sample_weight=sample_weight,
+                teacher_scores=teacher_scores,
+            )
         self.check_parameters()
+        arguments = X, y, qid, items, sample_weight, teacher_scores
         supervision = read_log(self, *arguments, {}, reset=False)
         setup = setup_for_further(self, supervision.pairs, TrainingSettings.of(self))
         supervision = self._score_further(supervision)

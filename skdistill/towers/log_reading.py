@@ -76,7 +76,7 @@ def read_log(
     columns = retriever.pair_columns_
     sides = columns.queries(in_order), columns.items(in_order)
     if not reset:
-        sides = retriever.check_table(sides[0], "query"), retriever.check_table(sides[1], "item")
+        sides = _checked(retriever, *sides)
     pairs = PairTable.split(*sides, data.queries.segment, items)
     objective_labels = take_values(objective_labels, data.order)
     scores = teacher_scores if retriever.wants_teacher else None
@@ -123,8 +123,7 @@ def read_validation(
         ids = table.qid
         if retriever.query_column is None:
             ids = retriever.resolve_qid(X, ids)
-        queries = retriever.check_table(columns.queries(X), "query")
-        items = retriever.check_table(columns.items(X), "item")
+        queries, items = _checked(retriever, columns.queries(X), columns.items(X))
     # The scores of a catalogue are not one per row.
     by_row = scores if catalogue is None else None
     data = replace(table, X=X, qid=ids, teacher_scores=by_row).read(
@@ -142,6 +141,11 @@ def read_validation(
         has_catalogue = catalogue is not None
         scores = scores if has_catalogue else data.teacher_scores
         return _supervision(data, pairs, objective_labels, has_catalogue, scores)
+
+
+def _checked(retriever: Any, queries: Any, items: Any) -> tuple[Any, Any]:
+    """Bring the queries and the items of a further log to the kinds of ``fit``."""
+    return retriever.check_table(queries, "query"), retriever.check_table(items, "item")
 
 
 def _supervision(
