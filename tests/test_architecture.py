@@ -18,6 +18,7 @@ FLOORS = {
     "ground": [
         "public_names",
         "extras",
+        "text_tables",
         "threads",
         "_sklearn_compat",
         "inputs",
@@ -36,9 +37,9 @@ FLOORS = {
     "teachers": ["teachers", "streaming"],
     "front doors": [
         *("held_out", "student_setup", "distillation", "distilled", "ranker"),
-        *("towers", "cascade", "inspection", "dask_training"),
+        *("towers", "cascade", "dask_training"),
     ],
-    "service": ["serving", "recipe"],
+    "service": ["serving", "inspection", "recipe"],
     "shell": ["cli", "testing", "__main__"],
 }
 FLOOR = {room: number for number, rooms in enumerate(FLOORS.values()) for room in rooms}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.cascade.tables import html, markdown, text_table
 from skdistill.extras import import_extra
 from skdistill.metrics import RatioInterval
 from skdistill.public_names import set_module
+from skdistill.text_tables import html, markdown, text_table
 
 
 @dataclass(frozen=True)

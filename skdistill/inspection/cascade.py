@@ -9,10 +9,7 @@ from numpy.typing import ArrayLike
 
 from skdistill.cascade import CascadeReport, cascade_report
 from skdistill.extras import import_extra
-
-# Of Okabe and Ito's palette, which colour-blind readers can tell apart; all have a contrast of 3 to
-# white and to a dark background.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56809C")
+from skdistill.inspection.colours import COLOURS, NEUTRAL
 
 
 class CascadeDisplay:
@@ -144,7 +141,7 @@ class CascadeDisplay:
                 va="top",
             )
             left -= stage.lost
-        axis.bar(len(names), left, color="#767676", width=0.7)
+        axis.bar(len(names), left, color=NEUTRAL, width=0.7)
         axis.annotate(
             f"{left:.3f}",
             (len(names), left),
