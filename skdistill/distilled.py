@@ -11,7 +11,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skdistill.calibration import calibrated
-from skdistill.inputs.columns import as_table, select_columns, without_query_column
+from skdistill.inputs.columns import (
+    as_table,
+    optional_positions,
+    select_columns,
+    without_query_column,
+)
 from skdistill.inputs.pipelines import last_step
 from skdistill.multi_objective import WithObjectives, has_objectives, mean_score
 from skdistill.students.importances import WithStudentsImportances
@@ -23,6 +28,7 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
     """Scoring with a fitted student, alone or in a Pipeline; the subclass does the fitting."""
 
     calibrate: str | None
+    teacher_columns: Any
     calibrator_: Any
 
     @property
@@ -56,7 +62,7 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
         ValueError
             If the columns differ from those of ``fit``, or the student cannot take the values.
         """
-        table = self._students_table(X)
+        table = self.student_table(X)
         return self.student_.predict(table)
 
     @available_if(check_probabilities)
@@ -130,7 +136,7 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
         ValueError
             If the columns differ from those of ``fit``, or the student cannot take the values.
         """
-        table = through_head(self.student_, self._students_table(X))
+        table = through_head(self.student_, self.student_table(X))
         return last_step(self.student_).predict_objectives(table)
 
     def mean_score(
@@ -147,10 +153,50 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
             return super().mean_score(X, y, qid, sample_weight, offset)
         return mean_score(self, last, X, y, qid, sample_weight, offset)
 
-    def _students_table(self, X: Any) -> Any:
-        """Select the columns of a table that the student sees."""
+    def student_table(self, X: Any) -> Any:
+        """Check the columns of a table, and select those that the student sees.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            The columns of ``fit``.
+
+        Returns
+        -------
+        table of shape (n_rows, n_student_features)
+
+        Raises
+        ------
+        NotFittedError
+            If the ranker is not fitted.
+        ValueError
+            If the columns differ from those of ``fit``.
+        """
         check_is_fitted(self, "student_")
         X = as_table(X)
         self.check_columns(X, reset=False)
         table = without_query_column(X, self.query_column)
         return select_columns(table, self.student_positions_)
+
+    def teacher_table(self, X: Any) -> Any:
+        """Check the columns of a table, and select those that the teacher sees.
+
+        Parameters
+        ----------
+        X : table of shape (n_rows, n_features)
+            The columns of ``fit``.
+
+        Returns
+        -------
+        table of shape (n_rows, n_teacher_features)
+
+        Raises
+        ------
+        ValueError
+            If the columns differ from those of ``fit``.
+        """
+        X = as_table(X)
+        self.check_columns(X, reset=False)
+        table = without_query_column(X, self.query_column)
+        columns = optional_positions(table, self.teacher_columns, "teacher_columns")
+        return select_columns(table, columns)

@@ -1,4 +1,4 @@
-"""Small tables as text, Markdown and HTML."""
+"""Small tables and numbers as text, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ def shown(value: Any) -> str:
     if value != value:
         return ""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.4f}"
+
+
+def interval(ratio: tuple[float, float, float]) -> str:
+    """Return a ratio with the ends of its interval as text; nothing if it is undefined.
+
+    Parameters
+    ----------
+    ratio : RatioInterval, or tuple of three float
+        The ratio, and the low and the high end.
+
+    Returns
+    -------
+    str
+    """
+    middle, low, high = ratio
+    return "" if middle != middle else f"{middle:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def text_table(rows: Rows) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skdistill.extras import import_extra
 from skdistill.metrics import RatioInterval
 from skdistill.public_names import set_module
-from skdistill.text_tables import html, markdown, text_table
+from skdistill.text_tables import html, interval, markdown, text_table
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ class CascadeReport:
             table.append(
                 [
                     rival.name,
-                    *(rival.ndcg, _interval(rival.ndcg_ratio)),
-                    *(rival.recall, _interval(rival.recall_ratio)),
+                    *(rival.ndcg, interval(rival.ndcg_ratio)),
+                    *(rival.recall, interval(rival.recall_ratio)),
                     *(rival.agreement.get(name, float("nan")) for name in names),
                 ]
             )
@@ -229,7 +229,3 @@ class CascadeReport:
         if self.rivals:
             parts.append(html(self.rival_rows()))
         return "\n".join(parts)
-
-
-def _interval(ratio: RatioInterval) -> str:
-    return f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"

@@ -16,7 +16,7 @@ from skdistill.cascade.popularity import PopularityRetriever
 from skdistill.cascade.spec import FirstTrees
 from skdistill.inputs.columns import as_table, take_rows
 from skdistill.public_names import set_module
-from skdistill.teachers.first_trees import first_trees
+from skdistill.teachers.first_trees import number_of_trees
 from skdistill.teachers.routing import is_prefit
 
 
@@ -111,7 +111,7 @@ def _with_first(cascade: RankingCascade, retriever: Any) -> RankingCascade:
 def _trees_of_equal_cost(cascade: RankingCascade, X: Any) -> dict[str, FirstTrees]:
     """First trees for each student that cost as much per pair, at least one."""
     try:
-        n_trees = _number_of_trees(cascade.teacher_)
+        n_trees = number_of_trees(cascade.teacher_)
     except TypeError:
         return {}
     cuts, funnel = cascade.stage_cuts(), cascade.funnel_
@@ -130,11 +130,3 @@ def _trees_of_equal_cost(cascade: RankingCascade, X: Any) -> dict[str, FirstTree
         n_equal = n_trees * of_student / of_teacher
         trees[stage.name] = FirstTrees(int(np.clip(n_equal, 1, n_trees)))
     return trees
-
-
-def _number_of_trees(teacher: Any) -> int:
-    """Number of boosting iterations of a teacher."""
-    booster = first_trees(teacher, 1 << 30)
-    if hasattr(booster, "num_boosted_rounds"):
-        return int(booster.num_boosted_rounds())
-    return int(booster.current_iteration())

@@ -42,6 +42,15 @@ class OutputFormat(StrEnum):
     csv = "csv"
 
 
+class ReportFormat(StrEnum):
+    """Formats of a report."""
+
+    text = "text"
+    markdown = "markdown"
+    html = "html"
+    json = "json"
+
+
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by save.")]
 Inputs = Annotated[
     list[str],
@@ -247,6 +256,52 @@ def evaluate(
             csv_options=_csv_options(delimiter, decimal, encoding),
         )
     _print(figures, as_json)
+
+
+@app.command()
+def report(
+    model: ModelFile,
+    inputs: Inputs,
+    label_column: Annotated[str, typer.Option(help="Column of relevance labels.")],
+    query_column: Annotated[str, typer.Option(help="Column of query ids.")],
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="File of the teacher: of LightGBM, XGBoost or CatBoost, or of save."),
+    ] = None,
+    teacher_column: Annotated[str | None, typer.Option(help="Column of teacher scores.")] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(help="Tables that the model was fitted on: for rivals and more checks."),
+    ] = None,
+    slices: Annotated[
+        list[str] | None, typer.Option("--slice", help="Column to break quality down by.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Cut-off of NDCG.")] = 10,
+    delimiter: Delimiter = None,
+    decimal: Decimal = ".",
+    encoding: Encoding = None,
+    style: Annotated[
+        ReportFormat, typer.Option("--format", help="Format of the report.")
+    ] = ReportFormat.text,
+) -> None:
+    """Report what a student is worth beside its teacher and smaller trees, and what looks wrong."""
+    from skdistill.inspection import report_table
+    from skdistill.serving.teacher_files import load_teacher
+
+    with exit_codes():
+        found = report_table(
+            load_model(model),
+            inputs,
+            label_column=label_column,
+            query_column=query_column,
+            teacher=None if teacher is None else load_teacher(teacher),
+            teacher_column=teacher_column,
+            train=train or None,
+            slices=slices or (),
+            k=k,
+            csv_options=_csv_options(delimiter, decimal, encoding),
+        )
+    typer.echo(found.shown_as(style.value))
 
 
 @app.command(name="inspect")

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch, check_random_state
 
 from skdistill.inputs.checks import check_k
-from skdistill.inputs.columns import as_table, row_codes, side_by_side, take_columns, take_rows
+from skdistill.inputs.columns import as_table
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid, sort_by_query
+from skdistill.inspection.shuffling import ColumnShuffler
 from skdistill.metrics.scorers import default_scorer, queries_of
 
 
@@ -126,33 +127,6 @@ def _scores_without(
 ) -> list[float]:
     """Score a table several times, each time with other values in one column."""
     estimator, X, y, metadata = scored
-    queries, order = sorted_rows
+    shuffler = ColumnShuffler.of(X, column, *sorted_rows)
     rng = np.random.default_rng(seed)
-    chosen = take_columns(X, [column])
-    cells = row_codes(chosen)[0][order]
-    shuffle = _between_queries if _is_constant(cells, queries) else _within_queries
-    places = [*range(column), X.shape[1] - 1, *range(column, X.shape[1] - 1)]
-    others = take_columns(X, [place for place in range(X.shape[1]) if place != column])
-    scores = []
-    for _ in range(n_repeats):
-        source = np.empty(len(order), dtype=np.int64)
-        source[order] = order[shuffle(queries, rng)]
-        moved = take_rows(chosen, source)
-        table = moved if X.shape[1] == 1 else take_columns(side_by_side(others, moved), places)
-        scores.append(scorer(estimator, table, y, **metadata))
-    return scores
-
-
-def _is_constant(cells: NDArray[np.int64], queries: Queries) -> bool:
-    """Whether all rows of each query hold the same value."""
-    return bool((queries.max(cells) == queries.min(cells)).all())
-
-
-def _within_queries(queries: Queries, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the row of the same query from which each row gets its value."""
-    return np.lexsort((rng.random(queries.n_rows), queries.segment))
-
-
-def _between_queries(queries: Queries, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return a row of another query for each row, the same for all rows of a query."""
-    return queries.spread(queries.starts[rng.permutation(queries.n_queries)])
+    return [scorer(estimator, shuffler.shuffled(rng), y, **metadata) for _ in range(n_repeats)]

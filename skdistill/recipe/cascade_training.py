@@ -9,9 +9,9 @@ from skdistill.cascade import RankingCascade
 from skdistill.cascade.spec import read_stages
 from skdistill.recipe.cascades import with_columns
 from skdistill.recipe.errors import RecipeError
-from skdistill.recipe.frames import read_frame, with_categories
 from skdistill.recipe.reading import Recipe
 from skdistill.tables.columns import TableColumns, check_there, column_of
+from skdistill.tables.frames import read_frame, with_categories
 from skdistill.teachers.categories import categories_of
 
 

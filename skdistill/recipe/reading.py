@@ -13,7 +13,7 @@ from skdistill.ranker import DistilledRanker
 from skdistill.recipe.cascades import check_cascade_sections, make_cascade
 from skdistill.recipe.errors import RecipeError, check_keys
 from skdistill.recipe.estimators import make_student, make_teacher, steps_of
-from skdistill.recipe.teacher_files import read_teacher
+from skdistill.serving.teacher_files import load_teacher
 from skdistill.tables.columns import refuse_targets
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import TableError
@@ -239,7 +239,15 @@ def _read_teacher(path: Path, section: dict[str, Any]) -> tuple[Path | None, Any
     if not given:
         return None, make_teacher(path, section)
     check_keys(path, "teacher", section, {given[0]})
-    return read_teacher(path, given[0], section[given[0]])
+    name = section[given[0]]
+    if not isinstance(name, str):
+        raise RecipeError(f"{path}: [teacher] {given[0]} must be the path of a file, got {name!r}.")
+    # A relative path starts at the folder of the recipe.
+    file = path.parent / name
+    try:
+        return file, load_teacher(file, given[0])
+    except ValueError as error:
+        raise RecipeError(f"{path}: [teacher] {given[0]} {error}") from error
 
 
 def _check_data(path: Path, data: dict[str, Any], teacher: dict[str, Any]) -> None:

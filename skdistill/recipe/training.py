@@ -13,9 +13,9 @@ from skdistill.metrics import grouped_auc, ndcg_score
 from skdistill.ranker import DistilledRanker
 from skdistill.recipe.cascade_training import TrainedCascade, train_cascade
 from skdistill.recipe.estimators import columns_of
-from skdistill.recipe.frames import read_frame, with_categories
 from skdistill.recipe.reading import Recipe
 from skdistill.tables.columns import column_of, training_columns
+from skdistill.tables.frames import read_frame, with_categories
 from skdistill.teachers import score_rows
 from skdistill.teachers.categories import categories_of
 

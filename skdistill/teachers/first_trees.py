@@ -9,6 +9,9 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill.teachers.boosters import is_lightgbm_booster, is_xgboost_booster
 
+# More than any model has.
+MANY = 1 << 30
+
 
 def first_trees(model: Any, n_trees: int) -> Any:
     """Cut a boosted model to its first iterations.
@@ -67,3 +70,26 @@ def first_trees(model: Any, n_trees: int) -> Any:
         f"first_trees cuts models of LightGBM and XGBoost, got {type(inner).__name__}, whose trees "
         "cannot be taken one after the other."
     )
+
+
+def number_of_trees(model: Any) -> int:
+    """Count the boosting iterations of a model of LightGBM or XGBoost.
+
+    Parameters
+    ----------
+    model : Booster, or fitted estimator of LightGBM or XGBoost
+        After early stopping, only those up to the best iteration count.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TypeError
+        If the model is not one of LightGBM or XGBoost.
+    """
+    booster = first_trees(model, MANY)
+    if is_xgboost_booster(booster):
+        return int(booster.num_boosted_rounds())
+    return int(booster.current_iteration())

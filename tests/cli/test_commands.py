@@ -72,6 +72,39 @@ def test_score_writes_what_predict_gives(folder, frame, tmp_path):
     assert (best.groupby("query").size() == 2).all()
 
 
+def test_report_finds_what_the_function_finds(folder, frame):
+    options = ["--query-column", "query", "--label-column", "label"]
+    table = folder / "table.csv"
+    done = run(
+        "report", folder / "student.skd", table, *options, "--teacher", folder / "teacher.txt",
+        "--slice", "f1", "--format", "json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    scores = load(folder / "student.skd").predict(frame[NAMES])
+    models = {model["name"]: model for model in found["models"]}
+    assert list(models) == ["teacher", "student", "first 5 trees", "first 10 trees"]
+    own = ndcg_score(frame["label"], scores, frame["query"], k=10)
+    assert models["student"]["ndcg"] == pytest.approx(own, abs=1e-4)
+    teacher = ndcg_score(frame["label"], frame["teacher"], frame["query"], k=10)
+    assert models["teacher"]["ndcg"] == pytest.approx(teacher, abs=1e-4)
+    assert {part["name"] for part in found["slices"]} == {"rows per query", "f1"}
+
+    given = ["--teacher-column", "teacher", "--train", folder / "table.parquet"]
+    done = run("report", folder / "student.skd", table, *options, *given)
+    assert done.returncode == 0, done.stderr
+    assert "on labels alone" in done.stdout
+    assert "Checks" in done.stdout
+    done = run("report", folder / "student.skd", table, *options, "--format", "html")
+    assert done.stdout.startswith("<!doctype html>")
+    done = run("report", folder / "student.skd", table, *options, *given[:2], "--teacher", table)
+    assert done.returncode == 2
+    assert "cannot be read as a LightGBM model" in done.stderr
+    done = run("report", folder / "student.skd", table, "--query-column", "q", *options[2:])
+    assert done.returncode == 3
+    assert "lacks the columns ['q']" in done.stderr
+
+
 def test_inspect_describes_a_model_and_evaluate_measures_it(folder, frame):
     done = run("inspect", folder / "student.skd", "--json")
     held = json.loads(done.stdout)

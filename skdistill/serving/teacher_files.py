@@ -1,4 +1,4 @@
-"""Fitted teachers that a recipe names by the path of their file."""
+"""Fitted teachers in files: of LightGBM, XGBoost, CatBoost, of ``save``, or pickled."""
 
 from __future__ import annotations
 
@@ -9,50 +9,45 @@ from typing import Any
 from sklearn.frozen import FrozenEstimator
 
 from skdistill.extras import import_extra
-from skdistill.recipe.errors import RecipeError
 from skdistill.teachers.lightgbm_text import check_model_text
 
 
-def read_teacher(path: Path, key: str, given: Any) -> tuple[Path, Any]:
-    """Read a fitted teacher.
+def load_teacher(file: Path, kind: str | None = None) -> Any:
+    """Load a fitted teacher from a file.
 
     Parameters
     ----------
-    path : Path
-        The recipe. A relative path starts at its folder.
-    key : {"booster", "model", "pickle"}
-        What kind of file it is: a model file of LightGBM, XGBoost or CatBoost, one of ``save``, or
-        one of joblib or pickle, which runs code when it is read.
-    given : object
-        Path of the file.
+    file : Path
+        The file.
+    kind : {"booster", "model", "pickle"}, optional
+        A model file of LightGBM, XGBoost or CatBoost, told apart by the ending; one of ``save``; or
+        one of joblib or pickle, which runs code when it is read. By default, a file that ends in
+        ``.skd`` is one of ``save`` and any other one that of a booster.
 
     Returns
     -------
-    file : Path
-        The file.
-    teacher : FrozenEstimator or lightgbm.Booster
+    FrozenEstimator or lightgbm.Booster
         The teacher.
 
     Raises
     ------
-    RecipeError
+    ValueError
         If the file cannot be read.
+    ImportError
+        If the library of the teacher is not installed.
     """
-    if not isinstance(given, str):
-        raise RecipeError(f"{path}: [teacher] {key} must be the path of a file, got {given!r}.")
-    file = path.parent / given
+    if kind is None:
+        kind = "model" if file.suffix.lower() == ".skd" else "booster"
+    read = READERS[kind] if kind != "booster" else BOOSTERS.get(file.suffix.lower(), _lightgbm)
     try:
-        read = READERS[key] if key != "booster" else BOOSTERS.get(file.suffix.lower(), _lightgbm)
         teacher = read(file)
     except ImportError:
         raise
     except Exception as error:  # each library has errors of its own
-        kind = "a LightGBM model" if key == "booster" and read is _lightgbm else "a model"
-        raise RecipeError(
-            f"{path}: [teacher] {key} {file} cannot be read as {kind}: {error}"
-        ) from error
+        what = "a LightGBM model" if read is _lightgbm else "a model"
+        raise ValueError(f"{file} cannot be read as {what}: {error}") from error
     is_used_as_it_is = isinstance(teacher, FrozenEstimator) or not hasattr(teacher, "fit")
-    return file, teacher if is_used_as_it_is else FrozenEstimator(teacher)
+    return teacher if is_used_as_it_is else FrozenEstimator(teacher)
 
 
 def _lightgbm(file: Path) -> Any:
@@ -79,7 +74,7 @@ def _catboost(file: Path) -> Any:
 
 
 def _skdistill(file: Path) -> Any:
-    from skdistill.serving import load
+    from skdistill.serving.files import load
 
     return load(file)
 

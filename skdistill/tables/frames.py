@@ -1,4 +1,4 @@
-"""Read the tables of a recipe as data frames."""
+"""Read tables in files as data frames."""
 
 from __future__ import annotations
 

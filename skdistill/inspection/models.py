@@ -1,0 +1,85 @@
+"""What reports and pictures know of a model: what is inside it, what it reads, its teacher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
+
+from skdistill._sklearn_compat import BaseSearchCV
+from skdistill.distilled import FittedDistillation
+from skdistill.inputs.columns import without_query_column
+from skdistill.inputs.pipelines import last_step
+from skdistill.inputs.queries import Queries
+from skdistill.serving.compiled import CompiledScorer
+from skdistill.students.estimator import StudentEstimator
+from skdistill.teachers.asking import unchecked_scores
+from skdistill.teachers.boosters import is_lightgbm_booster, is_xgboost_booster
+
+TEACHER, BEGINNING, TREES, STUDENT, OTHER = KINDS = (
+    *("teacher", "first trees of the teacher", "small trees"),
+    *("student", "other model"),
+)
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the model inside searches and frozen estimators."""
+    while True:
+        if isinstance(model, FrozenEstimator):
+            model = model.estimator
+        elif isinstance(model, BaseSearchCV):
+            model = model.best_estimator_
+        else:
+            return model
+
+
+def kind_of(model: Any) -> str:
+    """Tell by its type what a model is."""
+    last = last_step(unwrapped(model))
+    if isinstance(last, StudentEstimator | FittedDistillation | CompiledScorer):
+        return STUDENT
+    booster = getattr(last, "booster_", last)
+    return TREES if is_lightgbm_booster(booster) or is_xgboost_booster(booster) else OTHER
+
+
+def teacher_of(model: Any, teacher: Any) -> Any:
+    """Return a teacher, by default the one that a DistilledRanker has kept; None without one."""
+    return getattr(unwrapped(model), "teacher_", None) if teacher is None else teacher
+
+
+def require_teacher(model: Any, teacher: Any) -> Any:
+    """Return a teacher as :func:`teacher_of` does.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    found = teacher_of(model, teacher)
+    if found is None:
+        raise ValueError(
+            f"There is no teacher to compare {type(unwrapped(model)).__name__} with. Pass teacher=."
+        )
+    return found
+
+
+def teacher_columns(model: Any, X: Any) -> Any:
+    """Return the columns of a student's table that its teacher may see."""
+    ranker = unwrapped(model)
+    if isinstance(ranker, FittedDistillation):
+        return ranker.teacher_table(X)
+    return without_query_column(X, getattr(last_step(ranker), "query_column", None))
+
+
+def student_columns(model: Any, X: Any) -> Any:
+    """Return the columns of a student's table that the student reads."""
+    ranker = unwrapped(model)
+    if isinstance(ranker, FittedDistillation):
+        return ranker.student_table(X)
+    return without_query_column(X, getattr(last_step(ranker), "query_column", None))
+
+
+def scores_of(model: Any, X: Any, queries: Queries | None = None) -> NDArray[Any]:
+    """Score a table with a model: a student, a teacher, a compiled scorer or a function."""
+    return unchecked_scores(unwrapped(model), X, queries)

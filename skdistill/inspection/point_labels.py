@@ -1,0 +1,176 @@
+"""Names beside the points of a picture, none of which covers another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# In points of 1/72 inch: size of letters, space around a name, distance beyond which a line leads
+# to the point, and distance between the places that are tried.
+LETTERS, SPACE, FAR, STEP = 8.0, 2.0, 14.0, 3.0
+
+Boxes = NDArray[np.float64]
+
+
+def add_point_labels(
+    axis: Any,
+    points: NDArray[np.float64],
+    names: Sequence[str],
+    lines: Sequence[NDArray[np.float64]] = (),
+) -> PointLabels:
+    """Write names beside points, each at the free place that is nearest to its point.
+
+    The places are found whenever the picture is drawn, so that they suit its size.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes
+        Where the points are.
+    points : ndarray of shape (n_points, 2)
+        Coordinates of the points.
+    names : sequence of str
+        A name for each point.
+    lines : sequence of ndarray of shape (n_corners, 2), optional
+        Corners of lines that no name shall cover.
+
+    Returns
+    -------
+    PointLabels
+        What finds the places.
+    """
+    from matplotlib.artist import Artist
+    from matplotlib.text import Text
+    from matplotlib.transforms import IdentityTransform
+
+    texts = [
+        Text(text=name, fontsize=LETTERS, transform=IdentityTransform(), va="bottom")
+        for name in names
+    ]
+    labels = PointLabels(axis, points, texts, list(lines))
+
+    class Names(Artist):
+        """Draws the names after everything else."""
+
+        def draw(self, renderer: Any) -> None:
+            if self.get_visible():
+                labels.draw(renderer)
+            self.stale = False
+
+    artist = Names()
+    artist.set_in_layout(False)
+    axis.add_artist(artist)
+    for text in texts:
+        text.set_figure(axis.figure)
+    return labels
+
+
+@dataclass(frozen=True)
+class PointLabels:
+    """Names of points and where they stand; see :func:`add_point_labels`.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes
+        Where the points are.
+    points : ndarray of shape (n_points, 2)
+        Coordinates of the points.
+    texts : list of matplotlib Text
+        The names.
+    lines : list of ndarray of shape (n_corners, 2)
+        Corners of lines that no name shall cover.
+    """
+
+    axis: Any
+    points: NDArray[np.float64]
+    texts: list[Any]
+    lines: list[NDArray[np.float64]]
+
+    def places(self, renderer: Any) -> Boxes:
+        """Find a place for each name.
+
+        Parameters
+        ----------
+        renderer : matplotlib renderer
+            It knows the size of letters.
+
+        Returns
+        -------
+        ndarray of shape (n_points, 4)
+            Left, bottom, right and top of each name, in pixels.
+        """
+        scale = self.axis.figure.dpi / 72
+        points = self.axis.transData.transform(self.points)
+        taken = [_around(points, SPACE * 2 * scale)]
+        for line in self.lines:
+            taken.append(_around(_along(self.axis.transData.transform(line), STEP * scale), 1.0))
+        frame = np.array(self.axis.get_window_extent(renderer).extents)
+        found = []
+        for point, text in zip(points, self.texts, strict=True):
+            extent = text.get_window_extent(renderer)
+            size = np.array([extent.width, extent.height]) + 2 * SPACE * scale
+            box = _nearest_free(point, size, frame, np.concatenate(taken), STEP * scale)
+            taken.append(box[None])
+            found.append(box)
+        return np.array(found).reshape(-1, 4)
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the names, and lines from those that are far to their points.
+
+        Parameters
+        ----------
+        renderer : matplotlib renderer
+            Draws.
+        """
+        from matplotlib.lines import Line2D
+        from matplotlib.transforms import IdentityTransform
+
+        scale = self.axis.figure.dpi / 72
+        points = self.axis.transData.transform(self.points)
+        for point, text, box in zip(points, self.texts, self.places(renderer), strict=True):
+            nearest = np.clip(point, box[:2], box[2:])
+            if np.hypot(*(nearest - point)) > FAR * scale:
+                ends = np.array([point, nearest]).T
+                line = Line2D(*ends, color="0.5", lw=0.7, transform=IdentityTransform())
+                line.set_figure(self.axis.figure)
+                line.draw(renderer)
+            text.set_position(box[:2] + SPACE * scale)
+            text.draw(renderer)
+
+
+def _around(centres: NDArray[np.float64], radius: float) -> Boxes:
+    """Squares around points."""
+    return np.concatenate([centres - radius, centres + radius], axis=1)
+
+
+def _along(corners: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Points on a line through corners, at most a step apart."""
+    parts = [corners[:1]]
+    for start, end in pairwise(corners):
+        n_steps = max(int(np.hypot(*(end - start)) / step), 1)
+        parts.append(start + (end - start) * np.linspace(0, 1, n_steps + 1)[1:, None])
+    return np.concatenate(parts)
+
+
+def _nearest_free(
+    point: NDArray[np.float64],
+    size: NDArray[np.float64],
+    frame: NDArray[np.float64],
+    taken: Boxes,
+    step: float,
+) -> NDArray[np.float64]:
+    """Return the box in the frame that covers least of what is taken; the nearest of several."""
+    room = np.maximum(frame[2:] - size, frame[:2] + 1)
+    left, bottom = (np.arange(low, high, step) for low, high in zip(frame[:2], room, strict=True))
+    corners = np.stack(np.meshgrid(left, bottom), axis=-1).reshape(-1, 2)
+    boxes = np.concatenate([corners, corners + size], axis=1)
+    nearest = np.clip(point, boxes[:, :2], boxes[:, 2:])
+    order = np.argsort(np.hypot(*(nearest - point).T), kind="stable")
+    n_covered = np.zeros(len(boxes), dtype=np.int64)
+    for box in taken:
+        n_covered += ((boxes[:, :2] < box[2:]) & (boxes[:, 2:] > box[:2])).all(axis=1)
+    return boxes[order[np.argmin(n_covered[order])]]

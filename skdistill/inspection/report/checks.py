@@ -1,0 +1,124 @@
+"""Checks of a report that need models: overfitting, rivals, noise, and the edge of a grid."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill._sklearn_compat import BaseSearchCV
+from skdistill.inspection.models import scores_of, teacher_columns, unwrapped
+from skdistill.inspection.points import ParetoPoint, beaten_by_trees
+from skdistill.inspection.report.evidence import Evidence
+from skdistill.inspection.report.findings import LOOK, OK, SKIPPED, Check
+from skdistill.metrics import bootstrap_ratio, ndcg_score, per_query
+
+NEEDS_TRAIN = "needs the training rows: pass X_train, y_train and qid_train"
+NEEDS_TEACHER = "needs the teacher: pass teacher="
+# A teacher overfits if its NDCG falls by more than this fraction, and by more than noise.
+MOST_FALL = 0.03
+TRAINING_QUERIES = 1000
+# Parameters that end at these values cannot be tried beyond them.
+ENDS = {"alpha": (0.0, 1.0)}
+
+
+def teacher_overfits(evidence: Evidence) -> Check:
+    """Compare the teacher on its training rows with the teacher on new ones."""
+    name = "teacher on its training rows"
+    if evidence.teacher is None:
+        return Check(name, SKIPPED, NEEDS_TEACHER)
+    if evidence.train is None:
+        return Check(name, SKIPPED, NEEDS_TRAIN)
+    chosen = np.random.default_rng(evidence.seed).permutation(evidence.train.queries.n_queries)
+    train = evidence.train.take_queries(np.sort(chosen[:TRAINING_QUERIES]))
+    scores = scores_of(evidence.teacher, teacher_columns(evidence.model, train.X), train.queries)
+    k = evidence.k
+    fitted = _defined(per_query(ndcg_score, train.labels, scores, train.queries.segment, k=k))
+    assert evidence.teacher_values is not None  # there is a teacher
+    new = _defined(evidence.teacher_values)
+    noise = 2 * np.sqrt(fitted.var() / len(fitted) + new.var() / len(new))
+    fall = fitted.mean() - new.mean()
+    found = f"NDCG@{k} {fitted.mean():.3f} there, {new.mean():.3f} on these rows"
+    if fall <= max(noise, MOST_FALL * new.mean()):
+        return Check(name, OK, found)
+    if getattr(unwrapped(evidence.model), "teacher_cv", None) is not None:
+        return Check(name, OK, f"{found}; the student learnt from out-of-fold scores (teacher_cv)")
+    return Check(
+        *(name, LOOK),
+        f"{found}: its scores of training rows show what it remembers, not what it knows. Let the "
+        "student learn from out-of-fold scores: DistilledRanker(teacher_cv=5).",
+    )
+
+
+def beats_smaller_trees(evidence: Evidence, points: list[ParetoPoint]) -> Check:
+    """Compare the student with smaller trees that are as fast."""
+    name = "smaller trees"
+    rivals = [point for point in points if point.kind not in ("teacher", "student")]
+    if not rivals:
+        return Check(name, SKIPPED, f"there are none: it {NEEDS_TEACHER}, one that is boosted")
+    beaten = beaten_by_trees(points, evidence.seed)
+    if "student" not in beaten:
+        return Check(name, OK, "none is as fast as the student and better")
+    tree = beaten["student"]
+    student = next(point for point in points if point.name == "student")
+    return Check(
+        *(name, LOOK),
+        f"{tree.name!r} has NDCG@{evidence.k} {tree.quality:.4f}, the student "
+        f"{student.quality:.4f}, at {tree.cost.seconds / student.cost.seconds:.2f} of its time per "
+        "row. Serve these trees, or take a student that is better: a wider one, another loss, or "
+        "more rows without labels that the teacher scores.",
+    )
+
+
+def gains_by_teacher(evidence: Evidence, on_labels: NDArray[np.float64] | None) -> Check:
+    """Compare the student with the same one on labels alone."""
+    name = "gain by the teacher"
+    if evidence.train is None:
+        return Check(name, SKIPPED, NEEDS_TRAIN)
+    if on_labels is None:
+        return Check(name, SKIPPED, "the model has no alpha, so it cannot be fitted without")
+    ratio = bootstrap_ratio(evidence.values, on_labels, random_state=evidence.seed)
+    found = (
+        f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}] of the NDCG@{evidence.k} of the "
+        "same student on labels alone"
+    )
+    if ratio.low > 1:
+        return Check(name, OK, found)
+    way_out = "Compare more queries, or try other values of alpha and loss."
+    if ratio.high < 1:
+        return Check(
+            *(name, LOOK),
+            f"{found}: the teacher does harm. Lower alpha, and check the teacher's columns and "
+            "scores.",
+        )
+    return Check(name, LOOK, f"{found}: the gain is within noise. {way_out}")
+
+
+def inside_its_grid(evidence: Evidence) -> Check:
+    """Check whether a search has chosen the first or the last of the values that it tried."""
+    name = "edge of the grid"
+    if not isinstance(evidence.model, BaseSearchCV):
+        return Check(name, SKIPPED, "the model is no search, such as GridSearchCV")
+    edges = []
+    for parameter, best in evidence.model.best_params_.items():
+        tried = evidence.model.cv_results_[f"param_{parameter}"]
+        numbers = sorted({float(value) for value in tried if _is_number(value)})
+        ends = ENDS.get(parameter.rpartition("__")[2], ())
+        if not _is_number(best) or len(numbers) < 2 or float(best) in ends:
+            continue
+        if float(best) in (numbers[0], numbers[-1]):
+            side = "smallest" if float(best) == numbers[0] else "largest"
+            edges.append(f"{parameter}={best} is the {side} of the values that were tried")
+    if edges:
+        return Check(name, LOOK, "; ".join(edges) + ". Try values beyond it.")
+    return Check(name, OK, f"{evidence.model.best_params_} lies within")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def _defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[~np.isnan(values)]

@@ -1,0 +1,144 @@
+"""report_table: a report on tables in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from skdistill.inspection.models import unwrapped
+from skdistill.inspection.report.build import distillation_report
+from skdistill.inspection.report.document import DistillationReport
+from skdistill.public_names import set_module
+from skdistill.serving.batch.table_scorer import TableScorer, table_scorer
+from skdistill.tables.columns import TableColumns, column_of
+from skdistill.tables.csv import CsvOptions
+from skdistill.tables.frames import read_frame
+from skdistill.tables.reading import Paths, find_files
+from skdistill.teachers.asking import score_rows
+from skdistill.teachers.columns import fitted_names
+
+
+@set_module("skdistill.inspection")
+def report_table(
+    model: Any,
+    inputs: Paths,
+    *,
+    label_column: str,
+    query_column: str,
+    teacher: Any = None,
+    teacher_column: str | None = None,
+    train: Paths | None = None,
+    slices: Sequence[str] = (),
+    k: int = 10,
+    csv_options: CsvOptions | None = None,
+) -> DistillationReport:
+    """Report on a student as :func:`distillation_report` does, from tables in files.
+
+    All rows are held in memory.
+
+    Parameters
+    ----------
+    model : student, DistilledRanker, or Pipeline that ends in either
+        A fitted model.
+    inputs : path, or sequence of paths
+        Files, folders or globs of Parquet, CSV, JSON lines or Arrow tables, with rows that the
+        model was not fitted on.
+    label_column : str
+        Column of relevance labels. Rows without one are left out.
+    query_column : str
+        Column of query ids.
+    teacher : model, optional
+        The fitted teacher. If it reads columns that the model does not, only its scores are
+        compared, and not its first trees.
+    teacher_column : str, optional
+        Column of teacher scores, instead of a teacher.
+    train : path, or sequence of paths, optional
+        Tables that the model was fitted on.
+    slices : sequence of str, default=()
+        Columns by which quality is broken down.
+    k : int, default=10
+        Number of top places that count.
+    csv_options : CsvOptions, optional
+        Delimiter, decimal point and encoding of CSV files.
+
+    Returns
+    -------
+    DistillationReport
+
+    Raises
+    ------
+    TableError
+        If a table cannot be read, lacks a column, or has no rows.
+    ValueError
+        If both a teacher and a column of its scores are given, or all rows are one query.
+    ImportError
+        If PyArrow or pandas is not installed (extras ``serving`` and ``data``).
+    """
+    if teacher is not None and teacher_column is not None:
+        raise ValueError("The teacher is given twice: by teacher and by teacher_column.")
+    of_teacher = [] if teacher is None else fitted_names(teacher) or []
+    reader = _Reader(table_scorer(unwrapped(model)), query_column, label_column, csv_options)
+    numbers = [] if teacher_column is None else [teacher_column]
+    table, frame = reader.read(inputs, "inputs", [*of_teacher, *slices], numbers)
+    arguments: dict[str, Any] = {}
+    if train is not None:
+        rows, whole = reader.read(train, "train", [], [])
+        arguments = {
+            "X_train": rows,
+            "y_train": whole[label_column].to_numpy(dtype=float),
+            "qid_train": column_of(whole, query_column),
+        }
+    if reader.reads(of_teacher):
+        arguments |= {"teacher": teacher, "teacher_scores": column_of(frame, teacher_column)}
+    else:
+        arguments["teacher_scores"] = score_rows(teacher, frame)
+    return distillation_report(
+        model,
+        table,
+        frame[label_column].to_numpy(dtype=float),
+        qid=column_of(frame, query_column),
+        slices={name: frame[name] for name in slices},
+        k=k,
+        **arguments,
+    )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads tables with the columns of a model."""
+
+    scorer: TableScorer
+    query_column: str
+    label_column: str
+    csv_options: CsvOptions | None
+
+    def reads(self, columns: Sequence[str]) -> bool:
+        """Whether the model reads these columns; one without names reads any."""
+        return self.scorer.features is None or set(columns) <= set(self.scorer.features)
+
+    def read(
+        self, paths: Paths, name: str, further: Sequence[str], numbers: Sequence[str]
+    ) -> tuple[Any, Any]:
+        """Read the table of the model, and a frame that also has labels and further columns."""
+        files = find_files(paths, self.csv_options)
+        targets = [self.query_column, self.label_column, *numbers]
+        features = self.scorer.features
+        if features is None:
+            n_features = self.scorer.n_features
+            features = TableColumns.match(
+                files, features=None, n_features=n_features, targets=targets
+            ).features
+        kinds = dict(zip(features, self.scorer.kinds, strict=True))
+        asked = list(dict.fromkeys([*features, *further]))
+        columns = TableColumns.match(
+            files,
+            features=asked,
+            n_features=len(asked),
+            targets=targets,
+            numbers=targets[1:],
+            kinds=[kinds.get(column) for column in asked],
+        )
+        frame = read_frame(files, columns, name)
+        table = frame[features]
+        return table if self.scorer.features is not None else table.to_numpy(), frame

@@ -1,0 +1,95 @@
+"""What a request would cost: untrained students answer requests in turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from skdistill.inputs.columns import take_rows
+from skdistill.inputs.ranking_data import RankingData
+from skdistill.inspection.models import student_columns
+from skdistill.serving.compiled import compile_scorer
+
+# Rows on which students are fitted for an epoch.
+CALIBRATION_ROWS = 20_000
+ROUNDS, REQUESTS = 15, 8
+MICROSECONDS = 1e6
+
+
+def request_times(
+    students: Mapping[str, Any], data: RankingData, request_rows: int, seed: int
+) -> dict[str, float]:
+    """Predict the microseconds of a request for each student.
+
+    A student is trained for an epoch on some rows, because what it costs depends on the columns
+    that it squashes and on their categories, but not on its weights. The compiled students answer
+    requests of different rows in turns.
+
+    Parameters
+    ----------
+    students : dict of str to student
+        Unfitted.
+    data : RankingData
+        Training rows with labels.
+    request_rows : int
+        Number of rows of a request.
+    seed : int
+        Seeds the choice of rows.
+
+    Returns
+    -------
+    dict of str to float
+        Median over the rounds.
+    """
+    some = some_queries(data, CALIBRATION_ROWS, seed)
+    assert some.labels is not None  # required by suggest_student
+    rows = np.arange(REQUESTS * request_rows) % some.n_rows
+    calls = {}
+    for name, student in students.items():
+        fitted = clone(student).set_params(max_iter=1)
+        fitted.fit(some.X, np.nan_to_num(some.labels), qid=some.queries.segment)
+        scorer = compile_scorer(fitted)
+        table = student_columns(fitted, some.X)
+        dtype = np.float64 if scorer.needs_float64 else np.float32
+        requests = [take_rows(table, part) for part in np.split(rows, REQUESTS)]
+        if isinstance(table, np.ndarray):
+            requests = [np.ascontiguousarray(request, dtype) for request in requests]
+        calls[name] = scorer, requests
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    with threadpool_limits(1):
+        for _ in range(ROUNDS + 1):
+            for name, (scorer, requests) in calls.items():
+                start = time.perf_counter()
+                for request in requests:
+                    scorer(request)
+                times[name].append(MICROSECONDS * (time.perf_counter() - start) / REQUESTS)
+    # The first round fills the caches.
+    return {name: float(np.median(of[1:])) for name, of in times.items()}
+
+
+def some_queries(data: RankingData, n_rows: int, seed: int) -> RankingData:
+    """Choose queries of about so many rows; all if there are no more.
+
+    Parameters
+    ----------
+    data : RankingData
+        Rows sorted by query.
+    n_rows : int
+        Number of rows.
+    seed : int
+        Seeds the choice.
+
+    Returns
+    -------
+    RankingData
+    """
+    if data.n_rows <= n_rows:
+        return data
+    shuffled = np.random.default_rng(seed).permutation(data.queries.n_queries)
+    n_chosen = int(np.searchsorted(np.cumsum(data.queries.sizes[shuffled]), n_rows)) + 1
+    return data.take_queries(np.sort(shuffled[:n_chosen]))

@@ -1,0 +1,165 @@
+"""What a row costs a service: models are timed in turns, each on one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from skdistill.distilled import FittedDistillation
+from skdistill.inputs.checks import check_k
+from skdistill.inputs.columns import as_table, column_names, take_rows
+from skdistill.inspection.models import student_columns, unwrapped
+from skdistill.public_names import set_module
+from skdistill.serving.compiled import CompiledScorer, compile_scorer
+from skdistill.teachers.asking import unchecked_scores
+from skdistill.teachers.boosters import is_lightgbm_booster
+from skdistill.teachers.columns import teacher_table
+
+# Rows of a measurement, unless they take longer than a tenth of a second.
+MOST_ROWS, FEWEST_ROWS = 10_000, 100
+LONGEST, SHORTEST = 0.1, 2e-3
+ROUNDS = 7
+
+Score = Callable[[], Any]
+
+
+@set_module("skdistill.inspection")
+@dataclass(frozen=True)
+class RowCost:
+    """Time of a row on one thread.
+
+    Parameters
+    ----------
+    seconds : float
+        Median of the rounds.
+    low, high : float
+        Quartiles of the rounds.
+    """
+
+    seconds: float
+    low: float
+    high: float
+
+
+def serving_call(model: Any, X: Any) -> Score:
+    """Return a function that scores a table as a service would.
+
+    Students are compiled if they can be. LightGBM is asked for by its Booster. Columns are selected
+    before, because a service has those of its model.
+
+    Parameters
+    ----------
+    model : student, DistilledRanker, Pipeline, Booster, estimator, compiled scorer or callable
+        Fitted.
+    X : table of shape (n_rows, n_features)
+        The columns of ``fit``.
+
+    Returns
+    -------
+    callable
+        Without arguments; returns the scores.
+    """
+    model = unwrapped(model)
+    if isinstance(model, CompiledScorer):
+        return _compiled_call(model, X)
+    table = student_columns(model, X)
+    student = model.export_student() if isinstance(model, FittedDistillation) else model
+    with suppress(TypeError):  # not one that can be compiled
+        return _compiled_call(compile_scorer(student), table)
+    booster = getattr(student, "booster_", student)
+    if is_lightgbm_booster(booster):
+        table = teacher_table(booster, table)
+        return lambda: booster.predict(table, num_threads=1)
+    return lambda: unchecked_scores(model, X)
+
+
+def _compiled_call(scorer: CompiledScorer, X: Any) -> Score:
+    """Score by a compiled scorer, which gets an array in the type that it is fastest on."""
+    if column_names(X) is None:
+        dense = X.toarray() if hasattr(X, "toarray") else X
+        X = np.ascontiguousarray(dense, np.float64 if scorer.needs_float64 else np.float32)
+    return lambda: scorer(X)
+
+
+@set_module("skdistill.inspection")
+def row_costs(models: Mapping[str, Any], X: Any, *, rounds: int = ROUNDS) -> dict[str, RowCost]:
+    """Measure what a row costs, for several models in turns.
+
+    Each model scores as a service would that has one thread: a student by its compiled scorer, a
+    LightGBM model by its Booster, others by ``predict``. A data frame is passed as it is, so that
+    reading its columns counts.
+
+    Parameters
+    ----------
+    models : dict of str to model
+        Fitted models by name. Compiled scorers and functions of the table are models too.
+    X : table of shape (n_rows, n_features)
+        The columns of ``fit``. Up to 10,000 rows are scored at a time, and fewer if the slowest
+        model takes longer than a tenth of a second.
+    rounds : int, default=7
+        Number of measurements of each model.
+
+    Returns
+    -------
+    dict of str to RowCost
+        Seconds per row, by name.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, or ``rounds`` is invalid.
+
+    Examples
+    --------
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.inspection import row_costs
+    >>> from skdistill.students import LinearRanker
+    >>> data = make_ranking(n_queries=20, random_state=0)
+    >>> student = LinearRanker(random_state=0).fit(data.X, data.y, qid=data.qid)
+    >>> row_costs({"linear": student}, data.X)["linear"].seconds < 1e-3
+    True
+    """
+    if not models:
+        raise ValueError("models is empty: pass fitted models by name.")
+    check_k(rounds, "rounds")
+    table = as_table(X)
+    return costs_on_tables({name: (model, table) for name, model in models.items()}, rounds)
+
+
+def costs_on_tables(
+    models: Mapping[str, tuple[Any, Any]], rounds: int = ROUNDS
+) -> dict[str, RowCost]:
+    """Measure what a row costs as :func:`row_costs` does, each model on a table of its own."""
+    with threadpool_limits(1):
+        slowest = max(
+            _seconds(serving_call(model, take_rows(X, np.arange(X.shape[0])[:FEWEST_ROWS])), 1)
+            for model, X in models.values()
+        )
+        n_rows = int(np.clip(FEWEST_ROWS * LONGEST / slowest, FEWEST_ROWS, MOST_ROWS))
+        calls = {
+            name: serving_call(model, take_rows(X, np.arange(n_rows) % X.shape[0]))
+            for name, (model, X) in models.items()
+        }
+        repeats = {name: 1 + int(SHORTEST / _seconds(call, 1)) for name, call in calls.items()}
+        times = np.array(
+            [
+                [_seconds(call, repeats[name]) / n_rows for name, call in calls.items()]
+                for _ in range(rounds)
+            ]
+        )
+    quartiles = np.quantile(times, [0.5, 0.25, 0.75], axis=0).T.tolist()
+    return {name: RowCost(*of) for name, of in zip(calls, quartiles, strict=True)}
+
+
+def _seconds(call: Score, repeats: int) -> float:
+    """Time a call, on average over a number of repeats."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats

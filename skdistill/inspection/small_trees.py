@@ -1,0 +1,177 @@
+"""The honest rivals of a student: smaller versions of a boosted teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from skdistill.inputs.checks import check_labels
+from skdistill.inputs.columns import as_table
+from skdistill.inputs.query_ids import check_qid
+from skdistill.inputs.ranking_data import RankingData
+from skdistill.inspection.models import unwrapped
+from skdistill.metrics import ndcg_score
+from skdistill.public_names import set_module
+from skdistill.teachers.asking import score_rows
+from skdistill.teachers.first_trees import first_trees, number_of_trees
+from skdistill.teachers.fitting import fit_teacher, labelled_rows, seeded
+
+N_TREES = (5, 10, 20, 40, 80)
+N_LEAVES = (4, 8, 16, 31)
+LEARNING_RATES = (0.1, 0.2, 0.4)
+# One query in so many chooses among the settings.
+HELD_OUT = 4
+# Beginnings of a teacher that are looked at, beside halves of the whole.
+FEWEST_TREES = 5
+
+
+@set_module("skdistill.inspection")
+def fit_small_trees(
+    X: Any,
+    y: ArrayLike,
+    *,
+    qid: ArrayLike | None = None,
+    template: Any = None,
+    n_trees: Sequence[int] = N_TREES,
+    n_leaves: Sequence[int] = N_LEAVES,
+    learning_rates: Sequence[float] = LEARNING_RATES,
+    k: int = 10,
+    random_state: Any = None,
+) -> dict[str, Any]:
+    """Fit small LightGBM models on labels, each the best of a small search.
+
+    Such a model is what a student has to beat: it needs no teacher. For each number of trees, the
+    number of leaves and the learning rate are chosen by NDCG on a quarter of the queries. The best
+    model is then fitted on all queries.
+
+    Parameters
+    ----------
+    X : table of shape (n_rows, n_features)
+        Training rows.
+    y : array-like of shape (n_rows,)
+        Relevance; rows with NaN are left out.
+    qid : array-like of shape (n_rows,), optional
+        Query of each row. None means that all rows are one query.
+    template : LightGBM estimator, optional
+        Unfitted or fitted; its other parameters are kept. By default an ``LGBMRanker``.
+    n_trees : sequence of int, default=(5, 10, 20, 40, 80)
+        Numbers of trees, one for each model that is returned.
+    n_leaves : sequence of int, default=(4, 8, 16, 31)
+        Numbers of leaves to choose from.
+    learning_rates : sequence of float, default=(0.1, 0.2, 0.4)
+        Learning rates to choose from.
+    k : int, default=10
+        Number of top places that count for the choice.
+    random_state : int, RandomState or None, default=None
+        Seeds the choice of queries, and the models if the template has no seed.
+
+    Returns
+    -------
+    dict of str to estimator
+        Fitted models by a name such as "20 trees of 8 leaves".
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two queries, no row has a label, or the arguments do not match.
+
+    Examples
+    --------
+    >>> from skdistill.datasets import make_ranking
+    >>> from skdistill.inspection import fit_small_trees
+    >>> data = make_ranking(n_queries=50, random_state=0)
+    >>> models = fit_small_trees(
+    ...     data.X, data.y, qid=data.qid, n_trees=[5, 10], n_leaves=[4], random_state=0
+    ... )
+    >>> sorted(models)
+    ['10 trees of 4 leaves', '5 trees of 4 leaves']
+    """
+    X = as_table(X)
+    n_rows = X.shape[0]
+    data = RankingData.sort(check_qid(qid, n_rows), X, check_labels(y, n_rows))
+    seed = check_random_state(random_state).randint(2**31 - 1)
+    if data.queries.n_queries < 2:
+        raise ValueError(
+            "fit_small_trees chooses by queries that it holds out, but all rows are one query. "
+            "Pass qid=."
+        )
+    ranker = seeded(_default_trees() if template is None else clone(unwrapped(template)), seed)
+    data = labelled_rows(ranker, data)
+    chosen = _search(ranker, data, n_trees, list(product(n_leaves, learning_rates)), k, seed)
+    return {
+        f"{size} trees of {leaves} leaves": fit_teacher(_resized(ranker, size, leaves, rate), data)
+        for size, (leaves, rate) in chosen.items()
+    }
+
+
+def beginnings(teacher: Any) -> dict[str, Any]:
+    """Cut a boosted teacher to its first half, quarter and so on, down to five trees.
+
+    Parameters
+    ----------
+    teacher : object
+        Any fitted teacher.
+
+    Returns
+    -------
+    dict of str to Booster
+        By a name such as "first 20 trees". Empty for teachers whose trees cannot be taken one after
+        the other.
+    """
+    model = unwrapped(teacher)
+    try:
+        n_trees = number_of_trees(model)
+    except TypeError:
+        return {}
+    sizes = []
+    while n_trees >= 2 * FEWEST_TREES:
+        n_trees //= 2
+        sizes.append(n_trees)
+    return {f"first {size} trees": first_trees(model, size) for size in reversed(sizes)}
+
+
+def _default_trees() -> Any:
+    import lightgbm
+
+    return lightgbm.LGBMRanker(verbose=-1)
+
+
+def _resized(ranker: Any, n_trees: int, n_leaves: int, learning_rate: float) -> Any:
+    """Return a clone of another size."""
+    return clone(ranker).set_params(
+        n_estimators=n_trees, num_leaves=n_leaves, learning_rate=learning_rate
+    )
+
+
+def _search(
+    ranker: Any,
+    data: RankingData,
+    n_trees: Sequence[int],
+    settings: list[tuple[int, float]],
+    k: int,
+    seed: int,
+) -> dict[int, tuple[int, float]]:
+    """Choose leaves and rate for each number of trees.
+
+    A model of few trees is the beginning of one of many, as long as the rate is the same, so that
+    each setting is fitted once.
+    """
+    shuffled = np.random.default_rng(seed).permutation(data.queries.n_queries)
+    n_held_out = -(-len(shuffled) // HELD_OUT)
+    held_out = data.take_queries(np.sort(shuffled[:n_held_out]))
+    train = data.take_queries(np.sort(shuffled[n_held_out:]))
+    found: dict[int, list[float]] = {size: [] for size in n_trees}
+    labels, qid = held_out.labels, held_out.queries.segment
+    assert labels is not None  # the caller passes labelled rows only
+    for leaves, rate in settings:
+        model = fit_teacher(_resized(ranker, max(n_trees), leaves, rate), train)
+        for size in n_trees:
+            scores = score_rows(first_trees(model, size), held_out.X, held_out.queries)
+            found[size].append(ndcg_score(labels, scores, qid, k=k))
+    return {size: settings[int(np.argmax(scores))] for size, scores in found.items()}

@@ -1,0 +1,346 @@
+"""The report of a distillation: its figures, and what trips each check and what does not."""
+
+import json
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skdistill import DistilledRanker, RankingGroupKFold
+from skdistill.datasets import make_ranking
+from skdistill.inspection import distillation_report
+from skdistill.metrics import bootstrap_ratio, kendall_tau, ndcg_per_query, ndcg_score
+from skdistill.students import LinearRanker, MLPRanker
+
+DATA = make_ranking(n_queries=160, n_features=6, truth="linear", noise=0.3, random_state=0)
+TRAIN, TEST = DATA.qid < 100, DATA.qid >= 100
+X, y, qid = DATA.X[TEST], DATA.y[TEST], DATA.qid[TEST]
+TRAINING = {"X_train": DATA.X[TRAIN], "y_train": DATA.y[TRAIN], "qid_train": DATA.qid[TRAIN]}
+
+
+def trees(n_trees=20, **settings):
+    return lightgbm.LGBMRanker(n_estimators=n_trees, verbose=-1, n_jobs=1, **settings)
+
+
+def distil(student=None, table=DATA.X, labels=DATA.y, rows=TRAIN, teacher=None, **settings):
+    student = LinearRanker() if student is None else student
+    teacher = trees() if teacher is None else teacher
+    ranker = DistilledRanker(teacher, student, random_state=0, **settings)
+    taken = table.loc[rows] if isinstance(table, pd.DataFrame) else table[rows]
+    return ranker.fit(taken, labels[rows], qid=DATA.qid[rows])
+
+
+@pytest.fixture(scope="module")
+def ranker():
+    return distil()
+
+
+@pytest.fixture(scope="module")
+def report(ranker):
+    slices = {"half": np.where(X[:, 0] > 0, "upper", "lower"), "number": X[:, 1]}
+    return distillation_report(ranker, X, y, qid=qid, slices=slices, **TRAINING)
+
+
+def check(name, report):
+    return next(check for check in report.checks if check.name == name)
+
+
+def test_the_models_are_measured_side_by_side(report, ranker):
+    points = {point.name: point for point in report.points}
+    assert list(points)[:3] == ["teacher", "student", "on labels alone"]
+    assert [name for name in points if name.startswith("first")] == [
+        "first 5 trees", "first 10 trees",
+    ]  # fmt: skip
+    assert sum("leaves" in name for name in points) == 5
+    teachers = ndcg_per_query(y, ranker.teacher_.predict(X), qid, k=10)
+    ours = ndcg_per_query(y, ranker.predict(X), qid, k=10)
+    np.testing.assert_allclose(points["student"].values, ours)
+    np.testing.assert_allclose(points["teacher"].values, teachers)
+    ratio = bootstrap_ratio(ours, teachers, random_state=0)
+    assert points["student"].ratio.ratio == pytest.approx(ratio.ratio)
+    alone = LinearRanker(loss="plackett_luce", alpha=0.0, random_state=0)
+    assert points["on labels alone"].quality == pytest.approx(
+        alone.fit(DATA.X[TRAIN], DATA.y[TRAIN], qid=DATA.qid[TRAIN]).score(X, y, qid=qid), abs=0.02
+    )
+    assert points["student"].cost.seconds < points["teacher"].cost.seconds
+    assert report.sizes["student"] < report.sizes["teacher"]
+    assert report.n_queries == 60
+
+
+def test_fidelity_slices_and_queries_are_those_of_the_metrics(report, ranker):
+    taught, learnt = ranker.teacher_.predict(X), ranker.predict(X)
+    assert report.fidelity.tau == pytest.approx(kendall_tau(taught, learnt, qid))
+    upper = next(part for part in report.slices if part.value == "upper")
+    rows = X[:, 0] > 0
+    assert upper.n_rows == rows.sum()
+    assert upper.ndcg == pytest.approx(ndcg_score(y[rows], learnt[rows], qid[rows], k=10))
+    assert upper.teacher_ndcg == pytest.approx(ndcg_score(y[rows], taught[rows], qid[rows], k=10))
+    assert upper.tau == pytest.approx(kendall_tau(taught[rows], learnt[rows], qid[rows]))
+    quarters = [part for part in report.slices if part.name == "number"]
+    assert len(quarters) == 4
+    assert sum(part.n_rows for part in quarters) == len(y)
+    by_length = [part for part in report.slices if part.name == "rows per query"]
+    assert sum(part.n_queries for part in by_length) == 60
+    taus = {q: kendall_tau(taught[qid == q], learnt[qid == q], None) for q in np.unique(qid)}
+    worst = sorted(taus, key=taus.get)[:5]
+    assert [query.query for query in report.queries] == worst
+    assert [query.tau for query in report.queries] == pytest.approx([taus[q] for q in worst])
+
+
+def test_it_is_shown_as_text_markdown_html_and_json(report):
+    text = str(report)
+    assert text.startswith(f"{len(y):,} rows in 60 queries. The student's NDCG@10 is ")
+    for piece in ("Checks", "Models", "Slices", "on labels alone", "upper"):
+        assert piece in text
+        assert piece in report.to_markdown()
+        assert piece in report._repr_html_()
+    assert "| --- |" in report.to_markdown()
+    document = json.loads(report.to_json())
+    assert document["n_queries"] == 60
+    assert document["models"][1]["name"] == "student"
+    assert document["models"][1]["ratio"]["low"] < document["models"][1]["ratio"]["high"]
+    assert {check["status"] for check in document["checks"]} <= {"ok", "look", "not checked"}
+    frame = report.frame()
+    assert frame.loc["teacher", "ratio"] == 1
+    assert list(frame.columns)[:2] == ["kind", "ndcg"]
+
+
+def test_the_order_of_the_rows_does_not_matter(ranker, report):
+    order = np.random.default_rng(0).permutation(len(y))
+    other = distillation_report(ranker, X[order], y[order], qid=qid[order])
+    by_name = {point.name: point.quality for point in report.points}
+    for point in other.points:
+        assert point.quality == pytest.approx(by_name[point.name], abs=1e-6)
+    assert [query.query for query in other.queries] == [query.query for query in report.queries]
+
+
+def test_rows_without_a_label_are_left_out(ranker):
+    some = np.where(qid < 110, np.nan, y)
+    found = distillation_report(ranker, X, some, qid=qid)
+    kept = ~np.isnan(some)
+    assert found.n_rows == kept.sum()
+    assert found.points[1].quality == pytest.approx(
+        ndcg_score(y[kept], ranker.predict(X[kept]), qid[kept], k=10)
+    )
+
+
+def test_a_teacher_can_be_given_by_its_scores(ranker):
+    scores = ranker.teacher_.predict(X)
+    student = ranker.export_student()
+    found = distillation_report(student, X, y, qid=qid, teacher_scores=scores)
+    points = {point.name: point for point in found.points}
+    assert list(points) == ["teacher", "student"]
+    assert np.isnan(points["teacher"].cost.seconds)
+    assert points["teacher"].quality == pytest.approx(ndcg_score(y, scores, qid, k=10))
+    assert "times its speed" not in found.summary()
+    assert json.loads(found.to_json())["models"][0]["seconds_per_row"]["seconds"] is None
+    alone = distillation_report(student, X, y, qid=qid)
+    assert [point.name for point in alone.points] == ["student"]
+    assert alone.fidelity is None
+    assert "of the teacher" not in alone.summary()
+    assert "ok  ties" in str(alone)
+
+
+def test_pipelines_searches_and_query_columns_are_read():
+    frame = pd.DataFrame(DATA.X, columns=[*"abcdef"]).assign(query=DATA.qid)
+    ranker = DistilledRanker(trees(), LinearRanker(), query_column="query", random_state=0)
+    ranker.fit(frame[TRAIN], DATA.y[TRAIN])
+    training = {"X_train": frame[TRAIN], "y_train": DATA.y[TRAIN]}
+    found = distillation_report(ranker, frame[TEST], y, **training, slices=["a"])
+    assert found.points[1].quality == pytest.approx(ranker.score(frame[TEST], y))
+    assert check("gain by the teacher", found).status != "not checked"
+    assert {part.name for part in found.slices} == {"rows per query", "a"}
+    pipeline = make_pipeline(StandardScaler(), LinearRanker(random_state=0))
+    taught = ranker.teacher_.predict(frame[TRAIN].drop(columns="query"))
+    pipeline.fit(
+        DATA.X[TRAIN], DATA.y[TRAIN],
+        linearranker__qid=DATA.qid[TRAIN], linearranker__teacher_scores=taught,
+    )  # fmt: skip
+    found = distillation_report(pipeline, X, y, qid=qid, teacher=ranker.teacher_, **TRAINING)
+    assert found.points[1].name == "student"
+    assert "on labels alone" in [point.name for point in found.points]
+
+
+def test_offsets_are_part_of_the_order():
+    bid = np.random.default_rng(0).normal(size=len(DATA.y))
+    labels = (DATA.y > 2).astype(float)
+    classifier = lightgbm.LGBMClassifier(n_estimators=10, verbose=-1, n_jobs=1)
+    ranker = DistilledRanker(classifier, LinearRanker(), loss="listwise", random_state=0)
+    ranker.fit(DATA.X[TRAIN], labels[TRAIN], qid=DATA.qid[TRAIN], offset=bid[TRAIN])
+    with pytest.raises(ValueError, match="needs offset too"):
+        distillation_report(ranker, X, labels[TEST], qid=qid)
+    found = distillation_report(ranker, X, labels[TEST], qid=qid, offset=bid[TEST])
+    wanted = ndcg_score(labels[TEST], ranker.predict(X), qid, k=10, offset=bid[TEST])
+    assert found.points[1].quality == pytest.approx(wanted)
+    probability = ranker.teacher_.predict_proba(X)[:, 1]
+    both = np.log(probability) + bid[TEST], ranker.predict(X) + bid[TEST]
+    assert found.fidelity.tau == pytest.approx(kendall_tau(*both, qid))
+
+
+def test_what_cannot_be_reported_is_refused(ranker):
+    with pytest.raises(ValueError, match="qid"):
+        distillation_report(ranker, X, y)
+    with pytest.raises(ValueError, match="all rows are one query"):
+        distillation_report(ranker, X, y, qid=np.zeros(len(y)))
+    with pytest.raises(ValueError, match="X_train and y_train together"):
+        distillation_report(ranker, X, y, qid=qid, X_train=X)
+    with pytest.raises(ValueError, match=r"slices\['a'\] must hold one value per row"):
+        distillation_report(ranker, X, y, qid=qid, slices={"a": [1, 2]})
+    with pytest.raises(ValueError, match="slices=\\['price'\\] names a column"):
+        distillation_report(ranker, X, y, qid=qid, slices=["price"])
+    with pytest.raises(ValueError, match="teacher_scores"):
+        distillation_report(ranker, X, y, qid=qid, teacher_scores=[1.0])
+
+
+# Each check: a table that trips it, and one that does not.
+
+
+def test_a_teacher_that_remembers_its_rows_trips():
+    name = "teacher on its training rows"
+    noisy = np.where(np.random.default_rng(0).random(len(DATA.y)) < 0.5, 0, DATA.y)
+    deep = trees(150, num_leaves=63, min_child_samples=2)
+    remembers = distil(labels=noisy, teacher=deep)
+    rows = {**TRAINING, "y_train": noisy[TRAIN]}
+    found = check(name, distillation_report(remembers, X, noisy[TEST], qid=qid, **rows))
+    assert found.status == "look"
+    assert "teacher_cv" in found.message
+    shallow = distil(teacher=FrozenEstimator(Ridge().fit(DATA.X[TRAIN], DATA.y[TRAIN])))
+    assert check(name, distillation_report(shallow, X, y, qid=qid, **TRAINING)).status == "ok"
+    folds = distil(labels=noisy, teacher=deep, teacher_cv=3)
+    found = check(name, distillation_report(folds, X, noisy[TEST], qid=qid, **rows))
+    assert found.status == "ok"
+    assert "out-of-fold" in found.message
+    assert check(name, distillation_report(shallow, X, y, qid=qid)).status == "not checked"
+
+
+def test_a_student_that_a_smaller_tree_beats_trips(report):
+    name = "smaller trees"
+    steps = make_ranking(n_queries=160, n_features=2, random_state=0)
+    # Trees need one split for what a wide net learns badly from few rows.
+    labels = (np.abs(steps.X[:, 0]) > 0.6).astype(float)
+    table = np.where(np.abs(steps.X) > 0.6, np.sign(steps.X) * 1.0, 0.0)
+    rows = steps.qid < 100
+    teacher = trees(10, num_leaves=4).fit(
+        table[rows], labels[rows], group=np.unique(steps.qid[rows], return_counts=True)[1]
+    )
+    student = MLPRanker((512, 512), max_iter=1, learning_rate_init=1e-6, random_state=0)
+    student.fit(table[rows], labels[rows], qid=steps.qid[rows])
+    rest = table[~rows], labels[~rows]
+    found = check(name, distillation_report(student, *rest, qid=steps.qid[~rows], teacher=teacher))
+    assert found.status == "look"
+    assert "first 5 trees" in found.message
+    assert check(name, report).status == "ok"
+
+
+def test_a_gain_within_noise_trips():
+    name = "gain by the teacher"
+    # The teacher knows the labels of queries that have none here.
+    knows = Ridge().fit(DATA.X[TRAIN], DATA.y[TRAIN])
+    few = np.where(DATA.qid < 3, DATA.y, np.nan)
+    taught = distil(labels=few, alpha=0.9, teacher=FrozenEstimator(knows))
+    rows = {**TRAINING, "y_train": few[TRAIN]}
+    found = check(name, distillation_report(taught, X, y, qid=qid, **rows))
+    assert found.status == "ok"
+    same = distil(alpha=0.0)
+    found = check(name, distillation_report(same, X, y, qid=qid, **TRAINING))
+    assert found.status == "look"
+    assert "within noise" in found.message
+    wrong = DistilledRanker(None, LinearRanker(), alpha=1.0, random_state=0)
+    wrong.fit(DATA.X[TRAIN], DATA.y[TRAIN], qid=DATA.qid[TRAIN], teacher_scores=-DATA.y[TRAIN])
+    found = check(name, distillation_report(wrong, X, y, qid=qid, **TRAINING))
+    assert "does harm" in found.message
+
+
+@pytest.mark.parametrize(
+    ("alphas", "status"), [([0.2, 0.4], "look"), ([0.0, 1.0], "ok"), ([1.0], "ok")]
+)
+def test_the_edge_of_a_grid_trips(alphas, status):
+    import sklearn
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            DistilledRanker(trees(5), LinearRanker(max_iter=2), random_state=0),
+            {"alpha": alphas},
+            cv=RankingGroupKFold(2),
+        )
+        search.fit(DATA.X[TRAIN], DATA.y[TRAIN], qid=DATA.qid[TRAIN])
+    found = check("edge of the grid", distillation_report(search, X, y, qid=qid))
+    assert found.status == status
+    if status == "look":
+        assert "alpha=" in found.message
+
+
+def test_rows_outside_the_training_range_trip(ranker, report):
+    name = "rows outside the training range"
+    assert check(name, report).status == "ok"
+    beyond = X.copy()
+    beyond[::10, 2] += 100
+    found = check(name, distillation_report(ranker, beyond, y, qid=qid, **TRAINING))
+    assert found.status == "look"
+    assert "column 2: 10" in found.message
+    frame = pd.DataFrame(DATA.X, columns=[*"abcdef"]).assign(city="Rome")
+    reader = distil(table=frame.assign(city=frame["city"].astype("category")))
+    new = frame[TEST].assign(city="Oslo")
+    new["city"] = new["city"].astype(pd.CategoricalDtype(["Rome", "Oslo"]))
+    training = {**TRAINING, "X_train": frame[TRAIN].assign(city=frame["city"].astype("category"))}
+    found = check(name, distillation_report(reader, new, y, qid=qid, **training))
+    assert "city: 100.0% of the rows with a new value" in found.message
+
+
+def test_a_column_that_is_too_good_trips(report):
+    name = "a column that is too good"
+    assert check(name, report).status == "ok"
+    leaky = np.column_stack([DATA.X, DATA.y + 0.01 * DATA.X[:, 0]])
+    seen = slice(0, 6)
+    private = distil(table=leaky, student_columns=seen)
+    found = check(name, distillation_report(private, leaky[TEST], y, qid=qid))
+    assert found.status == "look"
+    assert "column 6 alone" in found.message
+    assert "privileged" in found.message
+    public = distil(table=leaky)
+    found = check(name, distillation_report(public, leaky[TEST], y, qid=qid))
+    assert found.status == "look"
+    assert "privileged" not in found.message
+    frame = pd.DataFrame(leaky, columns=[*"abcdefg"])
+    named = distil(table=frame, student_columns=[*"abcdef"])
+    found = check(name, distillation_report(named, frame[TEST], y, qid=qid))
+    assert found.message.startswith("g alone")
+    assert "privileged" in found.message
+
+
+def test_a_column_that_the_student_ignores_trips(ranker, report):
+    name = "columns that the student ignores"
+    assert check(name, report).status == "ok"
+    strongest = int(np.argmax(ranker.teacher_.booster_.feature_importance("gain")))
+    seen = [column for column in range(6) if column != strongest]
+    blind = distil(student_columns=seen)
+    found = check(name, distillation_report(blind, X, y, qid=qid))
+    assert found.status == "look"
+    assert found.message.startswith(f"column {strongest} ")
+
+
+def test_ties_trip(ranker, report):
+    name = "ties"
+    assert check(name, report).status == "ok"
+    twice = np.repeat(np.arange(len(y)), 2)
+    found = check(name, distillation_report(ranker, X[twice], y[twice], qid=qid[twice]))
+    assert found.status == "look"
+    assert found.message.startswith("100.0% of the queries")
+
+
+def test_queries_that_are_ranked_the_other_way_round_trip(ranker, report):
+    name = "queries of disagreement"
+    assert check(name, report).status == "ok"
+    scores = ranker.teacher_.predict(X)
+    scores[qid == 105] *= -1
+    scores[qid == 120] *= -1
+    found = distillation_report(ranker.export_student(), X, y, qid=qid, teacher_scores=scores)
+    assert check(name, found).status == "look"
+    assert {query.query for query in found.queries[:2]} == {105, 120}
+    assert f"query {found.queries[0].query}" in check(name, found).message

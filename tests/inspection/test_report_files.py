@@ -1,0 +1,81 @@
+"""Reports on tables in files: models without names, with categories, and of privileged teachers."""
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+
+from skdistill import DistilledRanker
+from skdistill.datasets import make_ranking
+from skdistill.inspection import distillation_report, report_table
+from skdistill.serving import TableError
+from skdistill.students import LinearRanker
+
+pytest.importorskip("pyarrow")
+
+COLUMNS = {"label_column": "y", "query_column": "q"}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_ranking(n_queries=80, n_features=4, categories=(5,), missing=0.05, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def table(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tables") / "table.parquet"
+    data.X.assign(y=data.y, q=data.qid).to_parquet(path, index=False)
+    return path
+
+
+def teacher():
+    return lightgbm.LGBMRanker(n_estimators=12, verbose=-1, n_jobs=1)
+
+
+def qualities(report):
+    return {point.name: point.quality for point in report.points}
+
+
+def test_categories_are_read_as_in_fit(data, table):
+    ranker = DistilledRanker(teacher(), LinearRanker(), random_state=0)
+    ranker.fit(data.X, data.y, qid=data.qid)
+    found = report_table(
+        ranker.export_student(), table, teacher=ranker.teacher_, slices=["category_0"],
+        train=table, **COLUMNS,
+    )  # fmt: skip
+    wanted = distillation_report(ranker, data.X, data.y, qid=data.qid)
+    for name, quality in qualities(wanted).items():
+        assert qualities(found)[name] == pytest.approx(quality, abs=1e-6)
+    values = {part.value for part in found.slices if part.name == "category_0"}
+    assert values >= set(data.X["category_0"].dropna())
+
+
+def test_a_teacher_of_further_columns_gives_its_scores(data, table):
+    seen = list(data.X.columns[:2])
+    ranker = DistilledRanker(teacher(), LinearRanker(), student_columns=seen, random_state=0)
+    ranker.fit(data.X, data.y, qid=data.qid)
+    found = report_table(ranker.export_student(), table, teacher=ranker.teacher_, **COLUMNS)
+    whole = distillation_report(ranker, data.X, data.y, qid=data.qid)
+    assert list(qualities(found)) == ["teacher", "student"]
+    assert qualities(found)["teacher"] == pytest.approx(qualities(whole)["teacher"])
+    assert qualities(found)["student"] == pytest.approx(qualities(whole)["student"])
+
+
+def test_a_model_without_names_reads_columns_by_position(data, tmp_path):
+    X = data.X[["number_0", "number_1"]].to_numpy()
+    student = LinearRanker(max_iter=2, random_state=0).fit(np.nan_to_num(X), data.y, qid=data.qid)
+    frame = pd.DataFrame(np.nan_to_num(X)).rename(columns=str).assign(y=data.y, q=data.qid)
+    path = tmp_path / "plain.csv"
+    frame.to_csv(path, index=False)
+    found = report_table(student, path, train=path, **COLUMNS)
+    assert qualities(found)["student"] == pytest.approx(
+        student.score(np.nan_to_num(X), data.y, qid=data.qid), abs=1e-6
+    )
+
+
+def test_what_is_wrong_is_said(data, table):
+    student = LinearRanker(max_iter=1).fit(data.X, data.y, qid=data.qid)
+    with pytest.raises(ValueError, match="given twice"):
+        report_table(student, table, teacher=teacher(), teacher_column="t", **COLUMNS)
+    with pytest.raises(TableError, match=r"lacks the columns \['price'\]"):
+        report_table(student, table, slices=["price"], **COLUMNS)
