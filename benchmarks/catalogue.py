@@ -27,6 +27,7 @@ STUDIES = {
     name: f"benchmarks.studies.{name}"
     for name in (
         "quality",
+        "pareto",
         "columns",
         "teaching",
         "ties",

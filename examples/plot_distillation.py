@@ -6,10 +6,14 @@ This example makes a ranking problem of MovieLens 100k. Each user is a query. Th
 films that the user rated later, and 100 films that the user never rated. All features are computed
 from earlier ratings.
 
-A LightGBM LambdaRank teacher is distilled into a linear student, a factorization machine and a
-small MLP. A second MLP sees the columns of the user and of the film, but not the pair columns.
+A LightGBM LambdaRank teacher is distilled into a linear student, a factorization machine and two
+small MLPs. Another MLP sees the columns of the user and of the film, but not the pair columns.
 These are privileged: only the teacher sees them, like features that a service cannot compute in
 time.
+
+What a student has to beat needs no distillation: the first trees of the teacher, LightGBM models of
+a few small trees, each the best of a small search, and scikit-learn's MLPRegressor on labels and on
+the teacher's scores.
 
 All numbers are means over random splits into 700 training users and 243 held-out users. The
 ``alpha`` of each distilled student is chosen by cross-validation on the training users.
@@ -31,24 +35,27 @@ import numpy as np
 import pandas as pd
 import sklearn
 from sklearn.model_selection import GridSearchCV
-from threadpoolctl import threadpool_limits
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import build_ranking_table, load_movielens
 from skdistill.datasets.ranking_table import ITEM_COLUMNS, USER_COLUMNS
 from skdistill.inputs.queries import Queries
-from skdistill.metrics import ndcg_score
+from skdistill.inspection import ParetoDisplay, ParetoPoint, fit_small_trees, row_costs
+from skdistill.metrics import bootstrap_ratio, ndcg_per_query
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
-from skdistill.teachers import fit_and_score
+from skdistill.teachers import first_trees, fit_and_score
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 ALL = slice(None)
 NO_PAIRS = slice(len(USER_COLUMNS) + len(ITEM_COLUMNS))
 STUDENTS = {
     "linear": (LinearRanker(), ALL),
     "factorization machine": (FactorizationMachineRanker(), ALL),
+    "MLP 16": (MLPRanker((16,)), ALL),
     "MLP 64-32": (MLPRanker((64, 32)), ALL),
     "MLP, no pair columns": (MLPRanker((64, 32)), NO_PAIRS),
 }
@@ -76,10 +83,10 @@ def split_users(qid, seed):
 
 
 def teach(table, seed, n_estimators):
-    """Fit the teacher, and score the training users out-of-fold; also return its test NDCG@10."""
-    train, test = split_users(table.qid, seed)
+    """Fit the teacher, and score the training users out-of-fold."""
+    train, _ = split_users(table.qid, seed)
     queries = Queries.from_sizes(np.unique(table.qid[train], return_counts=True)[1])
-    taught = fit_and_score(
+    return fit_and_score(
         make_teacher(seed, n_estimators),
         table.X[train],
         table.y[train],
@@ -87,13 +94,12 @@ def teach(table, seed, n_estimators):
         cv=3,
         random_state=seed,
     )
-    score = ndcg_score(table.y[test], taught.teacher.predict(table.X[test]), table.qid[test], k=10)
-    return taught, score
 
 
-def compare(name, student, columns, table, seed, teacher_scores):
+def distil(name, table, seed, teacher_scores):
     """Train one student on labels alone, and distil it with alpha chosen by cross-validation."""
-    train, test = split_users(table.qid, seed)
+    train, _ = split_users(table.qid, seed)
+    student, columns = STUDENTS[name]
     X, y, qid = table.X[train], table.y[train], table.qid[train]
     student = sklearn.base.clone(student).set_params(random_state=seed)
     alone = sklearn.base.clone(student).fit(X[:, columns], y, qid=qid)
@@ -105,72 +111,84 @@ def compare(name, student, columns, table, seed, teacher_scores):
             error_score="raise",
         )
         search.fit(X, y, qid=qid, teacher_scores=teacher_scores)
-    distilled = search.best_estimator_.export_student()
-    held_out = table.X[test][:, columns], table.y[test]
-    return {
-        "name": name,
-        "alpha": search.best_params_["alpha"],
-        "labels": alone.score(*held_out, qid=table.qid[test]),
-        "distilled": distilled.score(*held_out, qid=table.qid[test]),
-        "student": distilled,
-        "seed": seed,
-    }
+    return alone, search.best_estimator_
 
 
-def rows_per_second(predict, X, repeats=5):
-    """Median speed over the whole table."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        predict(X)
-        times.append(time.perf_counter() - start)
-    return len(X) / np.median(times[1:])
+def fit_rivals(table, seed, teacher):
+    """Fit what a student has to beat; return the models by name, and their kinds."""
+    train, _ = split_users(table.qid, seed)
+    X, y, qid = table.X[train], table.y[train], table.qid[train]
+    models = {f"first {n} trees": first_trees(teacher, n) for n in (5, 10, 20, 50)}
+    kinds = dict.fromkeys(models, "first trees of the teacher")
+    for name, trees in fit_small_trees(
+        X, y, qid=qid, template=make_teacher(seed, 150), n_leaves=(4, 8, 16), random_state=seed
+    ).items():
+        models[f"{name.split()[0]} small trees"] = trees
+        kinds[f"{name.split()[0]} small trees"] = "small trees"
+    for name, target in {"labels": y, "teacher": teacher.predict(X)}.items():
+        net = MLPRegressor(hidden_layer_sizes=(64, 32), early_stopping=True, random_state=seed)
+        models[f"MLPRegressor, {name}"] = make_pipeline(StandardScaler(), net).fit(X, target)
+        kinds[f"MLPRegressor, {name}"] = "other model"
+    return models, kinds
 
 
-def measure(model, X, out):
-    """Rows per second on one thread, and size of the joblib file in kB."""
+def run(task, table, seed, taught):
+    """Fit one student, or the rivals; return them with their scores of the held-out users."""
+    _, test = split_users(table.qid, seed)
+    X, y, qid = table.X[test], table.y[test], table.qid[test]
+
+    def values(scores):
+        return ndcg_per_query(y, scores, qid, k=10)
+
+    if task == "rivals":
+        models, kinds = fit_rivals(table, seed, taught.teacher)
+        models, kinds = {"teacher": taught.teacher} | models, {"teacher": "teacher"} | kinds
+        found = {name: {"distilled": values(model.predict(X))} for name, model in models.items()}
+    else:
+        alone, distilled = distil(task, table, seed, taught.scores)
+        models, kinds = {task: distilled}, {task: "student"}
+        of_labels = values(alone.predict(X[:, STUDENTS[task][1]]))
+        found = {
+            task: {
+                "labels": of_labels,
+                "distilled": values(distilled.predict(X)),
+                "alpha": distilled.alpha,
+            }
+        }
+    # Models are timed for one seed, and need not be sent back for the others.
+    return found, kinds, models if seed == 0 else {}
+
+
+def size_of(model, out):
+    """Size of the joblib file in kB; of a distilled student, that of the student alone."""
     path = out / "size.joblib"
-    joblib.dump(model, path)
+    student = model.export_student() if isinstance(model, DistilledRanker) else model
+    joblib.dump(student, path)
     size = path.stat().st_size / 1000
     path.unlink()
-    if isinstance(model, lightgbm.LGBMRanker):
-        booster = model.booster_
-        return rows_per_second(lambda X: booster.predict(X, num_threads=1), X, 2), size
-    with threadpool_limits(1):
-        return rows_per_second(model.predict, X), size
+    return size
 
 
-def draw(summary, teacher_score, teacher_speed, path):
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    axes.scatter(
-        [teacher_speed], [teacher_score], marker="s", s=70, color="black", label="LightGBM teacher"
-    )
-    for number, (name, row) in enumerate(summary.iterrows()):
-        color = f"C{number}"
-        speed = row["rows/s"]
-        axes.plot([speed, speed], [row["labels"], row["distilled"]], color=color, lw=1)
-        axes.scatter([speed], [row["labels"]], facecolors="white", edgecolors=color, s=60, zorder=3)
-        axes.errorbar(
-            [speed],
-            [row["distilled"]],
-            yerr=row["±"],
-            color=color,
-            marker="o",
-            ms=8,
-            capsize=3,
-            zorder=3,
-            label=name,
-        )
-    axes.set(
-        xscale="log",
-        xlabel="rows per second, one thread",
-        ylabel="NDCG@10 on held-out users",
-        title="MovieLens 100k: on labels alone (open circles) and distilled (filled circles)",
-    )
-    axes.legend(loc="lower left")
-    axes.margins(x=0.1, y=0.15)
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+def interval(ratio):
+    return f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+
+
+def table_of(points, values, sizes):
+    """A row for each model: quality, quality relative to the teacher, speed and size."""
+    teacher = points[0]
+    rows = {}
+    for point in points:
+        of = values[point.name]
+        on_labels = np.nanmean(of["labels"]) if "labels" in of else np.nan
+        rows[point.name] = {
+            "on labels": f"{on_labels:.4f}" if on_labels == on_labels else "",
+            "NDCG@10": f"{point.quality:.4f}",
+            "of teacher": interval(point.ratio),
+            "rows/s": f"{1 / point.cost.seconds:,.0f}",
+            "times": f"{teacher.cost.seconds / point.cost.seconds:.0f}x",
+            "kB": f"{sizes[point.name]:,.0f}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def main():
@@ -191,60 +209,62 @@ def main():
         f"MovieLens 100k: {table.X.shape[0]:,} rows, {len(np.unique(table.qid))} users, "
         f"{table.X.shape[1]} features"
     )
-
-    taught = []
-    for seed in range(arguments.seeds):
-        taught.append(teach(table, seed, arguments.n_estimators))
-        print(f"seed {seed}: teacher's NDCG@10 {taught[-1][1]:.4f}")
+    taught = [teach(table, seed, arguments.n_estimators) for seed in range(arguments.seeds)]
     # Processes with one BLAS thread each, because small matrix products gain nothing from threads.
     results = joblib.Parallel(n_jobs=2)(
-        joblib.delayed(compare)(name, student, columns, table, seed, by_teacher.scores)
-        for seed, (by_teacher, _) in enumerate(taught)
-        for name, (student, columns) in STUDENTS.items()
+        joblib.delayed(run)(task, table, seed, by_teacher)
+        for seed, by_teacher in enumerate(taught)
+        for task in ("rivals", *STUDENTS)
     )
 
-    runs = pd.DataFrame(results)
-    teacher_score = np.mean([score for _, score in taught])
-    many_rows = np.ascontiguousarray(np.tile(table.X, (2, 1))[:200_000], dtype=np.float32)
-    teacher_speed, teacher_size = measure(taught[0][0].teacher, many_rows, out)
-    grouped = runs.groupby("name", sort=False)
-    summary = pd.DataFrame(
-        {
-            "labels": grouped["labels"].mean(),
-            "distilled": grouped["distilled"].mean(),
-            "±": grouped["distilled"].std(),
-        }
-    )
-    summary["gain"] = summary["distilled"] / summary["labels"]
-    summary["of teacher"] = summary["distilled"] / teacher_score
-    speeds = {
-        name: measure(
-            group["student"].iloc[0], np.ascontiguousarray(many_rows[:, STUDENTS[name][1]]), out
+    # A value for each held-out user of each split.
+    values, kinds, models = {}, {}, {}
+    for found, its_kinds, its_models in results:
+        kinds |= its_kinds
+        models |= its_models
+        for name, of in found.items():
+            for key, value in of.items():
+                values.setdefault(name, {}).setdefault(key, []).append(value)
+    values = {
+        name: {key: np.concatenate(list(map(np.atleast_1d, of))) for key, of in its.items()}
+        for name, its in values.items()
+    }
+    costs = row_costs(models, np.ascontiguousarray(table.X, dtype=np.float32))
+    points = [
+        ParetoPoint(
+            name,
+            kinds[name],
+            of["distilled"],
+            bootstrap_ratio(of["distilled"], values["teacher"]["distilled"], random_state=0),
+            costs[name],
         )
-        for name, group in grouped
-    }
-    summary["rows/s"] = [speeds[name][0] for name in summary.index]
-    summary["speed-up"] = summary["rows/s"] / teacher_speed
-    summary["kB"] = [speeds[name][1] for name in summary.index]
+        for name, of in values.items()
+    ]
+    display = ParetoDisplay(points, 10).plot()
+    display.ax_.set_title("MovieLens 100k, held-out users")
+    display.figure_.savefig(out / "distillation.png", dpi=150)
+    beaten = display.beaten()
 
-    formats = {
-        "rows/s": "{:,.0f}".format,
-        "kB": "{:,.0f}".format,
-        "speed-up": "{:.0f}x".format,
-    }
-    text = (
-        f"Teacher: LightGBM LambdaRank, {arguments.n_estimators} trees, NDCG@10 "
-        f"{teacher_score:.4f}, {teacher_speed:,.0f} rows/s on one thread, {teacher_size:,.0f} kB\n"
-        f"Students: NDCG@10 on held-out users, mean over {arguments.seeds} seeds\n\n"
-        + summary.to_string(float_format="{:.4f}".format, formatters=formats)
+    sizes = {name: size_of(model, out) for name, model in models.items()}
+    summary = table_of(points, values, sizes)
+    text = "\n".join(
+        [
+            f"NDCG@10 on held-out users of {arguments.seeds} splits, and its ratio to that of",
+            "the teacher, with the 95% interval over users. Speed on one thread: of the compiled",
+            "student, and of the others as they are.",
+            "",
+            summary.to_string(),
+            "",
+            "Beaten by trees that are as fast: "
+            + (", ".join(f"{one} by {trees}" for one, trees in beaten.items()) or "no student"),
+        ]
     )
-    print("\n" + text)
-    (out / "distillation.txt").write_text(text + "\n")
+    print(f"\n{text}")
+    (out / "distillation.txt").write_text(f"{text}\n")
     summary.to_csv(out / "distillation.csv")
-    draw(summary, teacher_score, teacher_speed, out / "distillation.png")
 
-    best = runs.loc[runs.loc[runs["name"] == "MLP 64-32", "distilled"].idxmax()]
-    joblib.dump(best["student"], out / "student.joblib")
+    best = models["MLP 64-32"].export_student()
+    joblib.dump(best, out / "student.joblib")
     np.save(out / "rows.npy", table.X[:1000])
     code = (
         "import joblib, numpy, sys; student = joblib.load('student.joblib'); "
@@ -253,7 +273,7 @@ def main():
         "f'{\"lightgbm\" in sys.modules}; mean score {scores.mean():.4f}')"
     )
     subprocess.run([sys.executable, "-c", code], cwd=out, check=True)
-    print(f"Expected here: mean score {best['student'].predict(table.X[:1000]).mean():.4f}")
+    print(f"Expected here: mean score {best.predict(table.X[:1000]).mean():.4f}")
     print(f"Written to {out}/ in {time.perf_counter() - start:.0f} s")
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-import xgboost
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from threadpoolctl import threadpool_limits
@@ -88,6 +87,8 @@ def best_of(fitted, valid):
 
 def fit_teachers(train, valid, seed):
     """Fit all teachers, by name."""
+    import xgboost
+
     labelled = train.labelled
     tuned = best_of([fit_trees(train, boosted(seed, **settings)) for settings in TREES], valid)
     nets = MLPEnsembleRanker(random_state=seed)

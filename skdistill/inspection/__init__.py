@@ -2,9 +2,11 @@
 
 from skdistill.inspection.agreement import AgreementDisplay
 from skdistill.inspection.cascade import CascadeDisplay
+from skdistill.inspection.explanation.build import Explanation, explain
 from skdistill.inspection.importance import ranking_importance
 from skdistill.inspection.loss_curve import LossCurveDisplay
 from skdistill.inspection.pareto import ParetoDisplay
+from skdistill.inspection.points import ParetoPoint
 from skdistill.inspection.report.build import distillation_report
 from skdistill.inspection.report.document import DistillationReport
 from skdistill.inspection.report.files import report_table
@@ -19,12 +21,15 @@ __all__ = [
     "AgreementDisplay",
     "CascadeDisplay",
     "DistillationReport",
+    "Explanation",
     "LossCurveDisplay",
     "ParetoDisplay",
+    "ParetoPoint",
     "RetrievalCurveDisplay",
     "RowCost",
     "StudentSuggestion",
     "distillation_report",
+    "explain",
     "fit_small_trees",
     "ranking_importance",
     "report_table",

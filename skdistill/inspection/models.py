@@ -17,8 +17,8 @@ from skdistill.students.estimator import StudentEstimator
 from skdistill.teachers.asking import unchecked_scores
 from skdistill.teachers.boosters import is_lightgbm_booster, is_xgboost_booster
 
-TEACHER, BEGINNING, TREES, STUDENT, OTHER = KINDS = (
-    *("teacher", "first trees of the teacher", "small trees"),
+TEACHER, BEGINNING, TREES, COMPILED, STUDENT, OTHER = KINDS = (
+    *("teacher", "first trees of the teacher", "small trees", "compiled trees"),
     *("student", "other model"),
 )
 
@@ -83,3 +83,9 @@ def student_columns(model: Any, X: Any) -> Any:
 def scores_of(model: Any, X: Any, queries: Queries | None = None) -> NDArray[Any]:
     """Score a table with a model: a student, a teacher, a compiled scorer or a function."""
     return unchecked_scores(unwrapped(model), X, queries)
+
+
+def student_of(model: Any) -> Any:
+    """Return the student, or the Pipeline that ends in it, of whatever holds one."""
+    ranker = unwrapped(model)
+    return ranker.export_student() if isinstance(ranker, FittedDistillation) else ranker

@@ -14,6 +14,7 @@ from skdistill.inputs.columns import as_table
 from skdistill.inspection.colours import COLOURS, NEUTRAL
 from skdistill.inspection.models import (
     BEGINNING,
+    COMPILED,
     OTHER,
     STUDENT,
     TEACHER,
@@ -33,11 +34,16 @@ LOOKS = {
     TEACHER: (NEUTRAL, "s"),
     BEGINNING: (COLOURS[1], "v"),
     TREES: (COLOURS[3], "^"),
+    COMPILED: (COLOURS[4], "<"),
     STUDENT: (COLOURS[0], "o"),
     OTHER: (COLOURS[2], "D"),
 }
 # Of smaller trees, only the numbers stand in the picture, and the legend says what they are.
-LEGEND = {BEGINNING: f"{BEGINNING}: how many", TREES: f"{TREES}: trees × leaves"}
+LEGEND = {
+    BEGINNING: f"{BEGINNING}: how many",
+    TREES: f"{TREES}: trees × leaves",
+    COMPILED: f"{COMPILED}: trees × leaves",
+}
 # Width of a figure, in inches, up to which the legend has one column.
 NARROW = 5.0
 
@@ -109,7 +115,8 @@ class ParetoDisplay:
         k : int, default=10
             Number of top places that count.
         kinds : dict of str to str, optional
-            Kind of some models, by name; by default, the type of the model tells.
+            Kind of some models, by name: "small trees", "compiled trees", "student" or "other
+            model". By default, the type of the model tells.
         random_state : int, RandomState or None, default=0
             Seeds the bootstrap.
         ax : matplotlib Axes, optional

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdistill.inspection.models import BEGINNING, KINDS, STUDENT, TREES
+from skdistill.inspection.models import BEGINNING, COMPILED, KINDS, STUDENT, TREES
 from skdistill.inspection.row_costs import RowCost
 from skdistill.metrics import RatioInterval, bootstrap_ratio, ndcg_score, per_query
 
 # Kinds of smaller trees.
-SMALLER = (BEGINNING, TREES)
+SMALLER = (BEGINNING, TREES, COMPILED)
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class ParetoPoint:
     ----------
     name : str
         Its name.
-    kind : {"teacher", "first trees of the teacher", "small trees", "student", "other model"}
-        What it is.
+    kind : str
+        What it is: "teacher", "first trees of the teacher", "small trees", "compiled trees",
+        "student" or "other model".
     values : ndarray of shape (n_queries,), float64
         NDCG of each query; NaN for queries without a relevant row.
     ratio : RatioInterval

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from skdistill.distilled import FittedDistillation
 from skdistill.inputs.checks import check_k
 from skdistill.inputs.columns import as_table, column_names, take_rows
-from skdistill.inspection.models import student_columns, unwrapped
+from skdistill.inspection.models import student_columns, student_of, unwrapped
 from skdistill.public_names import set_module
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.teachers.asking import unchecked_scores
@@ -69,7 +68,7 @@ def serving_call(model: Any, X: Any) -> Score:
     if isinstance(model, CompiledScorer):
         return _compiled_call(model, X)
     table = student_columns(model, X)
-    student = model.export_student() if isinstance(model, FittedDistillation) else model
+    student = student_of(model)
     with suppress(TypeError):  # not one that can be compiled
         return _compiled_call(compile_scorer(student), table)
     booster = getattr(student, "booster_", student)

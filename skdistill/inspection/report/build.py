@@ -9,13 +9,13 @@ from typing import Any
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from skdistill.distilled import FittedDistillation
 from skdistill.inspection.models import (
     BEGINNING,
     STUDENT,
     TEACHER,
     TREES,
     scores_of,
+    student_of,
     teacher_columns,
     unwrapped,
 )
@@ -248,9 +248,7 @@ def _fidelity(evidence: Evidence) -> Fidelity | None:
 
 def _size(model: Any) -> int | None:
     """Bytes of what a service would store; None for what cannot be pickled, such as a lambda."""
-    model = unwrapped(model)
-    stored = model.export_student() if isinstance(model, FittedDistillation) else model
     try:
-        return len(pickle.dumps(stored))
+        return len(pickle.dumps(student_of(model)))
     except (pickle.PicklingError, AttributeError, TypeError):
         return None

@@ -1,0 +1,1 @@
+"""explain: why a student ranks the rows of a query as it does, column by column."""
