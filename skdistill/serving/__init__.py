@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from skdistill.serving.compiled_cascade import compile_cascade
     from skdistill.serving.files import FileWarning, load, save
     from skdistill.serving.onnx_export import register_converters, to_onnx
+    from skdistill.serving.search_engines import (
+        as_pyterrier,
+        to_elasticsearch_ltr,
+        to_solr,
+        to_vespa,
+    )
     from skdistill.serving.trust import trusted_types
     from skdistill.tables.csv import CsvOptions
     from skdistill.tables.errors import OutputError, TableError
@@ -28,6 +34,7 @@ __all__ = [
     "OutputError",
     "Progress",
     "TableError",
+    "as_pyterrier",
     "compile_cascade",
     "compile_scorer",
     "evaluate_table",
@@ -40,7 +47,10 @@ __all__ = [
     "score_ray",
     "score_spark",
     "score_table",
+    "to_elasticsearch_ltr",
     "to_onnx",
+    "to_solr",
+    "to_vespa",
     "trusted_types",
 ]
 
@@ -60,6 +70,7 @@ __getattr__ = lazy_names(
         "StoredTable": "skdistill.serving.stored_tables",
         "StoredText": "skdistill.serving.stored_tables",
         "TableError": "skdistill.tables.errors",
+        "as_pyterrier": "skdistill.serving.search_engines",
         "compile_cascade": "skdistill.serving.compiled_cascade",
         "compile_scorer": "skdistill.serving.compiled",
         "load": "skdistill.serving.files",
@@ -72,7 +83,10 @@ __getattr__ = lazy_names(
         "score_ray": "skdistill.serving.cluster",
         "score_spark": "skdistill.serving.cluster",
         "score_table": "skdistill.serving.batch.scoring",
+        "to_elasticsearch_ltr": "skdistill.serving.search_engines",
         "to_onnx": "skdistill.serving.onnx_export",
+        "to_solr": "skdistill.serving.search_engines",
+        "to_vespa": "skdistill.serving.search_engines",
         "trusted_types": "skdistill.serving.trust",
     },
 )
