@@ -28,6 +28,7 @@ STUDIES = {
     for name in (
         "quality",
         "pareto",
+        "budget",
         "columns",
         "teaching",
         "ties",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 
@@ -89,3 +90,9 @@ def student_of(model: Any) -> Any:
     """Return the student, or the Pipeline that ends in it, of whatever holds one."""
     ranker = unwrapped(model)
     return ranker.export_student() if isinstance(ranker, FittedDistillation) else ranker
+
+
+def dense_rows(scorer: CompiledScorer, X: Any) -> NDArray[Any]:
+    """Return an array or CSR matrix in the form that a compiled scorer takes fastest."""
+    dense = X.toarray() if hasattr(X, "toarray") else X
+    return np.ascontiguousarray(dense, np.float64 if scorer.needs_float64 else np.float32)

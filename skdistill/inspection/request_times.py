@@ -10,10 +10,10 @@ import numpy as np
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from skdistill.inputs.columns import take_rows
+from skdistill.inputs.columns import column_names, take_rows
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.inspection.models import student_columns
-from skdistill.serving.compiled import compile_scorer
+from skdistill.inspection.models import dense_rows, student_columns
+from skdistill.serving.compiled import CompiledScorer, compile_scorer
 
 # Rows on which students are fitted for an epoch.
 CALIBRATION_ROWS = 20_000
@@ -23,7 +23,7 @@ MICROSECONDS = 1e6
 
 def request_times(
     students: Mapping[str, Any], data: RankingData, request_rows: int, seed: int
-) -> dict[str, float]:
+) -> tuple[dict[str, float], float]:
     """Predict the microseconds of a request for each student.
 
     A student is trained for an epoch on some rows, because what it costs depends on the columns
@@ -43,8 +43,10 @@ def request_times(
 
     Returns
     -------
-    dict of str to float
+    times : dict of str to float
         Median over the rounds.
+    reading : float
+        Microseconds that reading a request of a data frame takes besides; 0 for arrays.
     """
     some = some_queries(data, CALIBRATION_ROWS, seed)
     assert some.labels is not None  # required by suggest_student
@@ -55,21 +57,50 @@ def request_times(
         fitted.fit(some.X, np.nan_to_num(some.labels), qid=some.queries.segment)
         scorer = compile_scorer(fitted)
         table = student_columns(fitted, some.X)
-        dtype = np.float64 if scorer.needs_float64 else np.float32
-        requests = [take_rows(table, part) for part in np.split(rows, REQUESTS)]
-        if isinstance(table, np.ndarray):
-            requests = [np.ascontiguousarray(request, dtype) for request in requests]
-        calls[name] = scorer, requests
+        frames = [take_rows(table, part) for part in np.split(rows, REQUESTS)]
+        calls[name] = scorer, [encoded(scorer, frame) for frame in frames]
     times: dict[str, list[float]] = {name: [] for name in calls}
     with threadpool_limits(1):
         for _ in range(ROUNDS + 1):
             for name, (scorer, requests) in calls.items():
                 start = time.perf_counter()
                 for request in requests:
-                    scorer(request)
+                    scorer(*request)
                 times[name].append(MICROSECONDS * (time.perf_counter() - start) / REQUESTS)
+        reading = _reading_time(scorer, frames) if column_names(some.X) is not None else 0.0
     # The first round fills the caches.
-    return {name: float(np.median(of[1:])) for name, of in times.items()}
+    return {name: float(np.median(of[1:])) for name, of in times.items()}, reading
+
+
+def _reading_time(scorer: CompiledScorer, frames: list[Any]) -> float:
+    """Median time of reading data frames."""
+    times = []
+    for frame in [frames[0], *frames]:
+        start = time.perf_counter()
+        scorer.encode(frame)
+        times.append(MICROSECONDS * (time.perf_counter() - start))
+    return float(np.median(times[1:]))
+
+
+def encoded(scorer: CompiledScorer, rows: Any) -> tuple[Any, ...]:
+    """Return rows as a compiled scorer takes them fastest.
+
+    Parameters
+    ----------
+    scorer : CompiledScorer
+        It knows the columns.
+    rows : table of shape (n_rows, n_features)
+        The columns of ``fit``.
+
+    Returns
+    -------
+    tuple of ndarray
+        Arguments of a call: the numbers, and the codes of categories if there are any.
+    """
+    if column_names(rows) is None:
+        return (dense_rows(scorer, rows),)
+    numbers, codes = scorer.encode(rows)
+    return (numbers, codes) if scorer.n_codes else (numbers,)
 
 
 def some_queries(data: RankingData, n_rows: int, seed: int) -> RankingData:

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from skdistill.inputs.checks import check_k
 from skdistill.inputs.columns import as_table, column_names, take_rows
-from skdistill.inspection.models import student_columns, student_of, unwrapped
+from skdistill.inspection.models import dense_rows, student_columns, student_of, unwrapped
 from skdistill.public_names import set_module
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.teachers.asking import unchecked_scores
@@ -80,10 +80,8 @@ def serving_call(model: Any, X: Any) -> Score:
 
 def _compiled_call(scorer: CompiledScorer, X: Any) -> Score:
     """Score by a compiled scorer, which gets an array in the type that it is fastest on."""
-    if column_names(X) is None:
-        dense = X.toarray() if hasattr(X, "toarray") else X
-        X = np.ascontiguousarray(dense, np.float64 if scorer.needs_float64 else np.float32)
-    return lambda: scorer(X)
+    table = dense_rows(scorer, X) if column_names(X) is None else X
+    return lambda: scorer(table)
 
 
 @set_module("skdistill.inspection")

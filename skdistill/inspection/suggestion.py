@@ -71,8 +71,8 @@ def suggest_student(
         As for :class:`DistilledRanker`. One that has to be fitted is fitted on the queries that are
         not held out. None with ``teacher_scores``.
     X : table of shape (n_rows, n_features)
-        Training rows. A request of a service is taken to be of the same kind: of a data frame, it
-        includes reading the columns.
+        Training rows. Requests are timed as arrays, with codes for categories; what reading a data
+        frame takes besides is reported.
     y : array-like of shape (n_rows,)
         Relevance, 0 or more; NaN for rows without a label.
     qid : array-like of shape (n_rows,)
@@ -128,7 +128,7 @@ def suggest_student(
     shapes = dict(default_students() if students is None else students)
     template = clone(DistilledRanker() if ranker is None else ranker)
     train, held_out = _split(X, y, qid, teacher_scores, seed)
-    microseconds = request_times(shapes, train, request_rows, seed)
+    microseconds, reading = request_times(shapes, train, request_rows, seed)
     affordable = [name for name in shapes if microseconds[name] <= latency_us]
     if not affordable:
         fastest = min(shapes, key=lambda name: microseconds[name])
@@ -154,6 +154,7 @@ def suggest_student(
         teacher_ndcg=float(np.nanmean(teachers)),
         latency_us=float(latency_us),
         request_rows=request_rows,
+        reading_us=reading,
         k=k,
     )
 

@@ -60,6 +60,8 @@ class StudentSuggestion:
         The budget of a request, in microseconds.
     request_rows : int
         Number of rows of a request.
+    reading_us : float
+        What reading a request of a data frame takes besides, in microseconds; 0 for arrays.
     k : int
         Number of top places that count.
     """
@@ -70,6 +72,7 @@ class StudentSuggestion:
     teacher_ndcg: float
     latency_us: float
     request_rows: int
+    reading_us: float
     k: int
 
     def rows(self) -> Rows:
@@ -103,10 +106,16 @@ class StudentSuggestion:
         str
         """
         best = next(shape for shape in self.shapes if shape.name == self.best)
+        reading = ""
+        if self.reading_us:
+            reading = (
+                f" Reading a data frame of these rows takes another {self.reading_us:.0f} "
+                "microseconds, whatever the student: a service had better send arrays or codes."
+            )
         return (
             f"Take {self.best!r}: {best.microseconds:.1f} of {self.latency_us:g} microseconds for "
             f"a request of {self.request_rows} rows, {interval(best.ratio)} of the teacher's "
-            f"NDCG@{self.k} {self.teacher_ndcg:.4f}."
+            f"NDCG@{self.k} {self.teacher_ndcg:.4f}.{reading}"
         )
 
     def frame(self) -> Any:

@@ -111,14 +111,18 @@ def test_tables_with_categories_are_timed_and_searched():
     shapes = {"linear": LinearRanker(max_iter=2), "FM": FactorizationMachineRanker(4, max_iter=2)}
     found = suggest_student(trees(), data.X, data.y, qid=data.qid, latency_us=1e6, students=shapes)
     assert found.best in shapes
+    assert found.reading_us > 0
+    assert "Reading a data frame" in found.summary()
+    assert suggest(shapes={"linear": SHAPES["linear"]}).reading_us == 0
 
 
 def test_times_grow_with_the_work():
     data = RankingData.sort(DATA.qid, DATA.X, DATA.y)
     wide = {"narrow": MLPRanker((8,)), "wide": MLPRanker((1024, 1024))}
-    times = request_times(wide, data, 100, 0)
+    times, reading = request_times(wide, data, 100, 0)
+    assert reading == 0
     assert times["wide"] > 5 * times["narrow"]
-    assert request_times(wide, data, 1, 0)["wide"] < times["wide"]
+    assert request_times(wide, data, 1, 0)[0]["wide"] < times["wide"]
     assert {"linear", "FM 16", "MLP 64-32"} < set(default_students())
 
 
