@@ -140,7 +140,8 @@ class ColumnStatistics:
         has_softsign = np.zeros(len(origin), dtype=np.float32)
         reach = np.maximum(self.high - self.mean, self.mean - self.low)
         is_huge = self.deviation > LARGEST_LINEAR
-        for column in np.flatnonzero((reach > HEAVY_TAIL * self.deviation) | is_huge):
+        may_have_tail = (reach > HEAVY_TAIL * self.deviation) & self._varies_in_size()
+        for column in np.flatnonzero(may_have_tail | is_huge):
             values = self.stored(column)
             if origin[column]:
                 values = values - origin[column]
@@ -151,3 +152,22 @@ class ColumnStatistics:
                 half[column] = np.quantile(magnitudes.astype(np.float64), BULK)
                 has_softsign[column] = 1
         return half, has_softsign
+
+    def _varies_in_size(self) -> NDArray[np.bool_]:
+        """Whether the largest magnitude may exceed the median of the stored ones by far.
+
+        Of a CSC matrix, the median is at least the smallest. This spares the many one-hot columns
+        of ids a median each.
+        """
+        if not sparse.issparse(self.by_column):
+            return np.ones(len(self.mean), dtype=bool)
+        sizes = np.diff(self.by_column.indptr)
+        magnitudes = np.abs(self.by_column.data)
+        varies = np.zeros(len(sizes), dtype=bool)
+        filled = np.flatnonzero(sizes)
+        if len(filled):
+            starts = self.by_column.indptr[filled]
+            largest = np.maximum.reduceat(magnitudes, starts)
+            nonzero = np.where(magnitudes > 0, magnitudes, np.inf)
+            varies[filled] = largest > SHORT_TAIL * np.minimum.reduceat(nonzero, starts)
+        return varies

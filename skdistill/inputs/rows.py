@@ -114,6 +114,22 @@ class Rows:
             return self.X @ weights
         return product(self.X, weights)
 
+    def square_norms(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Compute ``X**2 @ (weights**2).sum(axis=1)``, which factorization machines need.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_features, n_outputs)
+            Weights of a linear layer.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+        """
+        if self._sparse is not None:
+            return self._sparse.square_norms(weights)
+        return self.squared.dot(_row_norms(weights))
+
     def gradient(self, grad_output: NDArray[Any]) -> NDArray[Any] | RowGradient:
         """Compute ``X.T @ grad_output``, the gradient with respect to the weights of ``dot``.
 
@@ -152,6 +168,13 @@ class MixedRows(Rows):
     @cached_property
     def squared(self) -> MixedRows:
         return MixedRows(self.X.squared)
+
+    def square_norms(self, weights: NDArray[Any]) -> NDArray[Any]:
+        # Weights of few of many codes are needed.
+        n_numbers = self.X.numbers.shape[1]
+        of_codes = _row_norms(weights[n_numbers + self.X.codes.ravel()])
+        of_numbers = self.X.squared.numbers @ _row_norms(weights[:n_numbers])
+        return of_numbers + of_codes.reshape(self.X.codes.shape).sum(axis=1)
 
     def gradient(self, grad_output: NDArray[Any]) -> NDArray[Any] | RowGradient:
         grad = grad_output.reshape(self.n_rows, -1)
@@ -233,7 +256,18 @@ class BareRows(Rows):
 
     @cached_property
     def squared(self) -> BareRows:
-        return BareRows(self.data**2, self.indices, self.indptr, self.n_columns)
+        squared = BareRows(self.data**2, self.indices, self.indptr, self.n_columns)
+        if self.is_wide:
+            squared.__dict__["_touched"] = self._touched
+        return squared
+
+    def square_norms(self, weights: NDArray[Any]) -> NDArray[Any]:
+        if not self.is_wide:
+            return self.squared.dot(_row_norms(weights))
+        # The norms of a million columns would cost more than all else of a step.
+        columns, place = self._touched
+        norms = _row_norms(weights[columns])[:, None]
+        return csr_product(self.data**2, place, self.indptr, len(columns), norms)[:, 0]
 
     def dot(self, weights: NDArray[Any]) -> NDArray[Any]:
         if weights.ndim == 1 or weights.dtype != self.data.dtype:
@@ -259,6 +293,11 @@ class BareRows(Rows):
         data = self.data.astype(grad.dtype, copy=False)
         out = csr_transposed_product(data, indices, self.indptr, n_columns, grad)
         return out.reshape(n_columns, *grad_output.shape[1:])
+
+
+def _row_norms(weights: NDArray[Any]) -> NDArray[Any]:
+    """Squared norm of each row."""
+    return np.einsum("ij,ij->i", weights, weights)
 
 
 def distinct(numbers: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], NDArray[np.integer]]:

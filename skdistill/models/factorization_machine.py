@@ -48,8 +48,7 @@ class FactorizationMachine(StudentModel, FoldsCodes):
 
     def forward(self, params: Parameters, inputs: Rows) -> tuple[Array, Any]:
         sums = inputs.dot(params["factors"])
-        norms = np.einsum("ij,ij->i", params["factors"], params["factors"])
-        interactions = np.einsum("ij,ij->i", sums, sums) - inputs.squared.dot(norms)
+        interactions = np.einsum("ij,ij->i", sums, sums) - inputs.square_norms(params["factors"])
         output = inputs.dot(params["linear"]) + interactions / 2 + params["bias"]
         return output, (inputs, sums)
 

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.rows import RowGradient, Rows, distinct
 
 
@@ -48,6 +49,35 @@ def test_from_1024_columns_on_a_csr_gradient_holds_touched_rows_alone(n_columns)
             gradient, touched = np.zeros_like(expected), gradient
             gradient[touched.rows] = touched.values
         assert_allclose(gradient, expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("n_columns", [30, 1500])
+@pytest.mark.parametrize("kind", ["dense", "csr", "mixed"])
+def test_square_norms_by_their_formula(kind, n_columns):
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((n_columns, 4)).astype(np.float32)
+    X = csr(12, n_columns).astype(np.float32)
+    if kind == "mixed":
+        codes = rng.integers(0, n_columns - 3, (12, 2), dtype=np.int32)
+        table = MixedTable(rng.standard_normal((12, 3), dtype=np.float32), codes, n_columns - 3)
+        X = table.to_csr()
+    rows = {"dense": lambda: Rows(X.toarray()), "csr": lambda: Rows(X).take(np.arange(12))}
+    given = Rows(table).take(np.arange(12)) if kind == "mixed" else rows[kind]()
+    # A code that a row has twice counts twice, as the sum of two one-hot columns does not.
+    squares = (X.toarray() ** 2) if kind != "mixed" else _squares_of(table)
+    assert_allclose(given.square_norms(weights), squares @ (weights**2).sum(axis=1), rtol=2e-5)
+    assert_allclose(
+        given.square_norms(weights), given.squared.dot((weights**2).sum(axis=1)), rtol=2e-5
+    )
+
+
+def _squares_of(table):
+    dense = np.zeros(table.shape, dtype=np.float32)
+    dense[:, :3] = table.numbers**2
+    for row, codes in enumerate(table.codes):
+        for code in codes:
+            dense[row, 3 + code] += 1
+    return dense
 
 
 def test_a_dense_table_is_never_wide():

@@ -51,6 +51,34 @@ def with_outlier(value, n_rows=100):
     return column.astype(np.float32)[:, None]
 
 
+def test_tails_of_csr_columns_are_those_of_each_column_alone():
+    """Ids, counts, constants, explicit zeros and empty columns, with and without a tail."""
+    rng = np.random.default_rng(0)
+    dense = np.zeros((400, 60))
+    for column in range(60):
+        rows = rng.choice(400, rng.integers(0, 12), replace=False)
+        values = [np.ones(len(rows)), rng.lognormal(0, 2, len(rows)), -np.ones(len(rows)) * 7]
+        dense[rows, column] = values[column % 3]
+    X = sparse.csr_array(dense)
+    X.data[::17] = 0  # explicit zeros
+    whole = ColumnScaler.fit(X, squash=True, standardize=True)
+    assert 0 < whole.has_softsign.sum() < 20
+    for column in range(60):
+        alone = ColumnScaler.fit(X[:, [column]], squash=True, standardize=True)
+        magnitudes = np.abs(X[:, [column]].data)
+        magnitudes = magnitudes[magnitudes > 0]
+        deviation = X[:, [column]].toarray().std()
+        mean = X[:, [column]].toarray().mean()
+        reach = np.abs(X[:, [column]].toarray() - mean).max()
+        has_tail = (
+            len(magnitudes) > 0
+            and reach > 8 * deviation
+            and magnitudes.max() > 3 * np.median(magnitudes)
+        )
+        assert whole.has_softsign[column] == alone.has_softsign[0] == has_tail
+        np.testing.assert_allclose(whole.half[column], alone.half[0])
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array], ids=["dense", "csr"])
 def test_a_tail_is_heavy_from_8_standard_deviations_on(make, sign):
