@@ -19,24 +19,16 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from threadpoolctl import threadpool_limits
 
+from benchmarks.studies.pareto import STUDENTS
 from benchmarks.studies.quality import fit_trees
 from benchmarks.studies.quality_tables import Part, all_tables, mean_score
 from skdistill import DistilledRanker
 from skdistill.inspection import suggest_student
 from skdistill.serving import compile_scorer
-from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
+from skdistill.students import MLPRanker
 
 TABLES = ("MovieLens 100k", "nonlinear", "ties")
-STUDENTS = {
-    "linear": LinearRanker(),
-    "linear, 8 knots": LinearRanker(n_knots=8),
-    "FM 16": FactorizationMachineRanker(16),
-    "MLP 8": MLPRanker((8,)),
-    "MLP 16": MLPRanker((16,)),
-    "MLP 32-16": MLPRanker((32, 16)),
-    "MLP 64-32": MLPRanker((64, 32)),
-    "MLP 128-64": MLPRanker((128, 64)),
-}
+SHAPES = STUDENTS | {"MLP 128-64": MLPRanker((128, 64))}
 ROUNDS, REQUESTS, REQUEST_ROWS = 15, 8, 100
 
 
@@ -124,7 +116,7 @@ def main(arguments):
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--short", action="store_true", help="only check that it runs")
     options = parser.parse_args(arguments)
-    makers, students = all_tables(), STUDENTS
+    makers, students = all_tables(), SHAPES
     if options.short:
         makers, options.tables, options.seeds = all_tables(n_queries=60), ["nonlinear"], 1
         students = {"linear": STUDENTS["linear"], "MLP 8": STUDENTS["MLP 8"]}

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdistill.extras import import_extra
 from skdistill.inputs.checks import check_finite, check_k
 from skdistill.inputs.columns import as_table
 from skdistill.inputs.query_ids import check_qid, sort_by_query
-from skdistill.inspection.colours import COLOURS
 from skdistill.inspection.models import require_teacher, scores_of, teacher_columns
+from skdistill.inspection.pictures import COLOURS, axes_or_new
 from skdistill.metrics import kendall_tau
 from skdistill.metrics.scorers import queries_of
 
@@ -161,9 +160,7 @@ class AgreementDisplay:
         ImportError
             If matplotlib is not installed (extra ``plots``).
         """
-        pyplot = import_extra("matplotlib.pyplot", "plots", "AgreementDisplay.plot")
-        if ax is None:
-            _, ax = pyplot.subplots(figsize=(4.8, 4.4), layout="constrained")
+        ax = axes_or_new(ax, "AgreementDisplay.plot", (4.8, 4.4))
         self.ax_, self.figure_ = ax, ax.figure
         places = np.arange(1, len(self.quantiles) + 1)
         lowest, low, median, high, highest = self.quantiles.T

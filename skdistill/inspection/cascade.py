@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from skdistill.cascade import CascadeReport, cascade_report
 from skdistill.extras import import_extra
-from skdistill.inspection.colours import COLOURS, NEUTRAL
+from skdistill.inspection.pictures import COLOURS, NEUTRAL
 
 
 class CascadeDisplay:

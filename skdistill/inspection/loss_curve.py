@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from skdistill.extras import import_extra
 from skdistill.inputs.pipelines import last_step
-from skdistill.inspection.colours import COLOURS
 from skdistill.inspection.models import unwrapped
+from skdistill.inspection.pictures import COLOURS, axes_or_new
 
 
 class LossCurveDisplay:
@@ -118,9 +117,7 @@ class LossCurveDisplay:
         ImportError
             If matplotlib is not installed (extra ``plots``).
         """
-        pyplot = import_extra("matplotlib.pyplot", "plots", "LossCurveDisplay.plot")
-        if ax is None:
-            _, ax = pyplot.subplots(figsize=(5.6, 4.0), layout="constrained")
+        ax = axes_or_new(ax, "LossCurveDisplay.plot", (5.6, 4.0))
         self.ax_, self.figure_ = ax, ax.figure
         epochs = np.arange(1, len(self.losses) + 1)
         (self.line_,) = ax.plot(epochs, self.losses, color=COLOURS[0], label="loss")

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdistill.extras import import_extra
 from skdistill.inputs.columns import as_table
-from skdistill.inspection.colours import COLOURS, NEUTRAL
 from skdistill.inspection.models import (
     BEGINNING,
     COMPILED,
@@ -22,6 +20,7 @@ from skdistill.inspection.models import (
     kind_of,
     scores_of,
 )
+from skdistill.inspection.pictures import COLOURS, NEUTRAL, axes_or_new
 from skdistill.inspection.point_labels import add_point_labels
 from skdistill.inspection.points import SMALLER, ParetoPoint, beaten_by_trees, measured_points
 from skdistill.inspection.report.document import DistillationReport
@@ -264,9 +263,7 @@ class ParetoDisplay:
         ImportError
             If matplotlib is not installed (extra ``plots``).
         """
-        pyplot = import_extra("matplotlib.pyplot", "plots", "ParetoDisplay.plot")
-        if ax is None:
-            _, ax = pyplot.subplots(figsize=(6.4, 4.8), layout="constrained")
+        ax = axes_or_new(ax, "ParetoDisplay.plot", (6.4, 4.8))
         self.ax_, self.figure_ = ax, ax.figure
         covered = []
         for kind, (colour, marker) in LOOKS.items():

@@ -7,9 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from skdistill.extras import import_extra
 from skdistill.inputs.checks import check_k
-from skdistill.inspection.colours import COLOURS
+from skdistill.inspection.pictures import COLOURS, axes_or_new
 from skdistill.metrics.curves import RetrievalCurve, retrieval_curve
 
 TARGETS = (0.9, 0.99)
@@ -157,9 +156,7 @@ class RetrievalCurveDisplay:
         ImportError
             If matplotlib is not installed (extra ``plots``).
         """
-        pyplot = import_extra("matplotlib.pyplot", "plots", "RetrievalCurveDisplay.plot")
-        if ax is None:
-            _, ax = pyplot.subplots(figsize=(5.6, 4.0), layout="constrained")
+        ax = axes_or_new(ax, "RetrievalCurveDisplay.plot", (5.6, 4.0))
         self.ax_, self.figure_ = ax, ax.figure
         # Each curve of shared axes gets a colour of its own.
         n_before = sum(line.get_gid() == "curve" for line in ax.lines)
