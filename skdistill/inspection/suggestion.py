@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from skdistill.inputs.checks import check_finite, check_k, check_labels
 from skdistill.inputs.columns import as_table
+from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.request_times import request_times, some_queries
@@ -22,7 +23,9 @@ from skdistill.metrics import RatioInterval, bootstrap_ratio, ndcg_score, per_qu
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
+from skdistill.students.estimator import StudentEstimator
 from skdistill.teachers import fit_and_score
+from skdistill.teachers.fitting import check_fits_teacher
 
 # Rows on which all shapes that are fast enough are compared, before the best are on all rows.
 SMALL_ROWS = 20_000
@@ -104,7 +107,7 @@ def suggest_student(
         If no shape is fast enough, there are fewer than four queries, or the arguments do not
         match.
     TypeError
-        If a student is none that can be compiled.
+        If a student is not one of :mod:`skdistill.students`, or the teacher cannot score.
 
     Examples
     --------
@@ -126,7 +129,12 @@ def suggest_student(
         raise ValueError(f"latency_us must be a number above 0, got {latency_us!r}.")
     seed = check_random_state(random_state).randint(2**31 - 1)
     shapes = dict(default_students() if students is None else students)
+    _check_students(shapes)
     template = clone(DistilledRanker() if ranker is None else ranker)
+    if teacher_scores is None:
+        if teacher is None:
+            raise ValueError("suggest_student needs a teacher, or teacher_scores.")
+        check_fits_teacher(teacher, weighted=False, stacklevel=3)
     train, held_out = _split(X, y, qid, teacher_scores, seed)
     microseconds, reading = request_times(shapes, train, request_rows, seed)
     affordable = [name for name in shapes if microseconds[name] <= latency_us]
@@ -159,6 +167,17 @@ def suggest_student(
     )
 
 
+def _check_students(students: Mapping[str, Any]) -> None:
+    """Refuse what is no student."""
+    for name, student in students.items():
+        last = last_step(student)
+        if not isinstance(last, StudentEstimator):
+            raise TypeError(
+                f"students[{name!r}] must be one of skdistill.students, alone or as the last step "
+                f"of a Pipeline, got {type(last).__name__}."
+            )
+
+
 def _split(
     X: Any, y: ArrayLike, qid: ArrayLike | None, teacher_scores: ArrayLike | None, seed: int
 ) -> tuple[RankingData, RankingData]:
@@ -187,8 +206,6 @@ def _teach(
     """Score both parts with the teacher, unless the scores are known."""
     if train.teacher_scores is not None:
         return train, held_out
-    if teacher is None:
-        raise ValueError("suggest_student needs a teacher, or teacher_scores.")
     taught = fit_and_score(
         teacher,
         train.X,

@@ -142,5 +142,12 @@ def test_what_cannot_be_searched_is_refused():
         suggest(request_rows=0)
     with pytest.raises(ValueError, match="only 1"):
         suggest(qid=np.zeros(len(DATA.y)))
+    with pytest.raises(TypeError, match=r"students\['trees'\] must be one of skdistill.students"):
+        suggest(shapes={"trees": trees()})
+    with pytest.raises(TypeError, match="teacher must be an estimator instance"):
+        suggest("ranker.txt")
+    fitted = trees().fit(DATA.X, DATA.y, group=np.unique(DATA.qid, return_counts=True)[1])
+    with pytest.warns(UserWarning, match="fitted already, but will be fitted again"):
+        suggest(fitted, {"linear": SHAPES["linear"]})
     with pytest.raises(ValueError, match="needs a teacher, or teacher_scores"):
         suggest_student(None, DATA.X, DATA.y, qid=DATA.qid, latency_us=1e6, students=SHAPES)

@@ -193,12 +193,19 @@ def gather(
 
 
 def _check_lists(ids: NDArray[Any] | None, data: RankingData) -> None:
-    """Refuse a table without queries, whose bootstrap and slices would mean nothing."""
+    """Refuse a table without queries or relevant rows, whose intervals would mean nothing."""
     if ids is None or data.queries.n_queries < 2:
         raise ValueError(
             "A report compares rankings over queries, but all rows are one query. Pass qid=; for "
             "rows without queries, skdistill.serving.evaluate_table and scikit-learn's metrics of "
             "classifiers compare scores."
+        )
+    assert data.labels is not None  # the caller has passed them
+    n_relevant = int((data.queries.max(data.labels) > 0).sum())
+    if n_relevant < 2:
+        raise ValueError(
+            f"NDCG needs queries with a relevant row (label above 0), but {n_relevant} of "
+            f"{data.queries.n_queries} have one, and a report needs at least 2. Check y."
         )
 
 
