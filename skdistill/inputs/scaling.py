@@ -375,10 +375,11 @@ class ColumnScaler:
             scaled.data *= self.scale[scaled.indices]
             return scaled
         if bounded is X:
-            return (X - self.shift) * self.scale
-        columns = bounded[:, : len(self.scale)]
-        columns -= self.shift
-        columns *= self.scale
+            bounded = X - self.shift
+        else:
+            bounded[:, : len(self.scale)] -= self.shift
+        # In place: a product of its own would be a third table in memory.
+        bounded[:, : len(self.scale)] *= self.scale
         return bounded
 
 
