@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from skdistill.inputs.columns import column_names, take_rows
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import dense_rows, student_columns
+from skdistill.inspection.sampling import some_queries
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 
 # Rows on which students are fitted for an epoch.
@@ -101,26 +102,3 @@ def encoded(scorer: CompiledScorer, rows: Any) -> tuple[Any, ...]:
         return (dense_rows(scorer, rows),)
     numbers, codes = scorer.encode(rows)
     return (numbers, codes) if scorer.n_codes else (numbers,)
-
-
-def some_queries(data: RankingData, n_rows: int, seed: int) -> RankingData:
-    """Choose queries of about so many rows; all if there are no more.
-
-    Parameters
-    ----------
-    data : RankingData
-        Rows sorted by query.
-    n_rows : int
-        Number of rows.
-    seed : int
-        Seeds the choice.
-
-    Returns
-    -------
-    RankingData
-    """
-    if data.n_rows <= n_rows:
-        return data
-    shuffled = np.random.default_rng(seed).permutation(data.queries.n_queries)
-    n_chosen = int(np.searchsorted(np.cumsum(data.queries.sizes[shuffled]), n_rows)) + 1
-    return data.take_queries(np.sort(shuffled[:n_chosen]))

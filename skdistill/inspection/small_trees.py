@@ -16,6 +16,7 @@ from skdistill.inputs.columns import as_table
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import unwrapped
+from skdistill.inspection.sampling import some_queries
 from skdistill.metrics import ndcg_score
 from skdistill.public_names import set_module
 from skdistill.teachers.asking import score_rows
@@ -25,6 +26,8 @@ from skdistill.teachers.fitting import fit_teacher, labelled_rows, seeded
 N_TREES = (5, 10, 20, 40, 80)
 N_LEAVES = (4, 8, 16, 31)
 LEARNING_RATES = (0.1, 0.2, 0.4)
+# The search takes queries of so many rows.
+SEARCHED_ROWS = 200_000
 # One query in so many chooses among the settings.
 HELD_OUT = 4
 # Beginnings of a teacher that are looked at, beside halves of the whole.
@@ -47,8 +50,8 @@ def fit_small_trees(
     """Fit small LightGBM models on labels, each the best of a small search.
 
     Such a model is what a student has to beat: it needs no teacher. For each number of trees, the
-    number of leaves and the learning rate are chosen by NDCG on a quarter of the queries. The best
-    model is then fitted on all queries.
+    number of leaves and the learning rate are chosen by NDCG on a quarter of the queries, of those
+    of about 200,000 rows if there are more. The best model is then fitted on all queries.
 
     Parameters
     ----------
@@ -103,7 +106,8 @@ def fit_small_trees(
         )
     ranker = seeded(_default_trees() if template is None else clone(unwrapped(template)), seed)
     data = labelled_rows(ranker, data)
-    chosen = _search(ranker, data, n_trees, list(product(n_leaves, learning_rates)), k, seed)
+    some = some_queries(data, SEARCHED_ROWS, seed)
+    chosen = _search(ranker, some, n_trees, list(product(n_leaves, learning_rates)), k, seed)
     return {
         f"{size} trees of {leaves} leaves": fit_teacher(_resized(ranker, size, leaves, rate), data)
         for size, (leaves, rate) in chosen.items()

@@ -17,7 +17,8 @@ from skdistill.inputs.columns import as_table
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.inspection.request_times import request_times, some_queries
+from skdistill.inspection.request_times import request_times
+from skdistill.inspection.sampling import some_queries
 from skdistill.inspection.suggestion_table import ShapeReport, StudentSuggestion
 from skdistill.metrics import RatioInterval, bootstrap_ratio, ndcg_score, per_query
 from skdistill.public_names import set_module

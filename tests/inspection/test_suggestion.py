@@ -11,7 +11,8 @@ from skdistill.datasets import make_ranking
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection import suggest_student, suggestion
-from skdistill.inspection.request_times import request_times, some_queries
+from skdistill.inspection.request_times import request_times
+from skdistill.inspection.sampling import some_queries
 from skdistill.inspection.suggestion import default_students
 from skdistill.students import FactorizationMachineRanker, LinearRanker, MLPRanker
 

@@ -16,8 +16,9 @@ from skdistill.inspection.models import scores_of, teacher_columns, unwrapped
 from skdistill.inspection.report.checks import NEEDS_TEACHER, NEEDS_TRAIN
 from skdistill.inspection.report.evidence import Evidence
 from skdistill.inspection.report.findings import LOOK, OK, SKIPPED, Check
+from skdistill.inspection.sampling import some_queries
 from skdistill.inspection.shuffling import ColumnShuffler
-from skdistill.metrics import kendall_tau
+from skdistill.metrics import kendall_tau, ndcg_score
 
 # Fraction of the rows that may lie beyond the training range, or have a new category.
 MOST_BEYOND, MOST_NEW = 0.01, 0.05
@@ -31,6 +32,7 @@ MATTERS, IGNORED = 0.02, 0.1
 # Fraction of the queries that may be ranked the other way round.
 MOST_REVERSED = 0.02
 SAMPLED_QUERIES, SAMPLED_ROWS = 200, 5000
+LEAK_ROWS = 100_000
 N_NAMED = 3
 
 
@@ -106,28 +108,34 @@ def has_no_leak(evidence: Evidence) -> Check:
     name = "a column that is too good"
     if evidence.teacher_values is None:
         return Check(name, SKIPPED, NEEDS_TEACHER)
-    table = teacher_columns(evidence.model, evidence.data.X)
+    data = some_queries(evidence.data, LEAK_ROWS, evidence.seed)
+    table = teacher_columns(evidence.model, data.X)
     if sparse.issparse(table):
         return Check(name, SKIPPED, "the columns of a sparse matrix are not tried one by one")
-    chance = np.nanmean(evidence.ndcg(np.zeros(evidence.data.n_rows)))
-    teacher = np.nanmean(evidence.teacher_values)
+
+    def quality(scores: NDArray[Any]) -> float:
+        assert data.labels is not None  # required by a report
+        return ndcg_score(
+            data.labels, scores, data.queries.segment, k=evidence.k, offset=data.offset
+        )
+
+    assert data.teacher_scores is not None  # there are values
+    chance, teacher = quality(np.zeros(data.n_rows)), quality(data.teacher_scores)
     if teacher <= chance:
         return Check(name, SKIPPED, "the teacher is not better than a random order")
     gain, column = 0.0, ""
     for position in range(table.shape[1]):
         values = cells(table, position)
-        if values.dtype.kind not in "iufb":
+        if values.dtype.kind not in "iufb" or missing_ids(values).all():
             continue
         numbers = values.astype(np.float64)
-        if np.isnan(numbers).all():
-            continue
         # Missing values come last, whichever end is the better one.
         alone = max(
-            float(np.nanmean(evidence.ndcg(np.nan_to_num(signed, nan=np.nanmin(signed) - 1))))
+            quality(np.nan_to_num(signed, nan=np.nanmin(signed) - 1))
             for signed in (numbers, -numbers)
         )
         if (alone - chance) / (teacher - chance) > gain:
-            gain = float((alone - chance) / (teacher - chance))
+            gain = (alone - chance) / (teacher - chance)
             column = _name(table, position)
     found = f"{column} alone has {gain:.0%} of the teacher's gain over a random order"
     if gain < MOST_GAIN:
