@@ -211,6 +211,9 @@ class Comparison:
         Our costs that are wanted, by quantity, in seconds; whatever others take.
     rounds : int, optional
         Number of measurements of each contender after a start, instead of the usual one.
+    starts : int, optional
+        Number of times that the long form starts the contenders, instead of the usual one: fewer
+        for work that takes minutes.
     """
 
     name: str
@@ -220,6 +223,7 @@ class Comparison:
     in_short: bool = True
     at_most: dict[str, float] = field(default_factory=dict)
     rounds: int | None = None
+    starts: int | None = None
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,7 @@ def compare(
     """
     contest = Contest(place, comparison, setting)
     try:
-        for _ in range(setting.size(STARTS, 1)):
+        for _ in range(setting.size(comparison.starts or STARTS, 1)):
             contest.start()
             contest.measure(n_rounds or comparison.rounds or ROUNDS)
             contest.stop()

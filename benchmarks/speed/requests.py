@@ -14,6 +14,8 @@ from benchmarks.speed import models
 from benchmarks.speed.models import FEW, KINDS, LEAVES, folder_of
 
 SIZES = (1, 30, 300, 1000)
+# Requests of a measurement, and rows of all of them.
+MOST_REQUESTS, MOST_ROWS = 1000, 200_000
 N_REQUESTS = 50  # different ones, that follow each other again and again
 TREES = f"LightGBM, {FEW} trees of {LEAVES} leaves"
 SCORES = Close(1e-3, 1e-4)
@@ -54,7 +56,8 @@ def answering(
     setting: Setting, kind: str, size: int, make: Callable[[Setting, str], Callable[..., Any]]
 ) -> Run:
     requests = requests_of(setting, kind, size)
-    return Requests(make(setting, kind), requests, setting.size(1000, 200 if size == 1 else 50))
+    n_requests = setting.size(min(MOST_REQUESTS, MOST_ROWS // size), 200 if size == 1 else 50)
+    return Requests(make(setting, kind), requests, n_requests)
 
 
 def compiled(setting: Setting, kind: str, engine: str, model: str = "student") -> Any:
@@ -155,6 +158,7 @@ def comparison(kind: str, size: int, engine: str) -> Comparison:
             contender("PyTorch", pytorch, kind, size, ("torch",), agrees=SCORES),
         ],
         in_short=is_numpy and kind == KINDS[0] and size in (1, 300),
+        starts=2,
     )
 
 

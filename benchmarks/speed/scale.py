@@ -167,7 +167,7 @@ BENCHMARK = Benchmark(
     comparisons=[
         Comparison(
             work, "", Contender("skdistill", partial(growth, work=work)), [],
-            in_short=False, rounds=1,
+            in_short=False, rounds=1, starts=1,
             at_most={
                 "exponent of time": WANTED,
                 "exponent of memory": WANTED,
