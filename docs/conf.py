@@ -10,3 +10,5 @@ numpydoc_show_class_members = False
 autosummary_generate = False
 # Labels and terms of docstrings inherited from scikit-learn live in its own documentation.
 suppress_warnings = ["ref.ref", "ref.term"]
+# Links to headings of other pages.
+myst_heading_anchors = 3

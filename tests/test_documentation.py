@@ -49,18 +49,22 @@ def dictionaries(rows):
     return rows.astype(object).where(rows.notna(), None).to_dict("records")
 
 
-def test_the_first_example_of_the_readme_runs(folder):
+def test_the_first_example_of_the_readme_runs(folder, capsys):
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
     assert len(code.strip().splitlines()) <= 12
-    log = pd.read_parquet("log.parquet").drop(columns="week")
-    log.to_parquet("log.parquet")
+    log = pd.read_parquet("log.parquet")
+    is_last = log.pop("week") == 4
+    log[is_last].to_parquet("later.parquet")
+    log[~is_last].to_parquet("log.parquet")
     page = {}
     exec(compile(code, "README.md", "exec"), page)
-    expected = page["ranker"].predict(page["X"])
-    assert page["ranker"].score(page["X"], log["label"], qid=log["query"]) > 0.7
-    assert_allclose(page["scorer"](page["X"]), expected, atol=1e-5)
-    assert_allclose(page["scorer"].rows(dictionaries(page["X"])), expected, atol=1e-5)
-    assert_array_equal(load("student.skd").predict(page["X"]), expected)
+    rows, later = page["later"][page["features"]], page["later"]
+    assert "of the teacher's, at" in capsys.readouterr().out
+    expected = page["ranker"].predict(rows)
+    assert page["ranker"].score(rows, later["label"], qid=later["query"]) > 0.7
+    assert_allclose(page["scorer"](rows), expected, atol=1e-5)
+    assert_allclose(page["scorer"].rows(dictionaries(rows)), expected, atol=1e-5)
+    assert_array_equal(load("student.skd").predict(rows), expected)
 
 
 def test_the_page_runs(folder, capsys):

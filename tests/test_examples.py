@@ -1,4 +1,4 @@
-"""The README's five lines and the demos, run as a user would."""
+"""The examples of the pages and the demos, run as a user would."""
 
 import re
 import subprocess
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-README_BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+EXAMPLES = (ROOT / "docs" / "examples.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", EXAMPLES, re.DOTALL)
 
 
 def run(*arguments):
@@ -17,10 +18,17 @@ def run(*arguments):
     return done.stdout
 
 
-# tests/test_documentation.py runs the first, which begins with files of the reader.
-@pytest.mark.parametrize("code", README_BLOCKS[1:])
-def test_examples_of_the_readme_run(code, movielens):
+@pytest.mark.parametrize("code", BLOCKS)
+def test_examples_run_as_they_stand(code, movielens):
     assert float(run("-c", code)) > 0.5
+
+
+def test_the_example_of_the_readme_prints_what_a_student_is_worth(movielens, tmp_path):
+    options = ["--out", tmp_path, "--n-estimators", "20"]
+    output = run(ROOT / "examples/readme.py", *options)
+    assert re.search(r"The student's NDCG@10 is 0\.\d+, \d\.\d+ \[.*\] of the teacher's", output)
+    for name in ("log.parquet", "later.parquet", "ranker.txt", "student.skd"):
+        assert (tmp_path / name).stat().st_size > 0
 
 
 def test_the_demo_writes_its_table_and_figure(movielens, tmp_path):
@@ -49,7 +57,7 @@ def test_the_demo_of_retrieval_writes_its_table_and_figure(movielens, tmp_path):
         name.strip(): [float(value) for value in values.split()]
         for name, values in re.findall(r"^([a-z0-9, ]+?)  +([\d. ]+)$", output, re.MULTILINE)
     }
-    # A teacher of 20 trees has many ties; the real one's figures are in the README.
+    # A teacher of 20 trees has many ties; the real one's figures are in docs/demo.md.
     assert rows["distilled"][1] > 0.99
     assert rows["distilled, 200 sampled"][1] > 0.9
     assert rows["labels alone"][1] < 0.8
@@ -72,5 +80,5 @@ def test_the_demo_of_the_cascade_reports_and_plans(movielens, tmp_path):
         assert (tmp_path / name).stat().st_size > 0
 
 
-def test_the_readme_has_an_example():
-    assert README_BLOCKS
+def test_there_are_examples():
+    assert len(BLOCKS) == 4
