@@ -21,7 +21,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "from_a_lightgbm_file.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
 FEATURES = ["price", "clicks", "views", "age", "rank before", "country", "shop"]
 QUALITY = (Path(__file__).parent.parent / "docs" / "quality.md").read_text()
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 
 
 @pytest.fixture
@@ -65,6 +65,16 @@ def test_the_first_example_of_the_readme_runs(folder, capsys):
     assert_allclose(page["scorer"](rows), expected, atol=1e-5)
     assert_allclose(page["scorer"].rows(dictionaries(rows)), expected, atol=1e-5)
     assert_array_equal(load("student.skd").predict(rows), expected)
+
+
+def test_the_chinese_readme_says_the_same():
+    chinese = (PAGE.parent.parent / "README.zh-CN.md").read_text("utf-8")
+    blocks = [re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)[1:] for text in (README, chinese)]
+    assert blocks[0] == blocks[1]
+    numbers = [sorted(re.findall(r"\d+\.\d+", text)) for text in (README, chinese)]
+    assert numbers[0] == numbers[1]
+    links = [sorted(re.findall(r"\]\((docs/[^)]+)\)", text)) for text in (README, chinese)]
+    assert links[0] == links[1]
 
 
 def test_the_page_runs(folder, capsys):
