@@ -1,13 +1,35 @@
 """Sphinx: the guide in Markdown, the reference from the docstrings."""
 
+import sys
+from pathlib import Path
+
+from skdistill import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
+import reference_pages
+
+reference_pages.write()
+
 project = "skdistill"
 copyright = "2026, the skdistill developers"
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_parser"]
-source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
-html_theme = "alabaster"
-numpydoc_show_class_members = False
+version = release = __version__
+extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser", "sphinx_copybutton"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 autosummary_generate = False
+# The docstrings say what the types are, for readers.
+autodoc_typehints = "none"
+exclude_patterns = ["_build"]
+html_theme = "pydata_sphinx_theme"
+html_title = f"skdistill {__version__}"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 7,
+    "navbar_end": ["theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+numpydoc_show_class_members = False
 # Labels and terms of docstrings inherited from scikit-learn live in its own documentation.
 suppress_warnings = ["ref.ref", "ref.term"]
 # Links to headings of other pages.
