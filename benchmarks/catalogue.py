@@ -50,6 +50,8 @@ SHORT_STUDIES = (
     "day",
     "ctr",
     "quality",
+    "pareto",
+    "budget",
 )
 
 
