@@ -83,7 +83,7 @@ def test_kinds_are_told_by_type(display):
 def test_the_picture_has_the_points(display):
     legend = {text.get_text() for text in display.ax_.get_legend().get_texts()}
     assert legend == {
-        "teacher", "first trees of the teacher: how many", "small trees: trees × leaves",
+        "teacher", "first trees of the teacher: how many", "small trees",
         "student", "other model",
     }  # fmt: skip
     containers = {c.get_label(): c.lines[0].get_xydata() for c in display.ax_.containers}
@@ -130,6 +130,7 @@ def test_no_name_covers_another_or_a_point(width):
     rng = np.random.default_rng(0)
     names = [f"{n} trees of 8 leaves" for n in (5, 10, 20, 40, 80)]
     names += ["linear", "factorization machine", "MLP 64-32", "MLP 16", "MLP 8", "teacher"]
+    names[6:8] = ["factorization machine with pairs of all columns", "MLP of 64, 32 and 16 units"]
     speeds = np.concatenate([[900, 1000, 1100, 1500, 2500], [12, 40, 99, 45, 30, 6000]])
     quality = np.linspace(0, 3, len(names))
     scores = {name: y + rng.normal(size=len(y)) * q for name, q in zip(names, quality, strict=True)}
@@ -140,6 +141,8 @@ def test_no_name_covers_another_or_a_point(width):
     figure.set_size_inches(width, 4.4)
     figure.canvas.draw()
     boxes = display.labels_.places(figure.canvas.get_renderer())
+    axis = display.ax_.xaxis
+    assert display.ax_.get_legend().get_window_extent().y1 < axis.label.get_window_extent().y0
     frame = display.ax_.get_window_extent().extents
     assert (boxes[:, :2] >= frame[:2] - 1).all()
     assert (boxes[:, 2:] <= frame[2:] + 1).all()
@@ -150,6 +153,39 @@ def test_no_name_covers_another_or_a_point(width):
     inside = (points[:, None] > boxes[:, :2]).all(2) & (points[:, None] < boxes[:, 2:]).all(2)
     assert not inside.any()
     pyplot.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("names", "legend"),
+    [
+        (["20 small trees", "10 small trees"], "small trees: how many"),
+        (["20 small trees", "10 trees of 8 leaves"], "small trees: trees × leaves"),
+        (["few", "no more"], "small trees"),
+        (["v2, run 7, 10 trees of 8 leaves", "few"], "small trees"),
+    ],
+)
+def test_the_legend_says_what_the_numbers_are(names, legend):
+    scores = dict.fromkeys(names, y)
+    display = drawn(scores, dict.fromkeys(names, cost(90)), dict.fromkeys(names, TREES))
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == [legend]
+    pyplot.close(display.figure_)
+
+
+def test_models_of_one_speed_have_an_axis_that_can_be_read():
+    display = drawn({"a": y, "b": y}, {"a": cost(90), "b": cost(91)}, {})
+    display.figure_.set_size_inches(3.3, 3.3)
+    display.figure_.canvas.draw()
+    axis = display.ax_.xaxis
+    low, high = display.ax_.get_xlim()
+    labels = [tick.label1 for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())]
+    boxes = [
+        label.get_window_extent()
+        for label in labels
+        if label.get_text() and low <= label.get_position()[0] <= high
+    ]
+    assert boxes
+    assert all(not one.overlaps(other) for one in boxes for other in boxes if one is not other)
+    pyplot.close(display.figure_)
 
 
 def test_it_refuses_what_does_not_match():
