@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 from skdistill._sklearn_compat import BaseSearchCV
 from skdistill.distilled import FittedDistillation
@@ -15,6 +16,7 @@ from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.serving.compiled import CompiledScorer
 from skdistill.students.estimator import StudentEstimator
+from skdistill.students.pipelines import through_head
 from skdistill.teachers.asking import unchecked_scores
 from skdistill.teachers.boosters import is_lightgbm_booster, is_xgboost_booster
 
@@ -45,8 +47,18 @@ def kind_of(model: Any) -> str:
 
 
 def teacher_of(model: Any, teacher: Any) -> Any:
-    """Return a teacher, by default the one that a DistilledRanker has kept; None without one."""
-    return getattr(unwrapped(model), "teacher_", None) if teacher is None else teacher
+    """Return a teacher, by default the one that a DistilledRanker has kept; None without one.
+
+    That of a ranker in a Pipeline is asked by a function, which transforms rows first.
+    """
+    if teacher is not None:
+        return teacher
+    whole = unwrapped(model)
+    ranker = last_step(whole)
+    kept = getattr(ranker, "teacher_", None)
+    if kept is None or not isinstance(whole, Pipeline):
+        return kept
+    return lambda X: unchecked_scores(kept, ranker.teacher_table(through_head(whole, X)))
 
 
 def require_teacher(model: Any, teacher: Any) -> Any:
@@ -70,6 +82,8 @@ def teacher_columns(model: Any, X: Any) -> Any:
     ranker = unwrapped(model)
     if isinstance(ranker, FittedDistillation):
         return ranker.teacher_table(X)
+    if isinstance(last_step(ranker), FittedDistillation):
+        return X  # the steps before the ranker come first
     return without_query_column(X, getattr(last_step(ranker), "query_column", None))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from skdistill.inputs.pipelines import last_step, with_last_step
 from skdistill.inspection.models import (
     BEGINNING,
     STUDENT,
@@ -102,6 +103,8 @@ def distillation_report(
     ------
     ValueError
         If all rows are one query, or the arguments do not match.
+    TypeError
+        If the model or the teacher cannot score.
     NotFittedError
         If the model is not fitted.
 
@@ -248,7 +251,9 @@ def _fidelity(evidence: Evidence) -> Fidelity | None:
 
 def _size(model: Any) -> int | None:
     """Bytes of what a service would store; None for what cannot be pickled, such as a lambda."""
+    stored = student_of(model)
+    stored = with_last_step(stored, student_of(last_step(stored)))
     try:
-        return len(pickle.dumps(student_of(model)))
+        return len(pickle.dumps(stored))
     except (pickle.PicklingError, AttributeError, TypeError):
         return None
