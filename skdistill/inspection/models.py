@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,30 @@ def unwrapped(model: Any) -> Any:
             model = model.best_estimator_
         else:
             return model
+
+
+def check_models(models: Any) -> None:
+    """Refuse what is no dictionary of models that score, by name.
+
+    Raises
+    ------
+    ValueError
+        If there is no model.
+    TypeError
+        If ``models`` is no mapping, or a model cannot score.
+    """
+    if not isinstance(models, Mapping):
+        raise TypeError(
+            f"models must be a dict of fitted models by name, got a {type(models).__name__}."
+        )
+    if not models:
+        raise ValueError("models is empty: pass fitted models by name.")
+    for name, model in models.items():
+        if not (hasattr(model, "predict") or callable(model)):
+            raise TypeError(
+                f"models[{name!r}] must be a fitted model with predict, or a function of the "
+                f"table, got {model!r}."
+            )
 
 
 def kind_of(model: Any) -> str:

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import as_table
+from skdistill.inputs.query_ids import check_qid
+from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import (
     BEGINNING,
     COMPILED,
@@ -17,12 +20,14 @@ from skdistill.inspection.models import (
     STUDENT,
     TEACHER,
     TREES,
+    check_models,
     kind_of,
     scores_of,
 )
 from skdistill.inspection.pictures import COLOURS, NEUTRAL, axes_or_new
 from skdistill.inspection.point_labels import add_point_labels
 from skdistill.inspection.points import SMALLER, ParetoPoint, beaten_by_trees, measured_points
+from skdistill.inspection.relevant_queries import require_relevant_queries
 from skdistill.inspection.report.document import DistillationReport
 from skdistill.inspection.row_costs import RowCost, row_costs
 from skdistill.inspection.small_trees import beginnings
@@ -127,14 +132,23 @@ class ParetoDisplay:
         Raises
         ------
         ValueError
-            If there is no model, or the arguments do not match.
+            If there is no model, fewer than two queries have a relevant row, or the arguments do
+            not match.
+        TypeError
+            If a model cannot score.
         ImportError
             If matplotlib is not installed (extra ``plots``).
         """
-        if not models:
-            raise ValueError("models is empty: pass fitted models by name.")
+        check_models(models)
+        if teacher is not None:
+            check_models({TEACHER: teacher})
+            if TEACHER in models:
+                raise ValueError(f"models names a model {TEACHER!r}, as teacher= does. Rename it.")
         X = as_table(X)
         ids = queries_of(next(iter(models.values())), X, qid)
+        labels = check_labels(y, X.shape[0])
+        rows = RankingData.sort(check_qid(ids, X.shape[0]), X, labels)
+        require_relevant_queries(rows, "ParetoDisplay")
         given = {name: kind_of(model) for name, model in models.items()} | dict(kinds or {})
         together = dict(models)
         if teacher is not None:
@@ -198,6 +212,9 @@ class ParetoDisplay:
         ImportError
             If matplotlib is not installed (extra ``plots``).
         """
+        nobody = sorted(set(kinds or {}) - set(scores))
+        if nobody:
+            raise ValueError(f"kinds names {nobody}, but the models are {list(scores)}.")
         points = measured_points(
             y, scores, costs, dict(kinds or {}), qid, k=k, random_state=random_state
         )

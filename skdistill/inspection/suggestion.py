@@ -23,6 +23,7 @@ from skdistill.inputs.columns import (
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.inspection.relevant_queries import require_relevant_queries
 from skdistill.inspection.request_times import request_times
 from skdistill.inspection.sampling import some_queries
 from skdistill.inspection.suggestion_table import ShapeReport, StudentSuggestion
@@ -247,14 +248,7 @@ def _split(
     n_held_out = n_queries // HELD_OUT
     train = data.take_queries(np.sort(shuffled[n_held_out:]))
     held_out = data.take_queries(np.sort(shuffled[:n_held_out]))
-    assert held_out.labels is not None  # have just been passed
-    n_relevant = int((held_out.queries.max(np.nan_to_num(held_out.labels)) > 0).sum())
-    if n_relevant < 2:
-        raise ValueError(
-            f"suggest_student compares students by NDCG on {n_held_out} held-out queries, of which "
-            f"{n_relevant} have a relevant row (label above 0); at least 2 are needed. Check y, or "
-            "pass more queries."
-        )
+    require_relevant_queries(held_out, "suggest_student, on a quarter of the queries,")
     return train, held_out
 
 

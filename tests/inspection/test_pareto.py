@@ -3,6 +3,7 @@
 import lightgbm
 import numpy as np
 import pytest
+import xgboost
 from sklearn.linear_model import LinearRegression
 
 from skdistill import DistilledRanker
@@ -12,6 +13,7 @@ from skdistill.inspection import (
     RowCost,
     distillation_report,
     fit_small_trees,
+    pareto,
     row_costs,
 )
 from skdistill.inspection.models import BEGINNING, OTHER, STUDENT, TEACHER, TREES
@@ -195,6 +197,22 @@ def test_it_refuses_what_does_not_match():
         drawn({"a": y}, {"a": cost(1)}, {"a": "pupil"})
     with pytest.raises(ValueError, match="of the same models"):
         drawn({"a": y}, {"b": cost(1)}, {})
+    with pytest.raises(ValueError, match=r"kinds names \['b'\], but the models are \['a'\]"):
+        drawn({"a": y}, {"a": cost(1)}, {"b": STUDENT})
+
+
+def test_it_refuses_before_anything_is_timed(monkeypatch, teacher, student):
+    monkeypatch.setattr(pareto, "row_costs", None)
+    models = {"linear": student}
+    with pytest.raises(TypeError, match="models must be a dict of fitted models by name"):
+        ParetoDisplay.from_estimator([student], X, y, qid=qid)
+    with pytest.raises(TypeError, match=r"models\['teacher'\] must be a fitted model"):
+        ParetoDisplay.from_estimator(models, X, y, qid=qid, teacher="ranker.txt")
+    with pytest.raises(ValueError, match="models names a model 'teacher'"):
+        ParetoDisplay.from_estimator({"teacher": student}, X, y, qid=qid, teacher=teacher)
+    for labels, ids in ((0 * y, qid), (y, 0 * qid)):
+        with pytest.raises(ValueError, match="ParetoDisplay needs 2 queries or more"):
+            ParetoDisplay.from_estimator(models, X, labels, qid=ids)
 
 
 def test_costs_are_of_compiled_students_and_boosters(teacher, student):
@@ -211,6 +229,8 @@ def test_costs_are_of_compiled_students_and_boosters(teacher, student):
         assert 0 < each.low <= each.seconds <= each.high < 1e-3
     with pytest.raises(ValueError, match="models is empty"):
         row_costs({}, X)
+    with pytest.raises(TypeError, match=r"models\['a'\] must be a fitted model with predict"):
+        row_costs({"a": "student.skd"}, X)
     with pytest.raises(ValueError, match="rounds"):
         row_costs({"student": student}, X, rounds=0)
 
@@ -252,6 +272,17 @@ def test_small_trees_keep_the_parameters_of_a_template():
     assert (model.min_child_samples, model.random_state) == (7, 3)
     with pytest.raises(ValueError, match="all rows are one query"):
         fit_small_trees(rows, labels)
+    other = xgboost.XGBRanker()  # would take num_leaves, and ignore it
+    with pytest.raises(TypeError, match="must be an estimator of LightGBM.*got XGBRanker"):
+        fit_small_trees(rows, labels, qid=ids, template=other)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"n_trees": []}, {"n_trees": [0]}, {"n_leaves": [1]}, {"learning_rates": [0.1, 0]}]
+)
+def test_sizes_that_no_tree_has_are_refused(sizes):
+    with pytest.raises(ValueError, match=f"{next(iter(sizes))} must list"):
+        fit_small_trees(DATA.X, DATA.y, qid=DATA.qid, **sizes)
 
 
 def test_beginnings_halve_a_model(teacher):

@@ -173,7 +173,7 @@ def test_some_queries_are_whole():
 def test_what_cannot_be_searched_is_refused_before_the_clock_starts(monkeypatch):
     monkeypatch.setattr(suggestion, "request_times", None)
     for labels in (0 * DATA.y, np.nan * DATA.y):
-        with pytest.raises(ValueError, match="0 have a relevant row"):
+        with pytest.raises(ValueError, match="but 0 of 20 have one"):
             suggest_student(trees(), DATA.X, labels, qid=DATA.qid, latency_us=1, students=SHAPES)
     for students in ({}, [LinearRanker()]):
         with pytest.raises(TypeError, match="students must be a dict of students by name"):

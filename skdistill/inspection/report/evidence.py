@@ -20,6 +20,7 @@ from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import scores_of, teacher_columns, teacher_of, unwrapped
+from skdistill.inspection.relevant_queries import require_relevant_queries
 from skdistill.metrics import kendall_tau, ndcg_score, per_query
 from skdistill.metrics.scorers import offset_of, queries_of
 from skdistill.teachers.fitting import check_teacher, fit_teacher
@@ -206,13 +207,7 @@ def _check_lists(ids: NDArray[Any] | None, data: RankingData) -> None:
             "rows without queries, skdistill.serving.evaluate_table and scikit-learn's metrics of "
             "classifiers compare scores."
         )
-    assert data.labels is not None  # the caller has passed them
-    n_relevant = int((data.queries.max(data.labels) > 0).sum())
-    if n_relevant < 2:
-        raise ValueError(
-            f"NDCG needs queries with a relevant row (label above 0), but {n_relevant} of "
-            f"{data.queries.n_queries} have one, and a report needs at least 2. Check y."
-        )
+    require_relevant_queries(data, "A report")
 
 
 def _read_train(model: Any, X: Any, y: Any, qid: Any) -> RankingData:
