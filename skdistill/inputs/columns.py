@@ -114,7 +114,8 @@ def as_table(X: Any) -> Any:
     Raises
     ------
     ValueError
-        If X has no rows or no columns, is not two-dimensional, or is masked.
+        If X has no rows or no columns, is not two-dimensional, is masked, or names two columns
+        alike.
     """
     refuse_masked("X", X, MASKED_FEATURES)
     refuse_lazy(X)
@@ -123,6 +124,13 @@ def as_table(X: Any) -> Any:
         return canonical_csr(X)
     if not min(X.shape):
         raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
+    names = column_names(X) or []
+    if len(set(names)) < len(names):
+        repeated = sorted({str(name) for name in names if names.count(name) > 1})
+        raise ValueError(
+            f"X has several columns of the names {repeated}, so they cannot be told apart. Rename "
+            "or drop all but one of each."
+        )
     return X
 
 

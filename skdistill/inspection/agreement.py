@@ -11,7 +11,7 @@ from skdistill.inputs.checks import check_finite, check_k
 from skdistill.inputs.columns import as_table
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.inspection.models import require_teacher, scores_of, teacher_columns
-from skdistill.inspection.pictures import COLOURS, axes_or_new
+from skdistill.inspection.pictures import COLOURS, axes_or_new, whole_numbers
 from skdistill.metrics import kendall_tau
 from skdistill.metrics.scorers import queries_of
 
@@ -165,8 +165,10 @@ class AgreementDisplay:
         places = np.arange(1, len(self.quantiles) + 1)
         lowest, low, median, high, highest = self.quantiles.T
         colour = COLOURS[0]
-        ax.fill_between(places, lowest, highest, color=colour, alpha=0.2, lw=0, label="80%")
-        ax.fill_between(places, low, high, color=colour, alpha=0.4, lw=0, label="50%")
+        ax.fill_between(
+            places, lowest, highest, color=colour, alpha=0.3, lw=0, label="80% of queries"
+        )
+        ax.fill_between(places, low, high, color=colour, alpha=0.45, lw=0, label="50% of queries")
         ax.plot(places, median, color=colour, label="median")
         ax.plot(places, places, color=COLOURS[1], ls="--", lw=1.2, label="same place")
         ax.set(
@@ -177,6 +179,8 @@ class AgreementDisplay:
         )
         # The first place is at the top.
         ax.set_ylim(max(float(highest.max()), 2.0), 1)
+        whole_numbers(ax.xaxis)
+        whole_numbers(ax.yaxis)
         ax.grid(alpha=0.3)
-        ax.legend(loc="lower left", frameon=False)
+        ax.legend(loc="lower left", frameon=False, fontsize="small")
         return self

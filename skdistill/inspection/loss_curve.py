@@ -8,7 +8,7 @@ import numpy as np
 
 from skdistill.inputs.pipelines import last_step
 from skdistill.inspection.models import unwrapped
-from skdistill.inspection.pictures import COLOURS, axes_or_new
+from skdistill.inspection.pictures import COLOURS, axes_or_new, whole_numbers
 
 
 class LossCurveDisplay:
@@ -122,6 +122,7 @@ class LossCurveDisplay:
         epochs = np.arange(1, len(self.losses) + 1)
         (self.line_,) = ax.plot(epochs, self.losses, color=COLOURS[0], label="loss")
         ax.set(xlabel="epoch", ylabel="loss on training rows")
+        whole_numbers(ax.xaxis)
         ax.grid(alpha=0.3)
         lines = [self.line_]
         if len(self.validation_scores):

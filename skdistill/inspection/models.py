@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 from skdistill._sklearn_compat import BaseSearchCV
 from skdistill.distilled import FittedDistillation
@@ -15,6 +17,7 @@ from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.serving.compiled import CompiledScorer
 from skdistill.students.estimator import StudentEstimator
+from skdistill.students.pipelines import through_head
 from skdistill.teachers.asking import unchecked_scores
 from skdistill.teachers.boosters import is_lightgbm_booster, is_xgboost_booster
 
@@ -35,6 +38,30 @@ def unwrapped(model: Any) -> Any:
             return model
 
 
+def check_models(models: Any) -> None:
+    """Refuse what is no dictionary of models that score, by name.
+
+    Raises
+    ------
+    ValueError
+        If there is no model.
+    TypeError
+        If ``models`` is no mapping, or a model cannot score.
+    """
+    if not isinstance(models, Mapping):
+        raise TypeError(
+            f"models must be a dict of fitted models by name, got a {type(models).__name__}."
+        )
+    if not models:
+        raise ValueError("models is empty: pass fitted models by name.")
+    for name, model in models.items():
+        if not (hasattr(model, "predict") or callable(model)):
+            raise TypeError(
+                f"models[{name!r}] must be a fitted model with predict, or a function of the "
+                f"table, got {model!r}."
+            )
+
+
 def kind_of(model: Any) -> str:
     """Tell by its type what a model is."""
     last = last_step(unwrapped(model))
@@ -45,8 +72,18 @@ def kind_of(model: Any) -> str:
 
 
 def teacher_of(model: Any, teacher: Any) -> Any:
-    """Return a teacher, by default the one that a DistilledRanker has kept; None without one."""
-    return getattr(unwrapped(model), "teacher_", None) if teacher is None else teacher
+    """Return a teacher, by default the one that a DistilledRanker has kept; None without one.
+
+    That of a ranker in a Pipeline is asked by a function, which transforms rows first.
+    """
+    if teacher is not None:
+        return teacher
+    whole = unwrapped(model)
+    ranker = last_step(whole)
+    kept = getattr(ranker, "teacher_", None)
+    if kept is None or not isinstance(whole, Pipeline):
+        return kept
+    return lambda X: unchecked_scores(kept, ranker.teacher_table(through_head(whole, X)))
 
 
 def require_teacher(model: Any, teacher: Any) -> Any:
@@ -70,6 +107,8 @@ def teacher_columns(model: Any, X: Any) -> Any:
     ranker = unwrapped(model)
     if isinstance(ranker, FittedDistillation):
         return ranker.teacher_table(X)
+    if isinstance(last_step(ranker), FittedDistillation):
+        return X  # the steps before the ranker come first
     return without_query_column(X, getattr(last_step(ranker), "query_column", None))
 
 

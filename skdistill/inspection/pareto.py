@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill.inputs.checks import check_labels
 from skdistill.inputs.columns import as_table
+from skdistill.inputs.query_ids import check_qid
+from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import (
     BEGINNING,
     COMPILED,
@@ -17,12 +20,14 @@ from skdistill.inspection.models import (
     STUDENT,
     TEACHER,
     TREES,
+    check_models,
     kind_of,
     scores_of,
 )
 from skdistill.inspection.pictures import COLOURS, NEUTRAL, axes_or_new
 from skdistill.inspection.point_labels import add_point_labels
 from skdistill.inspection.points import SMALLER, ParetoPoint, beaten_by_trees, measured_points
+from skdistill.inspection.relevant_queries import require_relevant_queries
 from skdistill.inspection.report.document import DistillationReport
 from skdistill.inspection.row_costs import RowCost, row_costs
 from skdistill.inspection.small_trees import beginnings
@@ -37,14 +42,13 @@ LOOKS = {
     STUDENT: (COLOURS[0], "o"),
     OTHER: (COLOURS[2], "D"),
 }
-# Of smaller trees, only the numbers stand in the picture, and the legend says what they are.
-LEGEND = {
-    BEGINNING: f"{BEGINNING}: how many",
-    TREES: f"{TREES}: trees × leaves",
-    COMPILED: f"{COMPILED}: trees × leaves",
-}
+# Of smaller trees, only the numbers stand in the picture, and the legend says what they are, by how
+# many there are.
+NUMBERS = {1: "how many", 2: "trees × leaves"}
 # Width of a figure, in inches, up to which the legend has one column.
 NARROW = 5.0
+# Distance of the legend from the axes, in sizes of letters: the numbers and the name of the axis.
+LEGEND_DISTANCE = 3.4
 
 
 class ParetoDisplay:
@@ -128,14 +132,23 @@ class ParetoDisplay:
         Raises
         ------
         ValueError
-            If there is no model, or the arguments do not match.
+            If there is no model, fewer than two queries have a relevant row, or the arguments do
+            not match.
+        TypeError
+            If a model cannot score.
         ImportError
             If matplotlib is not installed (extra ``plots``).
         """
-        if not models:
-            raise ValueError("models is empty: pass fitted models by name.")
+        check_models(models)
+        if teacher is not None:
+            check_models({TEACHER: teacher})
+            if TEACHER in models:
+                raise ValueError(f"models names a model {TEACHER!r}, as teacher= does. Rename it.")
         X = as_table(X)
         ids = queries_of(next(iter(models.values())), X, qid)
+        labels = check_labels(y, X.shape[0])
+        rows = RankingData.sort(check_qid(ids, X.shape[0]), X, labels)
+        require_relevant_queries(rows, "ParetoDisplay")
         given = {name: kind_of(model) for name, model in models.items()} | dict(kinds or {})
         together = dict(models)
         if teacher is not None:
@@ -199,6 +212,9 @@ class ParetoDisplay:
         ImportError
             If matplotlib is not installed (extra ``plots``).
         """
+        nobody = sorted(set(kinds or {}) - set(scores))
+        if nobody:
+            raise ValueError(f"kinds names {nobody}, but the models are {list(scores)}.")
         points = measured_points(
             y, scores, costs, dict(kinds or {}), qid, k=k, random_state=random_state
         )
@@ -266,21 +282,18 @@ class ParetoDisplay:
         ax = axes_or_new(ax, "ParetoDisplay.plot", (6.4, 4.8))
         self.ax_, self.figure_ = ax, ax.figure
         covered = []
+        handles = {}
         for kind, (colour, marker) in LOOKS.items():
             points = [point for point in self.points if point.kind == kind]
             if points:
-                covered += _draw(ax, points, kind, colour, marker)
+                line, lines = _draw(ax, points, kind, colour, marker)
+                covered += lines
+                handles[_legend(points, kind)] = line
         ax.set(xscale="log", xlabel="rows per second, one thread", ylabel=f"NDCG@{self.k}")
+        _show_a_decade(ax)
         ax.margins(0.12)
         ax.grid(alpha=0.3)
-        n_columns = 2 if ax.figure.get_figwidth() > NARROW else 1
-        ax.legend(
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.16),
-            ncols=n_columns,
-            frameon=False,
-            fontsize="small",
-        )
+        _add_legend(ax, handles)
         self.labels_ = add_point_labels(
             ax,
             np.array([[1 / point.cost.seconds, point.quality] for point in self.points]),
@@ -292,15 +305,15 @@ class ParetoDisplay:
 
 def _draw(
     ax: Any, points: list[ParetoPoint], kind: str, colour: str, marker: str
-) -> list[NDArray[np.float64]]:
-    """Draw the models of a kind; return the lines that were drawn."""
+) -> tuple[Any, list[NDArray[np.float64]]]:
+    """Draw the models of a kind; return the line through them, and corners of all lines."""
     points = sorted(points, key=lambda point: point.cost.seconds)
     speed = np.array([1 / point.cost.seconds for point in points])
     fast = np.array([1 / point.cost.low for point in points])
     slow = np.array([1 / point.cost.high for point in points])
     quality = np.array([point.quality for point in points])
     low, high = np.array([point.interval for point in points]).T
-    ax.errorbar(
+    drawn = ax.errorbar(
         speed,
         quality,
         # The interval is that of a ratio, whose middle may differ from the mean by a rounding.
@@ -312,15 +325,58 @@ def _draw(
         linewidth=1.2,
         elinewidth=1,
         capsize=2,
-        label=LEGEND.get(kind, kind),
+        label=kind,
     )
     whiskers = [np.array([[x, a], [x, b]]) for x, a, b in zip(speed, low, high, strict=True)]
     whiskers += [np.array([[a, y], [b, y]]) for y, a, b in zip(quality, slow, fast, strict=True)]
     joined = [np.column_stack([speed, quality])] if kind in SMALLER else []
-    return [*joined, *whiskers]
+    return drawn.lines[0], [*joined, *whiskers]
+
+
+def _show_a_decade(ax: Any) -> None:
+    """Widen the axis of speed to a decade, so that it holds a power of ten, and label no others."""
+    from matplotlib.ticker import NullFormatter
+
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    low, high = ax.dataLim.intervalx
+    if high < 10 * low:
+        middle = np.sqrt(low * high)
+        ends = [[middle / np.sqrt(10), ax.dataLim.y0], [middle * np.sqrt(10), ax.dataLim.y1]]
+        ax.update_datalim(ends)
+
+
+def _add_legend(ax: Any, handles: dict[str, Any]) -> None:
+    """Put the legend below the name of the axis, at whatever size the picture has."""
+    from matplotlib import rcParams
+    from matplotlib.transforms import ScaledTranslation
+
+    distance = LEGEND_DISTANCE * rcParams["font.size"] / 72
+    below = ScaledTranslation(0, -distance, ax.figure.dpi_scale_trans)
+    ax.legend(
+        list(handles.values()),
+        list(handles),
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=ax.transAxes + below,
+        borderaxespad=0,
+        ncols=2 if ax.figure.get_figwidth() > NARROW else 1,
+        frameon=False,
+        fontsize="small",
+    )
+
+
+def _numbers(point: ParetoPoint) -> list[str]:
+    """Return what the name of smaller trees says in numbers, if it is one or two of them."""
+    numbers = re.findall(r"\d+", point.name) if point.kind in SMALLER else []
+    return numbers if len(numbers) in NUMBERS else []
 
 
 def _label(point: ParetoPoint) -> str:
     """Return what stands beside a point."""
-    numbers = re.findall(r"\d+", point.name) if point.kind in SMALLER else []
-    return " × ".join(numbers) or point.name
+    return " × ".join(_numbers(point)) or point.name
+
+
+def _legend(points: list[ParetoPoint], kind: str) -> str:
+    """Return the name of a kind, and what the numbers beside its points are."""
+    most = max(len(_numbers(point)) for point in points)
+    return f"{kind}: {NUMBERS[most]}" if most else kind

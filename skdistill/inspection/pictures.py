@@ -35,3 +35,16 @@ def axes_or_new(ax: Any, purpose: str, size: tuple[float, float]) -> Any:
     """
     pyplot = import_extra("matplotlib.pyplot", "plots", purpose)
     return pyplot.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+
+
+def whole_numbers(axis: Any) -> None:
+    """Mark whole numbers only, such as places and epochs.
+
+    Parameters
+    ----------
+    axis : matplotlib Axis
+        Of an Axes.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True))

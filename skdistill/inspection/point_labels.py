@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,13 @@ from numpy.typing import NDArray
 # In points of 1/72 inch: size of letters, space around a name, distance beyond which a line leads
 # to the point, and distance between the places that are tried.
 LETTERS, SPACE, FAR, STEP = 8.0, 2.0, 14.0, 3.0
+# Letters of a line; longer names are broken, so that they fit into a picture of column width.
+LINE = 24
+# A name that covers another is worse than one that covers so many points and pieces of lines.
+WORSE = 1000
+
+# Tells names from what else is on the axes.
+LABELS = "point labels"
 
 Boxes = NDArray[np.float64]
 
@@ -22,6 +30,7 @@ def add_point_labels(
     points: NDArray[np.float64],
     names: Sequence[str],
     lines: Sequence[NDArray[np.float64]] = (),
+    colours: Sequence[Any] | None = None,
 ) -> PointLabels:
     """Write names beside points, each at the free place that is nearest to its point.
 
@@ -37,6 +46,8 @@ def add_point_labels(
         A name for each point.
     lines : sequence of ndarray of shape (n_corners, 2), optional
         Corners of lines that no name shall cover.
+    colours : sequence of colour, optional
+        Colour of each name; that of text by default.
 
     Returns
     -------
@@ -48,9 +59,11 @@ def add_point_labels(
     from matplotlib.transforms import IdentityTransform
 
     texts = [
-        Text(text=name, fontsize=LETTERS, transform=IdentityTransform(), va="bottom")
+        Text(text=fill(name, LINE), fontsize=LETTERS, transform=IdentityTransform(), va="bottom")
         for name in names
     ]
+    for text, colour in zip(texts, colours or [], strict=False):
+        text.set_color(colour)
     labels = PointLabels(axis, points, texts, list(lines))
 
     class Names(Artist):
@@ -62,6 +75,7 @@ def add_point_labels(
             self.stale = False
 
     artist = Names()
+    artist.set_gid(LABELS)
     artist.set_in_layout(False)
     axis.add_artist(artist)
     for text in texts:
@@ -105,18 +119,22 @@ class PointLabels:
         """
         scale = self.axis.figure.dpi / 72
         points = self.axis.transData.transform(self.points)
-        taken = [_around(points, SPACE * 2 * scale)]
+        drawn = [_around(points, SPACE * 2 * scale)]
         for line in self.lines:
-            taken.append(_around(_along(self.axis.transData.transform(line), STEP * scale), 1.0))
+            drawn.append(_around(_along(self.axis.transData.transform(line), STEP * scale), 1.0))
+        marks = np.concatenate(drawn)
         frame = np.array(self.axis.get_window_extent(renderer).extents)
-        found = []
-        for point, text in zip(points, self.texts, strict=True):
-            extent = text.get_window_extent(renderer)
-            size = np.array([extent.width, extent.height]) + 2 * SPACE * scale
-            box = _nearest_free(point, size, frame, np.concatenate(taken), STEP * scale)
-            taken.append(box[None])
-            found.append(box)
-        return np.array(found).reshape(-1, 4)
+        extents = [text.get_window_extent(renderer) for text in self.texts]
+        sizes = np.array([[extent.width, extent.height] for extent in extents]).reshape(-1, 2)
+        sizes += 2 * SPACE * scale
+        # The largest name chooses first, because small ones fit into what it leaves.
+        order = np.argsort(-sizes.prod(axis=1), kind="stable")
+        found = np.empty((len(points), 4))
+        for number, name in enumerate(order):
+            found[name] = _nearest_free(
+                points[name], sizes[name], frame, marks, found[order[:number]], STEP * scale
+            )
+        return found
 
     def draw(self, renderer: Any) -> None:
         """Draw the names, and lines from those that are far to their points.
@@ -160,17 +178,24 @@ def _nearest_free(
     point: NDArray[np.float64],
     size: NDArray[np.float64],
     frame: NDArray[np.float64],
-    taken: Boxes,
+    marks: Boxes,
+    names: Boxes,
     step: float,
 ) -> NDArray[np.float64]:
-    """Return the box in the frame that covers least of what is taken; the nearest of several."""
+    """Return the box in the frame that covers no name and fewest marks; the nearest of several."""
     room = np.maximum(frame[2:] - size, frame[:2] + 1)
     left, bottom = (np.arange(low, high, step) for low, high in zip(frame[:2], room, strict=True))
     corners = np.stack(np.meshgrid(left, bottom), axis=-1).reshape(-1, 2)
     boxes = np.concatenate([corners, corners + size], axis=1)
     nearest = np.clip(point, boxes[:, :2], boxes[:, 2:])
     order = np.argsort(np.hypot(*(nearest - point).T), kind="stable")
+    covered = _n_covered(boxes, marks) + WORSE * _n_covered(boxes, names)
+    return boxes[order[np.argmin(covered[order])]]
+
+
+def _n_covered(boxes: Boxes, taken: Boxes) -> NDArray[np.int64]:
+    """Count what each box covers of what is taken."""
     n_covered = np.zeros(len(boxes), dtype=np.int64)
     for box in taken:
         n_covered += ((boxes[:, :2] < box[2:]) & (boxes[:, 2:] > box[:2])).all(axis=1)
-    return boxes[order[np.argmin(n_covered[order])]]
+    return n_covered

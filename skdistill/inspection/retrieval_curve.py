@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from skdistill.inputs.checks import check_k
 from skdistill.inspection.pictures import COLOURS, axes_or_new
+from skdistill.inspection.point_labels import LABELS, LINE, PointLabels, add_point_labels
 from skdistill.metrics.curves import RetrievalCurve, retrieval_curve
 
 TARGETS = (0.9, 0.99)
@@ -36,6 +39,8 @@ class RetrievalCurveDisplay:
         Where the picture is; after ``plot``.
     figure_ : matplotlib Figure
         The figure; after ``plot``.
+    labels_ : PointLabels
+        Numbers of items at the targets of all curves of the axes; after ``plot``.
 
     Examples
     --------
@@ -162,18 +167,11 @@ class RetrievalCurveDisplay:
         n_before = sum(line.get_gid() == "curve" for line in ax.lines)
         colour = COLOURS[n_before % len(COLOURS)]
         m, recall = self.curve.m, self.curve.recall
-        (self.line_,) = ax.plot(m, recall, color=colour, gid="curve", label=self.name)
+        label = None if self.name is None else fill(self.name, LINE)
+        (self.line_,) = ax.plot(m, recall, color=colour, gid="curve", label=label)
         reached = [target for target in self.targets if len(m) and recall[-1] >= target]
         for target in reached:
-            needed = self.curve.items_needed(target)
-            ax.plot(needed, target, "o", color=colour, gid="target")
-            ax.annotate(
-                f"{needed} {'item' if needed == 1 else 'items'}: {target:g}",
-                (needed, target),
-                xytext=(6, -4 - 11 * n_before),
-                textcoords="offset points",
-                va="top",
-            )
+            ax.plot(self.curve.items_needed(target), target, "o", color=colour, gid="target")
         ax.set(
             xscale="log",
             xlabel="items returned",
@@ -182,5 +180,23 @@ class RetrievalCurveDisplay:
         )
         ax.grid(alpha=0.3)
         if self.name is not None:
-            ax.legend(loc="lower right", frameon=False)
+            ax.legend(loc="lower right", frameon=False, fontsize="small")
+        self.labels_ = _label_targets(ax)
         return self
+
+
+def _label_targets(ax: Any) -> PointLabels:
+    """Write beside the targets of all curves how many items they need."""
+    for artist in [artist for artist in ax.artists if artist.get_gid() == LABELS]:
+        artist.remove()  # those of the curves that were there before
+    lines = {
+        gid: [line for line in ax.lines if line.get_gid() == gid] for gid in ("target", "curve")
+    }
+    points = np.array([line.get_xydata()[0] for line in lines["target"]]).reshape(-1, 2)
+    names = [
+        f"{needed:.0f} {'item' if needed == 1 else 'items'}: {target:g}"
+        for needed, target in points
+    ]
+    curves = [line.get_xydata() for line in lines["curve"]]
+    colours = [line.get_color() for line in lines["target"]]
+    return add_point_labels(ax, points, names, curves, colours)

@@ -13,7 +13,13 @@ from threadpoolctl import threadpool_limits
 
 from skdistill.inputs.checks import check_k
 from skdistill.inputs.columns import as_table, column_names, take_rows
-from skdistill.inspection.models import dense_rows, student_columns, student_of, unwrapped
+from skdistill.inspection.models import (
+    check_models,
+    dense_rows,
+    student_columns,
+    student_of,
+    unwrapped,
+)
 from skdistill.public_names import set_module
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.teachers.asking import unchecked_scores
@@ -111,6 +117,8 @@ def row_costs(models: Mapping[str, Any], X: Any, *, rounds: int = ROUNDS) -> dic
     ------
     ValueError
         If there is no model, or ``rounds`` is invalid.
+    TypeError
+        If a model cannot score.
 
     Examples
     --------
@@ -122,8 +130,7 @@ def row_costs(models: Mapping[str, Any], X: Any, *, rounds: int = ROUNDS) -> dic
     >>> row_costs({"linear": student}, data.X)["linear"].seconds < 1e-3
     True
     """
-    if not models:
-        raise ValueError("models is empty: pass fitted models by name.")
+    check_models(models)
     check_k(rounds, "rounds")
     table = as_table(X)
     return costs_on_tables({name: (model, table) for name, model in models.items()}, rounds)

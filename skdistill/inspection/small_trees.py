@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,10 @@ def fit_small_trees(
     Raises
     ------
     ValueError
-        If there are fewer than two queries, no row has a label, or the arguments do not match.
+        If there are fewer than two queries, no row has a label, a size is invalid, or the arguments
+        do not match.
+    TypeError
+        If the template is no estimator of LightGBM.
 
     Examples
     --------
@@ -95,6 +99,13 @@ def fit_small_trees(
     >>> sorted(models)
     ['10 trees of 4 leaves', '5 trees of 4 leaves']
     """
+    _check_sizes(n_trees, n_leaves, learning_rates)
+    template = None if template is None else unwrapped(template)
+    if template is not None and not is_template(template):
+        raise TypeError(
+            "template must be an estimator of LightGBM, such as LGBMRanker(), got "
+            f"{type(template).__name__}."
+        )
     X = as_table(X)
     n_rows = X.shape[0]
     data = RankingData.sort(check_qid(qid, n_rows), X, check_labels(y, n_rows))
@@ -104,7 +115,7 @@ def fit_small_trees(
             "fit_small_trees chooses by queries that it holds out, but all rows are one query. "
             "Pass qid=."
         )
-    ranker = seeded(_default_trees() if template is None else clone(unwrapped(template)), seed)
+    ranker = seeded(_default_trees() if template is None else clone(template), seed)
     data = labelled_rows(ranker, data)
     some = some_queries(data, SEARCHED_ROWS, seed)
     chosen = _search(ranker, some, n_trees, list(product(n_leaves, learning_rates)), k, seed)
@@ -112,6 +123,12 @@ def fit_small_trees(
         f"{size} trees of {leaves} leaves": fit_teacher(_resized(ranker, size, leaves, rate), data)
         for size, (leaves, rate) in chosen.items()
     }
+
+
+def is_template(model: Any) -> bool:
+    """Whether a model is an estimator of LightGBM, whose parameters small trees can keep."""
+    has_parameters = hasattr(model, "get_params") and hasattr(model, "fit")
+    return has_parameters and "num_leaves" in model.get_params()
 
 
 def beginnings(teacher: Any) -> dict[str, Any]:
@@ -138,6 +155,20 @@ def beginnings(teacher: Any) -> dict[str, Any]:
         n_trees //= 2
         sizes.append(n_trees)
     return {f"first {size} trees": first_trees(model, size) for size in reversed(sizes)}
+
+
+def _check_sizes(
+    n_trees: Sequence[int], n_leaves: Sequence[int], learning_rates: Sequence[float]
+) -> None:
+    """Refuse lists without values, and values that LightGBM does not take."""
+    least = {"n_trees": (n_trees, 1), "n_leaves": (n_leaves, 2)}
+    for name, (sizes, smallest) in least.items():
+        if not len(sizes) or any(not isinstance(n, Integral) or n < smallest for n in sizes):
+            raise ValueError(
+                f"{name} must list integers of at least {smallest}, got {list(sizes)}."
+            )
+    if not len(learning_rates) or not all(rate > 0 for rate in learning_rates):
+        raise ValueError(f"learning_rates must list numbers above 0, got {list(learning_rates)}.")
 
 
 def _default_trees() -> Any:

@@ -13,10 +13,17 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from skdistill.inputs.checks import check_finite, check_k, check_labels
-from skdistill.inputs.columns import as_table
+from skdistill.inputs.columns import (
+    as_table,
+    optional_positions,
+    query_ids,
+    select_columns,
+    without_query_column,
+)
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.inspection.relevant_queries import require_relevant_queries
 from skdistill.inspection.request_times import request_times
 from skdistill.inspection.sampling import some_queries
 from skdistill.inspection.suggestion_table import ShapeReport, StudentSuggestion
@@ -73,14 +80,16 @@ def suggest_student(
     ----------
     teacher : estimator, FrozenEstimator, Booster or callable, or None
         As for :class:`DistilledRanker`. One that has to be fitted is fitted on the queries that are
-        not held out. None with ``teacher_scores``.
+        not held out. None with ``teacher_scores``. One that is used as it is should not have been
+        fitted on these rows: it remembers them, so that students look worse beside it than they
+        are.
     X : table of shape (n_rows, n_features)
         Training rows. Requests are timed as arrays, with codes for categories; what reading a data
         frame takes besides is reported.
     y : array-like of shape (n_rows,)
         Relevance, 0 or more; NaN for rows without a label.
     qid : array-like of shape (n_rows,)
-        Query of each row.
+        Query of each row, unless the ranker has a ``query_column``.
     latency_us : float
         Budget of a request, in microseconds on one thread.
     request_rows : int, default=100
@@ -91,8 +100,8 @@ def suggest_student(
         Shapes to try, by name. By default linear students, factorization machines and MLPs of up to
         256 and 128 units.
     ranker : DistilledRanker, optional
-        Its parameters, such as ``alpha``, ``loss`` and ``teacher_cv``, are used; its teacher and
-        student are not.
+        Its parameters, such as ``alpha``, ``loss``, ``teacher_cv`` and ``student_columns``, are
+        used; its teacher and student are not.
     k : int, default=10
         Number of top places that count.
     random_state : int, RandomState or None, default=0
@@ -105,10 +114,11 @@ def suggest_student(
     Raises
     ------
     ValueError
-        If no shape is fast enough, there are fewer than four queries, or the arguments do not
-        match.
+        If no shape is fast enough, there are fewer than four queries, fewer than two of those that
+        are held out have a relevant row, or the arguments do not match.
     TypeError
-        If a student is not one of :mod:`skdistill.students`, or the teacher cannot score.
+        If a student is not one of :mod:`skdistill.students`, the ranker is no
+        :class:`DistilledRanker`, or the teacher cannot score.
 
     Examples
     --------
@@ -129,15 +139,17 @@ def suggest_student(
     if not isinstance(latency_us, Real) or not latency_us > 0:
         raise ValueError(f"latency_us must be a number above 0, got {latency_us!r}.")
     seed = check_random_state(random_state).randint(2**31 - 1)
-    shapes = dict(default_students() if students is None else students)
-    _check_students(shapes)
-    template = clone(DistilledRanker() if ranker is None else ranker)
+    shapes = _checked_students(default_students() if students is None else students)
+    template = _template(ranker)
     if teacher_scores is None:
         if teacher is None:
             raise ValueError("suggest_student needs a teacher, or teacher_scores.")
         check_fits_teacher(teacher, weighted=False, stacklevel=3)
-    train, held_out = _split(X, y, qid, teacher_scores, seed)
-    microseconds, reading = request_times(shapes, train, request_rows, seed)
+    X, ids = _features_and_queries(template, X, qid)
+    train, held_out = _split(X, y, ids, teacher_scores, seed)
+    for_students = optional_positions(X, template.student_columns, "student_columns")
+    seen = replace(train, X=select_columns(train.X, for_students))
+    microseconds, reading = request_times(shapes, seen, request_rows, seed)
     affordable = [name for name in shapes if microseconds[name] <= latency_us]
     if not affordable:
         fastest = min(shapes, key=lambda name: microseconds[name])
@@ -146,16 +158,17 @@ def suggest_student(
             f"microseconds. The fastest, {fastest!r}, takes {microseconds[fastest]:.1f}. Score "
             "fewer rows, read fewer columns, or allow more time."
         )
-    template = template.set_params(random_state=seed)
     train, held_out = _teach(template, teacher, train, held_out, seed)
-    template = template.set_params(teacher=None, teacher_cv=None)
-    values = _search({name: shapes[name] for name in affordable}, template, train, held_out, k)
+    taught = clone(template).set_params(
+        teacher=None, teacher_cv=None, query_column=None, random_state=seed
+    )
+    values = _search({name: shapes[name] for name in affordable}, taught, train, held_out, k)
     assert held_out.teacher_scores is not None  # has just been taught
     teachers = _ndcg(held_out, held_out.teacher_scores, k)
     best = max(values, key=lambda name: float(np.nanmean(values[name])))
     return StudentSuggestion(
         best=best,
-        ranker=clone(template).set_params(student=shapes[best], random_state=None),
+        ranker=template.set_params(student=shapes[best], teacher=None),
         shapes=[
             _shape_report(name, microseconds[name], name in affordable, values, teachers, seed)
             for name in sorted(shapes, key=lambda name: microseconds[name])
@@ -168,8 +181,13 @@ def suggest_student(
     )
 
 
-def _check_students(students: Mapping[str, Any]) -> None:
-    """Refuse what is no student."""
+def _checked_students(students: Any) -> dict[str, Any]:
+    """Return students by name; refuse what is no student, and none at all."""
+    if not isinstance(students, Mapping) or not students:
+        raise TypeError(
+            "students must be a dict of students by name, such as {'MLP 8': MLPRanker((8,))}, got "
+            f"{students!r}."
+        )
     for name, student in students.items():
         last = last_step(student)
         if not isinstance(last, StudentEstimator):
@@ -177,18 +195,49 @@ def _check_students(students: Mapping[str, Any]) -> None:
                 f"students[{name!r}] must be one of skdistill.students, alone or as the last step "
                 f"of a Pipeline, got {type(last).__name__}."
             )
+    return dict(students)
+
+
+def _template(ranker: Any) -> DistilledRanker:
+    """Return an unfitted ranker whose parameters are used."""
+    if ranker is None:
+        return DistilledRanker()
+    if not isinstance(ranker, DistilledRanker):
+        raise TypeError(f"ranker must be a DistilledRanker, got {type(ranker).__name__}.")
+    if ranker.augment:
+        raise ValueError(
+            f"augment={ranker.augment} asks the teacher for synthetic rows in each training. "
+            "Search without it, by ranker.set_params(augment=0), and augment the training of the "
+            "student that is suggested."
+        )
+    return clone(ranker)
+
+
+def _features_and_queries(
+    template: DistilledRanker, X: Any, qid: ArrayLike | None
+) -> tuple[Any, NDArray[Any] | None]:
+    """Separate the features from the query ids, which may stand in a column of the table."""
+    X = as_table(X)
+    if template.query_column is None:
+        return X, check_qid(qid, X.shape[0])
+    if qid is not None:
+        raise ValueError(
+            f"The queries are given twice: by qid= and by query_column={template.query_column!r} "
+            "of the ranker. Leave one of them out."
+        )
+    ids = check_qid(query_ids(X, template.query_column), X.shape[0])
+    return without_query_column(X, template.query_column), ids
 
 
 def _split(
-    X: Any, y: ArrayLike, qid: ArrayLike | None, teacher_scores: ArrayLike | None, seed: int
+    X: Any, y: ArrayLike, ids: NDArray[Any] | None, teacher_scores: ArrayLike | None, seed: int
 ) -> tuple[RankingData, RankingData]:
     """Check the table, sort it, and hold out a quarter of the queries."""
-    X = as_table(X)
     n_rows = X.shape[0]
     scores = (
         None if teacher_scores is None else check_finite("teacher_scores", teacher_scores, n_rows)
     )
-    data = RankingData.sort(check_qid(qid, n_rows), X, check_labels(y, n_rows), scores)
+    data = RankingData.sort(ids, X, check_labels(y, n_rows), scores)
     n_queries = data.queries.n_queries
     if n_queries < HELD_OUT:
         raise ValueError(
@@ -197,8 +246,10 @@ def _split(
         )
     shuffled = np.random.default_rng(seed).permutation(n_queries)
     n_held_out = n_queries // HELD_OUT
-    held_out, train = np.sort(shuffled[:n_held_out]), np.sort(shuffled[n_held_out:])
-    return data.take_queries(train), data.take_queries(held_out)
+    train = data.take_queries(np.sort(shuffled[n_held_out:]))
+    held_out = data.take_queries(np.sort(shuffled[:n_held_out]))
+    require_relevant_queries(held_out, "suggest_student, on a quarter of the queries,")
+    return train, held_out
 
 
 def _teach(
@@ -207,14 +258,15 @@ def _teach(
     """Score both parts with the teacher, unless the scores are known."""
     if train.teacher_scores is not None:
         return train, held_out
+    for_teacher = optional_positions(train.X, template.teacher_columns, "teacher_columns")
     taught = fit_and_score(
         teacher,
-        train.X,
+        select_columns(train.X, for_teacher),
         train.labels,
         train.queries,
         cv=template.teacher_cv,
         random_state=seed,
-        validation=replace(held_out, labels=None),
+        validation=replace(held_out, X=select_columns(held_out.X, for_teacher), labels=None),
     )
     return (
         replace(train, teacher_scores=taught.scores),

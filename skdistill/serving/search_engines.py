@@ -14,6 +14,8 @@ from skdistill.serving.decomposition import decompose
 from skdistill.serving.dense_layers import check_float32, dense_layers
 
 SOLR = "org.apache.solr.ltr.model"
+# Names of fields and profiles of Vespa.
+FIELD = r"[A-Za-z_][A-Za-z0-9_]*"
 PHASES = ("first-phase", "second-phase", "global-phase")
 
 
@@ -210,7 +212,7 @@ def to_vespa(
         }
     }
     """
-    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+    if not re.fullmatch(FIELD, name):
         raise ValueError(f"name must consist of letters, digits and underscores, got {name!r}.")
     if phase not in PHASES:
         raise ValueError(f"phase must be one of {list(PHASES)}, got {phase!r}.")
@@ -251,6 +253,13 @@ def _rank_features(served: Any, features: Sequence[str] | Mapping[str, str] | No
         unknown = sorted(set(by_name) - set(names))
         if unknown:
             raise ValueError(f"features names {unknown}, but the columns are {list(names)}.")
+        odd = [name for name in names if name not in by_name and not re.fullmatch(FIELD, str(name))]
+        if odd:
+            raise ValueError(
+                f"The columns {odd} cannot be names of Vespa's fields, which consist of letters, "
+                "digits and underscores. Pass their rank features by features=, such as "
+                f"{{{odd[0]!r}: 'attribute(...)'}}."
+            )
         return [by_name.get(name, f"attribute({name})") for name in names]
     n_features = served.nets[0].n_features
     if isinstance(features, str) or len(features) != n_features:

@@ -107,7 +107,36 @@ def test_curves_share_axes_in_colours_of_their_own():
     two = RetrievalCurveDisplay.from_predictions([[1, 2]], [[3, 4, 2]], name="two", ax=one.ax_)
     assert one.line_.get_color() != two.line_.get_color()
     assert [text.get_text() for text in one.ax_.get_legend().get_texts()] == ["one", "two"]
-    assert [text.get_text() for text in one.ax_.texts] == ["1 item: 0.5"]
+    assert [text.get_text() for text in two.labels_.texts] == ["1 item: 0.5"]
+
+
+@pytest.mark.parametrize("width", [3.3, 5.0])
+def test_the_numbers_of_several_curves_cover_nothing_and_stay_inside(width):
+    rng = np.random.default_rng(0)
+    axis = pyplot.subplots(figsize=(width, 2.6), layout="constrained")[1]
+    wanted = np.tile(np.arange(10), (30, 1))
+    for name, gain in {"two towers": 1.5, "two towers, negatives of the batch": 2.5}.items():
+        scores = rng.normal(size=(30, 300)) + gain * (np.arange(300) < 10)
+        found = np.argsort(-scores, axis=1)
+        display = RetrievalCurveDisplay.from_predictions(wanted, found, name=name, ax=axis)
+    axis.figure.canvas.draw()
+    boxes = display.labels_.places(axis.figure.canvas.get_renderer())
+    assert len(boxes) == 4
+    assert sum(artist.get_gid() == "point labels" for artist in axis.artists) == 1
+    frame = axis.get_window_extent().extents
+    legend = axis.get_legend().get_window_extent().extents
+    for number, box in enumerate([*boxes, legend]):
+        assert (box[:2] >= frame[:2] - 1).all()
+        assert (box[2:] <= frame[2:] + 1).all()
+        for other in boxes[:number]:
+            assert (box[2:] <= other[:2]).any() or (box[:2] >= other[2:]).any()
+
+
+def test_places_and_epochs_are_whole_numbers():
+    places = AgreementDisplay.from_predictions([3.0, 2.0, 1.0], [1.0, 2.0, 3.0]).ax_
+    epochs = LossCurveDisplay.from_predictions([3.0, 2.0, 1.5]).ax_
+    for axis in (places.xaxis, places.yaxis, epochs.xaxis):
+        assert (axis.get_majorticklocs() % 1 == 0).all()
 
 
 def test_the_loss_curve_is_that_of_the_student(ranker):

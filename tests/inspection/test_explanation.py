@@ -196,6 +196,12 @@ def test_a_row_is_explained_against_the_mean_or_another_row():
     assert list(found.frame().columns) == list(MIXED.X.columns)
     assert "mean size" in str(found)
     assert "<table>" in found._repr_html_()
+    order = np.random.default_rng(0).permutation(len(MIXED.y))
+    found = explain(student, MIXED.X.iloc[order], qid=MIXED.qid[order])
+    np.testing.assert_array_equal(found.queries, MIXED.qid[order])
+    other = int(np.flatnonzero(found.queries != found.queries[0])[0])
+    with pytest.raises(ValueError, match=f"Rows 0 and {other} are of different queries"):
+        found.rows(0, than=other)
 
 
 def test_what_cannot_be_explained_is_refused():

@@ -3,6 +3,7 @@
 import lightgbm
 import numpy as np
 import pytest
+import xgboost
 from sklearn.linear_model import LinearRegression
 
 from skdistill import DistilledRanker
@@ -12,6 +13,7 @@ from skdistill.inspection import (
     RowCost,
     distillation_report,
     fit_small_trees,
+    pareto,
     row_costs,
 )
 from skdistill.inspection.models import BEGINNING, OTHER, STUDENT, TEACHER, TREES
@@ -83,7 +85,7 @@ def test_kinds_are_told_by_type(display):
 def test_the_picture_has_the_points(display):
     legend = {text.get_text() for text in display.ax_.get_legend().get_texts()}
     assert legend == {
-        "teacher", "first trees of the teacher: how many", "small trees: trees × leaves",
+        "teacher", "first trees of the teacher: how many", "small trees",
         "student", "other model",
     }  # fmt: skip
     containers = {c.get_label(): c.lines[0].get_xydata() for c in display.ax_.containers}
@@ -130,6 +132,7 @@ def test_no_name_covers_another_or_a_point(width):
     rng = np.random.default_rng(0)
     names = [f"{n} trees of 8 leaves" for n in (5, 10, 20, 40, 80)]
     names += ["linear", "factorization machine", "MLP 64-32", "MLP 16", "MLP 8", "teacher"]
+    names[6:8] = ["factorization machine with pairs of all columns", "MLP of 64, 32 and 16 units"]
     speeds = np.concatenate([[900, 1000, 1100, 1500, 2500], [12, 40, 99, 45, 30, 6000]])
     quality = np.linspace(0, 3, len(names))
     scores = {name: y + rng.normal(size=len(y)) * q for name, q in zip(names, quality, strict=True)}
@@ -140,6 +143,8 @@ def test_no_name_covers_another_or_a_point(width):
     figure.set_size_inches(width, 4.4)
     figure.canvas.draw()
     boxes = display.labels_.places(figure.canvas.get_renderer())
+    axis = display.ax_.xaxis
+    assert display.ax_.get_legend().get_window_extent().y1 < axis.label.get_window_extent().y0
     frame = display.ax_.get_window_extent().extents
     assert (boxes[:, :2] >= frame[:2] - 1).all()
     assert (boxes[:, 2:] <= frame[2:] + 1).all()
@@ -152,6 +157,39 @@ def test_no_name_covers_another_or_a_point(width):
     pyplot.close(figure)
 
 
+@pytest.mark.parametrize(
+    ("names", "legend"),
+    [
+        (["20 small trees", "10 small trees"], "small trees: how many"),
+        (["20 small trees", "10 trees of 8 leaves"], "small trees: trees × leaves"),
+        (["few", "no more"], "small trees"),
+        (["v2, run 7, 10 trees of 8 leaves", "few"], "small trees"),
+    ],
+)
+def test_the_legend_says_what_the_numbers_are(names, legend):
+    scores = dict.fromkeys(names, y)
+    display = drawn(scores, dict.fromkeys(names, cost(90)), dict.fromkeys(names, TREES))
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == [legend]
+    pyplot.close(display.figure_)
+
+
+def test_models_of_one_speed_have_an_axis_that_can_be_read():
+    display = drawn({"a": y, "b": y}, {"a": cost(90), "b": cost(91)}, {})
+    display.figure_.set_size_inches(3.3, 3.3)
+    display.figure_.canvas.draw()
+    axis = display.ax_.xaxis
+    low, high = display.ax_.get_xlim()
+    labels = [tick.label1 for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())]
+    boxes = [
+        label.get_window_extent()
+        for label in labels
+        if label.get_text() and low <= label.get_position()[0] <= high
+    ]
+    assert boxes
+    assert all(not one.overlaps(other) for one in boxes for other in boxes if one is not other)
+    pyplot.close(display.figure_)
+
+
 def test_it_refuses_what_does_not_match():
     with pytest.raises(ValueError, match="models is empty"):
         ParetoDisplay.from_estimator({}, X, y, qid=qid)
@@ -159,6 +197,22 @@ def test_it_refuses_what_does_not_match():
         drawn({"a": y}, {"a": cost(1)}, {"a": "pupil"})
     with pytest.raises(ValueError, match="of the same models"):
         drawn({"a": y}, {"b": cost(1)}, {})
+    with pytest.raises(ValueError, match=r"kinds names \['b'\], but the models are \['a'\]"):
+        drawn({"a": y}, {"a": cost(1)}, {"b": STUDENT})
+
+
+def test_it_refuses_before_anything_is_timed(monkeypatch, teacher, student):
+    monkeypatch.setattr(pareto, "row_costs", None)
+    models = {"linear": student}
+    with pytest.raises(TypeError, match="models must be a dict of fitted models by name"):
+        ParetoDisplay.from_estimator([student], X, y, qid=qid)
+    with pytest.raises(TypeError, match=r"models\['teacher'\] must be a fitted model"):
+        ParetoDisplay.from_estimator(models, X, y, qid=qid, teacher="ranker.txt")
+    with pytest.raises(ValueError, match="models names a model 'teacher'"):
+        ParetoDisplay.from_estimator({"teacher": student}, X, y, qid=qid, teacher=teacher)
+    for labels, ids in ((0 * y, qid), (y, 0 * qid)):
+        with pytest.raises(ValueError, match="ParetoDisplay needs 2 queries or more"):
+            ParetoDisplay.from_estimator(models, X, labels, qid=ids)
 
 
 def test_costs_are_of_compiled_students_and_boosters(teacher, student):
@@ -175,6 +229,8 @@ def test_costs_are_of_compiled_students_and_boosters(teacher, student):
         assert 0 < each.low <= each.seconds <= each.high < 1e-3
     with pytest.raises(ValueError, match="models is empty"):
         row_costs({}, X)
+    with pytest.raises(TypeError, match=r"models\['a'\] must be a fitted model with predict"):
+        row_costs({"a": "student.skd"}, X)
     with pytest.raises(ValueError, match="rounds"):
         row_costs({"student": student}, X, rounds=0)
 
@@ -216,6 +272,17 @@ def test_small_trees_keep_the_parameters_of_a_template():
     assert (model.min_child_samples, model.random_state) == (7, 3)
     with pytest.raises(ValueError, match="all rows are one query"):
         fit_small_trees(rows, labels)
+    other = xgboost.XGBRanker()  # would take num_leaves, and ignore it
+    with pytest.raises(TypeError, match="must be an estimator of LightGBM.*got XGBRanker"):
+        fit_small_trees(rows, labels, qid=ids, template=other)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"n_trees": []}, {"n_trees": [0]}, {"n_leaves": [1]}, {"learning_rates": [0.1, 0]}]
+)
+def test_sizes_that_no_tree_has_are_refused(sizes):
+    with pytest.raises(ValueError, match=f"{next(iter(sizes))} must list"):
+        fit_small_trees(DATA.X, DATA.y, qid=DATA.qid, **sizes)
 
 
 def test_beginnings_halve_a_model(teacher):

@@ -1,6 +1,7 @@
 """The report of a distillation: its figures, and what trips each check and what does not."""
 
 import json
+import pickle
 
 import lightgbm
 import numpy as np
@@ -167,6 +168,33 @@ def test_pipelines_searches_and_query_columns_are_read():
     assert "on labels alone" in [point.name for point in found.points]
 
 
+def test_the_teacher_of_a_ranker_in_a_pipeline_gets_transformed_rows():
+    ranker = DistilledRanker(trees(), LinearRanker(), teacher_columns=[0, 1, 2], random_state=0)
+    pipeline = make_pipeline(StandardScaler(), ranker)
+    pipeline.fit(DATA.X[TRAIN], DATA.y[TRAIN], distilledranker__qid=DATA.qid[TRAIN])
+    teacher = pipeline[-1].teacher_
+    found = distillation_report(pipeline, X, y, qid=qid)
+    wanted = ndcg_score(y, teacher.predict(pipeline[0].transform(X)[:, :3]), qid, k=10)
+    assert found.points[0].name == "teacher"
+    assert found.points[0].quality == pytest.approx(wanted)
+    assert check("columns that the student ignores", found).status != "not checked"
+    # A service stores no teacher.
+    alone = make_pipeline(StandardScaler(), pipeline[-1].export_student())
+    assert found.sizes["student"] == pytest.approx(len(pickle.dumps(alone)), rel=0.3)
+
+
+def test_dates_are_cut_into_quarters(ranker):
+    days = np.datetime64("2026-01-01") + np.arange(len(y)).astype("timedelta64[h]")
+    days[:5] = np.datetime64("NaT")
+    found = distillation_report(ranker, X, y, qid=qid, slices={"day": days})
+    parts = [part for part in found.slices if part.name == "day"]
+    assert [part.value[:18] for part in parts[:1]] == ["2026-01-01 05:00:0"]
+    assert parts[-1].value == "missing"
+    assert parts[-1].n_rows == 5
+    assert len(parts) == 5
+    assert sum(part.n_rows for part in parts) == len(y)
+
+
 def test_offsets_are_part_of_the_order():
     bid = np.random.default_rng(0).normal(size=len(DATA.y))
     labels = (DATA.y > 2).astype(float)
@@ -188,7 +216,7 @@ def test_what_cannot_be_reported_is_refused(ranker):
         distillation_report(ranker, X, y)
     with pytest.raises(ValueError, match="all rows are one query"):
         distillation_report(ranker, X, y, qid=np.zeros(len(y)))
-    with pytest.raises(ValueError, match="1 of 60 have one, and a report needs at least 2"):
+    with pytest.raises(ValueError, match="A report needs 2 queries .* 1 of 60 have one"):
         distillation_report(ranker, X, np.where(qid == 110, y, 0), qid=qid)
     with pytest.raises(ValueError, match="X_train and y_train together"):
         distillation_report(ranker, X, y, qid=qid, X_train=X)
@@ -198,6 +226,21 @@ def test_what_cannot_be_reported_is_refused(ranker):
         distillation_report(ranker, X, y, qid=qid, slices=["price"])
     with pytest.raises(ValueError, match="teacher_scores"):
         distillation_report(ranker, X, y, qid=qid, teacher_scores=[1.0])
+    with pytest.raises(ValueError, match="y is NaN in all rows"):
+        distillation_report(ranker, X, np.full(len(y), np.nan), qid=qid)
+    with pytest.raises(ValueError, match="X_train has 1. Pass qid_train="):
+        distillation_report(ranker, X, y, qid=qid, X_train=X, y_train=y)
+    with pytest.raises(TypeError, match="teacher must be an estimator instance"):
+        distillation_report(ranker, X, y, qid=qid, teacher="ranker.txt")
+    with pytest.raises(TypeError, match="model must be a fitted model with predict, got 'x.skd'"):
+        distillation_report("x.skd", X, y, qid=qid)
+    frame = pd.DataFrame(X, columns=[*"abcdef"])
+    named = distil(table=pd.DataFrame(DATA.X, columns=[*"abcdef"]))
+    twice = pd.concat([frame, frame[["b"]]], axis=1)
+    with pytest.raises(ValueError, match=r"several columns of the names \['b'\]"):
+        distillation_report(named, twice, y, qid=qid)
+    whole = distillation_report(named, frame, y, qid=qid, slices="a")
+    assert {part.name for part in whole.slices} == {"rows per query", "a"}
 
 
 # Each check: a table that trips it, and one that does not.

@@ -95,9 +95,43 @@ def test_teachers_of_every_kind():
 
 
 def test_parameters_of_the_distillation_are_kept():
-    ranker = DistilledRanker(alpha=0.3, loss="pairwise", teacher_cv=2)
+    ranker = DistilledRanker(alpha=0.3, loss="pairwise", teacher_cv=2, random_state=5)
     found = suggest(shapes={"linear": SHAPES["linear"]}, ranker=ranker)
-    assert (found.ranker.alpha, found.ranker.loss) == (0.3, "pairwise")
+    wanted = ranker.get_params(deep=False) | {"student": found.ranker.student}
+    assert found.ranker.get_params(deep=False) == wanted
+
+
+def test_teacher_and_students_see_their_columns(monkeypatch):
+    timed = []
+
+    def times(shapes, data, *rest):
+        timed.append(data.X.shape[1])
+        return request_times(shapes, data, *rest)
+
+    monkeypatch.setattr(suggestion, "request_times", times)
+    taught_by = []
+
+    def teacher(X):
+        taught_by.append(X.shape[1])
+        return X[:, 0]
+
+    ranker = DistilledRanker(teacher_columns=[0, 1, 2], student_columns=[0, 4])
+    found = suggest(teacher, {"linear": SHAPES["linear"]}, ranker=ranker)
+    assert set(timed) == {2}
+    assert set(taught_by) == {3}
+    assert found.ranker.student_columns == [0, 4]
+
+
+def test_the_queries_may_stand_in_a_column():
+    table = np.column_stack([DATA.qid, DATA.X])
+    ranker = DistilledRanker(query_column=0)
+    options = {"latency_us": 1e6, "students": {"linear": SHAPES["linear"]}, "random_state": 0}
+    found = suggest_student(trees(), table, DATA.y, ranker=ranker, **options)
+    plain = suggest_student(trees(), DATA.X, DATA.y, qid=DATA.qid, **options)
+    assert found.shapes[0].ndcg == pytest.approx(plain.shapes[0].ndcg)
+    assert found.ranker.query_column == 0
+    with pytest.raises(ValueError, match="given twice"):
+        suggest_student(trees(), table, DATA.y, qid=DATA.qid, ranker=ranker, **options)
 
 
 def test_it_is_shown_as_text_markdown_html_and_frame(suggested):
@@ -134,6 +168,20 @@ def test_some_queries_are_whole():
     assert 8 <= some.n_rows < 20
     assert set(some.queries.sizes.tolist()) <= {5, 3, 4, 8}
     assert some_queries(data, 20, 0) is data
+
+
+def test_what_cannot_be_searched_is_refused_before_the_clock_starts(monkeypatch):
+    monkeypatch.setattr(suggestion, "request_times", None)
+    for labels in (0 * DATA.y, np.nan * DATA.y):
+        with pytest.raises(ValueError, match="but 0 of 20 have one"):
+            suggest_student(trees(), DATA.X, labels, qid=DATA.qid, latency_us=1, students=SHAPES)
+    for students in ({}, [LinearRanker()]):
+        with pytest.raises(TypeError, match="students must be a dict of students by name"):
+            suggest(shapes=students)
+    with pytest.raises(TypeError, match="ranker must be a DistilledRanker, got LinearRanker"):
+        suggest(ranker=LinearRanker())
+    with pytest.raises(ValueError, match=r"augment=0.5 asks the teacher"):
+        suggest(ranker=DistilledRanker(augment=0.5))
 
 
 def test_what_cannot_be_searched_is_refused():

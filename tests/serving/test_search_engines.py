@@ -172,6 +172,10 @@ def test_vespa_refuses_what_it_cannot_read():
         to_vespa(student, "student", features={"size": "attribute(size)"})
     with pytest.raises(ValueError, match="must list 4 rank features"):
         to_vespa(student, "student", features=["bm25(title)"])
+    frame = pd.DataFrame(DATA.X, columns=["unit price", *map(str, range(DATA.X.shape[1] - 1))])
+    odd = LinearRanker(random_state=0).fit(frame, DATA.y, qid=DATA.qid)
+    with pytest.raises(ValueError, match="'unit price', '0'.* cannot be names of Vespa's fields"):
+        to_vespa(odd, "student")
     unnamed = LinearRanker(max_iter=1, random_state=0).fit(DATA.X, DATA.y, qid=DATA.qid)
     with pytest.raises(ValueError, match="without column names"):
         to_vespa(unnamed, "student")

@@ -39,6 +39,8 @@ class Explanation:
         Score of each row less the mean score of its query.
     names : list of str
         Names of the columns.
+    queries : ndarray of shape (n_rows,), int64
+        Number of the query of each row.
     error : float
         Largest difference between the sum of a row's contributions and its score, which is rounded
         to float32.
@@ -48,6 +50,7 @@ class Explanation:
     pairs: NDArray[np.float64] | None
     scores: NDArray[np.float64]
     names: list[str]
+    queries: NDArray[np.int64]
     error: float
 
     def rows(self, row: int, than: int | None = None, n_columns: int = 10) -> Rows:
@@ -67,9 +70,19 @@ class Explanation:
         -------
         list of list
             The heading, then a row per column, and the sum.
+
+        Raises
+        ------
+        ValueError
+            If the rows are of different queries.
         """
         values, score = self.contributions[row], self.scores[row]
         if than is not None:
+            if self.queries[row] != self.queries[than]:
+                raise ValueError(
+                    f"Rows {row} and {than} are of different queries, in which scores are not "
+                    "compared. Pass another row of the same query as than=."
+                )
             values, score = values - self.contributions[than], score - self.scores[than]
         order = np.argsort(-np.abs(values), kind="stable")
         shown, rest = order[:n_columns].tolist(), order[n_columns:]
@@ -194,6 +207,7 @@ def explain(model: Any, X: Any, *, qid: ArrayLike | None = None) -> Explanation:
         None if found.pairs is None else found.pairs[back],
         scores[back],
         names or [f"column {number}" for number in range(rows.n_columns)],
+        queries.segment[back],
         float(np.abs(found.values.sum(axis=1) - scores).max()),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from skdistill.inputs.pipelines import last_step, with_last_step
 from skdistill.inspection.models import (
     BEGINNING,
     STUDENT,
@@ -38,7 +39,7 @@ from skdistill.inspection.report.evidence import Evidence, gather
 from skdistill.inspection.report.findings import Fidelity
 from skdistill.inspection.report.slicing import slice_reports, worst_queries
 from skdistill.inspection.row_costs import RowCost, costs_on_tables
-from skdistill.inspection.small_trees import beginnings, fit_small_trees
+from skdistill.inspection.small_trees import beginnings, fit_small_trees, is_template
 from skdistill.metrics import kendall_tau, rank_biased_overlap, teacher_recall
 from skdistill.public_names import set_module
 
@@ -102,6 +103,8 @@ def distillation_report(
     ------
     ValueError
         If all rows are one query, or the arguments do not match.
+    TypeError
+        If the model or the teacher cannot score.
     NotFittedError
         If the model is not fitted.
 
@@ -221,17 +224,11 @@ def _smaller_trees(evidence: Evidence) -> dict[str, dict[str, Any]]:
             teacher_columns(evidence.model, train.X),
             train.labels,
             qid=train.queries.segment,
-            template=teacher if _is_template(teacher) else None,
+            template=teacher if is_template(teacher) else None,
             k=evidence.k,
             random_state=evidence.seed,
         )
     return trees
-
-
-def _is_template(teacher: Any) -> bool:
-    """Whether a teacher is an estimator of LightGBM, whose parameters small trees can keep."""
-    has_parameters = hasattr(teacher, "get_params") and hasattr(teacher, "fit")
-    return has_parameters and "num_leaves" in teacher.get_params()
 
 
 def _fidelity(evidence: Evidence) -> Fidelity | None:
@@ -248,7 +245,9 @@ def _fidelity(evidence: Evidence) -> Fidelity | None:
 
 def _size(model: Any) -> int | None:
     """Bytes of what a service would store; None for what cannot be pickled, such as a lambda."""
+    stored = student_of(model)
+    stored = with_last_step(stored, student_of(last_step(stored)))
     try:
-        return len(pickle.dumps(student_of(model)))
+        return len(pickle.dumps(stored))
     except (pickle.PicklingError, AttributeError, TypeError):
         return None

@@ -20,9 +20,10 @@ from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import scores_of, teacher_columns, teacher_of, unwrapped
+from skdistill.inspection.relevant_queries import require_relevant_queries
 from skdistill.metrics import kendall_tau, ndcg_score, per_query
 from skdistill.metrics.scorers import offset_of, queries_of
-from skdistill.teachers.fitting import fit_teacher
+from skdistill.teachers.fitting import check_teacher, fit_teacher
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,10 @@ def gather(
 ) -> Evidence:
     """Check the arguments of a report, sort the rows, and score them once."""
     check_k(k)
+    if not hasattr(model, "predict"):
+        raise TypeError(f"model must be a fitted model with predict, got {model!r}.")
+    if teacher is not None:
+        check_teacher(teacher)
     X = as_table(X)
     n_rows = X.shape[0]
     ids = check_qid(queries_of(model, X, qid), n_rows)
@@ -194,19 +199,15 @@ def gather(
 
 def _check_lists(ids: NDArray[Any] | None, data: RankingData) -> None:
     """Refuse a table without queries or relevant rows, whose intervals would mean nothing."""
+    if not data.n_rows:
+        raise ValueError("A report needs rows with a label, but y is NaN in all rows. Check y.")
     if ids is None or data.queries.n_queries < 2:
         raise ValueError(
             "A report compares rankings over queries, but all rows are one query. Pass qid=; for "
             "rows without queries, skdistill.serving.evaluate_table and scikit-learn's metrics of "
             "classifiers compare scores."
         )
-    assert data.labels is not None  # the caller has passed them
-    n_relevant = int((data.queries.max(data.labels) > 0).sum())
-    if n_relevant < 2:
-        raise ValueError(
-            f"NDCG needs queries with a relevant row (label above 0), but {n_relevant} of "
-            f"{data.queries.n_queries} have one, and a report needs at least 2. Check y."
-        )
+    require_relevant_queries(data, "A report")
 
 
 def _read_train(model: Any, X: Any, y: Any, qid: Any) -> RankingData:
@@ -216,7 +217,13 @@ def _read_train(model: Any, X: Any, y: Any, qid: Any) -> RankingData:
     column = getattr(last_step(unwrapped(model)), "query_column", None)
     ids = check_qid(qid if column is None else query_ids(X, column), n_rows)
     data = RankingData.sort(ids, X, check_labels(y, n_rows))
-    return data.subset(data.is_labelled)
+    data = data.subset(data.is_labelled)
+    if data.queries.n_queries < 2:
+        raise ValueError(
+            "The training rows with a label must be of two queries or more, but X_train has "
+            f"{data.queries.n_queries}. Pass qid_train=, or leave X_train out."
+        )
+    return data
 
 
 def _slices(
@@ -232,6 +239,7 @@ def _slices(
                     f"got {values.shape}."
                 )
         return by_row
+    slices = [slices] if isinstance(slices, str) else slices
     positions = column_positions(X, list(slices), "slices") if slices else []
     names = column_names(X) or [f"column {place}" for place in range(X.shape[1])]
     return {str(names[place]): cells(X, place) for place in positions}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,15 +54,18 @@ def worst_queries(evidence: Evidence) -> list[QueryReport]:
 
 
 def _parts(values: NDArray[Any]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Cut rows by their values: numbers by quartiles, others by value."""
+    """Cut rows by their values: numbers and dates by quartiles, others by value."""
     missing = missing_ids(values)
-    if values.dtype.kind in "iufb" and len(np.unique(values[~missing])) > MOST_NUMBERS:
-        numbers = values.astype(np.float64)
-        edges = np.unique(np.quantile(numbers[~missing], [0, 0.25, 0.5, 0.75, 1]))
+    if values.dtype.kind in "iufbM" and len(np.unique(values[~missing])) > MOST_NUMBERS:
+        numbers = values if values.dtype.kind == "M" else values.astype(np.float64)
+        # Quartiles of dates are dates that occur, because a date has no half.
+        method: Literal["lower", "linear"] = "lower" if values.dtype.kind == "M" else "linear"
+        edges = np.unique(np.quantile(numbers[~missing], [0, 0.25, 0.5, 0.75, 1], method=method))
         for number, (low, high) in enumerate(pairwise(edges)):
             above = numbers >= low if number == 0 else numbers > low
+            begin, end = _edge(low), _edge(high)
             yield (
-                f"{low:.6g} to {high:.6g}" if number == 0 else f"above {low:.6g}, to {high:.6g}",
+                f"{begin} to {end}" if number == 0 else f"above {begin}, to {end}",
                 above & (numbers <= high),
             )
     else:
@@ -79,6 +82,13 @@ def _parts(values: NDArray[Any]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
             yield "others", rest
     if missing.any():
         yield "missing", missing
+
+
+def _edge(value: Any) -> str:
+    """Return the end of a slice as text: a number to six digits, or a date to the second."""
+    if isinstance(value, np.datetime64):
+        return str(value.astype("datetime64[s]")).replace("T", " ")
+    return f"{value:.6g}"
 
 
 def _slice_report(
