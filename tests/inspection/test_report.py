@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import lightgbm
 import numpy as np
@@ -102,6 +103,12 @@ def test_it_is_shown_as_text_markdown_html_and_json(report):
         assert piece in report.to_markdown()
         assert piece in report._repr_html_()
     assert "| --- |" in report.to_markdown()
+    assert max(map(len, text.split("Models")[0].splitlines()[1:])) <= 100
+    assert str(report.rows()) in text
+    n = len(report.to_look_at)
+    one = replace(report, checks=[replace(report.checks[0], status="look")])
+    assert one.summary().endswith("1 of 1 checks deserves a look.")
+    assert report.summary().endswith(f"{n} of 9 checks deserve a look.") or n == 1
     document = json.loads(report.to_json())
     assert document["n_queries"] == 60
     assert document["models"][1]["name"] == "student"
