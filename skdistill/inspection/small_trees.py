@@ -23,6 +23,7 @@ from skdistill.public_names import set_module
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.first_trees import first_trees, number_of_trees
 from skdistill.teachers.fitting import fit_teacher, labelled_rows, seeded
+from skdistill.teachers.limits import N_GAINS, STOPPING_PARAMETERS
 
 N_TREES = (5, 10, 20, 40, 80)
 N_LEAVES = (4, 8, 16, 31)
@@ -63,7 +64,8 @@ def fit_small_trees(
     qid : array-like of shape (n_rows,), optional
         Query of each row. None means that all rows are one query.
     template : LightGBM estimator, optional
-        Unfitted or fitted; its other parameters are kept. By default an ``LGBMRanker``.
+        Unfitted or fitted; its other parameters are kept, but for early stopping. By default an
+        ``LGBMRanker``, or an ``LGBMRegressor`` if the labels are no grades from 0 to 30.
     n_trees : sequence of int, default=(5, 10, 20, 40, 80)
         Numbers of trees, one for each model that is returned.
     n_leaves : sequence of int, default=(4, 8, 16, 31)
@@ -115,7 +117,7 @@ def fit_small_trees(
             "fit_small_trees chooses by queries that it holds out, but all rows are one query. "
             "Pass qid=."
         )
-    ranker = seeded(_default_trees() if template is None else clone(template), seed)
+    ranker = seeded(_default_trees(data) if template is None else _without_stopping(template), seed)
     data = labelled_rows(ranker, data)
     some = some_queries(data, SEARCHED_ROWS, seed)
     chosen = _search(ranker, some, n_trees, list(product(n_leaves, learning_rates)), k, seed)
@@ -171,10 +173,20 @@ def _check_sizes(
         raise ValueError(f"learning_rates must list numbers above 0, got {list(learning_rates)}.")
 
 
-def _default_trees() -> Any:
+def _default_trees(data: RankingData) -> Any:
+    """Make a ranker, or a regressor of labels that no ranker takes."""
     import lightgbm
 
-    return lightgbm.LGBMRanker(verbose=-1)
+    assert data.labels is not None  # the caller has passed them
+    labels = data.labels[data.is_labelled]
+    are_grades = bool(((labels % 1 == 0) & (labels >= 0) & (labels < N_GAINS["lightgbm"])).all())
+    return (lightgbm.LGBMRanker if are_grades else lightgbm.LGBMRegressor)(verbose=-1)
+
+
+def _without_stopping(template: Any) -> Any:
+    """Return an unfitted clone that is fitted without a validation table."""
+    names = set(STOPPING_PARAMETERS) & set(template.get_params())
+    return clone(template).set_params(**dict.fromkeys(names))
 
 
 def _resized(ranker: Any, n_trees: int, n_leaves: int, learning_rate: float) -> Any:

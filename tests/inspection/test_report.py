@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import make_ranking
-from skdistill.inspection import distillation_report
+from skdistill.inspection import AgreementDisplay, ParetoDisplay, distillation_report
 from skdistill.metrics import bootstrap_ratio, kendall_tau, ndcg_per_query, ndcg_score
 from skdistill.students import LinearRanker, MLPRanker
 
@@ -216,6 +216,23 @@ def test_offsets_are_part_of_the_order():
     probability = ranker.teacher_.predict_proba(X)[:, 1]
     both = np.log(probability) + bid[TEST], ranker.predict(X) + bid[TEST]
     assert found.fidelity.tau == pytest.approx(kendall_tau(*both, qid))
+    # The first trees predict probabilities too.
+    first = np.log(ranker.teacher_.predict_proba(X, num_iteration=5)[:, 1])
+    wanted = ndcg_score(labels[TEST], first, qid, k=10, offset=bid[TEST])
+    trees_of = {point.name: point for point in found.points}["first 5 trees"]
+    assert trees_of.quality == pytest.approx(wanted)
+    with pytest.raises(ValueError, match="needs offset too"):
+        ParetoDisplay.from_estimator({"student": ranker}, X, labels[TEST], qid=qid)
+    display = ParetoDisplay.from_estimator(
+        {"student": ranker}, X, labels[TEST], qid=qid, teacher=ranker.teacher_, offset=bid[TEST]
+    )
+    for point in display.points:
+        same = next(one for one in found.points if one.name == point.name)
+        assert point.quality == pytest.approx(same.quality)
+    with pytest.raises(ValueError, match="needs offset too"):
+        AgreementDisplay.from_estimator(ranker, X, qid=qid)
+    agreement = AgreementDisplay.from_estimator(ranker, X, qid=qid, offset=bid[TEST])
+    assert agreement.tau == pytest.approx(found.fidelity.tau)
 
 
 def test_what_cannot_be_reported_is_refused(ranker):

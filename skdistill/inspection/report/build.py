@@ -15,6 +15,7 @@ from skdistill.inspection.models import (
     STUDENT,
     TEACHER,
     TREES,
+    in_unit_of_offset,
     scores_of,
     student_of,
     teacher_columns,
@@ -192,6 +193,8 @@ def _measure(evidence: Evidence) -> tuple[list[ParetoPoint], dict[str, int]]:
         models |= {name: (model, for_teacher) for name, model in trees.items()}
         kinds |= dict.fromkeys(trees, kind)
     scores = {name: scores_of(model, X, evidence.queries) for name, (model, X) in models.items()}
+    if evidence.data.offset is not None:
+        scores = in_unit_of_offset(scores, kinds)
     costs = costs_on_tables(models)
     taught = evidence.data.teacher_scores
     if taught is not None:
