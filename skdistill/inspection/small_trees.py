@@ -13,7 +13,8 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from skdistill.inputs.checks import check_labels
-from skdistill.inputs.columns import as_table
+from skdistill.inputs.column_reading import as_seconds, column_of
+from skdistill.inputs.columns import as_table, column_names, take_columns
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import unwrapped
@@ -131,6 +132,17 @@ def is_template(model: Any) -> bool:
     """Whether a model is an estimator of LightGBM, whose parameters small trees can keep."""
     has_parameters = hasattr(model, "get_params") and hasattr(model, "fit")
     return has_parameters and "num_leaves" in model.get_params()
+
+
+def without_times(X: Any) -> Any:
+    """Return the columns of a table that LightGBM takes, which are all but times."""
+    names = column_names(X)
+    if names is None:
+        return X
+    kept = [
+        place for place, name in enumerate(names) if as_seconds(column_of(X, place, name)) is None
+    ]
+    return X if len(kept) == len(names) else take_columns(X, kept)
 
 
 def beginnings(teacher: Any) -> dict[str, Any]:

@@ -190,6 +190,16 @@ def test_the_teacher_of_a_ranker_in_a_pipeline_gets_transformed_rows():
     assert found.sizes["student"] == pytest.approx(len(pickle.dumps(alone)), rel=0.3)
 
 
+def test_small_trees_do_without_times():
+    frame = pd.DataFrame(DATA.X, columns=[*"abcdef"])
+    frame.insert(2, "day", pd.Timestamp("2026-01-01") + pd.to_timedelta(DATA.qid % 50, unit="D"))
+    student = LinearRanker(max_iter=3, random_state=0)
+    student.fit(frame[TRAIN], DATA.y[TRAIN], qid=DATA.qid[TRAIN])
+    training = TRAINING | {"X_train": frame[TRAIN]}
+    found = distillation_report(student, frame[TEST], y, qid=qid, teacher_scores=y, **training)
+    assert sum(point.kind == "small trees" for point in found.points) == 5
+
+
 def test_dates_are_cut_into_quarters(ranker):
     days = np.datetime64("2026-01-01") + np.arange(len(y)).astype("timedelta64[h]")
     days[:5] = np.datetime64("NaT")
