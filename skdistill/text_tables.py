@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
+# A number, alone, as a factor, or before its interval.
+NUMBER = re.compile(r"[-−+]?[\d.,]+(e[-+]?\d+)?×?( \[.*\])?$")
+
 Rows = list[list[Any]]
+
+
+class Table(Rows):
+    """Rows that print as aligned text, and show as a table in a notebook."""
+
+    def __str__(self) -> str:
+        return text_table(self)
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
 
 def shown(value: Any) -> str:
@@ -57,14 +71,15 @@ def text_table(rows: Rows) -> str:
     """
     cells = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = []
-    for row in cells:
-        first, *rest = (
-            cell.ljust(width) if number == 0 else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+    layout = list(zip(widths, _hold_numbers(cells), strict=True))
+    lines = [
+        "  ".join(
+            cell.rjust(width) if is_number else cell.ljust(width)
+            for cell, (width, is_number) in zip(row, layout, strict=True)
         )
-        lines.append("  ".join([first, *rest]).rstrip())
-    return "\n".join(lines)
+        for row in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def markdown(rows: Rows) -> str:
@@ -79,8 +94,8 @@ def markdown(rows: Rows) -> str:
     -------
     str
     """
-    heading, *body = [[shown(cell).replace("|", "\\|") for cell in row] for row in rows]
-    rule = ["---", *("---:" for _ in heading[1:])]
+    heading, *body = cells = [[shown(cell).replace("|", "\\|") for cell in row] for row in rows]
+    rule = ["---:" if is_number else "---" for is_number in _hold_numbers(cells)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [heading, rule, *body])
 
 
@@ -96,8 +111,26 @@ def html(rows: Rows) -> str:
     -------
     str
     """
-    heading, *body = [[escape(shown(cell)) for cell in row] for row in rows]
-    lines = ["<table>", "<thead><tr>", *(f"<th>{cell}</th>" for cell in heading), "</tr></thead>"]
+    heading, *body = cells = [[escape(shown(cell)) for cell in row] for row in rows]
+    # Each cell says its side, because notebooks move text to the right.
+    styles = [
+        f'style="text-align: {"right" if is_number else "left"}"'
+        for is_number in _hold_numbers(cells)
+    ]
+
+    def tagged(row: list[str], tag: str) -> list[str]:
+        return [f"<{tag} {how}>{cell}</{tag}>" for cell, how in zip(row, styles, strict=True)]
+
+    lines = ["<table>", "<thead><tr>", *tagged(heading, "th"), "</tr></thead>"]
     for row in body:
-        lines += ["<tr>", *(f"<td>{cell}</td>" for cell in row), "</tr>"]
+        lines += ["<tr>", *tagged(row, "td"), "</tr>"]
     return "\n".join([*lines, "</table>"])
+
+
+def _hold_numbers(cells: list[list[str]]) -> list[bool]:
+    """Whether a column holds numbers, which stand on the right; the first one names the rows."""
+    columns = list(zip(*cells[1:], strict=True)) or [()] * len(cells[0])
+    return [
+        place > 0 and all(NUMBER.match(cell) for cell in column if cell)
+        for place, column in enumerate(columns)
+    ]

@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from skdistill.inputs.checks import check_finite, check_k
 from skdistill.inputs.columns import as_table
+from skdistill.inputs.offsets import check_offset, log_unless_logs
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.inspection.models import require_teacher, scores_of, teacher_columns
 from skdistill.inspection.pictures import COLOURS, axes_or_new, whole_numbers
 from skdistill.metrics import kendall_tau
-from skdistill.metrics.scorers import queries_of
+from skdistill.metrics.scorers import offset_of, queries_of
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -57,6 +58,7 @@ class AgreementDisplay:
         *,
         qid: ArrayLike | None = None,
         teacher: Any = None,
+        offset: ArrayLike | None = None,
         n_places: int = 30,
         ax: Any = None,
     ) -> AgreementDisplay:
@@ -72,6 +74,8 @@ class AgreementDisplay:
             Query of each row; by default, that of the model's ``query_column``.
         teacher : model, optional
             By default, the ``teacher_`` of a :class:`DistilledRanker`.
+        offset : array-like of shape (n_rows,), optional
+            Such as a log bid, which is added to the scores of both.
         n_places : int, default=30
             Number of places of the teacher to draw.
         ax : matplotlib Axes, optional
@@ -90,8 +94,12 @@ class AgreementDisplay:
         """
         X = as_table(X)
         ids = queries_of(model, X, qid)
+        added = check_offset(offset_of(model, offset), X.shape[0])
         taught = scores_of(require_teacher(model, teacher), teacher_columns(model, X))
-        return cls.from_predictions(taught, scores_of(model, X), qid=ids, n_places=n_places, ax=ax)
+        learnt = scores_of(model, X)
+        if added is not None:
+            taught, learnt = log_unless_logs(np.asarray(taught, np.float64)) + added, learnt + added
+        return cls.from_predictions(taught, learnt, qid=ids, n_places=n_places, ax=ax)
 
     @classmethod
     def from_predictions(

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from skdistill._sklearn_compat import BaseSearchCV
 from skdistill.distilled import FittedDistillation
 from skdistill.inputs.columns import without_query_column
+from skdistill.inputs.offsets import log_unless_logs
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.serving.compiled import CompiledScorer
@@ -123,6 +124,19 @@ def student_columns(model: Any, X: Any) -> Any:
 def scores_of(model: Any, X: Any, queries: Queries | None = None) -> NDArray[Any]:
     """Score a table with a model: a student, a teacher, a compiled scorer or a function."""
     return unchecked_scores(unwrapped(model), X, queries)
+
+
+def in_unit_of_offset(
+    scores: Mapping[str, NDArray[Any]], kinds: Mapping[str, str]
+) -> dict[str, NDArray[Any]]:
+    """Turn probabilities into the logarithms that an offset is added to.
+
+    Students learn such logarithms, whatever the range of their scores.
+    """
+    return {
+        name: of if kinds.get(name) == STUDENT else log_unless_logs(np.asarray(of, np.float64))
+        for name, of in scores.items()
+    }
 
 
 def student_of(model: Any) -> Any:

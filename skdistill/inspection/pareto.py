@@ -21,6 +21,7 @@ from skdistill.inspection.models import (
     TEACHER,
     TREES,
     check_models,
+    in_unit_of_offset,
     kind_of,
     scores_of,
 )
@@ -31,7 +32,7 @@ from skdistill.inspection.relevant_queries import require_relevant_queries
 from skdistill.inspection.report.document import DistillationReport
 from skdistill.inspection.row_costs import RowCost, row_costs
 from skdistill.inspection.small_trees import beginnings
-from skdistill.metrics.scorers import queries_of
+from skdistill.metrics.scorers import offset_of, queries_of
 
 # Colour and marker of each kind of model.
 LOOKS = {
@@ -95,6 +96,7 @@ class ParetoDisplay:
         *,
         qid: ArrayLike | None = None,
         teacher: Any = None,
+        offset: ArrayLike | None = None,
         k: int = 10,
         kinds: Mapping[str, str] | None = None,
         random_state: Any = 0,
@@ -115,6 +117,9 @@ class ParetoDisplay:
             Query of each row. By default, that of the ``query_column`` of the first model.
         teacher : model, optional
             The reference. If it is boosted, its first trees are drawn too.
+        offset : array-like of shape (n_rows,), optional
+            Such as a log bid, which is added to all scores; those within 0 and 1 that are no
+            student's are probabilities, and become logarithms.
         k : int, default=10
             Number of top places that count.
         kinds : dict of str to str, optional
@@ -155,13 +160,18 @@ class ParetoDisplay:
             cuts = beginnings(teacher)
             together = {TEACHER: teacher, **cuts, **together}
             given = {TEACHER: TEACHER, **dict.fromkeys(cuts, BEGINNING), **given}
+        for model in models.values():
+            offset = offset_of(model, offset)
         scores = {name: scores_of(model, X) for name, model in together.items()}
+        if offset is not None:
+            scores = in_unit_of_offset(scores, given)
         return cls.from_predictions(
             y,
             scores,
             row_costs(together, X),
             qid=ids,
             kinds=given,
+            offset=offset,
             k=k,
             random_state=random_state,
             ax=ax,
@@ -176,6 +186,7 @@ class ParetoDisplay:
         *,
         qid: ArrayLike | None = None,
         kinds: Mapping[str, str] | None = None,
+        offset: ArrayLike | None = None,
         k: int = 10,
         random_state: Any = 0,
         ax: Any = None,
@@ -194,6 +205,8 @@ class ParetoDisplay:
             Query of each row. None means that all rows are one query.
         kinds : dict of str to str, optional
             Kind of each model; "student" by default.
+        offset : array-like of shape (n_rows,), optional
+            Added to all scores.
         k : int, default=10
             Number of top places that count.
         random_state : int, RandomState or None, default=0
@@ -216,7 +229,7 @@ class ParetoDisplay:
         if nobody:
             raise ValueError(f"kinds names {nobody}, but the models are {list(scores)}.")
         points = measured_points(
-            y, scores, costs, dict(kinds or {}), qid, k=k, random_state=random_state
+            y, scores, costs, dict(kinds or {}), qid, k=k, random_state=random_state, offset=offset
         )
         return cls(points, k).plot(ax=ax)
 

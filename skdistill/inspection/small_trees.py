@@ -13,7 +13,8 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from skdistill.inputs.checks import check_labels
-from skdistill.inputs.columns import as_table
+from skdistill.inputs.column_reading import as_seconds, column_of
+from skdistill.inputs.columns import as_table, column_names, take_columns
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import unwrapped
@@ -23,6 +24,7 @@ from skdistill.public_names import set_module
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.first_trees import first_trees, number_of_trees
 from skdistill.teachers.fitting import fit_teacher, labelled_rows, seeded
+from skdistill.teachers.limits import N_GAINS, STOPPING_PARAMETERS
 
 N_TREES = (5, 10, 20, 40, 80)
 N_LEAVES = (4, 8, 16, 31)
@@ -63,7 +65,8 @@ def fit_small_trees(
     qid : array-like of shape (n_rows,), optional
         Query of each row. None means that all rows are one query.
     template : LightGBM estimator, optional
-        Unfitted or fitted; its other parameters are kept. By default an ``LGBMRanker``.
+        Unfitted or fitted; its other parameters are kept, but for early stopping. By default an
+        ``LGBMRanker``, or an ``LGBMRegressor`` if the labels are no grades from 0 to 30.
     n_trees : sequence of int, default=(5, 10, 20, 40, 80)
         Numbers of trees, one for each model that is returned.
     n_leaves : sequence of int, default=(4, 8, 16, 31)
@@ -115,7 +118,7 @@ def fit_small_trees(
             "fit_small_trees chooses by queries that it holds out, but all rows are one query. "
             "Pass qid=."
         )
-    ranker = seeded(_default_trees() if template is None else clone(template), seed)
+    ranker = seeded(_default_trees(data) if template is None else _without_stopping(template), seed)
     data = labelled_rows(ranker, data)
     some = some_queries(data, SEARCHED_ROWS, seed)
     chosen = _search(ranker, some, n_trees, list(product(n_leaves, learning_rates)), k, seed)
@@ -129,6 +132,17 @@ def is_template(model: Any) -> bool:
     """Whether a model is an estimator of LightGBM, whose parameters small trees can keep."""
     has_parameters = hasattr(model, "get_params") and hasattr(model, "fit")
     return has_parameters and "num_leaves" in model.get_params()
+
+
+def without_times(X: Any) -> Any:
+    """Return the columns of a table that LightGBM takes, which are all but times."""
+    names = column_names(X)
+    if names is None:
+        return X
+    kept = [
+        place for place, name in enumerate(names) if as_seconds(column_of(X, place, name)) is None
+    ]
+    return X if len(kept) == len(names) else take_columns(X, kept)
 
 
 def beginnings(teacher: Any) -> dict[str, Any]:
@@ -171,10 +185,20 @@ def _check_sizes(
         raise ValueError(f"learning_rates must list numbers above 0, got {list(learning_rates)}.")
 
 
-def _default_trees() -> Any:
+def _default_trees(data: RankingData) -> Any:
+    """Make a ranker, or a regressor of labels that no ranker takes."""
     import lightgbm
 
-    return lightgbm.LGBMRanker(verbose=-1)
+    assert data.labels is not None  # the caller has passed them
+    labels = data.labels[data.is_labelled]
+    are_grades = bool(((labels % 1 == 0) & (labels >= 0) & (labels < N_GAINS["lightgbm"])).all())
+    return (lightgbm.LGBMRanker if are_grades else lightgbm.LGBMRegressor)(verbose=-1)
+
+
+def _without_stopping(template: Any) -> Any:
+    """Return an unfitted clone that is fitted without a validation table."""
+    names = set(STOPPING_PARAMETERS) & set(template.get_params())
+    return clone(template).set_params(**dict.fromkeys(names))
 
 
 def _resized(ranker: Any, n_trees: int, n_leaves: int, learning_rate: float) -> Any:

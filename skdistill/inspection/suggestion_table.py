@@ -11,7 +11,7 @@ from skdistill.extras import import_extra
 from skdistill.metrics import RatioInterval
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
-from skdistill.text_tables import Rows, html, interval, markdown, text_table
+from skdistill.text_tables import Rows, Table, html, interval, markdown, text_table
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class StudentSuggestion:
         list of list
             The heading, then a row per shape.
         """
-        heading = ["student", "us/request", "ns/row", f"NDCG@{self.k}", "of teacher", ""]
-        table: Rows = [heading]
+        heading: list[Any] = ["student", "us/request", "ns/row", f"NDCG@{self.k}", "of teacher", ""]
+        table = Table([heading])
         for shape in self.shapes:
             note = "best" if shape.name == self.best else ""
             table.append(

@@ -272,6 +272,11 @@ def test_small_trees_keep_the_parameters_of_a_template():
     assert (model.min_child_samples, model.random_state) == (7, 3)
     with pytest.raises(ValueError, match="all rows are one query"):
         fit_small_trees(rows, labels)
+    stopping = template.set_params(early_stopping_round=5)
+    (model,) = fit_small_trees(rows, labels, qid=ids, template=stopping, **sizes).values()
+    assert model.booster_.num_trees() == 3
+    (model,) = fit_small_trees(rows, labels + 0.5, qid=ids, **sizes).values()
+    assert isinstance(model, lightgbm.LGBMRegressor)
     other = xgboost.XGBRanker()  # would take num_leaves, and ignore it
     with pytest.raises(TypeError, match="must be an estimator of LightGBM.*got XGBRanker"):
         fit_small_trees(rows, labels, qid=ids, template=other)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import lightgbm
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import make_ranking
-from skdistill.inspection import distillation_report
+from skdistill.inspection import AgreementDisplay, ParetoDisplay, distillation_report
 from skdistill.metrics import bootstrap_ratio, kendall_tau, ndcg_per_query, ndcg_score
 from skdistill.students import LinearRanker, MLPRanker
 
@@ -102,6 +103,12 @@ def test_it_is_shown_as_text_markdown_html_and_json(report):
         assert piece in report.to_markdown()
         assert piece in report._repr_html_()
     assert "| --- |" in report.to_markdown()
+    assert max(map(len, text.split("Models")[0].splitlines()[1:])) <= 100
+    assert str(report.rows()) in text
+    n = len(report.to_look_at)
+    one = replace(report, checks=[replace(report.checks[0], status="look")])
+    assert one.summary().endswith("1 of 1 checks deserves a look.")
+    assert report.summary().endswith(f"{n} of 9 checks deserve a look.") or n == 1
     document = json.loads(report.to_json())
     assert document["n_queries"] == 60
     assert document["models"][1]["name"] == "student"
@@ -183,6 +190,16 @@ def test_the_teacher_of_a_ranker_in_a_pipeline_gets_transformed_rows():
     assert found.sizes["student"] == pytest.approx(len(pickle.dumps(alone)), rel=0.3)
 
 
+def test_small_trees_do_without_times():
+    frame = pd.DataFrame(DATA.X, columns=[*"abcdef"])
+    frame.insert(2, "day", pd.Timestamp("2026-01-01") + pd.to_timedelta(DATA.qid % 50, unit="D"))
+    student = LinearRanker(max_iter=3, random_state=0)
+    student.fit(frame[TRAIN], DATA.y[TRAIN], qid=DATA.qid[TRAIN])
+    training = TRAINING | {"X_train": frame[TRAIN]}
+    found = distillation_report(student, frame[TEST], y, qid=qid, teacher_scores=y, **training)
+    assert sum(point.kind == "small trees" for point in found.points) == 5
+
+
 def test_dates_are_cut_into_quarters(ranker):
     days = np.datetime64("2026-01-01") + np.arange(len(y)).astype("timedelta64[h]")
     days[:5] = np.datetime64("NaT")
@@ -209,6 +226,23 @@ def test_offsets_are_part_of_the_order():
     probability = ranker.teacher_.predict_proba(X)[:, 1]
     both = np.log(probability) + bid[TEST], ranker.predict(X) + bid[TEST]
     assert found.fidelity.tau == pytest.approx(kendall_tau(*both, qid))
+    # The first trees predict probabilities too.
+    first = np.log(ranker.teacher_.predict_proba(X, num_iteration=5)[:, 1])
+    wanted = ndcg_score(labels[TEST], first, qid, k=10, offset=bid[TEST])
+    trees_of = {point.name: point for point in found.points}["first 5 trees"]
+    assert trees_of.quality == pytest.approx(wanted)
+    with pytest.raises(ValueError, match="needs offset too"):
+        ParetoDisplay.from_estimator({"student": ranker}, X, labels[TEST], qid=qid)
+    display = ParetoDisplay.from_estimator(
+        {"student": ranker}, X, labels[TEST], qid=qid, teacher=ranker.teacher_, offset=bid[TEST]
+    )
+    for point in display.points:
+        same = next(one for one in found.points if one.name == point.name)
+        assert point.quality == pytest.approx(same.quality)
+    with pytest.raises(ValueError, match="needs offset too"):
+        AgreementDisplay.from_estimator(ranker, X, qid=qid)
+    agreement = AgreementDisplay.from_estimator(ranker, X, qid=qid, offset=bid[TEST])
+    assert agreement.tau == pytest.approx(found.fidelity.tau)
 
 
 def test_what_cannot_be_reported_is_refused(ranker):

@@ -20,7 +20,7 @@ from skdistill.inspection.models import unwrapped
 from skdistill.metrics.scorers import queries_of
 from skdistill.public_names import set_module
 from skdistill.students.estimator import StudentEstimator
-from skdistill.text_tables import Rows, html, text_table
+from skdistill.text_tables import Rows, Table, html, text_table
 
 
 @set_module("skdistill.inspection")
@@ -69,7 +69,7 @@ class Explanation:
         Returns
         -------
         list of list
-            The heading, then a row per column, and the sum.
+            The heading, then a row per column, and the sum. It prints as a table.
 
         Raises
         ------
@@ -86,11 +86,12 @@ class Explanation:
             values, score = values - self.contributions[than], score - self.scores[than]
         order = np.argsort(-np.abs(values), kind="stable")
         shown, rest = order[:n_columns].tolist(), order[n_columns:]
-        table: Rows = [["column", "contribution"]]
+        table = Table([["column", "contribution"]])
         table += [[self.names[column], float(values[column])] for column in shown]
         if len(rest):
             table.append([f"{len(rest)} others", float(values[rest].sum())])
-        return [*table, ["score", float(score)]]
+        table.append(["score", float(score)])
+        return table
 
     def frame(self) -> Any:
         """Return the contributions as a data frame.
@@ -123,7 +124,7 @@ class Explanation:
         """
         sizes = np.abs(self.contributions).mean(axis=0)
         order = np.argsort(-sizes, kind="stable")[:n_columns]
-        return [["column", "mean size"], *([self.names[c], float(sizes[c])] for c in order)]
+        return Table([["column", "mean size"], *([self.names[c], float(sizes[c])] for c in order)])
 
     def __str__(self) -> str:
         return text_table(self.mean_table())

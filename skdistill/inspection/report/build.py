@@ -15,6 +15,7 @@ from skdistill.inspection.models import (
     STUDENT,
     TEACHER,
     TREES,
+    in_unit_of_offset,
     scores_of,
     student_of,
     teacher_columns,
@@ -39,7 +40,7 @@ from skdistill.inspection.report.evidence import Evidence, gather
 from skdistill.inspection.report.findings import Fidelity
 from skdistill.inspection.report.slicing import slice_reports, worst_queries
 from skdistill.inspection.row_costs import RowCost, costs_on_tables
-from skdistill.inspection.small_trees import beginnings, fit_small_trees, is_template
+from skdistill.inspection.small_trees import beginnings, fit_small_trees, is_template, without_times
 from skdistill.metrics import kendall_tau, rank_biased_overlap, teacher_recall
 from skdistill.public_names import set_module
 
@@ -86,7 +87,8 @@ def distillation_report(
         Such as a log bid; see :func:`skdistill.metrics.ndcg_score`.
     X_train, y_train, qid_train : array-like, optional
         The table that the student was fitted on. With it, the report also fits the student on
-        labels alone, and small LightGBM models, and makes the checks that need training rows.
+        labels alone, and small LightGBM models on all columns but times, and makes the checks that
+        need training rows.
     slices : sequence of columns, or dict of str to array-like of shape (n_rows,), optional
         Columns of X, or values of rows by name, by which quality is broken down. Slices by the
         number of rows per query are always made.
@@ -188,10 +190,13 @@ def _measure(evidence: Evidence) -> tuple[list[ParetoPoint], dict[str, int]]:
     models["student"] = evidence.model, table
     if evidence.train is not None and evidence.on_labels is not None:
         models[ON_LABELS] = evidence.on_labels, table
+    for_trees = without_times(for_teacher)
     for kind, trees in _smaller_trees(evidence).items():
-        models |= {name: (model, for_teacher) for name, model in trees.items()}
+        models |= {name: (model, for_trees) for name, model in trees.items()}
         kinds |= dict.fromkeys(trees, kind)
     scores = {name: scores_of(model, X, evidence.queries) for name, (model, X) in models.items()}
+    if evidence.data.offset is not None:
+        scores = in_unit_of_offset(scores, kinds)
     costs = costs_on_tables(models)
     taught = evidence.data.teacher_scores
     if taught is not None:
@@ -221,7 +226,7 @@ def _smaller_trees(evidence: Evidence) -> dict[str, dict[str, Any]]:
         train, teacher = evidence.train, unwrapped(evidence.teacher)
         assert train.labels is not None  # rows without one were left out
         trees[TREES] = fit_small_trees(
-            teacher_columns(evidence.model, train.X),
+            without_times(teacher_columns(evidence.model, train.X)),
             train.labels,
             qid=train.queries.segment,
             template=teacher if is_template(teacher) else None,

@@ -15,8 +15,8 @@ from skdistill.inspection.report.evidence import Evidence
 from skdistill.inspection.report.findings import LOOK, OK, SKIPPED, Check
 from skdistill.metrics import bootstrap_ratio, ndcg_score, per_query
 
-NEEDS_TRAIN = "needs the training rows: pass X_train, y_train and qid_train"
-NEEDS_TEACHER = "needs the teacher: pass teacher="
+NEEDS_TRAIN = "needs the training rows: pass X_train, y_train and qid_train (--train)"
+NEEDS_TEACHER = "needs the teacher: pass teacher= (--teacher)"
 # A teacher overfits if its NDCG falls by more than this fraction, and by more than noise.
 MOST_FALL = 0.03
 TRAINING_QUERIES = 1000
@@ -57,7 +57,7 @@ def beats_smaller_trees(evidence: Evidence, points: list[ParetoPoint]) -> Check:
     name = "smaller trees"
     rivals = [point for point in points if point.kind not in ("teacher", "student")]
     if not rivals:
-        return Check(name, SKIPPED, f"there are none: it {NEEDS_TEACHER}, one that is boosted")
+        return Check(name, SKIPPED, f"there are none; it {NEEDS_TEACHER}, one that is boosted")
     beaten = beaten_by_trees(points, evidence.seed)
     if "student" not in beaten:
         return Check(name, OK, "none is as fast as the student and better")

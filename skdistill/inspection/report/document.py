@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from skdistill.inspection.report.findings import (
 )
 from skdistill.metrics import RatioInterval
 from skdistill.public_names import set_module
-from skdistill.text_tables import Rows, html, interval, markdown, text_table
+from skdistill.text_tables import Rows, Table, html, interval, markdown, text_table
 
+# Letters of a line of text.
+WIDTH = 100
 # A page that suits the light and the dark of the reader's browser.
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Distillation report</title>
@@ -31,7 +34,7 @@ PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }}
 body {{ max-width: 70em; margin: 2em auto; padding: 0 1em; overflow-x: auto; }}
 table {{ border-collapse: collapse; }}
-th, td {{ padding: 0.25em 0.7em; border-bottom: 1px solid #8884; text-align: left; }}
+th, td {{ padding: 0.25em 0.7em; border-bottom: 1px solid #8884; vertical-align: top; }}
 </style></head><body>
 <h1>Distillation report</h1>
 {body}
@@ -90,8 +93,16 @@ class DistillationReport:
             The heading, then a row per model.
         """
         first = self.points[0]
-        heading = ["model", "kind", f"NDCG@{self.k}", f"of {first.name}", "ns/row", "times", "kB"]
-        table: Rows = [heading]
+        heading: list[Any] = [
+            "model",
+            "kind",
+            f"NDCG@{self.k}",
+            f"of {first.name}",
+            "ns/row",
+            "speed",
+            "kB",
+        ]
+        table = Table([heading])
         for point in self.points:
             size = self.sizes.get(point.name)
             table.append(
@@ -99,7 +110,7 @@ class DistillationReport:
                     *(point.name, point.kind, point.quality),
                     "" if point is first else interval(point.ratio),
                     _number(1e9 * point.cost.seconds, ",.0f"),
-                    _number(first.cost.seconds / point.cost.seconds, ".3g"),
+                    _number(first.cost.seconds / point.cost.seconds, ".3g", "×"),
                     "" if size is None else f"{size / 1000:,.0f}",
                 ]
             )
@@ -114,16 +125,14 @@ class DistillationReport:
             The heading, then a row per slice.
         """
         heading = ["slice", "value", "queries", "rows", f"NDCG@{self.k}", "of teacher", "tau"]
-        return [
-            heading,
-            *(
-                [
-                    *(part.name, part.value, part.n_queries, part.n_rows, part.ndcg),
-                    *(interval(part.ratio), part.tau),
-                ]
-                for part in self.slices
-            ),
+        table = [
+            [
+                *(part.name, part.value, part.n_queries, part.n_rows, part.ndcg),
+                *(interval(part.ratio), part.tau),
+            ]
+            for part in self.slices
         ]
+        return Table([heading, *table])
 
     def query_rows(self) -> Rows:
         """Return the table of the queries on which student and teacher disagree most.
@@ -134,10 +143,8 @@ class DistillationReport:
             The heading, then a row per query.
         """
         heading = ["query", "rows", "tau", f"NDCG@{self.k}", "teacher's"]
-        return [
-            heading,
-            *([str(q.query), q.n_rows, q.tau, q.ndcg, q.teacher_ndcg] for q in self.queries),
-        ]
+        table = [[str(q.query), q.n_rows, q.tau, q.ndcg, q.teacher_ndcg] for q in self.queries]
+        return Table([heading, *table])
 
     def check_rows(self) -> Rows:
         """Return the table of the checks, those that deserve attention first.
@@ -149,7 +156,7 @@ class DistillationReport:
         """
         order = [LOOK, OK, SKIPPED]
         checks = sorted(self.checks, key=lambda check: order.index(check.status))
-        return [["", "check", "finding"], *([c.status, c.name, c.message] for c in checks)]
+        return Table([["", "check", "finding"], *([c.status, c.name, c.message] for c in checks)])
 
     def summary(self) -> str:
         """Say in a few sentences what the student is worth.
@@ -175,7 +182,10 @@ class DistillationReport:
                 f"{self.k} hold {self.fidelity.recall:.1%} of the teacher's."
             )
         n = len(self.to_look_at)
-        return text + f" {n} of {len(self.checks)} checks deserve a look."
+        return (
+            text
+            + f" {n} of {len(self.checks)} checks {'deserves' if n == 1 else 'deserve'} a look."
+        )
 
     def frame(self) -> Any:
         """Return the table of the models as a data frame.
@@ -308,13 +318,22 @@ def _ends(ratio: RatioInterval) -> dict[str, float]:
     return {"ratio": ratio.ratio, "low": ratio.low, "high": ratio.high}
 
 
-def _number(value: float, form: str) -> str:
-    return "" if np.isnan(value) else format(value, form)
+def _number(value: float, form: str, unit: str = "") -> str:
+    return "" if np.isnan(value) else format(value, form) + unit
 
 
 def _listed(rows: Rows) -> str:
     """Return checks as paragraphs, whose messages are too long for a column of a terminal."""
-    return "\n".join(f"{status:>11}  {name}: {message}" for status, name, message in rows[1:])
+    return "\n".join(
+        fill(
+            f"{status:>11}  {name}: {message}",
+            WIDTH,
+            subsequent_indent=" " * 13,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for status, name, message in rows[1:]
+    )
 
 
 def _plain(value: Any) -> Any:
