@@ -87,7 +87,8 @@ class Interpretable(FittedStudent):
         queries = queries if self.compares_rows else Queries.single(queries.n_rows)
         rows, queries = _sample(queries)
         X = inputs.take(rows).X
-        return column_effects(model, params, X.toarray() if sparse.issparse(X) else X, queries)
+        X = X.toarray() if sparse.issparse(X) else X
+        return column_effects(model, params, X, queries, self.scaler_.sources)
 
     @property
     def compares_rows(self) -> bool:
@@ -115,7 +116,7 @@ class Interpretable(FittedStudent):
             )
         scaler = self.scaler_
         if scaler.applies_softsign:
-            heavy = with_query_column(scaler.has_softsign, self)
+            heavy = with_query_column(scaler.has_softsign[: scaler.n_columns], self)
             names = getattr(self, "feature_names_in_", np.arange(len(heavy)))
             raise AttributeError(
                 f"This {type(self).__name__} has no coef_, because its score is not linear in the "
@@ -163,13 +164,18 @@ def with_query_column(values: NDArray[Any], ranker: RankingEstimator) -> NDArray
 
 
 def column_effects(
-    model: StudentModel, params: Parameters, X: NDArray[np.float32], queries: Queries
+    model: StudentModel,
+    params: Parameters,
+    X: NDArray[np.float32],
+    queries: Queries,
+    sources: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64] | None:
     """Compute how much each column moves the scores of rows against each other.
 
     A deviation of a column has a part within its query and a part that is the same for the query.
     The first moves each row by the gradient of its score. The second moves all rows of the query,
-    and changes their order only as far as their gradients differ.
+    and changes their order only as far as their gradients differ. It moves all views of the column
+    at once: their effects add up, or cancel out, by their covariances.
 
     Parameters
     ----------
@@ -177,10 +183,12 @@ def column_effects(
         A model with one output.
     params : dict of str to ndarray
         Its parameters.
-    X : ndarray of shape (n_rows, n_columns), float32
+    X : ndarray of shape (n_rows, n_views), float32
         Scaled rows.
     queries : Queries
         Segments of the rows.
+    sources : ndarray of shape (n_views,), int64, or None
+        Column of each view; the views of all columns come first. None if each column has one.
 
     Returns
     -------
@@ -193,19 +201,48 @@ def column_effects(
     if gradient is None:
         return None
     gradient = gradient.astype(np.float64)
-    within, between = _variances(X.astype(np.float64), queries)
-    common = _variances(gradient, queries)[0]
-    effects = np.sqrt(within * (gradient**2).mean(axis=0) + between * common)
+    wide = X.astype(np.float64)
+    squares = _joint_effects(wide, gradient, wide, gradient, queries)
+    if sources is not None:
+        n_columns = int(sources.max()) + 1
+        first, second = sources[n_columns:], slice(n_columns, None)
+        both = _joint_effects(
+            wide[:, first], gradient[:, first], wide[:, second], gradient[:, second], queries
+        )
+        squares, of_second = squares[:n_columns].copy(), squares[second]
+        squares[first] += of_second + 2 * both
+    effects = np.sqrt(np.maximum(squares, 0))
     return effects / (effects.sum() or 1.0)
 
 
-def _variances(
-    values: NDArray[np.float64], queries: Queries
+def _joint_effects(
+    values: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    other_values: NDArray[np.float64],
+    other_gradient: NDArray[np.float64],
+    queries: Queries,
+) -> NDArray[np.float64]:
+    """Return the mean product of the effects of inputs and of others that deviate with them."""
+    within, between = _covariances(values, other_values, queries)
+    common = _covariances(gradient, other_gradient, queries)[0]
+    return within * (gradient * other_gradient).mean(axis=0) + between * common
+
+
+def _covariances(
+    values: NDArray[np.float64], others: NDArray[np.float64], queries: Queries
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the variance of each column within queries, and that of its means over queries."""
-    means = np.add.reduceat(values, queries.starts, axis=0) / queries.sizes[:, None]
-    means = np.repeat(means, queries.sizes, axis=0)
-    return ((values - means) ** 2).mean(axis=0), means.var(axis=0)
+    """Return the covariance of inputs and others within queries, and that of their means."""
+    means, other_means = (
+        np.repeat(
+            np.add.reduceat(inputs, queries.starts, axis=0) / queries.sizes[:, None],
+            queries.sizes,
+            axis=0,
+        )
+        for inputs in (values, others)
+    )
+    within = ((values - means) * (others - other_means)).mean(axis=0)
+    deviations = (means - means.mean(axis=0)) * (other_means - other_means.mean(axis=0))
+    return within, deviations.mean(axis=0)
 
 
 def _sample(queries: Queries) -> tuple[NDArray[np.int64], Queries]:
