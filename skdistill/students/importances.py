@@ -23,6 +23,8 @@ from skdistill.students.fitted import FittedStudent
 SAMPLED_ROWS = 1024
 # The sampled rows of a CSR table become dense, and so it must not have more columns.
 MOST_SPARSE_COLUMNS = 1024
+# Columns with two views exchange their values with those of so many other rows.
+EXCHANGES = 4
 
 
 class Interpretable(FittedStudent):
@@ -51,7 +53,8 @@ class Interpretable(FittedStudent):
         """Importance of each column of X, shape (n_features,); the sum is 1.
 
         The importance of a column says how much a typical deviation of it moves the scores of rows
-        against the others of their query. It is computed by ``fit`` from the gradients of scores.
+        against the others of their query. It is computed by ``fit`` from the gradients of scores,
+        and for a column that is read twice (see ``scaler_``) from scores with its values exchanged.
         :func:`skdistill.inspection.ranking_importance` measures the effect on a metric instead.
         """
         check_is_fitted(self)
@@ -174,8 +177,10 @@ def column_effects(
 
     A deviation of a column has a part within its query and a part that is the same for the query.
     The first moves each row by the gradient of its score. The second moves all rows of the query,
-    and changes their order only as far as their gradients differ. It moves all views of the column
-    at once: their effects add up, or cancel out, by their covariances.
+    and changes their order only as far as their gradients differ.
+
+    A deviation moves both views of a column along a curve, of which gradients know too little. The
+    effect of such a column is measured by exchanging its values with those of other rows.
 
     Parameters
     ----------
@@ -201,48 +206,53 @@ def column_effects(
     if gradient is None:
         return None
     gradient = gradient.astype(np.float64)
-    wide = X.astype(np.float64)
-    squares = _joint_effects(wide, gradient, wide, gradient, queries)
+    within, between = _variances(X.astype(np.float64), queries)
+    common = _variances(gradient, queries)[0]
+    squares = within * (gradient**2).mean(axis=0) + between * common
     if sources is not None:
         n_columns = int(sources.max()) + 1
-        first, second = sources[n_columns:], slice(n_columns, None)
-        both = _joint_effects(
-            wide[:, first], gradient[:, first], wide[:, second], gradient[:, second], queries
-        )
-        squares, of_second = squares[:n_columns].copy(), squares[second]
-        squares[first] += of_second + 2 * both
-    effects = np.sqrt(np.maximum(squares, 0))
+        squares = squares[:n_columns]
+        for column in sources[n_columns:].tolist():
+            views = np.flatnonzero(sources == column)
+            squares[column] = _effect_of_exchange(model, params, X, scores, queries, views)
+    effects = np.sqrt(squares)
     return effects / (effects.sum() or 1.0)
 
 
-def _joint_effects(
-    values: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-    other_values: NDArray[np.float64],
-    other_gradient: NDArray[np.float64],
+def _effect_of_exchange(
+    model: StudentModel,
+    params: Parameters,
+    X: NDArray[np.float32],
+    scores: NDArray[np.float32],
     queries: Queries,
-) -> NDArray[np.float64]:
-    """Return the mean product of the effects of inputs and of others that deviate with them."""
-    within, between = _covariances(values, other_values, queries)
-    common = _covariances(gradient, other_gradient, queries)[0]
-    return within * (gradient * other_gradient).mean(axis=0) + between * common
+    views: NDArray[np.int64],
+) -> float:
+    """Return half the mean square by which scores of a query's rows move against each other.
+
+    Each row takes the values of some inputs from a row of another query. Two rows differ by twice
+    the variance of a column: half the square is comparable with that of a typical deviation.
+    """
+    squares = []
+    for part in np.arange(1, EXCHANGES + 1) / (EXCHANGES + 1):
+        other = (np.arange(queries.n_queries) + int(part * queries.n_queries)) % queries.n_queries
+        other = other[queries.segment]
+        place = np.arange(queries.n_rows) - queries.starts[queries.segment]
+        sizes = queries.sizes[other]
+        row = queries.starts[other] + (place + (part * sizes).astype(np.int64)) % sizes
+        moved = X.copy()
+        moved[:, views] = X[np.ix_(row, views)]
+        change = model.forward(params, Rows(moved))[0] - scores
+        squares.append(_variances(change.astype(np.float64)[:, None], queries)[0][0])
+    return float(np.mean(squares)) / 2
 
 
-def _covariances(
-    values: NDArray[np.float64], others: NDArray[np.float64], queries: Queries
+def _variances(
+    values: NDArray[np.float64], queries: Queries
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the covariance of inputs and others within queries, and that of their means."""
-    means, other_means = (
-        np.repeat(
-            np.add.reduceat(inputs, queries.starts, axis=0) / queries.sizes[:, None],
-            queries.sizes,
-            axis=0,
-        )
-        for inputs in (values, others)
-    )
-    within = ((values - means) * (others - other_means)).mean(axis=0)
-    deviations = (means - means.mean(axis=0)) * (other_means - other_means.mean(axis=0))
-    return within, deviations.mean(axis=0)
+    """Return the variance of each column within queries, and that of its means over queries."""
+    means = np.add.reduceat(values, queries.starts, axis=0) / queries.sizes[:, None]
+    means = np.repeat(means, queries.sizes, axis=0)
+    return ((values - means) ** 2).mean(axis=0), means.var(axis=0)
 
 
 def _sample(queries: Queries) -> tuple[NDArray[np.int64], Queries]:
