@@ -53,6 +53,12 @@ def columns_with_missing(X: NDArray[Any]) -> NDArray[np.int64]:
     return np.flatnonzero(is_missing)
 
 
+def varies(values: NDArray[Any]) -> bool:
+    """Whether values that are not missing differ."""
+    present = values[~np.isnan(values)]
+    return bool((present != present[:1]).any())
+
+
 def moments(
     X: NDArray[Any],
     function: Any,

@@ -2,15 +2,14 @@
 
 A column becomes ``z = (softsign(x - origin) - shift) * scale``. The origin is 0 unless the column
 lies far from 0, such as a time: float32 would lose the differences between its values, so it is
-centred in float64 before it is cast. The softsign is ``x / (half + |x|)``, where
-``half`` is a magnitude that one value in a hundred exceeds. It is odd, independent of the column's
-unit, nearly linear for the bulk of the column, and bounded by 1. A tail so heavy that this crowds
-the bulk at 0 gives its column a second view, after all columns, whose ``half`` is a typical
-magnitude: the first view tells the large values apart, the second the common ones. Shift and scale
-are folded into the first layer of a model, so that scoring only pays for the softsign, and only if
-a column has a heavy tail. A missing value becomes 0, the mean. After the views follow flags, 1
-where a value is missing, for the columns in which ``fit`` saw missing values. ``docs/decisions``
-lists the alternatives that were tried.
+centred in float64 before it is cast. The softsign is ``x / (half + |x|)``, where ``half`` is a
+magnitude that one value in a hundred exceeds. It is odd, independent of the column's unit, nearly
+linear for the bulk of the column, and bounded by 1. If that crowds the bulk at 0, the column has a
+second view, after all columns, whose ``half`` is a typical magnitude: the first view tells the
+large values apart, the second the common ones. Shift and scale are folded into the first layer of
+a model, so that scoring only pays for softsigns. A missing value becomes 0, the mean. After the
+views follow flags, 1 where a value is missing, for the columns in which ``fit`` saw missing values.
+``docs/decisions`` lists the alternatives that were tried.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skdistill.inputs.canonical_csr import centred_csr
 from skdistill.inputs.column_statistics import (
     FAR_OUT,
     LARGEST_EXPONENT,
@@ -30,6 +30,7 @@ from skdistill.inputs.column_statistics import (
     ColumnStatistics,
     columns_with_missing,
     moments,
+    varies,
 )
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.products import BLOCK_ROWS
@@ -39,8 +40,7 @@ from skdistill.inputs.products import BLOCK_ROWS
 class ColumnScaler:
     """Origin, softsign, shift and scale of each column.
 
-    A column whose tail is very heavy has two views. The views of all columns come first, in the
-    order of the columns, and then the second views.
+    Each column has a view. After these follow the second views of columns with a very heavy tail.
 
     Parameters
     ----------
@@ -129,8 +129,7 @@ class ColumnScaler:
         half, has_softsign, sources = ones, zeros, None
         if squash:
             half, has_softsign, sources = columns.heavy_tails(origin)
-        if sources is not None:
-            origin = origin[sources]
+            origin = origin if sources is None else origin[sources]
         without_scale = cls(
             *(half, has_softsign, np.zeros_like(half), np.ones_like(half)),
             origin=origin if origin.any() else None,
@@ -143,8 +142,8 @@ class ColumnScaler:
             largest = np.asarray(abs(without_scale.softsign(X)).max(axis=0).todense()).ravel()
             return replace(without_scale, scale=_inverse(largest, largest > 0, absent=1))
         mean, deviation = moments(X, without_scale.bound, has_missing, sources)
-        varies = deviation > ROUNDINGS * np.finfo(np.float32).eps * np.abs(mean)
-        scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
+        is_exact = deviation > ROUNDINGS * np.finfo(np.float32).eps * np.abs(mean)
+        scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=is_exact)
         return replace(without_scale, shift=mean.astype(np.float32), scale=scale.astype(np.float32))
 
     def lost_columns(self, X: NDArray[Any]) -> list[int]:
@@ -162,7 +161,7 @@ class ColumnScaler:
         """
         numbers = X.numbers if isinstance(X, MixedTable) else X
         flat = np.flatnonzero(self.scale[: self.n_columns] == 0).tolist()
-        return [column for column in flat if _varies(numbers[:, column])]
+        return [column for column in flat if varies(numbers[:, column])]
 
     def for_scoring(self) -> ColumnScaler:
         """Return an equal map with a softsign on every column or on none, which is faster.
@@ -217,7 +216,7 @@ class ColumnScaler:
         if self.origin is None:
             return X.astype(np.float32, copy=False)
         if sparse.issparse(X):
-            return self._centre_sparse(X)
+            return centred_csr(X, self.origin)
         if out is None:
             out = np.empty(X.shape, dtype=np.float32)
         return np.subtract(X, self._origin_as[X.dtype], out=out, casting="same_kind")
@@ -226,20 +225,6 @@ class ColumnScaler:
     def _origin_as(self) -> dict[Any, NDArray[Any]]:
         assert self.origin is not None  # centre returns early
         return {np.dtype(kind): self.origin.astype(kind) for kind in (np.float32, np.float64)}
-
-    def _centre_sparse(self, X: Any) -> Any:
-        """Subtract the origin from a CSR matrix; columns with an origin become full."""
-        assert self.origin is not None  # centre returns early
-        column = X.indices
-        data = X.data - self.origin[column]
-        centred = sparse.csr_array((data, column, X.indptr), shape=X.shape)
-        far = np.flatnonzero(self.origin)
-        is_stored = sparse.csr_array((np.ones(len(data), bool), column, X.indptr), shape=X.shape)
-        row, place = np.nonzero(~is_stored[:, far].toarray())
-        if len(row):
-            absent = (-self.origin[far[place]], (row, far[place]))
-            centred = centred + sparse.csr_array(absent, shape=X.shape)
-        return centred.astype(np.float32)
 
     @property
     def n_columns(self) -> int:
@@ -406,12 +391,6 @@ class ColumnScaler:
         # In place: a product of its own would be a third table in memory.
         bounded[:, : len(self.scale)] *= self.scale
         return bounded
-
-
-def _varies(values: NDArray[Any]) -> bool:
-    """Whether values that are not missing differ."""
-    present = values[~np.isnan(values)]
-    return bool((present != present[:1]).any())
 
 
 def _inverse(values: NDArray[Any], where: NDArray[np.bool_], absent: float) -> NDArray[np.float32]:
