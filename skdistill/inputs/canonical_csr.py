@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 # Sums of squares of such numbers do not overflow in float32.
@@ -102,3 +103,27 @@ def cells_are_moderate(matrix: Any) -> bool:
     cells = matrix.data
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.dot(cells, cells) <= MODERATE**2)
+
+
+def centred_csr(X: Any, origin: NDArray[np.float64]) -> Any:
+    """Subtract an origin per column, in float64; columns with an origin other than 0 become full.
+
+    Parameters
+    ----------
+    X : CSR matrix of shape (n_rows, n_columns), float32 or float64
+    origin : ndarray of shape (n_columns,), float64
+
+    Returns
+    -------
+    CSR matrix of shape (n_rows, n_columns), float32
+    """
+    column = X.indices
+    data = X.data - origin[column]
+    centred = sparse.csr_array((data, column, X.indptr), shape=X.shape)
+    far = np.flatnonzero(origin)
+    is_stored = sparse.csr_array((np.ones(len(data), bool), column, X.indptr), shape=X.shape)
+    row, place = np.nonzero(~is_stored[:, far].toarray())
+    if len(row):
+        absent = (-origin[far[place]], (row, far[place]))
+        centred = centred + sparse.csr_array(absent, shape=X.shape)
+    return centred.astype(np.float32)

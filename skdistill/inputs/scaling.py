@@ -2,13 +2,14 @@
 
 A column becomes ``z = (softsign(x - origin) - shift) * scale``. The origin is 0 unless the column
 lies far from 0, such as a time: float32 would lose the differences between its values, so it is
-centred in float64 before it is cast. The softsign is ``x / (half + |x|)``, where
-``half`` is a magnitude that one value in a hundred exceeds. It is odd, independent of the column's
-unit, nearly linear for the bulk of the column, and bounded by 1. Shift and scale are folded into
-the first layer of a model, so that scoring only pays for the softsign, and only if a column has a
-heavy tail. A missing value becomes 0, the mean. After the columns follow flags, 1 where a value is
-missing, for the columns in which ``fit`` saw missing values. ``docs/decisions`` lists the
-alternatives that were tried.
+centred in float64 before it is cast. The softsign is ``x / (half + |x|)``, where ``half`` is a
+magnitude that one value in a hundred exceeds. It is odd, independent of the column's unit, nearly
+linear for the bulk of the column, and bounded by 1. If that crowds the bulk at 0, the column has a
+second view, after all columns, whose ``half`` is a typical magnitude: the first view tells the
+large values apart, the second the common ones. Shift and scale are folded into the first layer of
+a model, so that scoring only pays for softsigns. A missing value becomes 0, the mean. After the
+views follow flags, 1 where a value is missing, for the columns in which ``fit`` saw missing values.
+``docs/decisions`` lists the alternatives that were tried.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skdistill.inputs.canonical_csr import centred_csr
 from skdistill.inputs.column_statistics import (
     FAR_OUT,
     LARGEST_EXPONENT,
@@ -28,6 +30,7 @@ from skdistill.inputs.column_statistics import (
     ColumnStatistics,
     columns_with_missing,
     moments,
+    varies,
 )
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.products import BLOCK_ROWS
@@ -37,19 +40,23 @@ from skdistill.inputs.products import BLOCK_ROWS
 class ColumnScaler:
     """Origin, softsign, shift and scale of each column.
 
+    Each column has a view. After these follow the second views of columns with a very heavy tail.
+
     Parameters
     ----------
-    half : ndarray of shape (n_features,), float32
-        Magnitude that the softsign maps to one half; 1 for columns without a softsign.
-    has_softsign : ndarray of shape (n_features,), float32
-        1 for columns with a softsign, 0 for the others.
-    shift, scale : ndarray of shape (n_features,), float32
-        Subtracted from each column after the softsign, and then multiplied with it.
-    origin : ndarray of shape (n_features,), float64, or None
-        Subtracted from each column before the softsign; 0 for columns that do not lie far from 0.
+    half : ndarray of shape (n_views,), float32
+        Magnitude that the softsign maps to one half; 1 for views without a softsign.
+    has_softsign : ndarray of shape (n_views,), float32
+        1 for views with a softsign, 0 for the others.
+    shift, scale : ndarray of shape (n_views,), float32
+        Subtracted from each view after the softsign, and then multiplied with it.
+    origin : ndarray of shape (n_views,), float64, or None
+        Subtracted from each view before the softsign; 0 for columns that do not lie far from 0.
         None if no column does. The values are exact in float32.
     flagged : ndarray of shape (n_flagged,), int64, or None
         Columns that get a flag. None if no missing value is accepted.
+    sources : ndarray of shape (n_views,), int64, or None
+        Column of each view. None if each column has one.
 
     Examples
     --------
@@ -67,6 +74,7 @@ class ColumnScaler:
     scale: NDArray[np.float32]
     origin: NDArray[np.float64] | None = None
     flagged: NDArray[np.int64] | None = None
+    sources: NDArray[np.int64] | None = None
 
     @classmethod
     def fit(
@@ -118,20 +126,24 @@ class ColumnScaler:
         has_missing = flagged is not None and len(flagged) > 0
         columns = ColumnStatistics.of(X, has_missing)
         origin = columns.origin() if standardize else np.zeros(n_features)
-        half, has_softsign = columns.heavy_tails(origin) if squash else (ones, zeros)
+        half, has_softsign, sources = ones, zeros, None
+        if squash:
+            half, has_softsign, sources = columns.heavy_tails(origin)
+            origin = origin if sources is None else origin[sources]
         without_scale = cls(
-            *(half, has_softsign, zeros, ones),
+            *(half, has_softsign, np.zeros_like(half), np.ones_like(half)),
             origin=origin if origin.any() else None,
             flagged=flagged,
+            sources=sources,
         )
         if not standardize:
             return without_scale
         if sparse.issparse(X):
             largest = np.asarray(abs(without_scale.softsign(X)).max(axis=0).todense()).ravel()
             return replace(without_scale, scale=_inverse(largest, largest > 0, absent=1))
-        mean, deviation = moments(X, without_scale.bound, has_missing)
-        varies = deviation > ROUNDINGS * np.finfo(np.float32).eps * np.abs(mean)
-        scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
+        mean, deviation = moments(X, without_scale.bound, has_missing, sources)
+        is_exact = deviation > ROUNDINGS * np.finfo(np.float32).eps * np.abs(mean)
+        scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=is_exact)
         return replace(without_scale, shift=mean.astype(np.float32), scale=scale.astype(np.float32))
 
     def lost_columns(self, X: NDArray[Any]) -> list[int]:
@@ -148,8 +160,8 @@ class ColumnScaler:
             Columns with scale 0 whose values, without missing ones, are not all the same.
         """
         numbers = X.numbers if isinstance(X, MixedTable) else X
-        flat = np.flatnonzero(self.scale == 0).tolist()
-        return [column for column in flat if _varies(numbers[:, column])]
+        flat = np.flatnonzero(self.scale[: self.n_columns] == 0).tolist()
+        return [column for column in flat if varies(numbers[:, column])]
 
     def for_scoring(self) -> ColumnScaler:
         """Return an equal map with a softsign on every column or on none, which is faster.
@@ -191,20 +203,20 @@ class ColumnScaler:
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
-            Unscaled columns.
-        out : ndarray of shape (n_rows, n_features), float32, optional
+        X : ndarray or CSR matrix of shape (n_rows, n_views), float32 or float64
+            The unscaled column of each view.
+        out : ndarray of shape (n_rows, n_views), float32, optional
             Array for the result of a dense X.
 
         Returns
         -------
-        ndarray or CSR matrix of shape (n_rows, n_features), float32
+        ndarray or CSR matrix of shape (n_rows, n_views), float32
             X itself if it is float32 and there is no origin.
         """
         if self.origin is None:
             return X.astype(np.float32, copy=False)
         if sparse.issparse(X):
-            return self._centre_sparse(X)
+            return centred_csr(X, self.origin)
         if out is None:
             out = np.empty(X.shape, dtype=np.float32)
         return np.subtract(X, self._origin_as[X.dtype], out=out, casting="same_kind")
@@ -214,23 +226,19 @@ class ColumnScaler:
         assert self.origin is not None  # centre returns early
         return {np.dtype(kind): self.origin.astype(kind) for kind in (np.float32, np.float64)}
 
-    def _centre_sparse(self, X: Any) -> Any:
-        """Subtract the origin from a CSR matrix; columns with an origin become full."""
-        assert self.origin is not None  # centre returns early
-        column = X.indices
-        data = X.data - self.origin[column]
-        centred = sparse.csr_array((data, column, X.indptr), shape=X.shape)
-        far = np.flatnonzero(self.origin)
-        is_stored = sparse.csr_array((np.ones(len(data), bool), column, X.indptr), shape=X.shape)
-        row, place = np.nonzero(~is_stored[:, far].toarray())
-        if len(row):
-            absent = (-self.origin[far[place]], (row, far[place]))
-            centred = centred + sparse.csr_array(absent, shape=X.shape)
-        return centred.astype(np.float32)
+    @property
+    def n_columns(self) -> int:
+        """Number of columns of the table."""
+        return len(self.scale) if self.sources is None else int(self.sources.max()) + 1
+
+    @property
+    def of_views(self) -> ColumnScaler:
+        """The scaler of a table whose columns are the views, which ``sources`` picks."""
+        return self if self.sources is None else replace(self, sources=None)
 
     @property
     def n_outputs(self) -> int:
-        """Number of columns and flags."""
+        """Number of views and flags."""
         return len(self.scale) + (0 if self.flagged is None else len(self.flagged))
 
     def softsign(self, X: Any, out: NDArray[np.float32] | None = None) -> Any:
@@ -251,6 +259,8 @@ class ColumnScaler:
         """
         if isinstance(X, MixedTable):
             return X.with_numbers(self.softsign(X.numbers, out))
+        if self.sources is not None:
+            X = X[:, self.sources] if sparse.issparse(X) else X.take(self.sources, axis=1)
         if self.flagged is None:
             return self.bound(X, out)
         if out is None:
@@ -267,14 +277,14 @@ class ColumnScaler:
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
-            Unscaled columns.
-        out : ndarray of shape (n_rows, n_features), float32, optional
+        X : ndarray or CSR matrix of shape (n_rows, n_views), float32 or float64
+            The unscaled column of each view.
+        out : ndarray of shape (n_rows, n_views), float32, optional
             Array for the result of a dense X.
 
         Returns
         -------
-        ndarray or CSR matrix of shape (n_rows, n_features), float32
+        ndarray or CSR matrix of shape (n_rows, n_views), float32
         """
         if not self.applies_softsign:
             return self.centre(X, out)
@@ -352,8 +362,8 @@ class ColumnScaler:
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "bend" in state:  # the name in 0.1.0
             state["has_softsign"] = state.pop("bend")
-        # Files of 0.1.0 have neither.
-        self.__dict__.update({"origin": None, "flagged": None} | state)
+        # Files of 0.1.0 have none of them.
+        self.__dict__.update({"origin": None, "flagged": None, "sources": None} | state)
 
     def transform(self, X: Any) -> Any:
         """Apply origin, softsign, shift and scale, and flag missing values.
@@ -381,12 +391,6 @@ class ColumnScaler:
         # In place: a product of its own would be a third table in memory.
         bounded[:, : len(self.scale)] *= self.scale
         return bounded
-
-
-def _varies(values: NDArray[Any]) -> bool:
-    """Whether values that are not missing differ."""
-    present = values[~np.isnan(values)]
-    return bool((present != present[:1]).any())
 
 
 def _inverse(values: NDArray[Any], where: NDArray[np.bool_], absent: float) -> NDArray[np.float32]:

@@ -125,7 +125,9 @@ def _student(
     encoder = front.encoder()
     numbering = CodeNumbering(tuple(front.groups))
     network, params = student.served_model()
-    scaler = student.scaler_
+    scaler = student.scaler_.of_views
+    if student.scaler_.sources is not None:
+        numbers = [numbers[source] for source in student.scaler_.sources.tolist()]
     is_coded = np.array([isinstance(column, Coded) for column in numbers], dtype=bool)
     folds = False
     if isinstance(network, FoldsCodes) and (is_coded.any() or categories):

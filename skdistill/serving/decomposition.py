@@ -67,7 +67,7 @@ def decompose(model: Any) -> Served:
 def _student(student: StudentEstimator) -> ServedStudent:
     network, params = student.served_model()
     encoder, names = student.encoder_, _feature_names(student)
-    n_features = len(student.scaler_.half)
+    n_features = student.scaler_.n_columns
     n_codes = 0 if encoder is None else encoder.n_codes
     net = Net(n_features, (), student.scaler_, network, params, n_codes=n_codes)
     return ServedStudent(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.models import Network
+from skdistill.serving.column_steps import Pick
 from skdistill.serving.decomposition import decompose
 from skdistill.serving.served import Net, ServedStudent
 
@@ -108,15 +109,20 @@ def _check_plain(net: Net, served: ServedStudent, target: str) -> None:
             f"{target} takes linear students and MLPs of one score, got a model of "
             f"{type(net.model).__name__}. {way_out}"
         )
-    if net.steps:
-        kinds = sorted({type(step).__name__ for step in net.steps})
+    steps = [step for step in net.steps if not (scaler.applies_softsign and isinstance(step, Pick))]
+    if steps:
+        kinds = sorted({type(step).__name__ for step in steps})
         raise TypeError(
             f"{target} cannot express the steps before the student ({', '.join(kinds)}), except "
             f"for those that shift and scale columns. {way_out}"
         )
     check_float32(net, served.feature_names, target)
     if scaler.applies_softsign:
-        heavy = _named(served.feature_names, scaler.has_softsign)
+        columns = np.arange(net.n_features)
+        for step in net.steps:  # which pick columns, and some of them twice
+            columns = step.sources(columns)
+        is_heavy = np.isin(np.arange(net.n_features), columns[scaler.has_softsign > 0])
+        heavy = _named(served.feature_names, is_heavy)
         raise TypeError(
             f"{target} cannot express the softsign of the columns {heavy}, which have a heavy "
             "tail. Fit the student with squash=False, for example on logarithms of these columns."

@@ -29,7 +29,7 @@ class Net:
     steps : tuple of Step
         Applied to the columns first.
     scaler : ColumnScaler
-        Applied to the result of the steps.
+        Applied to the result of the steps. ``merge`` turns its ``sources`` into a step.
     model : ScoringModel
         Maps scaled columns to outputs.
     params : dict of ndarray
@@ -218,17 +218,19 @@ def merge(n_features: int, steps: tuple[Step, ...], net: Net) -> Net:
     merged: list[Step] = []
     width = n_features
     centring = () if net.origin is None else (Affine(net.origin, np.ones_like(net.origin)),)
-    for step in (*steps, *centring, *net.steps):
+    for step in _with_views((*steps, *centring, *net.steps), net.scaler.sources):
         nothing = isinstance(step, Pick) and np.array_equal(step.columns, np.arange(width))
         width = step.n_outputs(width)
         if nothing:
             continue
         before = merged[-1] if merged else None
-        if isinstance(step, Affine) and isinstance(before, Affine) and before.scale.all():
+        if isinstance(step, Pick) and isinstance(before, Pick):
+            merged[-1] = Pick(before.columns[step.columns])
+        elif isinstance(step, Affine) and isinstance(before, Affine) and before.scale.all():
             merged[-1] = _composed(before, step.origin, step.scale)
         else:
             merged.append(step)
-    scaler = net.scaler
+    scaler = net.scaler.of_views
     last = merged[-1] if merged else None
     if isinstance(last, Affine) and last.scale.all():
         inner = np.zeros(width) if scaler.origin is None else scaler.origin
@@ -253,12 +255,29 @@ def merge(n_features: int, steps: tuple[Step, ...], net: Net) -> Net:
     )
 
 
+def _with_views(steps: tuple[Step, ...], sources: NDArray[np.int64] | None) -> tuple[Step, ...]:
+    """Pick the column of each view, before steps that the scaler may absorb.
+
+    So engines need not know that the scaler reads some columns twice.
+    """
+    if sources is None:
+        return steps
+    if steps and isinstance(steps[-1], Affine):
+        return (*_with_views(steps[:-1], sources), steps[-1].take(sources))
+    return (*steps, Pick(sources))
+
+
 def _in_float64_if_needed(net: Net) -> Net:
     """Compute the steps in float64 if their results, or what the scaler centres, need it."""
     scaler = net.scaler
     is_lossy = any(step.loses_digits for step in net.steps)
+    # Close to its origin, a softsign magnifies the differences of a column.
+    steepness = scaler.scale / scaler.half
     if net.steps and scaler.origin is not None:
-        is_lossy |= bool((np.abs(scaler.origin * scaler.scale) > LOSSY).any())
+        is_lossy |= bool((np.abs(scaler.origin * steepness) > LOSSY).any())
+    elif net.steps and isinstance(net.steps[-1], Affine):
+        last = net.steps[-1]
+        is_lossy |= bool((np.abs(last.origin * last.scale * steepness) > LOSSY).any())
     if not is_lossy:
         return net
     origin = np.zeros(net.n_features) if net.origin is None else net.origin

@@ -68,7 +68,8 @@ class BaseStudent(WithProbabilities, StudentEstimator):
     params_ : dict of ndarray
         Trained parameters, float32.
     scaler_ : ColumnScaler
-        Softsign, shift and scale of each column of numbers.
+        Softsign, shift and scale of each column of numbers. The second views of columns that are
+        read twice follow after all columns; its ``sources`` are the columns.
     encoder_ : TableEncoder or None
         Reads the columns of data frames; None if ``fit`` got an array or CSR matrix of numbers.
     allows_missing_ : bool

@@ -58,7 +58,8 @@ class FactorizationMachineRanker(BaseStudent):
     tol : float, default=1e-4
         Least gain in what early stopping measures that counts as an improvement.
     squash : bool, default=True
-        Apply a softsign, ``x / (half + |x|)``, to columns with a heavy tail; see ``scaler_``.
+        Apply a softsign, ``x / (half + |x|)``, to columns with a heavy tail. Dense columns with a
+        very heavy one are read twice; see ``scaler_``.
     standardize : bool, default=True
         Bring columns to one scale: dense ones to mean 0 and standard deviation 1, CSR ones to a
         largest absolute value of 1.
@@ -86,7 +87,8 @@ class FactorizationMachineRanker(BaseStudent):
     params_ : dict of ndarray
         Trained parameters, float32.
     scaler_ : ColumnScaler
-        Softsign, shift and scale of each column of numbers.
+        Softsign, shift and scale of each column of numbers. The second views of columns that are
+        read twice follow after all columns; its ``sources`` are the columns.
     encoder_ : TableEncoder or None
         Reads the columns of data frames; None if ``fit`` got an array or CSR matrix of numbers.
     allows_missing_ : bool

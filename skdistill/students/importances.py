@@ -23,6 +23,8 @@ from skdistill.students.fitted import FittedStudent
 SAMPLED_ROWS = 1024
 # The sampled rows of a CSR table become dense, and so it must not have more columns.
 MOST_SPARSE_COLUMNS = 1024
+# Columns with two views exchange their values with those of so many other rows.
+EXCHANGES = 4
 
 
 class Interpretable(FittedStudent):
@@ -51,7 +53,8 @@ class Interpretable(FittedStudent):
         """Importance of each column of X, shape (n_features,); the sum is 1.
 
         The importance of a column says how much a typical deviation of it moves the scores of rows
-        against the others of their query. It is computed by ``fit`` from the gradients of scores.
+        against the others of their query. It is computed by ``fit`` from the gradients of scores,
+        and for a column that is read twice (see ``scaler_``) from scores with its values exchanged.
         :func:`skdistill.inspection.ranking_importance` measures the effect on a metric instead.
         """
         check_is_fitted(self)
@@ -87,7 +90,8 @@ class Interpretable(FittedStudent):
         queries = queries if self.compares_rows else Queries.single(queries.n_rows)
         rows, queries = _sample(queries)
         X = inputs.take(rows).X
-        return column_effects(model, params, X.toarray() if sparse.issparse(X) else X, queries)
+        X = X.toarray() if sparse.issparse(X) else X
+        return column_effects(model, params, X, queries, self.scaler_.sources)
 
     @property
     def compares_rows(self) -> bool:
@@ -115,7 +119,7 @@ class Interpretable(FittedStudent):
             )
         scaler = self.scaler_
         if scaler.applies_softsign:
-            heavy = with_query_column(scaler.has_softsign, self)
+            heavy = with_query_column(scaler.has_softsign[: scaler.n_columns], self)
             names = getattr(self, "feature_names_in_", np.arange(len(heavy)))
             raise AttributeError(
                 f"This {type(self).__name__} has no coef_, because its score is not linear in the "
@@ -163,7 +167,11 @@ def with_query_column(values: NDArray[Any], ranker: RankingEstimator) -> NDArray
 
 
 def column_effects(
-    model: StudentModel, params: Parameters, X: NDArray[np.float32], queries: Queries
+    model: StudentModel,
+    params: Parameters,
+    X: NDArray[np.float32],
+    queries: Queries,
+    sources: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64] | None:
     """Compute how much each column moves the scores of rows against each other.
 
@@ -171,16 +179,21 @@ def column_effects(
     The first moves each row by the gradient of its score. The second moves all rows of the query,
     and changes their order only as far as their gradients differ.
 
+    A deviation moves both views of a column along a curve, of which gradients know too little. The
+    effect of such a column is measured by exchanging its values with those of other rows.
+
     Parameters
     ----------
     model : StudentModel
         A model with one output.
     params : dict of str to ndarray
         Its parameters.
-    X : ndarray of shape (n_rows, n_columns), float32
+    X : ndarray of shape (n_rows, n_views), float32
         Scaled rows.
     queries : Queries
         Segments of the rows.
+    sources : ndarray of shape (n_views,), int64, or None
+        Column of each view; the views of all columns come first. None if each column has one.
 
     Returns
     -------
@@ -195,8 +208,42 @@ def column_effects(
     gradient = gradient.astype(np.float64)
     within, between = _variances(X.astype(np.float64), queries)
     common = _variances(gradient, queries)[0]
-    effects = np.sqrt(within * (gradient**2).mean(axis=0) + between * common)
+    squares = within * (gradient**2).mean(axis=0) + between * common
+    if sources is not None:
+        n_columns = int(sources.max()) + 1
+        squares = squares[:n_columns]
+        for column in sources[n_columns:].tolist():
+            views = np.flatnonzero(sources == column)
+            squares[column] = _effect_of_exchange(model, params, X, scores, queries, views)
+    effects = np.sqrt(squares)
     return effects / (effects.sum() or 1.0)
+
+
+def _effect_of_exchange(
+    model: StudentModel,
+    params: Parameters,
+    X: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    queries: Queries,
+    views: NDArray[np.int64],
+) -> float:
+    """Return half the mean square by which scores of a query's rows move against each other.
+
+    Each row takes the values of some inputs from a row of another query. Two rows differ by twice
+    the variance of a column: half the square is comparable with that of a typical deviation.
+    """
+    squares = []
+    for part in np.arange(1, EXCHANGES + 1) / (EXCHANGES + 1):
+        other = (np.arange(queries.n_queries) + int(part * queries.n_queries)) % queries.n_queries
+        other = other[queries.segment]
+        place = np.arange(queries.n_rows) - queries.starts[queries.segment]
+        sizes = queries.sizes[other]
+        row = queries.starts[other] + (place + (part * sizes).astype(np.int64)) % sizes
+        moved = X.copy()
+        moved[:, views] = X[np.ix_(row, views)]
+        change = model.forward(params, Rows(moved))[0] - scores
+        squares.append(_variances(change.astype(np.float64)[:, None], queries)[0][0])
+    return float(np.mean(squares)) / 2
 
 
 def _variances(

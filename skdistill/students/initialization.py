@@ -40,7 +40,7 @@ def initialize(student: Any, X: Any, rng: np.random.Generator) -> tuple[ColumnSc
     flaggable = None if student.encoder_ is None else student.encoder_.first_numbers
     scaler = ColumnScaler.fit(X, student.squash, student.standardize, flaggable=flaggable)
     if not sparse.issparse(X):
-        _warn_of_lost_columns(student, scaler.lost_columns(X), len(scaler.scale))
+        _warn_of_lost_columns(student, scaler.lost_columns(X), scaler.n_columns)
     model = student.make_model()
     params = model.initialize(_n_inputs(X, scaler), rng)
     if isinstance(X, MixedTable):
@@ -76,9 +76,8 @@ def fits_parameters(student: Any, X: Any) -> bool:
 
 
 def _n_inputs(X: Any, scaler: ColumnScaler) -> int:
-    """Number of inputs of the model: columns, codes, and flags of missing values."""
-    n_flags = 0 if scaler.flagged is None else len(scaler.flagged)
-    return int(X.shape[1]) + n_flags
+    """Number of inputs of the model: views of columns, flags of missing values, and codes."""
+    return int(X.shape[1]) - scaler.n_columns + scaler.n_outputs
 
 
 def _warn_of_lost_columns(student: Any, lost: list[int], n_numbers: int) -> None:

@@ -37,7 +37,7 @@ class FittedTowers(WithPairColumns):
     query_transformer_, item_transformer_ : TableEncoder or transformer
         What reads the columns.
     query_scaler_, item_scaler_ : ColumnScaler
-        Softsign, shift and scale of each encoded column.
+        Softsign, shift and scale of each encoded column, twice if its tail is very heavy.
     index_ : ExactIndex or another index
         What ``retrieve`` searches.
     """

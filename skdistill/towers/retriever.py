@@ -140,7 +140,7 @@ class TwoTowerRetriever(TowerEstimator):
     query_transformer_, item_transformer_ : TableEncoder or transformer
         What reads the columns: with "auto" a TableEncoder, else the fitted transformer.
     query_scaler_, item_scaler_ : ColumnScaler
-        Softsign, shift and scale of each encoded column.
+        Softsign, shift and scale of each encoded column, twice if its tail is very heavy.
     teacher_ : estimator or None
         The fitted teacher, if one was needed and ``keep_teacher`` is True.
     teacher_check_ : TeacherCheck or None

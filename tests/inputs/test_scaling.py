@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.scaling import ColumnScaler
 
 
@@ -24,13 +25,16 @@ def test_heavy_tails_are_squashed_in_any_unit_and_ids_are_not():
     X = np.column_stack([amounts, 1e6 * amounts, rare, rng.standard_normal(5000)])
     X = X.astype(np.float32)
     scaler = ColumnScaler.fit(X, True, True)
-    assert list(scaler.has_softsign) == [1, 1, 0, 0]
-    high = np.quantile(amounts.astype(np.float64), 0.99)
-    assert_allclose(scaler.half, [high, 1e6 * high, 1, 1], rtol=1e-5)
+    assert list(scaler.has_softsign) == [1, 1, 0, 0, 1, 1]
+    assert list(scaler.sources) == [0, 1, 2, 3, 0, 1]
+    high, typical = np.quantile(amounts.astype(np.float64), [0.99, 0.5])
+    halves = [high, 1e6 * high, 1, 1, typical, 1e6 * typical]
+    assert_allclose(scaler.half, halves, rtol=1e-5)
     squashed = scaler.softsign(X)
     assert_allclose(squashed[:, 0], amounts / (high + amounts), rtol=1e-5)
-    assert_allclose(squashed[:, 1], squashed[:, 0], rtol=1e-5)
-    assert (squashed[:, 2:] == X[:, 2:]).all()
+    assert_allclose(squashed[:, 4], amounts / (typical + amounts), rtol=1e-5)
+    assert_allclose(squashed[:, [1, 5]], squashed[:, [0, 4]], rtol=1e-5)
+    assert (squashed[:, 2:4] == X[:, 2:]).all()
 
 
 def test_zeros_and_ones_of_csr_stay():
@@ -128,9 +132,11 @@ def heavy_and_plain():
 def test_a_dense_table_is_standardised_after_the_softsign():
     X = heavy_and_plain()
     scaler = ColumnScaler.fit(X, True, True)
-    bounded = scaler.softsign(X).astype(np.float64)
+    heavy = X[:, 0].astype(np.float64)
+    halves = np.quantile(heavy, [0.99, 0.5])
+    bounded = np.column_stack([heavy / (halves[0] + heavy), X[:, 1], heavy / (halves[1] + heavy)])
     expected = (bounded - bounded.mean(axis=0)) / bounded.std(axis=0)
-    assert list(scaler.has_softsign) == [1, 0]
+    assert list(scaler.has_softsign) == [1, 0, 1]
     before = X.copy()
     assert_allclose(scaler.transform(X), expected, atol=1e-4)
     assert_array_equal(X, before)
@@ -152,7 +158,7 @@ def test_a_layer_takes_over_shift_and_scale():
     X = heavy_and_plain()
     scaler = ColumnScaler.fit(X, True, True)
     rng = np.random.default_rng(2)
-    weights, bias = rng.standard_normal((2, 3)), rng.standard_normal(3)
+    weights, bias = rng.standard_normal((3, 3)), rng.standard_normal(3)
     folded, constant = scaler.fold_layer(weights, bias)
     expected = scaler.transform(X) @ weights + bias
     assert_allclose(scaler.softsign(X) @ folded + constant, expected, rtol=1e-4, atol=1e-4)
@@ -166,3 +172,109 @@ def test_for_scoring_every_column_has_a_softsign_or_none(columns):
     assert (served is scaler) == (len(columns) == 1)
     assert served.has_softsign.all() == (0 in columns)
     assert_allclose(served.transform(X), scaler.transform(X), atol=1e-5)
+
+
+def kurtosis_of_softsign(values):
+    """By its definition, of the non-zero values with the 99% quantile as ``half``."""
+    values = values[values != 0].astype(np.float64)
+    bounded = values / (np.quantile(np.abs(values), 0.99) + np.abs(values))
+    deviations = bounded - bounded.mean()
+    return np.mean(deviations**4) / np.mean(deviations**2) ** 2
+
+
+def test_a_second_view_is_for_columns_whose_softsign_crowds_their_values():
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((20_000, 10))
+    far_out = np.where(rng.random(20_000) < 0.001, 100 * z[:, 4], z[:, 4])
+    columns = {
+        "normal": z[:, 0],
+        "log-normal": np.exp(2 * z[:, 1]),
+        "negative": -np.exp(2 * z[:, 2]),
+        "two signs": np.sinh(3 * z[:, 3]),
+        "a few far out": far_out,
+        "mostly zero": np.where(z[:, 6] > 1, np.exp(2 * z[:, 5]), 0),
+        "counts": np.floor(10 * np.exp(0.8 * z[:, 7])),
+        "exponential": rng.exponential(size=20_000) ** 1.5,
+    }
+    X = np.column_stack(list(columns.values()))
+    scaler = ColumnScaler.fit(X, squash=True, standardize=True)
+    expected = []
+    for place, values in enumerate(columns.values()):
+        present = values[values != 0]
+        if scaler.has_softsign[place] and kurtosis_of_softsign(values) > 8:
+            has_two_signs = present.min() < 0 < present.max()
+            half = np.quantile(np.abs(present), 0.75 if has_two_signs else 0.5)
+            expected.append((place, half))
+    assert [list(columns)[place] for place, _ in expected] == [
+        "log-normal", "negative", "two signs", "mostly zero",
+    ]  # fmt: skip
+    assert scaler.has_softsign[[4, 6]].all()  # with a single view
+    assert list(scaler.sources) == [*range(len(columns)), *(place for place, _ in expected)]
+    assert_allclose(scaler.half[len(columns) :], [half for _, half in expected], rtol=1e-6)
+    assert scaler.n_columns == len(columns)
+    # The first views are those of the columns alone, and CSR columns have no other.
+    single = ColumnScaler.fit(sparse.csr_array(X), squash=True, standardize=True)
+    assert single.sources is None
+    plain = ColumnScaler.fit(X[:, [0, 4, 6, 7]], squash=True, standardize=True)
+    assert plain.sources is None
+    for name in ("half", "has_softsign", "shift", "scale"):
+        assert_array_equal(getattr(scaler, name)[[0, 4, 6, 7]], getattr(plain, name))
+
+
+def test_a_second_view_bends_elsewhere():
+    """Almost all magnitudes are the same: both views would be one."""
+    values = np.ones(5000)
+    values[:3] = 1e5
+    assert kurtosis_of_softsign(values) > 8
+    scaler = ColumnScaler.fit(values[:, None], squash=True, standardize=True)
+    assert list(scaler.has_softsign) == [1]
+    assert scaler.sources is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_rows", [1, 448, 1000])
+def test_views_by_their_formula(n_rows, dtype):
+    """Beside missing values, a flag, and an origin; also of CSR rows and of mixed tables."""
+    rng = np.random.default_rng(3)
+    X = np.exp(2.5 * rng.standard_normal((5000, 4))).astype(dtype)
+    X[:, 1] = 1e6 + np.round(100 * X[:, 1])
+    X[:, 2] = rng.standard_normal(5000)
+    X[rng.random(5000) < 0.2, 0] = np.nan
+    scaler = ColumnScaler.fit(X, squash=True, standardize=True)
+    assert list(scaler.sources) == [0, 1, 2, 3, 0, 1, 3]
+    assert scaler.origin[1] == scaler.origin[5] > 1e6 - 1
+    assert list(scaler.flagged) == [0]
+
+    wide = X[:, scaler.sources].astype(np.float64) - scaler.origin
+    bounded = wide / (scaler.half + scaler.has_softsign * np.abs(wide))
+    means, deviations = np.nanmean(bounded, axis=0), np.nanstd(bounded, axis=0)
+    expected = np.nan_to_num((bounded - means) / deviations)
+    expected = np.column_stack([expected, np.isnan(X[:, 0])])[:n_rows]
+    rows = X[:n_rows].copy()
+    assert_allclose(scaler.transform(rows), expected, atol=2e-4)
+    assert_array_equal(rows, X[:n_rows])
+    served = scaler.for_scoring()
+    assert served.has_softsign.all()
+    assert_allclose(served.transform(rows), expected, atol=2e-4)
+    out = np.empty((n_rows, scaler.n_outputs), dtype=np.float32)
+    assert scaler.softsign(rows, out) is out
+    assert_array_equal(out, scaler.softsign(rows))
+    codes = np.zeros((n_rows, 1), dtype=np.int32)
+    assert_array_equal(scaler.transform(MixedTable(rows, codes, 2)).numbers, scaler.transform(rows))
+
+    full = X[:, 1:]
+    scaler = ColumnScaler.fit(full, squash=True, standardize=True)
+    assert scaler.sources is not None
+    expected = scaler.softsign(full[:n_rows])
+    found = scaler.softsign(sparse.csr_array(full[:n_rows])).toarray()
+    assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_lost_columns_are_columns_of_the_table():
+    X = np.column_stack([np.exp(2 * np.random.default_rng(0).standard_normal(3000))] * 2)
+    X[:, 1] = 1
+    X[5, 1] += 1e-7
+    X = X.astype(np.float32)
+    scaler = ColumnScaler.fit(X, squash=True, standardize=True)
+    assert list(scaler.sources) == [0, 1, 0]
+    assert scaler.lost_columns(X) == [1]

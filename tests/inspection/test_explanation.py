@@ -26,6 +26,8 @@ MIXED = make_ranking(n_queries=60, n_features=4, categories=(4, 12), missing=0.1
 MIXED.X["day"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(
     np.random.default_rng(0).integers(0, 24 * 60, len(MIXED.y)), unit="h"
 )
+HEAVY = make_ranking(n_queries=40, n_features=5, random_state=1)
+HEAVY.X[:, [1, 3]] = np.exp(2 * HEAVY.X[:, [1, 3]])  # two inputs of the model each
 STUDENTS = {
     "linear": LinearRanker(max_iter=3),
     "knots": LinearRanker(max_iter=3, n_knots=4),
@@ -49,7 +51,7 @@ def fit(name, data):
     return student.fit(data.X, data.y, qid=data.qid)
 
 
-@pytest.mark.parametrize("data", [PLAIN, MIXED], ids=["numbers", "mixed"])
+@pytest.mark.parametrize("data", [PLAIN, MIXED, HEAVY], ids=["numbers", "mixed", "heavy tails"])
 def test_contributions_sum_to_differences_of_scores(name, data):
     student = fit(name, data)
     order = np.random.default_rng(0).permutation(len(data.y))
@@ -89,7 +91,7 @@ def without(student, X, column):
     return student.predict(X).astype(np.float64) - student.predict(fixed)
 
 
-@pytest.mark.parametrize("data", [PLAIN, MIXED], ids=["numbers", "mixed"])
+@pytest.mark.parametrize("data", [PLAIN, MIXED, HEAVY], ids=["numbers", "mixed", "heavy tails"])
 @pytest.mark.parametrize("additive", ["linear", "knots"])
 def test_an_additive_contribution_is_what_the_column_changes(additive, data):
     student = fit(additive, data)
@@ -113,6 +115,19 @@ def test_pairs_of_a_factorization_machine_are_its_formula():
             np.testing.assert_allclose(2 * found.pairs[:, i, j], both, atol=1e-5)
             np.testing.assert_allclose(found.pairs[:, i, j], found.pairs[:, j, i])
     np.testing.assert_allclose(found.pairs.sum(axis=2), found.contributions, atol=1e-12)
+
+
+def test_the_views_of_a_column_are_explained_as_one():
+    student = fit("FM", HEAVY)
+    assert list(student.scaler_.sources) == [0, 1, 2, 3, 4, 1, 3]
+    found = explain(student, HEAVY.X, qid=HEAVY.qid)
+    z = student.scaler_.transform(HEAVY.X.astype(np.float32)).astype(np.float64)
+    factors, linear = student.params_["factors"].astype(np.float64), student.params_["linear"]
+    one, other = z[:, [1, 5]] @ factors[[1, 5]], z[:, [3, 6]] @ factors[[3, 6]]
+    both = centred(np.einsum("nf,nf->n", one, other), HEAVY.qid)
+    np.testing.assert_allclose(2 * found.pairs[:, 1, 3], both, atol=1e-6)
+    own = z[:, [1, 5]] @ linear[[1, 5]] + z[:, 1] * z[:, 5] * (factors[1] @ factors[5])
+    np.testing.assert_allclose(found.pairs[:, 1, 1], centred(own, HEAVY.qid), atol=1e-6)
 
 
 def test_large_tables_of_pairs_are_left_out(monkeypatch):

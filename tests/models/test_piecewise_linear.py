@@ -69,7 +69,8 @@ def test_folded_scores_are_those_of_the_forward_pass(is_mixed):
     assert scaler.scale[3] == 0
     assert len(scaler.flagged) == 1
     model = PiecewiseLinear(6, 4 if is_mixed else 0)
-    params = random_parameters(model, 6 + model.n_codes, RNG, np.float32)
+    assert scaler.n_outputs == 7  # five columns, a second view of one, and a flag
+    params = random_parameters(model, 7 + model.n_codes, RNG, np.float32)
     expected, _ = model.forward(params, Rows(scaler.transform(rows)))
     scorer = Scorer.fold(model, params, scaler)
     for n_rows in (1, 20, 449, 1000):

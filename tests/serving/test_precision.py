@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from skdistill import TwoTowerRetriever
 from skdistill.serving import compile_scorer, load, save, score_table, to_onnx
@@ -197,3 +197,16 @@ def test_no_column_that_varies_is_lost(exponent, places, digits):
         return
     student = LinearRanker(max_iter=3).fit(X, y, qid=np.arange(40) // 4)
     assert student.score(X, y, qid=np.arange(40) // 4) == 1
+
+
+@pytest.mark.parametrize("engine", ["numpy", "onnxruntime"])
+@pytest.mark.parametrize("head", [[], [MaxAbsScaler()], [SimpleImputer(), MaxAbsScaler()]])
+def test_times_with_a_heavy_tail_keep_their_digits(head, engine, table):
+    """A softsign is steep at its origin, in particular that of a second view."""
+    X = table.X.astype(np.float64)
+    gaps = np.random.default_rng(0).standard_normal(len(X))
+    X[:, 0] = 1.7e9 + np.round(1e3 * np.exp(2.5 * gaps), 3)
+    model = trained(make_pipeline(*head, LinearRanker()), X, table)
+    assert list(model[-1].scaler_.sources[-1:]) == [0]
+    expected = model.predict(X)
+    assert_allclose(compile_scorer(model, engine)(X), expected, atol=1e-5 * expected.std())

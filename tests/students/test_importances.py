@@ -154,6 +154,57 @@ def test_the_importance_of_a_linear_column_is_weight_times_deviation_within_quer
     assert_allclose(found, expected / expected.sum(), rtol=1e-5)
 
 
+def effects_of_permutation(student, X, qid):
+    """Root mean square by which scores move within queries if a column is permuted."""
+    rng = np.random.default_rng(0)
+    scores, effects = student.predict(X).astype(float), []
+    for column in range(X.shape[1]):
+        moved = X.copy()
+        moved[:, column] = rng.permutation(X[:, column])
+        change = pd.Series(student.predict(moved) - scores)
+        change -= change.groupby(qid).transform("mean")
+        effects.append(np.sqrt((change**2).mean()))
+    return np.array(effects) / np.sum(effects)
+
+
+@each_student
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_views_of_a_column_have_one_importance(student, seed):
+    data = make_ranking(150, n_features=4, truth="linear", noise=0.05, random_state=seed)
+    X = data.X.copy()
+    X[:, [1, 3]] = np.exp(2 * X[:, [1, 3]])
+    student = clone(student).fit(X, data.y, qid=data.qid)
+    assert list(student.scaler_.sources) == [0, 1, 2, 3, 1, 3]
+    found = student.feature_importances_
+    assert found.shape == (4,)
+    assert found.sum() == pytest.approx(1)
+    assert_allclose(found, effects_of_permutation(student, X, data.qid), atol=0.04)
+    with pytest.raises(AttributeError, match=r"columns \[1, 3\]|not a sum of one number"):
+        _ = student.coef_
+
+
+def test_the_views_of_a_linear_column_matter_by_their_sum():
+    """Views of opposite weights cancel out where they move alike; a query's column is nothing."""
+    rng = np.random.default_rng(0)
+    queries = Queries.from_sizes(rng.integers(5, 15, 100))
+    values = np.exp(2 * rng.standard_normal((queries.n_rows, 3)))
+    values[:, 2] = values[queries.starts[queries.segment], 2]
+    X = np.column_stack([values / (50 + values), values[:, 1:] / (1 + values[:, 1:])])
+    X = (X / X.std(axis=0)).astype(np.float32)
+    params = {
+        "weights_0": np.array([[1.0], [3.0], [2.0], [-2.0], [1.0]], np.float32),
+        "bias_0": np.zeros(1, np.float32),
+    }
+    terms = X.astype(float) * params["weights_0"][:, 0]
+    of_columns = np.column_stack(
+        [terms[:, 0], terms[:, 1] + terms[:, 3], terms[:, 2] + terms[:, 4]]
+    )
+    within = np.split(of_columns, queries.offsets[1:-1])
+    expected = np.sqrt(sum(((x - x.mean(axis=0)) ** 2).sum(axis=0) for x in within))
+    found = column_effects(Linear(), params, X, queries, np.array([0, 1, 2, 1, 2]))
+    assert_allclose(found, expected / expected.sum(), rtol=0.03, atol=1e-6)
+
+
 def test_one_long_query_and_narrow_csr_tables_are_sampled(monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((20 * SAMPLED_ROWS, 3))

@@ -66,20 +66,20 @@ class ScaledRows:
         is_mixed = isinstance(scaled, MixedTable)
         numbers = np.asarray(scaled.numbers if is_mixed else scaled, dtype=np.float64)
         codes = scaled.codes.astype(np.int64) if is_mixed else np.empty((len(numbers), 0), np.int64)
-        n_numbers = len(scaler.scale)
         if encoder is None:
             columns, code_columns, n_columns = (
-                np.arange(n_numbers),
+                np.arange(scaler.n_columns),
                 np.empty(0, np.int64),
-                n_numbers,
+                scaler.n_columns,
             )
         else:
             columns = encoder.columns_of_numbers
             kinds = np.array(encoder.kinds)
             code_columns, n_columns = np.flatnonzero(kinds == "category"), len(kinds)
-        if scaler.flagged is not None:
-            columns = np.concatenate([columns, columns[scaler.flagged]])
-        return cls(numbers, codes, columns, code_columns, n_columns, queries)
+        of_views = columns if scaler.sources is None else columns[scaler.sources]
+        of_flags = columns[:0] if scaler.flagged is None else columns[scaler.flagged]
+        inputs = np.concatenate([of_views, of_flags])
+        return cls(numbers, codes, inputs, code_columns, n_columns, queries)
 
     def sorted_by(self, order: NDArray[np.int64] | None) -> ScaledRows:
         """Bring rows into the order of the queries."""
