@@ -110,7 +110,7 @@ class StudentSuggestion:
         if self.reading_us:
             reading = (
                 f" Reading a data frame of these rows takes another {self.reading_us:.0f} "
-                "microseconds, whatever the student: a service had better send arrays or codes."
+                "microseconds, whatever the student: send arrays, as CompiledScorer.encode makes them."
             )
         return (
             f"Take {self.best!r}: {best.microseconds:.1f} of {self.latency_us:g} microseconds for "

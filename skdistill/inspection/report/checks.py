@@ -40,15 +40,15 @@ def teacher_overfits(evidence: Evidence) -> Check:
     new = _defined(evidence.teacher_values)
     noise = 2 * np.sqrt(fitted.var() / len(fitted) + new.var() / len(new))
     fall = fitted.mean() - new.mean()
-    found = f"NDCG@{k} {fitted.mean():.3f} there, {new.mean():.3f} on these rows"
+    found = f"NDCG@{k} {fitted.mean():.3f} on its training rows, {new.mean():.3f} on these"
     if fall <= max(noise, MOST_FALL * new.mean()):
         return Check(name, OK, found)
     if getattr(unwrapped(evidence.model), "teacher_cv", None) is not None:
         return Check(name, OK, f"{found}; the student learnt from out-of-fold scores (teacher_cv)")
     return Check(
         *(name, LOOK),
-        f"{found}: its scores of training rows show what it remembers, not what it knows. Let the "
-        "student learn from out-of-fold scores: DistilledRanker(teacher_cv=5).",
+        f"{found}: it has memorised its training rows, so that its scores there are no guide to new "
+        "ones. Let the student learn from out-of-fold scores: DistilledRanker(teacher_cv=5).",
     )
 
 
