@@ -110,7 +110,7 @@ class StudentSuggestion:
         if self.reading_us:
             reading = (
                 f" Reading a data frame of these rows takes another {self.reading_us:.0f} "
-                "microseconds, whatever the student: send arrays, as CompiledScorer.encode makes them."
+                "microseconds, whatever the student: send what CompiledScorer.encode makes of it."
             )
         return (
             f"Take {self.best!r}: {best.microseconds:.1f} of {self.latency_us:g} microseconds for "

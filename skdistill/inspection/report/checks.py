@@ -47,8 +47,8 @@ def teacher_overfits(evidence: Evidence) -> Check:
         return Check(name, OK, f"{found}; the student learnt from out-of-fold scores (teacher_cv)")
     return Check(
         *(name, LOOK),
-        f"{found}: it has memorised its training rows, so that its scores there are no guide to new "
-        "ones. Let the student learn from out-of-fold scores: DistilledRanker(teacher_cv=5).",
+        f"{found}: it has memorised its training rows, so that its scores there are no guide to "
+        "new ones. Let the student learn from out-of-fold scores: DistilledRanker(teacher_cv=5).",
     )
 
 

@@ -195,8 +195,8 @@ def ignores_no_column(evidence: Evidence) -> Check:
     )
     return Check(
         *(name, LOOK),
-        f"{shown}. If they are not privileged on purpose, let the student see them, or take one that "
-        "can use them: a wider MLP, or knots for a linear student.",
+        f"{shown}. If they are not privileged on purpose, let the student see them, or take one "
+        "that can use them: a wider MLP, or knots for a linear student.",
     )
 
 
