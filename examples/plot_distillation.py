@@ -194,7 +194,7 @@ def table_of(points, values, sizes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--out", type=Path, default=Path("out"), help="output folder")
-    parser.add_argument("--seeds", type=int, default=5, help="number of random splits")
+    parser.add_argument("--seeds", type=int, default=3, help="number of random splits")
     parser.add_argument(
         "--n-estimators", type=int, default=150, help="number of trees of the teacher"
     )
