@@ -68,7 +68,7 @@ class DocumentationLink:
     """Base class of estimators whose HTML diagram links to the reference of this package."""
 
     _doc_link_module = "skdistill"
-    _doc_link_template = f"{DOCUMENTATION}reference.html#{{estimator_module}}.{{estimator_name}}"
+    _doc_link_template = f"{DOCUMENTATION}reference/{{estimator_module}}.{{estimator_name}}.html"
 
 
 def csr_product(

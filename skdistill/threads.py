@@ -145,6 +145,20 @@ class SingleBlasThread:
 # One for the process, as the limit is.
 single_blas_thread = SingleBlasThread()
 
+
+def single_thread() -> AbstractContextManager[Any]:
+    """Limit BLAS and OpenMP to one thread while something is measured.
+
+    Unlike ``single_blas_thread``, this is for one thread of the process at a time.
+
+    Returns
+    -------
+    context manager
+    """
+    # Libraries may have been loaded since the last time.
+    return ThreadpoolController().limit(limits=1)
+
+
 # Multiplications of a training step's forward pass above which several threads may help: some ten
 # milliseconds on one.
 LARGE_STEP = 2e8

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
 
 from skdistill.inputs.columns import column_names, take_rows
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import dense_rows, student_columns
 from skdistill.inspection.sampling import some_queries
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
+from skdistill.threads import single_thread
 
 # Rows on which students are fitted for an epoch.
 CALIBRATION_ROWS = 20_000
@@ -61,7 +61,7 @@ def request_times(
         frames = [take_rows(table, part) for part in np.split(rows, REQUESTS)]
         calls[name] = scorer, [encoded(scorer, frame) for frame in frames]
     times: dict[str, list[float]] = {name: [] for name in calls}
-    with threadpool_limits(1):
+    with single_thread():
         for _ in range(ROUNDS + 1):
             for name, (scorer, requests) in calls.items():
                 start = time.perf_counter()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from skdistill.inputs.checks import check_k
 from skdistill.inputs.columns import as_table, column_names, take_rows
@@ -25,6 +24,7 @@ from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.teachers.asking import unchecked_scores
 from skdistill.teachers.boosters import is_lightgbm_booster
 from skdistill.teachers.columns import teacher_table
+from skdistill.threads import single_thread
 
 # Rows of a measurement, unless they take longer than a tenth of a second.
 MOST_ROWS, FEWEST_ROWS = 10_000, 100
@@ -140,7 +140,7 @@ def costs_on_tables(
     models: Mapping[str, tuple[Any, Any]], rounds: int = ROUNDS
 ) -> dict[str, RowCost]:
     """Measure what a row costs as :func:`row_costs` does, each model on a table of its own."""
-    with threadpool_limits(1):
+    with single_thread():
         slowest = max(
             _seconds(serving_call(model, take_rows(X, np.arange(X.shape[0])[:FEWEST_ROWS])), 1)
             for model, X in models.values()
