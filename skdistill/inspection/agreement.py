@@ -12,7 +12,7 @@ from skdistill.inputs.columns import as_table
 from skdistill.inputs.offsets import check_offset, log_unless_logs
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.inspection.models import require_teacher, scores_of, teacher_columns
-from skdistill.inspection.pictures import COLOURS, axes_or_new, whole_numbers
+from skdistill.inspection.pictures import COLOURS, axes_or_new, legend_above, whole_numbers
 from skdistill.metrics import kendall_tau
 from skdistill.metrics.scorers import offset_of, queries_of
 
@@ -174,15 +174,14 @@ class AgreementDisplay:
         lowest, low, median, high, highest = self.quantiles.T
         colour = COLOURS[0]
         ax.fill_between(
-            places, lowest, highest, color=colour, alpha=0.3, lw=0, label="80% of queries"
+            places, lowest, highest, color=colour, alpha=0.4, lw=0, label="80% of queries"
         )
-        ax.fill_between(places, low, high, color=colour, alpha=0.45, lw=0, label="50% of queries")
+        ax.fill_between(places, low, high, color=colour, alpha=0.5, lw=0, label="50% of queries")
         ax.plot(places, median, color=colour, label="median")
         ax.plot(places, places, color=COLOURS[1], ls="--", lw=1.2, label="same place")
         ax.set(
             xlabel="place by the teacher",
             ylabel="place by the student",
-            title=f"Kendall's tau {self.tau:.3f}",
             xlim=(1, max(len(places), 2)),
         )
         # The first place is at the top.
@@ -190,5 +189,5 @@ class AgreementDisplay:
         whole_numbers(ax.xaxis)
         whole_numbers(ax.yaxis)
         ax.grid(alpha=0.3)
-        ax.legend(loc="lower left", frameon=False, fontsize="small")
+        legend_above(ax, title=f"Kendall's tau {self.tau:.3f}")
         return self

@@ -11,6 +11,9 @@ from skdistill.cascade import CascadeReport, cascade_report
 from skdistill.extras import import_extra
 from skdistill.inspection.pictures import COLOURS, NEUTRAL
 
+# Letters of a stage's name and size from which the names of the bars are slanted.
+LONG_NAME = 14
+
 
 class CascadeDisplay:
     """Where a cascade loses wanted items, and how many a stage must return to keep them.
@@ -152,9 +155,16 @@ class CascadeDisplay:
             color="white",
         )
         lowest = max(0.0, 1 - 2.2 * max(1 - left, 0.02))
+        shown = [*names, f"returned\n{report.k}"]
+        is_long = max(map(len, shown)) > LONG_NAME
+        axis.set_xticks(
+            range(len(shown)),
+            shown,
+            fontsize="small",
+            rotation=30 if is_long else 0,
+            ha="right" if is_long else "center",
+        )
         axis.set(
-            xticks=range(len(names) + 1),
-            xticklabels=[*names, "returned"],
             ylim=(lowest, 1.0),
             ylabel=f"teacher's top {report.k}",
             title="Lost by each stage",
@@ -162,6 +172,8 @@ class CascadeDisplay:
 
     def _draw_curves(self, axis: Any) -> None:
         """Draw what each stage keeps, by the number of items that it returns."""
+        from matplotlib import ticker
+
         report = self.report
         for number, stage in enumerate(report.stages):
             colour = COLOURS[number % len(COLOURS)]
@@ -171,10 +183,12 @@ class CascadeDisplay:
                 axis.plot(stage.size, stage.curve[stage.size - 1], "o", color=colour)
         axis.set(
             xscale="log",
-            xlabel="items returned (dots: present sizes)",
+            xlabel="items returned (dots: sizes)",
             ylabel=f"teacher's top {report.k} found",
             ylim=(0, 1.03),
             title="Recall by size",
         )
+        # Numbers between the powers of ten would cover each other.
+        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
         axis.grid(alpha=0.3)
-        axis.legend(loc="lower right")
+        axis.legend(loc="best", fontsize="small")

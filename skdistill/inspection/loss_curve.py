@@ -8,7 +8,7 @@ import numpy as np
 
 from skdistill.inputs.pipelines import last_step
 from skdistill.inspection.models import unwrapped
-from skdistill.inspection.pictures import COLOURS, axes_or_new, whole_numbers
+from skdistill.inspection.pictures import COLOURS, axes_or_new, legend_above, whole_numbers
 
 
 class LossCurveDisplay:
@@ -135,5 +135,5 @@ class LossCurveDisplay:
             beside.plot(scored[best], self.validation_scores[best], "o", color=COLOURS[1])
             beside.set_ylabel("score on held-out queries")
         if len(lines) > 1:
-            ax.legend(handles=lines, loc="center right", frameon=False)
+            legend_above(ax, lines)
         return self

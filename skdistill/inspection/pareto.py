@@ -25,7 +25,13 @@ from skdistill.inspection.models import (
     kind_of,
     scores_of,
 )
-from skdistill.inspection.pictures import COLOURS, NEUTRAL, axes_or_new
+from skdistill.inspection.pictures import (
+    COLOURS,
+    NEUTRAL,
+    axes_or_new,
+    colour_of_letters,
+    legend_columns,
+)
 from skdistill.inspection.point_labels import add_point_labels
 from skdistill.inspection.points import SMALLER, ParetoPoint, beaten_by_trees, measured_points
 from skdistill.inspection.relevant_queries import require_relevant_queries
@@ -46,8 +52,6 @@ LOOKS = {
 # Of smaller trees, only the numbers stand in the picture, and the legend says what they are, by how
 # many there are.
 NUMBERS = {1: "how many", 2: "trees × leaves"}
-# Width of a figure, in inches, up to which the legend has one column.
-NARROW = 5.0
 # Distance of the legend from the axes, in sizes of letters: the numbers and the name of the axis.
 LEGEND_DISTANCE = 3.4
 
@@ -312,6 +316,7 @@ class ParetoDisplay:
             np.array([[1 / point.cost.seconds, point.quality] for point in self.points]),
             [_label(point) for point in self.points],
             covered,
+            [colour_of_letters(LOOKS[point.kind][0]) for point in self.points],
         )
         return self
 
@@ -372,7 +377,7 @@ def _add_legend(ax: Any, handles: dict[str, Any]) -> None:
         bbox_to_anchor=(0.5, 0),
         bbox_transform=ax.transAxes + below,
         borderaxespad=0,
-        ncols=2 if ax.figure.get_figwidth() > NARROW else 1,
+        ncols=legend_columns(ax),
         frameon=False,
         fontsize="small",
     )

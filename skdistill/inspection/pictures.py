@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from skdistill.extras import import_extra
 
 # Of Okabe and Ito's palette, which colour-blind readers can tell apart; all have a contrast of 3 to
 # white and to a dark background.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56809C")
 NEUTRAL = "#767676"
+# Luminance at which small letters have a contrast of 4.5 to white and to black alike (WCAG 2.2).
+LUMINANCE = 0.179
+# Width of axes, in inches, up to which a legend has one column.
+NARROW = 4.0
 
 
 def axes_or_new(ax: Any, purpose: str, size: tuple[float, float]) -> Any:
@@ -35,6 +41,70 @@ def axes_or_new(ax: Any, purpose: str, size: tuple[float, float]) -> Any:
     """
     pyplot = import_extra("matplotlib.pyplot", "plots", purpose)
     return pyplot.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+
+
+def colour_of_letters(colour: str) -> tuple[float, float, float]:
+    """Return a colour as bright as small letters must be to be read on white and on black.
+
+    Parameters
+    ----------
+    colour : str
+        Any colour that matplotlib knows.
+
+    Returns
+    -------
+    tuple of float
+        Red, green and blue, of the same hue, within 0 and 1.
+    """
+    from matplotlib.colors import to_rgb
+
+    # Transfer function and luminance of sRGB, IEC 61966-2-1, with the exponent of the whole curve.
+    linear = np.array(to_rgb(colour)) ** 2.2
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    red, green, blue = np.clip(linear * (LUMINANCE / luminance), 0.0, 1.0) ** (1 / 2.2)
+    return float(red), float(green), float(blue)
+
+
+def legend_columns(ax: Any) -> int:
+    """Return how many columns a legend may have beside axes, so that it stays in the picture.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where the curves are.
+
+    Returns
+    -------
+    int
+        One if the axes are narrow, otherwise two.
+    """
+    width = ax.get_position().width * ax.figure.get_figwidth()
+    return 2 if width > NARROW else 1
+
+
+def legend_above(ax: Any, handles: list[Any] | None = None, title: str | None = None) -> None:
+    """Put the legend above the axes, where it covers no curve.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where the curves are.
+    handles : list of matplotlib Artist, optional
+        What the legend explains; by default, all that have a label.
+    title : str, optional
+        What stands above the legend.
+    """
+    explained = ax.get_legend_handles_labels()[0] if handles is None else handles
+    ax.legend(
+        handles=explained,
+        title=title,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=legend_columns(ax),
+        frameon=False,
+        fontsize="small",
+        alignment="left",
+    )
 
 
 def whole_numbers(axis: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdistill.inputs.checks import check_k
-from skdistill.inspection.pictures import COLOURS, axes_or_new
+from skdistill.inspection.pictures import COLOURS, axes_or_new, colour_of_letters, legend_above
 from skdistill.inspection.point_labels import LABELS, LINE, PointLabels, add_point_labels
 from skdistill.metrics.curves import RetrievalCurve, retrieval_curve
 
@@ -180,7 +180,7 @@ class RetrievalCurveDisplay:
         )
         ax.grid(alpha=0.3)
         if self.name is not None:
-            ax.legend(loc="lower right", frameon=False, fontsize="small")
+            legend_above(ax)
         self.labels_ = _label_targets(ax)
         return self
 
@@ -198,5 +198,5 @@ def _label_targets(ax: Any) -> PointLabels:
         for needed, target in points
     ]
     curves = [line.get_xydata() for line in lines["curve"]]
-    colours = [line.get_color() for line in lines["target"]]
+    colours = [colour_of_letters(line.get_color()) for line in lines["target"]]
     return add_point_labels(ax, points, names, curves, colours)

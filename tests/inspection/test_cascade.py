@@ -19,7 +19,7 @@ def test_the_bars_are_the_losses_and_the_curves_the_recall(cascade, data):  # no
     for line, stage in zip(display.axes_[1].lines[::2], report.stages, strict=True):
         np.testing.assert_allclose(line.get_ydata(), stage.curve)
     names = [label.get_text() for label in display.axes_[0].get_xticklabels()]
-    assert names == ["retrieve\n40", "prerank\n15", "rank\n5", "returned"]
+    assert names == ["retrieve\n40", "prerank\n15", "rank\n5", "returned\n5"]
     pyplot.close(display.figure_)
 
 

@@ -7,6 +7,7 @@ import pytest
 from skdistill import DistilledRanker, TwoTowerRetriever
 from skdistill.datasets import make_ranking, make_retrieval
 from skdistill.inspection import AgreementDisplay, LossCurveDisplay, RetrievalCurveDisplay
+from skdistill.inspection.pictures import COLOURS, NEUTRAL, colour_of_letters
 from skdistill.metrics import kendall_tau, retrieval_curve
 from skdistill.students import MLPRanker
 
@@ -125,7 +126,11 @@ def test_the_numbers_of_several_curves_cover_nothing_and_stay_inside(width):
     assert sum(artist.get_gid() == "point labels" for artist in axis.artists) == 1
     frame = axis.get_window_extent().extents
     legend = axis.get_legend().get_window_extent().extents
-    for number, box in enumerate([*boxes, legend]):
+    figure = axis.figure.get_window_extent().extents
+    assert legend[1] >= frame[3] - 1, "the legend stands above the curves"
+    assert (legend[:2] >= figure[:2]).all()
+    assert (legend[2:] <= figure[2:]).all()
+    for number, box in enumerate(boxes):
         assert (box[:2] >= frame[:2] - 1).all()
         assert (box[2:] <= frame[2:] + 1).all()
         for other in boxes[:number]:
@@ -150,3 +155,16 @@ def test_the_loss_curve_is_that_of_the_student(ranker):
     assert alone.ax_.get_legend() is None
     with pytest.raises(TypeError, match="has no loss_curve_"):
         LossCurveDisplay.from_estimator(lightgbm.LGBMRanker())
+
+
+def luminance(colour):
+    """Relative luminance of a colour within 0 and 1 (WCAG 2.2)."""
+    colour = np.array(colour)
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("colour", [*COLOURS, NEUTRAL])
+def test_letters_can_be_read_on_white_and_on_black(colour):
+    light = luminance(colour_of_letters(colour))
+    assert min(1.05 / (light + 0.05), (light + 0.05) / 0.05) > 4.5
