@@ -18,7 +18,7 @@ TREES = {"n_estimators": 300, "num_leaves": 31, "learning_rate": 0.05, "verbose"
 
 def data(setting: Setting) -> None:
     """Draw a log, and store its training and its test part."""
-    table = models.numeric_data(setting.size(1000, 60), "no squash")
+    table = models.numeric_data(setting.size(400, 60), "no squash")
     train, _, test = models.parts(table)
     store((train, test), setting.folder / "log")
 
