@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS = 1
 $(VENV)/demo: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[data,plots]'
+	$(BIN)/python -m pip install --quiet --editable '.[data,plots,serving]'
 	touch $@
 
 $(VENV)/dev: setup.cfg pyproject.toml
@@ -28,9 +28,15 @@ $(VENV)/docs: setup.cfg pyproject.toml
 	touch $@
 
 demo: $(VENV)/demo
-	$(BIN)/python examples/plot_distillation.py --out out
-	$(BIN)/python examples/plot_retrieval.py --out out
-	$(BIN)/python examples/plot_cascade.py --out out
+	@echo "1 of 3: a ranker, students, and what they have to beat"
+	@$(BIN)/python examples/plot_distillation.py --out out
+	@echo "2 of 3: towers that retrieve as the ranker would"
+	@$(BIN)/python examples/plot_retrieval.py --out out
+	@echo "3 of 3: a cascade of all stages, and the sizes that it needs"
+	@$(BIN)/python examples/plot_cascade.py --out out
+	@echo "Tables and pictures are in out/. What they mean: docs/demo.md."
+	@echo "Next, your own ranker: docs/from_a_lightgbm_file.md. Try it without a file of yours:"
+	@echo "    $(BIN)/python examples/readme.py"
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ from pathlib import Path
 from skdistill import __version__
 
 sys.path.insert(0, str(Path(__file__).parent))
+import plain_pages
 import reference_pages
 
 reference_pages.write()
@@ -34,3 +35,13 @@ numpydoc_show_class_members = False
 suppress_warnings = ["ref.ref", "ref.term"]
 # Links to headings of other pages.
 myst_heading_anchors = 3
+
+
+def setup(app):
+    """Write the plain pages after a build of HTML."""
+
+    def finish(app, error):
+        if error is None and app.builder.format == "html":
+            plain_pages.write_plain_pages(Path(app.outdir))
+
+    app.connect("build-finished", finish)

@@ -118,6 +118,7 @@ def make_ranker(seed, n_estimators):
         subsample=0.5,
         subsample_freq=1,
         random_state=seed,
+        n_jobs=1,  # other processes may need the other cores
         verbose=-1,
     )
 

@@ -34,6 +34,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import sklearn
+from rich.console import Console
+from rich.progress import track
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -50,6 +52,8 @@ from skdistill.teachers import first_trees, fit_and_score
 
 matplotlib.use("Agg")
 
+# Progress is shown beside what is printed.
+BESIDE = Console(stderr=True)
 ALL = slice(None)
 NO_PAIRS = slice(len(USER_COLUMNS) + len(ITEM_COLUMNS))
 STUDENTS = {
@@ -71,6 +75,7 @@ def make_teacher(seed, n_estimators):
         subsample_freq=1,
         force_col_wise=True,
         random_state=seed,
+        n_jobs=1,  # the splits share the cores
         verbose=-1,
     )
 
@@ -209,13 +214,15 @@ def main():
         f"MovieLens 100k: {table.X.shape[0]:,} rows, {len(np.unique(table.qid))} users, "
         f"{table.X.shape[1]} features"
     )
-    taught = [teach(table, seed, arguments.n_estimators) for seed in range(arguments.seeds)]
-    # Processes with one BLAS thread each, because small matrix products gain nothing from threads.
-    results = joblib.Parallel(n_jobs=2)(
-        joblib.delayed(run)(task, table, seed, by_teacher)
-        for seed, by_teacher in enumerate(taught)
-        for task in ("rivals", *STUDENTS)
+    # Processes with one thread each: small tables and products gain nothing from more.
+    parallel = joblib.Parallel(n_jobs=2, return_as="generator")
+    seeds, tasks = range(arguments.seeds), ("rivals", *STUDENTS)
+    taught = parallel(joblib.delayed(teach)(table, seed, arguments.n_estimators) for seed in seeds)
+    taught = list(track(taught, "teachers", len(seeds), console=BESIDE))
+    results = parallel(
+        joblib.delayed(run)(task, table, seed, taught[seed]) for seed in seeds for task in tasks
     )
+    results = list(track(results, "students and rivals", len(seeds) * len(tasks), console=BESIDE))
 
     # A value for each held-out user of each split.
     values, kinds, models = {}, {}, {}

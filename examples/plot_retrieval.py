@@ -22,6 +22,9 @@ import lightgbm
 import matplotlib
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
+from rich.console import Console
+from rich.progress import track
 from scipy import sparse
 
 from skdistill import TeacherWarning, TwoTowerRetriever
@@ -32,6 +35,8 @@ from skdistill.metrics import retrieval_curve, retrieval_recall
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+# Progress is shown beside what is printed.
+BESIDE = Console(stderr=True)
 TOP = 10
 RETURNED = 200
 USER_COLUMNS = ["user_id", "age", "gender", "occupation"]
@@ -89,6 +94,7 @@ def fit_teacher(features, log, seed, n_estimators):
         subsample=0.5,
         subsample_freq=1,
         random_state=seed,
+        n_jobs=1,  # the seeds share the cores
         verbose=-1,
     ).fit(
         features(log["user"].to_numpy(), log["item"].to_numpy()),
@@ -105,6 +111,13 @@ def score_catalogue(teacher, features, askers, n_items, block=100):
         rows = features(np.repeat(users, n_items), np.tile(np.arange(n_items), len(users)))
         scores[start : start + block] = teacher.predict(rows).reshape(len(users), n_items)
     return scores
+
+
+def teach(labels, history, features, askers, n_items, seed, n_estimators):
+    """Draw the log of a seed, fit the teacher on it, and score the catalogue."""
+    log = draw_log(labels, history, 100, seed)
+    teacher = fit_teacher(features, log, seed, n_estimators)
+    return log, score_catalogue(teacher, features, askers, n_items)
 
 
 def fit_towers(users, items, log, scores, seed, **parameters):
@@ -156,22 +169,23 @@ def recall_curve(relevant, ids):
 
 
 def draw(curves, recalls, path):
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    """Draw what is found by the number of items returned, with one legend below both axes."""
+    plt.style.use("tableau-colorblind10")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
     m = np.arange(1, RETURNED + 1)
-    colors = {name: f"C{i}" for i, name in enumerate(curves)}
+    colours = {name: f"C{i}" for i, name in enumerate(curves)}
     for name, curve in curves.items():
-        axes[0].plot(m, curve, label=name, color=colors[name])
+        axes[0].plot(m, curve, color=colours[name])
     for name, curve in recalls.items():
         style = {"teacher": ("black", "--"), "popularity": ("gray", ":")}
-        color, line = style.get(name, (colors.get(name), "-"))
-        axes[1].plot(m, curve, label=name, color=color, linestyle=line)
-    axes[0].axhline(1, color="gray", lw=0.5)
-    axes[0].set(title=f"Teacher's top {TOP}", ylabel="fraction found")
-    axes[1].set(title="Films rated in the test period", ylabel="recall")
+        colour, line = style.get(name, (colours.get(name), "-"))
+        axes[1].plot(m, curve, label=name, color=colour, linestyle=line)
+    axes[0].set(title=f"Found of the teacher's top {TOP}", ylabel="fraction")
+    axes[1].set(title="Found of the films that users rated later", ylabel="recall")
     for axis in axes:
-        axis.set(xlabel="items returned", xscale="log")
+        axis.set(xlabel="films returned", xscale="log")
         axis.grid(alpha=0.3)
-        axis.legend()
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=120)
 
 
@@ -204,22 +218,21 @@ def main():
     askers = np.unique(labels.nonzero()[0])
     seen = ((history + labels) > 0).astype(float)[askers]
     relevant = test[askers]
-    for seed in range(arguments.seeds):
-        log = draw_log(labels, history, 100, seed)
-        teacher = fit_teacher(features, log, seed, arguments.n_estimators)
-        scores = score_catalogue(teacher, features, askers, len(items))
-        print(f"seed {seed}: the teacher scored {scores.size:,} pairs, {start_to_now(start)}")
-        if seed == 0:
-            decays = [0.0, 0.1, 0.3, 1.0]
-            on_labels = choose(
-                *(users, items, log, scores), [{"alpha": 0.0, "weight_decay": d} for d in decays], 0
-            )
-            mixed = choose(
-                *(users, items, log, scores),
-                [{"alpha": a, "weight_decay": d} for a in (0.1, 0.3, 0.6) for d in (0.0, 0.3)],
-                0,
-            )
-            print(f"chosen on held-out labels: {on_labels} for labels alone, {mixed} for both")
+    taught = Parallel(n_jobs=2, return_as="generator")(
+        delayed(teach)(labels, history, features, askers, len(items), seed, arguments.n_estimators)
+        for seed in range(arguments.seeds)
+    )
+    taught = list(track(taught, "teachers", arguments.seeds, console=BESIDE))
+    of_first = users, items, *taught[0]
+    decays = [0.0, 0.1, 0.3, 1.0]
+    on_labels = choose(*of_first, [{"alpha": 0.0, "weight_decay": d} for d in decays], 0)
+    mixed = choose(
+        *of_first,
+        [{"alpha": a, "weight_decay": d} for a in (0.1, 0.3, 0.6) for d in (0.0, 0.3)],
+        0,
+    )
+    print(f"chosen on held-out labels: {on_labels} for labels alone, {mixed} for both")
+    for seed, (log, scores) in enumerate(track(taught, "towers", console=BESIDE)):
         rows = {
             "distilled": {},
             f"distilled, {arguments.n_candidates} sampled": {

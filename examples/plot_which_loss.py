@@ -18,6 +18,7 @@ Run it with ``python examples/plot_which_loss.py``. It writes tables and a pictu
 import argparse
 import time
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import lightgbm
@@ -141,34 +142,31 @@ def summarise(found, teachers):
 
 def draw(summary, path):
     """Draw an axis per problem and student, with an interval per loss and weight of the teacher."""
+    plt.style.use("tableau-colorblind10")
     problems, students = list(PROBLEMS), list(STUDENTS)
     figure, axes = plt.subplots(
-        len(problems), len(students), figsize=(12, 10), sharey=True, layout="constrained"
+        len(problems), len(students), figsize=(9, 9), sharey=True, layout="constrained"
     )
-    for i, problem in enumerate(problems):
-        for j, student in enumerate(students):
-            field = axes[i, j]
-            rows = summary[(summary["problem"] == problem) & (summary["student"] == student)]
-            for shift, teaching in zip((-0.25, 0, 0.25), ALPHAS, strict=True):
-                part = rows[rows["taught by"] == teaching].set_index("loss").loc[LOSSES]
-                field.errorbar(
-                    part["to listwise"],
-                    np.arange(len(LOSSES)) + shift,
-                    xerr=[
-                        part["to listwise"] - part["low"],
-                        part["high"] - part["to listwise"],
-                    ],
-                    fmt="o",
-                    ms=4,
-                    lw=1,
-                    label=teaching,
-                )
-            field.axvline(1, color="grey", lw=0.8)
-            field.set_title(f"{problem}\n{student}", fontsize=9)
-            field.set_yticks(range(len(LOSSES)), LOSSES)
+    places = np.arange(len(LOSSES))
+    for (i, problem), (j, student) in product(enumerate(problems), enumerate(students)):
+        field = axes[i, j]
+        rows = summary[(summary["problem"] == problem) & (summary["student"] == student)]
+        for shift, marker, teaching in zip((-0.25, 0, 0.25), "os^", ALPHAS, strict=True):
+            part = rows[rows["taught by"] == teaching].set_index("loss").loc[LOSSES]
+            ratio = part["to listwise"]
+            whiskers = [ratio - part["low"], part["high"] - ratio]
+            field.errorbar(
+                ratio, places + shift, xerr=whiskers, fmt=marker, ms=4, lw=1, label=teaching
+            )
+        field.axvline(1, color="grey", lw=0.8)
+        field.set_title(f"{problem}\n{student}", fontsize=9)
+        field.set_yticks(places, LOSSES)
     axes[0, 0].invert_yaxis()
-    axes[0, 0].legend(title="taught by", fontsize=8)
     figure.supxlabel("NDCG@10 on held-out queries relative to listwise with the teacher alone, 95%")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, title="taught by", loc="outside upper center", ncols=3, frameon=False
+    )
     figure.savefig(path, dpi=110)
 
 

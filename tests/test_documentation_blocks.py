@@ -1,64 +1,356 @@
-"""Pages whose blocks of Python are run one after the other, on a table of their own."""
+"""Every block of Python in the documentation is run, one after the other, on tables of its own."""
 
 import re
+from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import lightgbm
 import numpy as np
 import pytest
+import sklearn
+from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skdistill import DistilledRanker
-from skdistill.datasets import make_ranking
-from skdistill.students import MLPRanker
+from skdistill import DistilledRanker, RankingCascade, TwoTowerRetriever
+from skdistill.datasets import make_ranking, make_retrieval
+from skdistill.serving import compile_scorer, load, save, trusted_types
+from skdistill.students import LinearRanker, MLPRanker
+
+pandas = pytest.importorskip("pandas")
 
 DOCS = Path(__file__).parent.parent / "docs"
+# Pages whose blocks other tests run, and the one that needs what no machine has by itself.
+ELSEWHERE = {
+    "clicks.md": "test_documentation.py",
+    "examples.md": "test_examples.py",
+    "extending.md": "extending/test_extending.py",
+    "from_a_lightgbm_file.md": "test_documentation.py",
+    "quality.md": "test_documentation.py",
+    "spark.md": "needs Java",
+}
+FEATURES = ["title_score", "clicks", "price", "country", "hour"]
+# What a block is given, or a function that makes it when its turn comes.
+Given = dict[str, Any] | Callable[[], dict[str, Any]] | None
 
 
-def run(page, names):
-    """Run the blocks of a page in one namespace; return it."""
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, page, "exec"), names)
+def blocks_of(page):
+    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
+
+
+def run(page, *given: Given):
+    """Run the blocks of a page in one namespace, each with what it is given; return all names."""
+    blocks = blocks_of(page)
+    assert len(blocks) >= max(len(given), 1)
+    names: dict[str, Any] = {}
+    with sklearn.config_context():
+        for block, new in zip_longest(blocks, given):
+            names |= new() if callable(new) else new or {}
+            exec(compile(block, page, "exec"), names)
     return names
 
 
-@pytest.fixture
-def names(tmp_path, monkeypatch):
-    """What the pages begin with."""
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder of its own, and no windows."""
     pytest.importorskip("matplotlib").use("Agg")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "application" / "files").mkdir(parents=True)
-    data = make_ranking(n_queries=90, n_features=5, random_state=0)
-    frame = data.X.astype(np.float64)
-    columns = ["title_score", "clicks", "price", "country", "hour"]
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(frame, columns=columns)
-    train, test = data.qid < 60, data.qid >= 60
-    sizes = np.unique(data.qid[train], return_counts=True)[1]
-    teacher = lightgbm.LGBMRanker(n_estimators=20, verbose=-1)
-    teacher.fit(frame[train], data.y[train], group=sizes)
-    ranker = DistilledRanker(teacher.booster_, MLPRanker((8,), max_iter=3), random_state=0)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Rows, labels and queries of training, of a later week, and of a test."""
+    data = make_ranking(n_queries=120, n_features=5, random_state=0)
+    frame = pandas.DataFrame(data.X.astype(np.float64), columns=FEATURES)
+    week = data.qid // 40
+    return [(frame[week == w], data.y[week == w], data.qid[week == w]) for w in range(3)]
+
+
+@pytest.fixture(scope="module")
+def teacher(parts):
+    X, y, qid = parts[0]
+    ranker = lightgbm.LGBMRanker(n_estimators=20, verbose=-1)
+    return ranker.fit(X, y, group=np.unique(qid, return_counts=True)[1]).booster_
+
+
+@pytest.fixture(scope="module")
+def ranker(parts, teacher):
+    X, y, qid = parts[0]
+    return DistilledRanker(teacher, MLPRanker((8,), max_iter=3), random_state=0).fit(X, y, qid=qid)
+
+
+@pytest.fixture
+def tables(parts, teacher, ranker):
+    """What the pages about rankers begin with."""
+    names = {"teacher": teacher, "ranker": ranker}
+    suffixes = [("",), ("_val", "_new", "_now"), ("_test",)]
+    for (X, y, qid), endings in zip(parts, suffixes, strict=True):
+        for ending in endings:
+            names |= {f"X{ending}": X, f"y{ending}": y, f"qid{ending}": qid}
+    return names
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """A log of users and films, and what the pages about retrieval and cascades call it."""
+    data = make_retrieval(n_queries=80, n_items=60, n_features=3, random_state=0)
+    users = pandas.DataFrame(data.queries, columns=["age", "gender", "income"])
+    films = pandas.DataFrame(data.items, columns=["year", "kind", "length"])
+    users.insert(0, "user", np.arange(80))
+    films.insert(0, "film", np.arange(60))
+    log = pandas.concat(
+        [users.iloc[data.qid].reset_index(drop=True), films.iloc[data.item].reset_index(drop=True)],
+        axis=1,
+    )
+
+    def my_features(user, film):
+        pairs = users.iloc[np.asarray(user)].to_numpy() * films.iloc[np.asarray(film)].to_numpy()
+        return pandas.DataFrame(pairs[:, 1:], columns=["a", "b", "c"])
+
+    ranker = lightgbm.LGBMRanker(n_estimators=10, min_child_samples=5, verbose=-1)
+    sizes = np.unique(data.qid, return_counts=True)[1]
+    ranker.fit(my_features(log["user"], log["film"]), data.y, group=sizes)
     return {
-        "X": frame[train], "y": data.y[train], "qid": data.qid[train],
-        "X_test": frame[test], "y_test": data.y[test], "qid_test": data.qid[test],
-        "teacher": teacher.booster_,
-        "ranker": ranker.fit(frame[train], data.y[train], qid=data.qid[train]),
+        "users": users, "log": log, "catalogue": films, "y": data.y, "clicks": data.y,
+        "my_features": my_features, "my_lightgbm_ranker": ranker,
+        "already_seen": sparse.csr_array((80, 60)), "held_out_users": users,
     }  # fmt: skip
 
 
-def test_the_page_about_worth(names, capsys):
-    found = run("worth.md", names)
-    assert found["report"].n_queries == 30
+def small_towers():
+    return TwoTowerRetriever(
+        query_columns=["age", "gender", "income"], item_columns=["year", "kind", "length"],
+        embedding_dim=8, max_iter=2, teacher_check=False,
+    )  # fmt: skip
+
+
+def fit_cascade(shop, features=None, **fit_options):
+    """A small cascade whose pre-ranking reads columns."""
+    frozen = FrozenEstimator(shop["my_lightgbm_ranker"])
+    by_function = lambda users, films: shop["my_features"](users["user"], films["film"])  # noqa: E731
+    cascade = RankingCascade(
+        [("retrieve", small_towers(), 30), ("prerank", LinearRanker(max_iter=2), 15),
+         ("rank", MLPRanker((8,), max_iter=2), 10)],
+        teacher=frozen,
+        features=by_function if features is None else features(by_function),
+        query_columns=["user", "age", "gender", "income"],
+        sources=("passed", "logged"),
+        random_state=0,
+    )  # fmt: skip
+    log = shop["log"]
+    return cascade.fit(log, shop["clicks"], qid=log["user"], items=shop["catalogue"], **fit_options)
+
+
+def test_every_page_with_python_is_run():
+    here = Path(__file__).read_text("utf-8")
+    with_blocks = {page.name for page in DOCS.glob("*.md") if blocks_of(page.name)}
+    run_here = set(re.findall(r'run\("(\w+\.md)"', here))
+    assert with_blocks == run_here | ELSEWHERE.keys()
+    assert not run_here & ELSEWHERE.keys()
+    compile("\n".join(blocks_of("spark.md")), "spark.md", "exec")
+
+
+def test_the_page_about_worth(tables, capsys):
+    found = run("worth.md", tables)
+    assert found["report"].n_queries == 40
     assert found["suggestion"].best in {shape.name for shape in found["suggestion"].shapes}
     assert found["explanation"].error < 1e-4
     assert Path("quality_and_speed.png").stat().st_size > 0
     assert "Checks" in capsys.readouterr().out
 
 
-def test_the_page_about_search_engines(names, capsys):
+def test_the_page_about_students(tables, capsys):
+    run("students.md", tables)
+    assert "MLP" in capsys.readouterr().out
+
+
+def test_the_page_about_students_that_are_worse(tables, capsys):
+    found = run("worse_than_teacher.md", tables)
+    printed = dict(re.findall(r"^(.{15})(0\.\d+)$", capsys.readouterr().out, re.MULTILINE))
+    assert [name.strip() for name in printed] == list(found["tries"])
+    assert min(map(float, printed.values())) > 0.5
+
+
+def test_the_page_about_queries(tables):
+    found = run("queries.md", tables)
+    assert set(found["search"].cv_results_["param_alpha"]) == {0.0, 0.5, 1.0}
+    assert len(found["ranker"].student_.validation_scores_) == found["ranker"].n_iter_
+
+
+def test_the_page_about_columns(tables):
+    found = run("columns.md", tables)
+    assert found["found"].importances_mean.shape == (5,)
+
+
+def test_the_page_about_retraining(tables, capsys):
+    rows = len(tables["X"])
+    scores = {"scores": tables["ranker"].predict(tables["X"])}
+    scores["scores_new"] = tables["ranker"].predict(tables["X_new"])
+    found = run("daily.md", tables | scores | {"time": np.arange(rows)})
+    assert re.search(r"^\d\.\d{3} \[", capsys.readouterr().out, re.MULTILINE)
+    assert found["student"].n_iter_ == 20
+    assert found["ranker"].fit(tables["X"], tables["y"], qid=tables["qid"]).n_iter_ > 0
+
+
+def test_the_page_about_monitoring(tables, capsys):
+    logged = {"logged_rows": tables["X_new"], "student": tables["ranker"].export_student()}
+    logged["logged_scores"] = compile_scorer(logged["student"])(tables["X_new"])
+    found = run("monitoring.md", tables | logged)
+    assert set(found["alarms"]) <= {check.name for check in found["report"].checks}
+    assert float(capsys.readouterr().out.split()[-1]) > 0.5
+
+
+def test_the_page_about_bids(tables, shop):
+    def auction():
+        cascade = fit_cascade(shop, offset=np.zeros(60))
+        ids = {"changed_ids": [3, 5], "ids": [f"ad {i}" for i in range(60)]}
+        bids = {"ads": shop["catalogue"], "ad_bid": np.linspace(1, 2, 60)}
+        new = {"new_ads": shop["catalogue"], "bid_of_new_ads": np.ones(60)}
+        return shop | {"cascade": cascade, "new_bid": [0.5, 2.0]} | ids | bids | new
+
+    clicks = {f"clicks{part}": (tables[f"y{part}"] > 1).astype(float) for part in ("", "_test")}
+    bids = {f"bid{part}": np.ones(len(tables[f"X{part}"])) for part in ("", "_now", "_test")}
+    found = run("bids.md", tables | clicks | bids, auction)
+    assert found["scores"].shape[0] == 80
+    assert found["ranker"].predict_proba(tables["X"]).shape[1] == 2
+
+
+def test_the_page_about_retrieval(shop):
+    columns = {"user": "user_id", "film": "item_id"}
+    log = shop["log"].rename(columns=columns)
+    of_shop = shop | {
+        "log": log, "users": shop["users"].rename(columns=columns),
+        "catalogue": shop["catalogue"].rename(columns=columns),
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    factors = SimpleNamespace(user_factors=rng.random((80, 4)), item_factors=rng.random((60, 4)))
+    user, item = log["user_id"].to_numpy(), log["item_id"].to_numpy()
+    of_ids = {
+        "sparse": sparse, "np": np, "user": user, "item": item, "teacher": factors,
+        "pairs": pandas.DataFrame({"user": user, "item": item}),
+        "users": pandas.DataFrame({"user": np.arange(80)}),
+        "catalogue": pandas.DataFrame({"item": np.arange(60)}),
+    }  # fmt: skip
+
+    def later():
+        is_new = shop["log"]["user"] >= 60
+        week = [shop["log"][~is_new], shop["log"][is_new]]
+        retriever = small_towers().set_params(teacher=shop["my_lightgbm_ranker"])
+        pair_features = lambda users, films: shop["my_features"](users["user"], films["film"])  # noqa: E731
+        retriever.set_params(
+            teacher=FrozenEstimator(shop["my_lightgbm_ranker"]), pair_features=pair_features,
+            query_columns=["user", "age", "gender", "income"],
+            item_columns=["film", "year", "kind", "length"],
+        )  # fmt: skip
+        names = {"retriever": retriever, "items": shop["catalogue"], "catalogue": shop["catalogue"]}
+        for part, rows, clicks in zip(
+            ("", "_val"), week, (shop["y"][~is_new], shop["y"][is_new]), strict=True
+        ):
+            names |= {f"X{part}": rows, f"y{part}": clicks, f"qid{part}": rows["user"]}
+        return names | {"log": shop["log"]}
+
+    def today():
+        return {
+            "today": shop["log"][shop["log"]["user"] >= 75],
+            "scores_of_todays_users": rng.random((5, 60)),
+        }
+
+    found = run("retrieval.md", of_shop, of_ids, later, today)
+    assert found["ids"].shape == (80, 10)
+    assert found["retriever"].retrieve(shop["users"].iloc[75:], k=3)[0].shape == (5, 3)
+
+
+def test_the_page_about_cascades(shop, capsys):
+    shop["my_lightgbm_ranker"].booster_.save_model("ranker.txt")
+    small = {"all_features": None}
+    found = run("cascade.md", shop | small, None, None, None, None)
+    assert found["ids"].shape == (80, 10)
+    assert found["plan"].recall >= 0.95
+    assert set(found["report"].rivals)
+    assert "sizes retrieve" in capsys.readouterr().out
+
+
+def test_the_page_about_serving(tables, shop, ranker):
+    X = tables["X"].to_numpy(dtype=np.float32)
+    pipeline = make_pipeline(StandardScaler(), MLPRanker((8,), max_iter=2, random_state=0))
+    pipeline.fit(X, tables["y"], mlpranker__qid=tables["qid"])
+    arrays = {"pipeline": pipeline, "X": X, "out": np.empty(len(X), dtype=np.float32)}
+    frames = {
+        "scorer": compile_scorer(ranker), "frame": tables["X"],
+        "request": tables["X"].head(3).to_dict("records"), "ranker": ranker,
+    }  # fmt: skip
+
+    def log_model(model, *, name, serialization_format, skops_trusted_types):
+        """What MLflow does with it: dump by skops, and load what is trusted."""
+        import skops.io
+
+        assert (name, serialization_format) == ("student", "skops")
+        again = skops.io.loads(skops.io.dumps(model), trusted=skops_trusted_types)
+        np.testing.assert_array_equal(again.predict(tables["X"]), ranker.predict(tables["X"]))
+
+    mlflow = SimpleNamespace(sklearn=SimpleNamespace(log_model=log_model))
+
+    def by_function():
+        columns = ["age", "year"]
+        cascade = fit_cascade(shop, lambda function: {"prerank": columns, "rank": function})
+        save(cascade, "cascade.skd")
+        function = cascade.features["rank"]
+        return {"all_features": function, "expected": cascade.rank(shop["users"], k=10)}
+
+    def by_columns():
+        cascade = fit_cascade(shop, lambda _: ["age", "year", "kind"])
+        save(cascade, "cascade.skd")
+        return {"user": shop["users"].head(1)}
+
+    plain = fit_cascade(shop, lambda _: ["age", "year", "kind"])
+    of_cascade = {"cascade": plain, "users": shop["users"], "seen": shop["already_seen"]}
+    given = [arrays, frames, None, {"mlflow": mlflow, "trusted_types": trusted_types}]
+    found = run("serving.md", *given, of_cascade, by_function, by_columns)
+    np.testing.assert_allclose(found["out"], pipeline.predict(X), atol=1e-5)
+    np.testing.assert_allclose(found["scores"].ravel()[:1], found["scores"].ravel()[:1])
+    assert found["ids"].shape == (1, 10)
+    assert set(found["trace"].seconds)
+
+
+def test_the_page_about_search_engines(tables, capsys):
     pytest.importorskip("skl2onnx")
-    run("search_engines.md", names)
+    Path("application/files").mkdir(parents=True)
+    run("search_engines.md", tables)
     assert Path("model.json").stat().st_size > 0
     assert Path("application/files/student.onnx").stat().st_size > 0
     assert "bm25(title)" in capsys.readouterr().out
+
+
+def clustered(parts, ranker):
+    """Files of a log, and a student, as the pages about clusters have them."""
+    X, y, qid = parts[0]
+    log = X.assign(query=qid, item=np.arange(len(X)), clicked=y)
+    Path("logs").mkdir()
+    log.to_parquet("logs/part.parquet")
+    save(ranker, "student.skd")
+    return log
+
+
+def test_the_page_about_dask(parts, ranker, client):
+    log = clustered(parts, ranker)
+    found = run("dask.md", None, {"client": client, "features": FEATURES})
+    scores = pandas.read_parquet("scores/")
+    np.testing.assert_allclose(
+        np.sort(scores["score"]), np.sort(ranker.predict(log[FEATURES])), atol=1e-5
+    )
+    assert found["student"].predict(log[FEATURES]).std() > 0
+
+
+def test_the_page_about_ray(parts, ranker):
+    pytest.importorskip("ray")
+    log = clustered(parts, ranker)
+    run("ray.md")
+    scores = pandas.read_parquet("scores/")
+    np.testing.assert_allclose(
+        np.sort(scores["score"]), np.sort(ranker.predict(log[FEATURES])), atol=1e-5
+    )
+    assert load("student.skd")

@@ -136,7 +136,7 @@ def comparison(name: str, ours_name: str, ranx_name: str, trec_name: str) -> Com
             Contender("scikit-learn, a loop", partial(loop, metric=ours_name), (), 100, agrees=SAME)
         )
     own = Contender("ours", partial(ours, metric=ours_name))
-    return Comparison(name, "row", own, theirs, in_short=ours_name != "mrr")
+    return Comparison(name, "row", own, theirs, in_short=ours_name == "ndcg")
 
 
 def looped(name: str, metric: str, by: str, agrees: bool = True) -> Comparison:
