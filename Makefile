@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH_VENV ?= .venv-benchmarks
 STUDIES = quality columns teaching ties auction auction_cascade cascade implicit_feedback day ctr \
-	index_recall million
+	index_recall million pareto budget
 # Small products gain nothing from more BLAS threads, and processes share the cores better.
 export OPENBLAS_NUM_THREADS = 1
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -241,3 +242,10 @@ def test_public_names_are_not_file_paths(package):
         thing = getattr(module, name)
         if inspect.isclass(thing) or inspect.isfunction(thing):
             assert thing.__module__ == package, f"{name} says that it lives in {thing.__module__}"
+
+
+def test_the_floors_are_those_of_the_page_for_contributors():
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
+    rows = re.findall(r"^\| \d ([a-z ]+) \| (.+) \|$", page, re.MULTILINE)
+    found = {name: set(re.findall(r"`(\w+)(?:\.py|/)`", rooms)) - {"batch"} for name, rooms in rows}
+    assert found == {name: set(rooms) for name, rooms in FLOORS.items()}

@@ -107,8 +107,10 @@ def test_it_is_shown_as_text_markdown_html_and_json(report):
     assert str(report.rows()) in text
     n = len(report.to_look_at)
     one = replace(report, checks=[replace(report.checks[0], status="look")])
-    assert one.summary().endswith("1 of 1 checks deserves a look.")
-    assert report.summary().endswith(f"{n} of 9 checks deserve a look.") or n == 1
+    assert one.summary().endswith(f"1 of 1 checks deserves a look: {one.checks[0].name}.")
+    assert f" {n} of 9 checks " in report.summary()
+    assert all(check.name in report.summary() for check in report.to_look_at)
+    assert replace(report, checks=[]).summary().endswith(" 0 of 0 checks deserve a look.")
     document = json.loads(report.to_json())
     assert document["n_queries"] == 60
     assert document["models"][1]["name"] == "student"

@@ -182,10 +182,9 @@ class DistillationReport:
                 f"{self.k} hold {self.fidelity.recall:.1%} of the teacher's."
             )
         n = len(self.to_look_at)
-        return (
-            text
-            + f" {n} of {len(self.checks)} checks {'deserves' if n == 1 else 'deserve'} a look."
-        )
+        verb = "deserves" if n == 1 else "deserve"
+        names = ", ".join(check.name for check in self.to_look_at)
+        return f"{text} {n} of {len(self.checks)} checks {verb} a look{names and ': '}{names}."
 
     def frame(self) -> Any:
         """Return the table of the models as a data frame.
