@@ -266,8 +266,9 @@ def test_the_page_about_retrieval(shop):
 
 def test_the_page_about_cascades(shop, capsys):
     shop["my_lightgbm_ranker"].booster_.save_model("ranker.txt")
-    small = {"all_features": None}
-    found = run("cascade.md", shop | small, None, None, None, None)
+    found = run("cascade.md", shop)
+    by_pair = found["all_features"](shop["users"].head(3), shop["catalogue"].head(3))
+    assert by_pair.columns.tolist() == ["age", "year", "years_apart"]
     assert found["ids"].shape == (80, 10)
     assert found["plan"].recall >= 0.95
     assert set(found["report"].rivals)
