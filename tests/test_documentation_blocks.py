@@ -34,6 +34,7 @@ ELSEWHERE = {
     "spark.md": "needs Java",
 }
 FEATURES = ["title_score", "clicks", "price", "country", "hour"]
+PAIR_COLUMNS = ["age", "year", "kind"]
 # What a block is given, or a function that makes it when its turn comes.
 Given = dict[str, Any] | Callable[[], dict[str, Any]] | None
 
@@ -80,7 +81,7 @@ def teacher(parts):
 @pytest.fixture(scope="module")
 def ranker(parts, teacher):
     X, y, qid = parts[0]
-    return DistilledRanker(teacher, MLPRanker((8,), max_iter=3), random_state=0).fit(X, y, qid=qid)
+    return DistilledRanker(teacher, MLPRanker((8,), max_iter=60), random_state=0).fit(X, y, qid=qid)
 
 
 @pytest.fixture
@@ -111,33 +112,35 @@ def shop():
         pairs = users.iloc[np.asarray(user)].to_numpy() * films.iloc[np.asarray(film)].to_numpy()
         return pandas.DataFrame(pairs[:, 1:], columns=["a", "b", "c"])
 
-    ranker = lightgbm.LGBMRanker(n_estimators=10, min_child_samples=5, verbose=-1)
-    sizes = np.unique(data.qid, return_counts=True)[1]
-    ranker.fit(my_features(log["user"], log["film"]), data.y, group=sizes)
+    def lightgbm_ranker(features):
+        ranker = lightgbm.LGBMRanker(n_estimators=10, min_child_samples=5, verbose=-1)
+        return ranker.fit(features, data.y, group=np.unique(data.qid, return_counts=True)[1])
+
     return {
         "users": users, "log": log, "catalogue": films, "y": data.y, "clicks": data.y,
-        "my_features": my_features, "my_lightgbm_ranker": ranker,
+        "my_features": my_features,
+        "my_lightgbm_ranker": lightgbm_ranker(my_features(log["user"], log["film"])),
+        "ranker_by_columns": lightgbm_ranker(log[PAIR_COLUMNS]),
         "already_seen": sparse.csr_array((80, 60)), "held_out_users": users,
     }  # fmt: skip
 
 
-def small_towers():
+def small_towers(**options):
     return TwoTowerRetriever(
         query_columns=["age", "gender", "income"], item_columns=["year", "kind", "length"],
-        embedding_dim=8, max_iter=2, teacher_check=False,
+        embedding_dim=8, max_iter=2, teacher_check=False, **options,
     )  # fmt: skip
 
 
-def fit_cascade(shop, features=None, **fit_options):
-    """A small cascade whose pre-ranking reads columns."""
-    frozen = FrozenEstimator(shop["my_lightgbm_ranker"])
-    by_function = lambda users, films: shop["my_features"](users["user"], films["film"])  # noqa: E731
+def fit_cascade(shop, features, teacher="ranker_by_columns", towers=None, **fit_options):
+    """A small cascade."""
     cascade = RankingCascade(
-        [("retrieve", small_towers(), 30), ("prerank", LinearRanker(max_iter=2), 15),
+        [("retrieve", towers or small_towers(), 30), ("prerank", LinearRanker(max_iter=2), 15),
          ("rank", MLPRanker((8,), max_iter=2), 10)],
-        teacher=frozen,
-        features=by_function if features is None else features(by_function),
+        teacher=FrozenEstimator(shop[teacher]),
+        features=features,
         query_columns=["user", "age", "gender", "income"],
+        item_columns=["film", "year", "kind", "length"],
         sources=("passed", "logged"),
         random_state=0,
     )  # fmt: skip
@@ -201,13 +204,17 @@ def test_the_page_about_monitoring(tables, capsys):
     logged["logged_scores"] = compile_scorer(logged["student"])(tables["X_new"])
     found = run("monitoring.md", tables | logged)
     assert set(found["alarms"]) <= {check.name for check in found["report"].checks}
-    assert float(capsys.readouterr().out.split()[-1]) > 0.5
+    tau, overlap = map(float, capsys.readouterr().out.split()[-2:])
+    assert tau > 0.3
+    assert overlap > 0.3
 
 
 def test_the_page_about_bids(tables, shop):
     def auction():
-        cascade = fit_cascade(shop, offset=np.zeros(60))
-        ids = {"changed_ids": [3, 5], "ids": [f"ad {i}" for i in range(60)]}
+        cascade = fit_cascade(
+            shop, PAIR_COLUMNS, towers=small_towers(loss="listwise"), offset=np.zeros(60)
+        )
+        ids = {"changed_ids": [3, 5], "new_ids": [f"ad {i}" for i in range(60)]}
         bids = {"ads": shop["catalogue"], "ad_bid": np.linspace(1, 2, 60)}
         new = {"new_ads": shop["catalogue"], "bid_of_new_ads": np.ones(60)}
         return shop | {"cascade": cascade, "new_bid": [0.5, 2.0]} | ids | bids | new
@@ -216,7 +223,6 @@ def test_the_page_about_bids(tables, shop):
     bids = {f"bid{part}": np.ones(len(tables[f"X{part}"])) for part in ("", "_now", "_test")}
     found = run("bids.md", tables | clicks | bids, auction)
     assert found["scores"].shape[0] == 80
-    assert found["ranker"].predict_proba(tables["X"]).shape[1] == 2
 
 
 def test_the_page_about_retrieval(shop):
@@ -271,12 +277,12 @@ def test_the_page_about_cascades(shop, capsys):
     assert by_pair.columns.tolist() == ["age", "year", "years_apart"]
     assert found["ids"].shape == (80, 10)
     assert found["plan"].recall >= 0.95
-    assert set(found["report"].rivals)
+    assert found["report"].rivals
     assert "sizes retrieve" in capsys.readouterr().out
 
 
 def test_the_page_about_serving(tables, shop, ranker):
-    X = tables["X"].to_numpy(dtype=np.float32)
+    X = np.ascontiguousarray(tables["X"], dtype=np.float32)
     pipeline = make_pipeline(StandardScaler(), MLPRanker((8,), max_iter=2, random_state=0))
     pipeline.fit(X, tables["y"], mlpranker__qid=tables["qid"])
     arrays = {"pipeline": pipeline, "X": X, "out": np.empty(len(X), dtype=np.float32)}
@@ -296,18 +302,18 @@ def test_the_page_about_serving(tables, shop, ranker):
     mlflow = SimpleNamespace(sklearn=SimpleNamespace(log_model=log_model))
 
     def by_function():
-        columns = ["age", "year"]
-        cascade = fit_cascade(shop, lambda function: {"prerank": columns, "rank": function})
+        function = lambda users, films: shop["my_features"](users["user"], films["film"])  # noqa: E731
+        features = {"prerank": PAIR_COLUMNS, "rank": function}
+        cascade = fit_cascade(shop, features, "my_lightgbm_ranker")
         save(cascade, "cascade.skd")
-        function = cascade.features["rank"]
         return {"all_features": function, "expected": cascade.rank(shop["users"], k=10)}
 
     def by_columns():
-        cascade = fit_cascade(shop, lambda _: ["age", "year", "kind"])
+        cascade = fit_cascade(shop, PAIR_COLUMNS)
         save(cascade, "cascade.skd")
         return {"user": shop["users"].head(1)}
 
-    plain = fit_cascade(shop, lambda _: ["age", "year", "kind"])
+    plain = fit_cascade(shop, PAIR_COLUMNS)
     of_cascade = {"cascade": plain, "users": shop["users"], "seen": shop["already_seen"]}
     given = [arrays, frames, None, {"mlflow": mlflow, "trusted_types": trusted_types}]
     found = run("serving.md", *given, of_cascade, by_function, by_columns)

@@ -40,6 +40,8 @@ class RankingData:
         and sliced like the rows.
     offset : ndarray of shape (n_rows,), float64, or None
         What is added to the student's and the teacher's scores before they are compared.
+    owns_table : bool, default=False
+        Whether nobody else needs ``X``, so that it may be overwritten.
     """
 
     X: Any
@@ -50,6 +52,7 @@ class RankingData:
     sample_weight: NDArray[np.float64] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     offset: NDArray[np.float64] | None = None
+    owns_table: bool = False
 
     @classmethod
     def sort(
@@ -93,6 +96,7 @@ class RankingData:
             take_values(sample_weight, order),
             _take_metadata(metadata or {}, order, X.shape[0]),
             take_values(offset, order),
+            owns_table=order is not None,  # the rows were copied
         )
 
     @property
@@ -151,6 +155,7 @@ class RankingData:
             take_values(self.sample_weight, rows),
             _take_metadata(self.metadata, rows, self.n_rows),
             take_values(self.offset, rows),
+            self.owns_table,
         )
 
     def take_queries(self, chosen: NDArray[np.int64]) -> RankingData:
@@ -165,7 +170,7 @@ class RankingData:
 
     def with_table(self, X: Any) -> RankingData:
         """Replace the columns, keeping the rows."""
-        return replace(self, X=X)
+        return replace(self, X=X, owns_table=False)
 
 
 def _take_metadata(

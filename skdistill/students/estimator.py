@@ -24,7 +24,7 @@ from skdistill.inputs.validation import ValidationTable
 from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss
 from skdistill.students.importances import Interpretable
-from skdistill.students.initialization import fits_parameters, initialize
+from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
 from skdistill.students.stopping import (
     check_labels_for_stopping,
     read_validation,
@@ -218,6 +218,7 @@ class StudentEstimator(Interpretable):
             The fitted student.
         """
         check_supervision(data.labels, data.teacher_scores, data.n_rows)
+        data = data.with_table(data.X)  # which the caller, and callbacks, go on to need
         return self._train(data, synthetic, validation, sorted_rows_for_callbacks)
 
     @all_or_nothing
@@ -274,7 +275,7 @@ class StudentEstimator(Interpretable):
             self.scaler_, self.params_ = initialize(self, data.X, self._partial_rng)
             self.loss_curve_: list[float] = []
             self.validation_scores_: list[float] = []
-        inputs = Rows(self.scaler_.transform(data.X))
+        inputs = scaled_rows(self.scaler_, data)
         model = self.make_model()
         if self.optimizer_ is None:
             self.optimizer_ = settings.make_optimizer(model, self.params_, inputs)
@@ -351,11 +352,9 @@ class StudentEstimator(Interpretable):
         if not (self.warm_start and fits_parameters(self, data.X)):
             self.scaler_, self.params_ = initialize(self, data.X, rng)
         data, held_out = split_for_stopping(self, data, validation, rng)
-        early_stopping = None
-        if held_out is not None:
-            validate = self.make_validator(held_out)
-            early_stopping = EarlyStopping(validate, self.n_iter_no_change, self.tol)
-        inputs = Rows(self.scaler_.transform(data.X))
+        validate = None if held_out is None else self.make_validator(held_out)
+        stopping = validate and EarlyStopping(validate, self.n_iter_no_change, self.tol)
+        inputs = scaled_rows(self.scaler_, data)
         callbacks = EpochCallbacks(self, self.fitted_attributes, callback_data(held_out or data))
         settings = settings_for(self, data.queries)
         model = self.make_model()
@@ -367,7 +366,7 @@ class StudentEstimator(Interpretable):
             batches,
             settings,
             rng,
-            early_stopping=early_stopping,
+            early_stopping=stopping,
             on_epoch=callbacks.on_epoch,
         )
         self.optimizer_ = None

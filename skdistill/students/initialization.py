@@ -10,7 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.inputs.rows import WIDE, Rows
+from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.rows import CHUNK_ROWS, WIDE, Rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Parameters, StudentModel
 from skdistill.students.reading import names_of_numbers
@@ -52,6 +53,34 @@ def initialize(student: Any, X: Any, rng: np.random.Generator) -> tuple[ColumnSc
 def _with_a_row_per_input(model: StudentModel, X: MixedTable) -> tuple[str, ...]:
     """Name the parameters that have a row for each column and each code."""
     return model.row_parameters(Rows(replace(X[:1], n_codes=max(X.n_codes, WIDE))))
+
+
+def scaled_rows(scaler: ColumnScaler, data: RankingData) -> Rows:
+    """Scale the rows of training data, in their own memory if nobody else needs them.
+
+    A second table would be what limits the rows that a machine can train on. The values are the
+    same either way.
+
+    Parameters
+    ----------
+    scaler : ColumnScaler
+    data : RankingData
+        Its dense float32 numbers are overwritten if it owns them and the scaler keeps their shape.
+
+    Returns
+    -------
+    Rows
+    """
+    numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
+    fits = isinstance(numbers, np.ndarray) and (
+        numbers.dtype == np.float32 and numbers.shape[1] == scaler.n_outputs
+    )
+    if not (fits and data.owns_table):
+        return Rows(scaler.transform(data.X))
+    for start in range(0, len(numbers), CHUNK_ROWS):
+        chunk = numbers[start : start + CHUNK_ROWS]
+        chunk[...] = scaler.transform(chunk)
+    return Rows(data.X)
 
 
 def fits_parameters(student: Any, X: Any) -> bool:
