@@ -32,7 +32,7 @@ from skdistill.inputs.offsets import check_compares_offset, check_offset
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
-from skdistill.inputs.validation import ValidationTable
+from skdistill.inputs.validation import ValidationTable, check_used
 from skdistill.multi_objective import WithObjectives, labels_for_teacher
 from skdistill.student_setup import learns_from_teacher, make_student
 from skdistill.students.estimator import StudentEstimator
@@ -354,9 +354,11 @@ def _read_validation(
     has_queries: bool,
     asks_teacher: bool,
 ) -> RankingData | None:
-    """Check the validation table, and sort its rows by query; None without one."""
+    """Check the validation table and that it has a use, and sort its rows; None without one."""
     if table is None:
         return None
+    fits_teacher = asks_teacher and not is_prefit(ranker.teacher)
+    check_used(bool(student.early_stopping) or fits_teacher or ranker.calibrate is not None)
     return table.read(
         lambda X: _features(ranker, X, reset=False),
         student.read_labels,

@@ -143,6 +143,12 @@ def test_early_stopping_false_refuses_a_table_without_a_use():
     ranker = DistilledRanker(teacher, student).fit(X, Y, qid=QID, **WEEK)
     assert ranker.student_.validation_scores_ == []
     assert ranker.teacher_.best_iteration_ < 100
+    # A calibrator is a use too, and a teacher that is fitted already is none.
+    frozen = FrozenEstimator(ranker.teacher_)
+    binary = {**WEEK, "y_val": 1 * (Y_VAL > 0)}
+    DistilledRanker(frozen, student, calibrate="sigmoid").fit(X, 1 * (Y > 0), qid=QID, **binary)
+    with pytest.raises(ValueError, match="early_stopping=False leaves X_val without a use"):
+        DistilledRanker(frozen, student).fit(X, Y, qid=QID, **WEEK)
 
 
 def test_the_query_column_holds_the_queries_of_the_validation_table():

@@ -39,8 +39,9 @@ def teacher_of(cascade: FittedCascade, queries: Any) -> PairTeacher:
     """
     if cascade.teacher_ is None:
         raise ValueError(
-            "The cascade has no teacher, whose best items are wanted: it was stored without. Pass "
-            "wanted=, or use the cascade as it was fitted."
+            "The cascade has no teacher, whose best items are wanted: it was stored without. Use "
+            "the cascade as it was fitted, or save it with keep_teacher=True. plan_cascade also "
+            "takes wanted=."
         )
     items = cascade.funnel_.items
     table, floor = cascade.teacher_table_, cascade.teacher_log_floor_

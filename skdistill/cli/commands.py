@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from skdistill import __version__
-from skdistill.cli.exit_codes import exit_codes, load_model, messages
+from skdistill.cli.exit_codes import exit_codes, load_model, load_recipe, messages
 from skdistill.cli.progress import ProgressReport
 
 if TYPE_CHECKING:
@@ -327,13 +327,13 @@ def distill(
     as_json: AsJson = False,
 ) -> None:
     """Train a student or a cascade by a recipe, and save it without its teacher."""
-    from skdistill.recipe import read_recipe, train
+    from skdistill.recipe import train
     from skdistill.serving import save
     from skdistill.tables.errors import OutputError
     from skdistill.tables.overwriting import check_replaces_none
 
     with exit_codes():
-        parsed = read_recipe(recipe)
+        parsed = load_recipe(recipe)
         check_replaces_none([output], parsed.files())
         if not output.resolve().parent.is_dir():
             raise OutputError(f"{output}: cannot be written: there is no such folder.")

@@ -53,6 +53,16 @@ def load_model(path: Path) -> Any:
     return model
 
 
+def load_recipe(path: Path) -> Any:
+    """Read a recipe; if there is no such file, end the command."""
+    from skdistill.recipe import read_recipe
+
+    try:
+        return read_recipe(path)
+    except OSError as error:
+        raise _end(USAGE, f"{path}: cannot be read: {error.strerror}.") from error
+
+
 def _end(code: int, text: str) -> typer.Exit:
     messages.print(f"error: {text}", markup=False)
     return typer.Exit(code)

@@ -160,6 +160,21 @@ def _check_targets(data: RankingData, scores_follow: bool) -> None:
             )
 
 
+def check_used(is_used: bool) -> None:
+    """Refuse a validation table by which a student shall not stop, if nobody else uses it.
+
+    Raises
+    ------
+    ValueError
+        If it has no use.
+    """
+    if not is_used:
+        raise ValueError(
+            "early_stopping=False leaves X_val without a use. Set early_stopping='auto', or leave "
+            "out X_val."
+        )
+
+
 @contextmanager
 def in_validation_table() -> Iterator[None]:
     """Say that an error is about the validation table."""

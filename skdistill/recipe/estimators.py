@@ -13,6 +13,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from skdistill.recipe.errors import RecipeError, check_keys
+from skdistill.serving.teacher_files import not_installed
 from skdistill.students import STUDENTS
 from skdistill.teachers import TEACHERS
 from skdistill.teachers.parameters import parameter_names
@@ -162,9 +163,8 @@ def class_of(path: Path, name: str, section: dict[str, Any], registry: Mapping[s
     try:
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"{path}: [{name}] estimator {kind} needs {error.name}, which is not installed."
-        ) from error
+        what = f"{path}: [{name}] estimator {kind}"
+        raise RecipeError(not_installed(what, error.name)) from error
 
 
 def make_estimator(

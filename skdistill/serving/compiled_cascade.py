@@ -72,7 +72,10 @@ def compile_cascade(cascade: FittedCascade, engine: str = "auto") -> FittedCasca
     True
     """
     if not isinstance(cascade, FittedCascade):
-        raise TypeError(f"compile_cascade takes a RankingCascade, got {type(cascade).__name__}.")
+        raise TypeError(
+            f"compile_cascade takes a RankingCascade, got {type(cascade).__name__}. Use "
+            "compile_scorer for other models."
+        )
     check_is_fitted(cascade, "funnel_")
     funnel = cascade.funnel_
     compiled = copy.copy(cascade)

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from skdistill.serving.stored_tables import LARGEST_GROWTH
-from skdistill.serving.trust import is_trusted_module
+from skdistill.serving.trust import TRUSTED, is_trusted_module
 from skdistill.teachers.lightgbm_text import check_model_text
 
 FORMAT = 1
@@ -232,7 +232,7 @@ def _check_schema(schema: Any, path: Any) -> None:
         if isinstance(module, str) and not is_trusted_module(module):
             raise ModelFileError(
                 f"{path} is refused: it names something of the module {module!r}, which is not "
-                "trusted."
+                f"trusted: load creates {TRUSTED}"
             )
         by_id[node.get("__id__")].append(node)
         if node.get("__class__") == "Booster":

@@ -33,7 +33,7 @@ from skdistill.serving.file_checks import (
     digest_of_metadata,
 )
 from skdistill.serving.packing import fill_functions, missing_functions, pack, unpack
-from skdistill.serving.trust import trusted_types, untrusted
+from skdistill.serving.trust import TRUSTED, trusted_types, untrusted
 from skdistill.tables.atomic_write import atomic_write
 
 
@@ -49,9 +49,10 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     Parameters
     ----------
     model : student, DistilledRanker, retriever, RankingCascade, or Pipeline that ends in any
-        A fitted model. It may hold objects of skdistill, scikit-learn, NumPy and SciPy, but neither
-        functions nor classes of your own. Of a cascade, one file holds all stages, the indexes and
-        the catalogue; functions that build features are left out, and passed to :func:`load`.
+        A fitted model. It may hold objects of skdistill, scikit-learn, NumPy and SciPy, models of
+        LightGBM, and losses, students and teachers of your own that are registered, but no
+        functions of your own. Of a cascade, one file holds all stages, the indexes and the
+        catalogue; functions that build features are left out, and passed to :func:`load`.
     path : str or path
         File to write. An existing file is replaced only once the new one is complete.
     keep_teacher : bool, default=False
@@ -87,6 +88,7 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     skops = import_extra("skops.io", "serving", "A file of save and load")
     check_is_fitted(model[-1] if isinstance(model, Pipeline) else model)
     description = describe(model)
+    way_out = " If it belongs to the teacher, set keep_teacher=False." if keep_teacher else ""
     model = pack(model, keep_teacher=keep_teacher)
     try:
         with requests_set_aside(model):
@@ -94,14 +96,14 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     except Exception as error:
         raise TypeError(
             f"{type(model).__name__} holds something that cannot be stored without code: {error}."
-            + (" Save it with keep_teacher=False." if keep_teacher else "")
+            + way_out
         ) from error
     unknown = untrusted(skops.get_untrusted_types(data=data))
     if unknown:
         raise TypeError(
-            f"{type(model).__name__} holds {unknown}, which load would refuse: only types "
-            "of skdistill, scikit-learn, NumPy and SciPy can be stored. joblib.dump stores any "
-            "type, but its files run code when they are loaded."
+            f"{type(model).__name__} holds {unknown}, which load would refuse: it creates {TRUSTED}"
+            f"{way_out} joblib.dump stores whatever can be pickled, but its files run code "
+            "when they are loaded."
         )
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
@@ -162,8 +164,8 @@ def load(path: str | os.PathLike[str], *, features: Any = None) -> Any:
         unknown = untrusted(skops.get_untrusted_types(data=data))
         if unknown:
             raise ModelFileError(
-                f"{path} is refused: it names the types {unknown}, which are not trusted. Only "
-                "types of skdistill, scikit-learn, NumPy and SciPy are loaded."
+                f"{path} is refused: it names the types {unknown}, which are not trusted: "
+                f"load creates {TRUSTED}"
             )
         model = skops.loads(data, trusted=trusted_types())
         _forget_caches(model, set())

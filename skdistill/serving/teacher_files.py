@@ -8,8 +8,10 @@ from typing import Any
 
 from sklearn.frozen import FrozenEstimator
 
-from skdistill.extras import import_extra
 from skdistill.teachers.lightgbm_text import check_model_text
+
+# Libraries of teachers. Of other modules it is not known whether pip installs them.
+LIBRARIES = ("lightgbm", "xgboost", "catboost")
 
 
 def load_teacher(file: Path, kind: str | None = None) -> Any:
@@ -41,6 +43,8 @@ def load_teacher(file: Path, kind: str | None = None) -> Any:
     read = READERS[kind] if kind != "booster" else BOOSTERS.get(file.suffix.lower(), _lightgbm)
     try:
         teacher = read(file)
+    except ModuleNotFoundError as error:
+        raise ImportError(not_installed(f"The teacher {file}", error.name)) from error
     except ImportError:
         raise
     except Exception as error:  # each library has errors of its own
@@ -48,6 +52,12 @@ def load_teacher(file: Path, kind: str | None = None) -> Any:
         raise ValueError(f"{file} cannot be read as {what}: {error}") from error
     is_used_as_it_is = isinstance(teacher, FrozenEstimator) or not hasattr(teacher, "fit")
     return teacher if is_used_as_it_is else FrozenEstimator(teacher)
+
+
+def not_installed(what: str, library: str | None) -> str:
+    """Say that something needs a library, which no extra of skdistill installs."""
+    way_out = f": pip install {library}" if library in LIBRARIES else ""
+    return f"{what} needs {library}, which is not installed{way_out}."
 
 
 def _lightgbm(file: Path) -> Any:
@@ -59,7 +69,8 @@ def _lightgbm(file: Path) -> Any:
 
 
 def _xgboost(file: Path) -> Any:
-    xgboost = import_extra("xgboost", "dev", f"The teacher {file}")
+    import xgboost
+
     with open(file, "rb"):  # XGBoost's own error is a stack of calls
         pass
     # It scores frames, which a Booster does not. ``predict`` adds no transformation for a ranker.
@@ -69,7 +80,8 @@ def _xgboost(file: Path) -> Any:
 
 
 def _catboost(file: Path) -> Any:
-    catboost = import_extra("catboost", "dev", f"The teacher {file}")
+    import catboost
+
     return catboost.CatBoost().load_model(str(file))
 
 

@@ -38,6 +38,12 @@ PARTS = (
 FOREIGN = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "numpy.dtype"})
 # Libraries whose types a file may name; registered types may come from elsewhere.
 ROOTS = frozenset({"builtins", "collections", "lightgbm", "numpy", "scipy", "skdistill", "sklearn"})
+# For messages: what ``load`` creates, and how it creates more.
+TRUSTED = (
+    "only types of skdistill, scikit-learn, NumPy and SciPy, models of LightGBM, and registered "
+    "losses, students and teachers. Register your own before save and load: "
+    "skdistill.losses.LOSSES, skdistill.students.STUDENTS, skdistill.teachers.TEACHERS."
+)
 
 
 @set_module("skdistill.serving")

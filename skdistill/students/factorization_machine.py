@@ -102,7 +102,8 @@ class FactorizationMachineRanker(BaseStudent):
         Number of epochs run.
     feature_importances_ : ndarray of shape (n_features,)
         How much a typical deviation of each column moves the scores of rows against the others of
-        their query, from gradients; the sum is 1. Not available after ``partial_fit``.
+        their query, from gradients; the sum is 1. Not available after ``partial_fit``, nor for
+        tables with categories, dates or missing values.
     classes_ : ndarray of shape (2,)
         The labels 0 and 1; only with a logistic loss.
     n_features_in_ : int

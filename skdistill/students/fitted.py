@@ -140,7 +140,7 @@ class FittedStudent(RankingEstimator):
         if self.encoder_ is not None and not self.encoder_.reads_only_numbers:
             return False
         if sparse.issparse(X):
-            has_form = X.format == "csr" and X.has_canonical_format
+            has_form = X.format == "csr" and X.has_canonical_format and not self.allows_missing_
         else:
             has_form = type(X) is np.ndarray and X.flags.c_contiguous
         return (

@@ -39,7 +39,8 @@ class Interpretable(FittedStudent):
 
         ``predict(X)`` is ``X @ coef_ + intercept_``. As in every linear model, the weights depend
         on the units of the columns, while ``feature_importances_`` do not. Not available for
-        columns with a softsign; see ``squash``.
+        columns with a softsign, see ``squash``, nor for tables with categories, dates or missing
+        values.
         """
         return self._linear_form()[0]
 
@@ -56,14 +57,18 @@ class Interpretable(FittedStudent):
         against the others of their query. It is computed by ``fit`` from the gradients of scores,
         and for a column that is read twice (see ``scaler_``) from scores with its values exchanged.
         :func:`skdistill.inspection.ranking_importance` measures the effect on a metric instead.
+
+        Not available after ``partial_fit``, nor for tables with categories, dates or missing
+        values.
         """
         check_is_fitted(self)
         if self._importances is None:
             raise AttributeError(
                 f"This {type(self).__name__} has no feature_importances_. They are computed by "
-                "fit, not by partial_fit, for tables of numbers, with at most "
-                f"{MOST_SPARSE_COLUMNS} columns if they are CSR, and models with input_gradient. "
-                "Use skdistill.inspection.ranking_importance, which takes all rankers and tables."
+                "fit, not by partial_fit, for tables of numbers without missing values, with at "
+                f"most {MOST_SPARSE_COLUMNS} columns if they are CSR. There are none if a function "
+                "combines objectives, or the model has no input_gradient. Use "
+                "skdistill.inspection.ranking_importance, which takes all rankers and tables."
             )
         return with_query_column(self._importances, self)
 
@@ -106,6 +111,11 @@ class Interpretable(FittedStudent):
             encoder is not None and not encoder.reads_only_numbers
         )
 
+    def _importance_to_use(self) -> str:
+        """Name what there is in place of coefficients, for messages."""
+        function = "skdistill.inspection.ranking_importance"
+        return function if self._importances is None else f"feature_importances_, or {function}"
+
     def _linear_form(self) -> tuple[NDArray[np.float64], float]:
         """Return the weights and the constant of the score as a linear function of X."""
         check_is_fitted(self)
@@ -114,8 +124,7 @@ class Interpretable(FittedStudent):
         if self._has_further_inputs or self.served_formula is not None or not is_linear:
             raise AttributeError(
                 f"This {type(self).__name__} has no coef_, because its score is not a sum of one "
-                "number times each column. Use feature_importances_, or "
-                "skdistill.inspection.ranking_importance."
+                f"number times each column. Use {self._importance_to_use()}."
             )
         scaler = self.scaler_
         if scaler.applies_softsign:
@@ -124,7 +133,7 @@ class Interpretable(FittedStudent):
             raise AttributeError(
                 f"This {type(self).__name__} has no coef_, because its score is not linear in the "
                 f"columns {names[heavy > 0].tolist()}, which have a heavy tail and get a softsign. "
-                "Set squash=False, or use feature_importances_."
+                f"Set squash=False, or use {self._importance_to_use()}."
             )
         weights = params["weights_0"][:, 0].astype(np.float64) * scaler.scale
         shift = scaler.shift + (0.0 if scaler.origin is None else scaler.origin)

@@ -126,7 +126,8 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         Number of epochs run.
     feature_importances_ : ndarray of shape (n_features,)
         How much a typical deviation of each column moves the scores of rows against the others of
-        their query, from gradients; the sum is 1. Not available after ``partial_fit``.
+        their query, from gradients; the sum is 1. Not available after ``partial_fit``, nor for
+        tables with categories, dates or missing values.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str

@@ -139,16 +139,14 @@ def _check_numbers(student: Any, table: Any, reset: bool) -> None:
     numbers: Any = table.numbers if isinstance(table, MixedTable) else table
     names = names_of_numbers(student, numbers.shape[1])
     check_magnitude(numbers, student, names)
+    begins = reset and not (student.warm_start and hasattr(student, "params_"))
     if sparse.issparse(numbers):
-        if np.isnan(numbers.data).any():
-            column = int(numbers.indices[np.isnan(numbers.data)][0])
-            raise ValueError(
-                f"Input X contains NaN, in column {column} of a CSR matrix, where missing values "
-                "are not supported. Leave such cells out, or pass a dense table."
-            )
+        if begins:
+            student.allows_missing_ = False
+        _check_csr(student, numbers)
         return
     missing = columns_with_missing(numbers)
-    if reset and not (student.warm_start and hasattr(student, "params_")):
+    if begins:
         student.allows_missing_ = isinstance(table, MixedTable) or len(missing) > 0
     if len(missing) and not student.allows_missing_:
         shown = list(dict.fromkeys(str(names[column]) for column in missing.tolist()))[:10]
@@ -156,6 +154,21 @@ def _check_numbers(student: Any, table: Any, reset: bool) -> None:
             f"Input X contains NaN in the columns {shown}, but fit saw no missing value and learnt "
             "no weight for one. Fit on a table with missing values, or impute them, for example by "
             "SimpleImputer in a Pipeline."
+        )
+
+
+def _check_csr(student: Any, X: Any) -> None:
+    """Refuse missing values in a CSR matrix, and any CSR matrix if ``fit`` saw missing values."""
+    if np.isnan(X.data).any():
+        column = int(X.indices[np.isnan(X.data)][0])
+        raise ValueError(
+            f"Input X contains NaN, in column {column} of a CSR matrix, where missing values "
+            "are not supported. Leave such cells out, or pass a dense table."
+        )
+    if student.allows_missing_:
+        raise ValueError(
+            "X is a CSR matrix, but fit saw a dense table with missing values. Pass a dense table, "
+            "such as X.toarray()."
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.inputs.validation import ValidationTable
+from skdistill.inputs.validation import ValidationTable, check_used
 from skdistill.training.early_stopping import hold_out
 
 # Least number of single rows of which "auto" holds out some, as for HistGradientBoosting.
@@ -22,11 +22,7 @@ def read_validation(student: Any, table: ValidationTable) -> RankingData:
     ValueError
         If it is invalid, or the student never stops early.
     """
-    if not student.early_stopping:
-        raise ValueError(
-            "early_stopping=False leaves X_val without a use. Set early_stopping='auto', or leave "
-            "out X_val."
-        )
+    check_used(bool(student.early_stopping))
     return table.read(
         lambda X: student.read_table(X, reset=False),
         student.read_labels,

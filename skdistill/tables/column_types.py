@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from skdistill.tables.errors import TableError, pyarrow_extra
+from skdistill.tables.query_codes import tells_queries
 from skdistill.tables.reading import read_batches
 from skdistill.tables.shard import TableFile
 from skdistill.tables.text import TextContent, is_text, is_untyped, parse, text_of_numbers
@@ -36,9 +37,10 @@ def used_type(files: list[TableFile], name: str) -> Any:
                     "files before."
                 )
             common = both
-        if common is not None and pyarrow_extra().types.is_nested(common):
+        if common is not None and not tells_queries(common):
             raise TableError(
-                f"{file.path}: column {name!r} holds {common}, which cannot tell rows apart."
+                f"{file.path}: column {name!r} holds {common}, which cannot tell rows apart. "
+                "Convert it to text or integers."
             )
     is_unknown = common is None or pyarrow_extra().types.is_null(common)
     return pyarrow_extra().string() if is_unknown else common

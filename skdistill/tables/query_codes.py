@@ -18,6 +18,15 @@ def missing_cells(column: Any) -> NDArray[np.bool_]:
     return compute.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
 
 
+def tells_queries(type_: Any) -> bool:
+    """Whether a column of a type may hold query ids."""
+    try:
+        query_codes(pyarrow_extra().nulls(0, type_))
+    except TableError:
+        return False
+    return True
+
+
 def query_codes(column: Any) -> NDArray[np.int64]:
     """Number the queries of a column; equal ids get equal numbers, and missing ones -1.
 

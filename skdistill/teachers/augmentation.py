@@ -62,8 +62,9 @@ def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]
         splits = histogram_splits
     else:
         raise TypeError(
-            "augment needs a LightGBM, XGBoost or HistGradientBoosting teacher, whose thresholds "
-            f"it reads, got {type(teacher).__name__}. Set augment=0, or use another teacher."
+            'augmentation="thresholds" needs a LightGBM, XGBoost or HistGradientBoosting teacher, '
+            f"whose thresholds it reads, got {type(teacher).__name__}. Use another teacher, or "
+            'augmentation="crossed", the default, which takes any.'
         )
     found: list[set[float]] = [set() for _ in range(n_features)]
     for feature, threshold in splits:

@@ -47,9 +47,9 @@ def warn_of_refit(teacher: Any, *, stacklevel: int, role: str = "teacher") -> No
         return
     name = type(teacher).__name__
     warnings.warn(
-        f"The {role} {name} is fitted already, but will be fitted again, as it is not frozen. To "
-        f"use it as it is, pass FrozenEstimator({name}(...)) from sklearn.frozen; to fit it again "
-        "without this warning, pass sklearn.clone of it.",
+        f"The {role} {name} is fitted already, but will be fitted again, as it is not frozen. "
+        f"To use it as it is, freeze the fitted {name}: FrozenEstimator({role}), from "
+        "sklearn.frozen. To fit it again without this warning, pass sklearn.clone of it.",
         UserWarning,
         stacklevel=stacklevel + 1,
     )

@@ -265,8 +265,8 @@ class FittedTowers(WithPairColumns):
         check_is_fitted(self)
         if self.teacher_ is None:
             raise ValueError(
-                "teacher_recall needs the fitted teacher, and none was kept: fit with teacher= and "
-                "keep_teacher=True."
+                "teacher_recall needs the fitted teacher, and none was kept: fit with teacher=, "
+                "and fit and save with keep_teacher=True."
             )
         X = as_table(X)
         self.check_columns(X, reset=False)

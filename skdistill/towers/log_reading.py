@@ -10,7 +10,7 @@ from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import as_table, take_rows, take_values, without_query_column
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.inputs.validation import ValidationTable, in_validation_table
+from skdistill.inputs.validation import ValidationTable, check_used, in_validation_table
 from skdistill.teachers.pair_scores import check_pair_scores
 from skdistill.teachers.routing import is_prefit
 from skdistill.towers.catalogue_supervision import CatalogueSupervision
@@ -110,11 +110,8 @@ def read_validation(
         If an argument is invalid, or nobody uses the table.
     """
     asks_teacher = retriever.asks_teacher(supervision)
-    if not retriever.early_stopping and (not asks_teacher or is_prefit(retriever.teacher)):
-        raise ValueError(
-            "early_stopping=False leaves X_val without a use. Set early_stopping='auto', or leave "
-            "out X_val."
-        )
+    fits_teacher = asks_teacher and not is_prefit(retriever.teacher)
+    check_used(bool(retriever.early_stopping) or fits_teacher)
     catalogue, columns = supervision.catalogue, retriever.pair_columns_
     scores = table.teacher_scores if retriever.wants_teacher else None
     with in_validation_table():

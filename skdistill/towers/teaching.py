@@ -85,7 +85,7 @@ class TaughtTowers(FittedTowers):
         if self.teacher_ is None:
             raise ValueError(
                 "partial_fit fits no teacher, and that of fit was not kept. Pass teacher_scores=, "
-                "set a fitted teacher in a FrozenEstimator, or fit with keep_teacher=True."
+                "set a fitted teacher in a FrozenEstimator, or fit and save with keep_teacher=True."
             )
         return supervision.scored_by(self.teacher_, self._teacher_rows(supervision))
 

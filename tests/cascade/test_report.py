@@ -9,7 +9,7 @@ from scipy.stats import kendalltau
 from sklearn.exceptions import NotFittedError
 
 from skdistill import TwoTowerRetriever
-from skdistill.cascade import FirstTrees, cascade_report, fit_rivals
+from skdistill.cascade import FirstTrees, cascade_report, fit_rivals, plan_cascade
 from skdistill.cascade.gains import ceilings, ndcg_of_lists
 from skdistill.cascade.wanted import teacher_grid, teachers_best
 from skdistill.datasets import make_retrieval
@@ -212,8 +212,10 @@ def test_a_report_needs_a_teacher_and_queries(cascade, data):
         cascade_report(cascade, data.queries[:0])
     orphan = copy_of(cascade)
     orphan.teacher_ = None
-    with pytest.raises(ValueError, match="has no teacher"):
+    with pytest.raises(ValueError, match="save it with keep_teacher=True. plan_cascade also"):
         cascade_report(orphan, data.queries)
+    with pytest.raises(ValueError, match="takes wanted="):
+        plan_cascade(orphan, data.queries, budget=1e9)
 
 
 def test_padding_hides_no_item(cascade, data):

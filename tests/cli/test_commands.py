@@ -263,7 +263,10 @@ def test_rank_writes_what_the_cascade_ranks_first(tmp_path):
     np.testing.assert_allclose(found["score"], scores.ravel(), atol=1e-5)
     # The same command again has nothing left to do; another length is another run.
     assert run(*command, "-k", 7, "--format", "csv").returncode == 0
-    assert run(*command, "-k", 6, "--format", "csv").returncode != 0
+    assert run(*command, "-k", 6, "--format", "csv").returncode == 5
+    done = run("score", *command[1:3], "-o", tmp_path / "scores")
+    assert done.returncode == 2
+    assert "got RankingCascade. Use rank_table (skdistill rank)" in done.stderr
     told = json.loads(run("inspect", tmp_path / "cascade.skd", "--json").stdout)
     assert told["stages"]["rank"] == "5 by MLPRanker"
 
@@ -277,10 +280,19 @@ def test_a_cascade_whose_functions_are_missing_says_so(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+def assert_ends(code, message, arguments, cwd):
+    done = run(*arguments, cwd=cwd)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_exit_codes_say_who_must_act(folder, frame, tmp_path):
     student, table = folder / "student.skd", folder / "table.parquet"
     frame.drop(columns="f3").to_parquet(tmp_path / "lacking.parquet")
     frame.assign(f1=np.nan).to_parquet(tmp_path / "empty.parquet")
+    (tmp_path / "filled").mkdir()
+    (tmp_path / "filled" / "mine.txt").write_text("")
     (tmp_path / "cut.skd").write_bytes(student.read_bytes()[:1000])
     (tmp_path / "file").write_text("")
     for code, message, arguments in [
@@ -294,11 +306,27 @@ def test_exit_codes_say_who_must_act(folder, frame, tmp_path):
         (4, "cut.skd", ["score", tmp_path / "cut.skd", table, "-o", tmp_path / "d"]),
         (4, "none.skd", ["inspect", tmp_path / "none.skd"]),
         (5, "cannot be written", ["score", student, table, "-o", tmp_path / "file"]),
+        (5, "not written by a run", ["score", student, table, "-o", "filled"]),
     ]:  # fmt: skip
-        done = run(*arguments, cwd=tmp_path)
-        assert done.returncode == code, done.stderr
-        assert message in done.stderr
-        assert "Traceback" not in done.stderr
+        assert_ends(code, message, arguments, tmp_path)
+
+
+def test_the_exit_code_says_which_file_is_missing(folder, tmp_path):
+    student, table = folder / "student.skd", folder / "table.parquet"
+    named = ["--label-column", "label", "--query-column", "query"]
+    report = ["report", student, table, *named]
+    (tmp_path / "lacking.toml").write_text(RECIPE.replace("table.", "none."))
+    for code, message, arguments in [
+        (2, "none.toml: cannot be read: No such file", ["distill", "none.toml", "-o", "a.skd"]),
+        (2, "none.txt cannot be read as a LightGBM", [*report, "--teacher", "none.txt"]),
+        (3, "none.parquet: there is no table", ["distill", "lacking.toml", "-o", "a.skd"]),
+        (3, "none.csv: there is no table", ["evaluate", student, "none.csv", *named]),
+        (3, "none.csv: there is no table", [*report, "--train", "none.csv"]),
+        (4, "none.skd", ["rank", "none.skd", table, "-o", "out"]),
+        (4, "none.skd", ["evaluate", "none.skd", table, *named]),
+        (5, "no such folder", ["score", student, table, "-o", "out", "--rejects", "no/a.csv"]),
+    ]:
+        assert_ends(code, message, arguments, tmp_path)
 
 
 @pytest.mark.parametrize(

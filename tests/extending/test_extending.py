@@ -101,6 +101,7 @@ def test_a_file_is_refused_where_the_student_is_not_registered(data, tmp_path, m
     )
     refused, loaded = done.stdout.splitlines()
     assert "tests.extending.tanh_student" in refused
+    assert "Register your own before save and load: skdistill.losses.LOSSES, " in refused
     assert loaded == "TanhRanker(max_iter=1, n_units=4)"
 
 

@@ -1,5 +1,7 @@
 """Recipes: parameters, steps before the student, fitted teachers, tables and reports."""
 
+import sys
+
 import catboost
 import joblib
 import lightgbm
@@ -14,6 +16,7 @@ from skdistill.metrics import ndcg_score
 from skdistill.recipe import RecipeError, follow, read_recipe, train
 from skdistill.serving import TableError, load, save, score_table
 from skdistill.students import LinearRanker
+from skdistill.teachers import TEACHERS
 from skdistill.teachers.categories import categories_of
 
 N_QUERIES = 30
@@ -150,6 +153,25 @@ def test_a_fitted_teacher_is_used_as_it_is(folder, key, file, columns):
         scores = xgboost.Booster(model_file=folder / file).inplace_predict(frame[["a", "b"]])
     expected = ndcg_score(frame["y"], scores, frame["q"], k=10)
     assert report["teacher ndcg@10"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("library", "estimator", "file"),
+    [("xgboost", "XGBRanker", "xgboost.json"), ("catboost", "CatBoostRanker", "catboost.cbm")],
+)
+def test_a_missing_library_of_a_teacher_is_named_with_the_way_out(
+    folder, library, estimator, file, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, library, None)
+    way_out = rf"needs {library}, which is not installed: pip install {library}\.$"
+    with pytest.raises(RecipeError, match=rf"\[teacher\] estimator {estimator} {way_out}"):
+        recipe(folder, f'{DATA}[teacher]\nestimator = "{estimator}"\n')
+    with pytest.raises(ImportError, match=rf"The teacher .*{file} {way_out}"):
+        recipe(folder, f'{DATA}[teacher]\nbooster = "{file}"\n')
+    # What a module of the user is called on an index of packages, nobody knows.
+    monkeypatch.setitem(TEACHERS, "Own", "my_own_module.Own")
+    with pytest.raises(RecipeError, match=r"needs my_own_module, which is not installed\.$"):
+        recipe(folder, f'{DATA}[teacher]\nestimator = "Own"\n')
 
 
 def test_categories_are_those_of_the_booster(folder, tmp_path):

@@ -249,10 +249,12 @@ class Home(TransformerMixin, BaseEstimator):
 def test_functions_and_classes_of_ones_own_cannot_be_saved(data, tmp_path):
     pipeline = make_pipeline(Home(), LinearRanker(max_iter=1))
     pipeline.fit(data.X, data.y, linearranker__qid=data.qid)
-    with pytest.raises(
-        TypeError, match=r"tests.serving.test_files.Home'\], which load would refuse"
-    ):
+    refused = r"Home'\], which load would refuse: it creates only .* skdistill.students.STUDENTS"
+    with pytest.raises(TypeError, match=refused) as caught:
         save(pipeline, tmp_path / "model")
+    assert "keep_teacher" not in str(caught.value)
+    with pytest.raises(TypeError, match=f"{refused}.* set keep_teacher=False"):
+        save(pipeline, tmp_path / "model", keep_teacher=True)
     with pytest.raises(NotFittedError):
         save(LinearRanker(), tmp_path / "model")
     heads = models(data)["heads"].set_params(combine=lambda outputs, X: outputs["click"])

@@ -98,3 +98,30 @@ def test_categories_in_an_array_of_floats_are_encoded(dtype):
     coded.fit(X, X[:, 1] == 1, qid=np.arange(N_ROWS) // 6)
     assert coded.score(X, X[:, 1] == 1, qid=np.arange(N_ROWS) // 6) > 0.99
     assert_allclose(coded.predict(X), coded.predict(X.astype(object)), rtol=1e-6)
+
+
+def test_a_student_of_a_dense_table_with_gaps_takes_no_csr_matrix():
+    X = table(N_ROWS).toarray()
+    X[::7, 2] = np.nan
+    y, qid = np.nan_to_num(X[:, 0]) > 0, np.arange(N_ROWS) // 6
+    rows, message = table(5), "fit saw a dense table with missing values. Pass a dense table"
+    for name in ("LinearRanker", "FactorizationMachineRanker", "MLPRanker"):
+        student = STUDENTS[name](max_iter=1, warm_start=True).fit(X, y, qid=qid)
+        with pytest.raises(ValueError, match=message):
+            student.predict(rows)
+        with pytest.raises(ValueError, match=message):
+            student.partial_fit(rows, y[:5])
+        with pytest.raises(ValueError, match=message):
+            student.fit(rows, y[:5])
+        assert np.isfinite(student.predict(rows.toarray())).all()
+    # A new fit on CSR forgets the gaps.
+    student.set_params(warm_start=False).fit(table(N_ROWS), y, qid=qid)
+    assert_allclose(student.predict(rows), student.predict(rows.toarray()), rtol=1e-4, atol=1e-5)
+
+
+def test_gaps_of_the_training_table_refuse_a_validation_table_of_csr():
+    X = table(N_ROWS).toarray()
+    X[::7, 2] = np.nan
+    y, qid = X[:, 0] > 0, np.arange(N_ROWS) // 6
+    with pytest.raises(ValueError, match="validation table.*fit saw a dense table with missing"):
+        LinearRanker().fit(X, y, qid=qid, X_val=table(30), y_val=y[:30], qid_val=qid[:30])

@@ -94,11 +94,14 @@ def test_a_student_without_coefficients_says_why():
     with pytest.raises(NotFittedError):
         _ = LinearRanker().coef_
     student = LinearRanker(random_state=0).fit(X, data.y, qid=data.qid)
-    with pytest.raises(AttributeError, match=r"columns \['price'\].*Set squash=False"):
+    with pytest.raises(AttributeError, match=r"columns \['price'\].*squash=False, or use feature"):
+        _ = student.coef_
+    student.partial_fit(X, data.y, qid=data.qid)
+    with pytest.raises(AttributeError, match="squash=False, or use skdistill.inspection"):
         _ = student.coef_
     for kind in (MLPRanker((4,)), FactorizationMachineRanker(2)):
         student = kind.fit(X, data.y, qid=data.qid)
-        with pytest.raises(AttributeError, match="not a sum of one number times each column"):
+        with pytest.raises(AttributeError, match="times each column. Use feature_importances_, or"):
             _ = student.coef_
         assert not hasattr(student, "intercept_")
     linear = LinearRanker(squash=False).fit(X, data.y, qid=data.qid)
@@ -263,3 +266,18 @@ def test_a_distilled_ranker_has_the_importances_of_its_student():
         _ = ranker.feature_importances_
     selector = SelectFromModel(ranker.set_params(student=MLPRanker((4,), max_iter=2)))
     assert selector.fit(X, data.y).get_support().shape == (5,)
+
+
+def test_an_error_about_coefficients_names_only_what_there_is():
+    data = make_ranking(20, n_features=3, random_state=0)
+    frame = pd.DataFrame(data.X, columns=list("abc"))
+    gaps = frame.assign(b=frame["b"].where(frame.index % 5 != 0))
+    kinds = frame.assign(kind=np.where(data.X[:, 0] > 0, "x", "y"))
+    dates = frame.assign(day=pd.Timestamp("2024-01-01") + pd.to_timedelta(frame.index, "D"))
+    for table in (gaps, gaps.to_numpy(), kinds, dates):
+        student = LinearRanker(max_iter=1).fit(table, data.y, qid=data.qid)
+        assert not hasattr(student, "feature_importances_")
+        with pytest.raises(AttributeError, match="column. Use skdistill.inspection.ranking_imp"):
+            _ = student.coef_
+    with pytest.raises(AttributeError, match="tables of numbers without missing values, with at"):
+        _ = LinearRanker(max_iter=1).fit(gaps, data.y, qid=data.qid).feature_importances_

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
-from skdistill.serving import CsvOptions, TableError, evaluate_table, score_table
+from skdistill.serving import CsvOptions, OutputError, TableError, evaluate_table, score_table
 from skdistill.streaming import fit_from_files
 from skdistill.students import LinearRanker
 from skdistill.tables import json_lines
@@ -339,6 +339,9 @@ def test_a_table_that_cannot_be_evaluated_is_named(tmp_path):
     put(tmp_path / "null.parquet", q=[1, 1], y=pa.array([1, None]), p=[1.0, 2.0])
     with pytest.raises(TableError, match="null.parquet: row 1: column 'y' holds nothing"):
         evaluate_table(MODEL, tmp_path / "*.parquet", **names)
+    put(tmp_path / "gap.parquet", q=[1, 1], y=[1, 0], p=[1.0, None])
+    with pytest.raises(TableError, match="row 1: column 'p' holds nothing, .* drop such rows.$"):
+        evaluate_table(MODEL, tmp_path / "gap.parquet", **names)
 
 
 def test_no_table_is_read_twice_for_its_columns(tmp_path, monkeypatch):
@@ -368,7 +371,7 @@ def test_another_delimiter_is_another_run(tmp_path):
     (tmp_path / "a.csv").write_text("id;p\n1;2\n")
     comma, point = (CsvOptions(decimal=decimal, delimiter=";") for decimal in ",.")
     score_table(MODEL, tmp_path / "a.csv", tmp_path / "out", csv_options=comma)
-    with pytest.raises(TableError, match="another run: inputs differ"):
+    with pytest.raises(OutputError, match="another run: inputs differ"):
         score_table(MODEL, tmp_path / "a.csv", tmp_path / "out", csv_options=point)
     with pytest.raises(TableError, match=r"it has \['id;p'\]. If its cells .*--delimiter"):
         score_table(MODEL, tmp_path / "a.csv", tmp_path / "out2")

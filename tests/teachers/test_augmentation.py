@@ -26,8 +26,9 @@ TREES = {
     "histogram": HistGradientBoostingRegressor(max_iter=20, max_leaf_nodes=6, min_samples_leaf=2),
 }
 NO_THRESHOLDS = (
-    "^augment needs a LightGBM, XGBoost or HistGradientBoosting teacher, whose thresholds it "
-    "reads, got Ridge. Set augment=0, or use another teacher.$"
+    '^augmentation="thresholds" needs a LightGBM, XGBoost or HistGradientBoosting teacher, whose '
+    'thresholds it reads, got Ridge. Use another teacher, or augmentation="crossed", the default, '
+    "which takes any.$"
 )
 SPARSE = (
     "^augment needs X to be an array or a data frame, got a sparse matrix. Set augment=0, or pass "

@@ -192,9 +192,9 @@ FITTED = {
 @pytest.mark.parametrize("name", FITTED)
 def test_a_fitted_teacher_that_is_not_frozen_is_fitted_again_with_a_warning(name, table):
     teacher = FITTED[name].fit(table.X, table.y)
-    with pytest.warns(
-        UserWarning, match=f"{type(teacher).__name__} is fitted already.*Frozen"
-    ) as w:
+    name = type(teacher).__name__
+    message = rf"{name} is fitted already.* freeze the fitted {name}: FrozenEstimator\(teacher\),"
+    with pytest.warns(UserWarning, match=message) as w:
         DistilledRanker(teacher, LinearRanker(max_iter=1)).fit(table.X, table.y, qid=table.qid)
     assert [one.filename for one in w if "fitted already" in str(one.message)] == [__file__]
     with pytest.warns(UserWarning, match="fitted already"):

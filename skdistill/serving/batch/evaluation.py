@@ -98,7 +98,9 @@ def evaluate_table(
         numbers=numbers,
         parses_text=True,
     )
-    scoring = Scoring(scorer, "", columns, SCORE, None, None, keeps_rejects=False)
+    scoring = Scoring(
+        *(scorer, "", columns, SCORE, None, None), keeps_rejects=False, can_keep_rejects=False
+    )
     qid, table = _read(scoring, files, query_column)
     teacher = table[teacher_column] if teacher_column else None
     labels, scores = table[label_column], table[SCORE]

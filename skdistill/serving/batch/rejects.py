@@ -31,12 +31,12 @@ class Reject:
     value: str
 
 
-def unscored(reject: Reject, expected: str) -> str:
-    """Message about a row that ends a run."""
+def unscored(reject: Reject, expected: str, can_set_aside: bool = False) -> str:
+    """Message about a row that ends a run, which ``score_table`` can set aside instead."""
+    way_out = ", or set them aside (rejects=, --rejects)" if can_set_aside else ""
     return (
         f"{reject.file}: row {reject.row}: column {reject.column!r} holds {reject.value}, expected "
-        f"{expected}. Correct or drop such rows; score_table can set them aside (rejects=, "
-        "--rejects)."
+        f"{expected}. Correct or drop such rows{way_out}."
     )
 
 

@@ -17,6 +17,7 @@ from skdistill.cascade.fitted import FittedCascade
 from skdistill.cascade.spec import check_length, read_stages
 from skdistill.inputs.column_kinds import ColumnKindError
 from skdistill.public_names import set_module
+from skdistill.serving.batch.model_kinds import other_model
 from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.serving.batch.runs import Progress, ShardCount, run
 from skdistill.serving.compiled_cascade import compile_cascade
@@ -104,7 +105,7 @@ def retrieve_table(
         If PyArrow is not installed (extra ``serving``).
     """
     if not isinstance(model, FittedTowers):
-        raise TypeError(f"retrieve_table takes a retriever, got {type(model).__name__}.")
+        raise other_model("retrieve_table takes a retriever", model)
     if not hasattr(model, "index_"):
         raise ValueError(
             "The retriever has no index: fit it with the catalogue as items=, or call "
@@ -182,7 +183,7 @@ def rank_table(
         If PyArrow is not installed (extra ``serving``).
     """
     if not isinstance(cascade, FittedCascade):
-        raise TypeError(f"rank_table takes a RankingCascade, got {type(cascade).__name__}.")
+        raise other_model("rank_table takes a RankingCascade", cascade)
     compiled = compile_cascade(cascade)
     search = Search(
         *(compiled.rank, joblib.hash(cascade), check_length(read_stages(cascade.stages), k)),

@@ -17,7 +17,7 @@ from typing import Any
 from skdistill.serving.batch.rejects import Reject
 from skdistill.tables.atomic_write import TEMPORARY_NAME, atomic_write
 from skdistill.tables.csv import CsvOptions
-from skdistill.tables.errors import OutputError, TableError, pyarrow_extra
+from skdistill.tables.errors import OutputError, pyarrow_extra
 from skdistill.tables.overwriting import check_is_not_read, check_replaces_none
 from skdistill.tables.reading import Paths, as_list, find_files
 from skdistill.tables.shard import TableFile
@@ -134,12 +134,14 @@ class RunFolder:
         check_replaces_none([rejects], [*files, *filter(self._owns, own)])
         if not _is_inside(rejects, self.path):
             check_is_not_read(rejects, inputs)
-        parent = rejects.resolve().parent
-        if self._owns(rejects) or not (parent.is_dir() or parent == self.path.resolve()):
+        if self._owns(rejects):
             raise OutputError(
-                f"{rejects}: cannot be written: the run keeps its own files there, or there is no "
-                "such folder."
+                f"{rejects}: cannot be written: the run keeps its own files there. Choose another "
+                "path for the rejects."
             )
+        parent = rejects.resolve().parent
+        if not (parent.is_dir() or parent == self.path.resolve()):
+            raise OutputError(f"{rejects}: cannot be written: there is no such folder.")
 
     def prepare(self, plan: dict[str, Any], resume: bool) -> None:
         """Make the folder and write the plan, or check that it holds the same plan.
@@ -153,10 +155,8 @@ class RunFolder:
 
         Raises
         ------
-        TableError
-            If the folder holds other files, or the output of a different run.
         OutputError
-            If the folder cannot be written.
+            If the folder cannot be written, or holds other files or the output of a different run.
         """
         plan = plan | {"output_format": self.output_format}
         text = json.dumps(plan, indent=1)
@@ -165,7 +165,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             earlier = path.read_bytes().decode(errors="replace") if path.exists() else None
             if earlier is None and not all(map(_is_leftover, self.path.iterdir())):
-                raise TableError(
+                raise OutputError(
                     f"{self.path}: holds files that were not written by a run. Choose an empty "
                     "folder."
                 )
@@ -176,7 +176,7 @@ class RunFolder:
                         "or choose another folder."
                     )
             if earlier not in (None, text) and resume:
-                raise TableError(
+                raise OutputError(
                     f"{self.path}: holds the output of another run: {_difference(earlier, plan)} "
                     "differ. Choose another folder, or replace its output by resume=False "
                     "(--no-resume)."
@@ -316,7 +316,7 @@ class RunFolder:
             n_shards = len(plan["inputs"])
             run = replace(self, output_format=plan["output_format"], keeps_candidates=True)
         except (ValueError, KeyError, TypeError) as error:
-            raise TableError(
+            raise OutputError(
                 f"{self.path / PLAN}: cannot be read, so it is not known which files the earlier "
                 "run wrote. Remove the folder, or choose another."
             ) from error

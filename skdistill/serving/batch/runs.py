@@ -104,9 +104,9 @@ def run(
     Raises
     ------
     TableError
-        If a table cannot be read or scored, or the folder belongs to another run.
+        If a table cannot be read or scored.
     OutputError
-        If the output cannot be written.
+        If the output cannot be written, or the folder holds something else.
     """
     shards = [shard for file in files for shard in file.shards()]
     folder.prepare(task.plan() | {"inputs": [_described(shard) for shard in shards]}, resume)

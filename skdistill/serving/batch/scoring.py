@@ -164,6 +164,8 @@ class Scoring:
         Number of rows to keep per query.
     keeps_rejects : bool
         Whether rows that cannot be scored are set aside rather than end the run.
+    can_keep_rejects : bool, default=True
+        Whether the caller could ask for that.
     """
 
     scorer: TableScorer
@@ -173,6 +175,7 @@ class Scoring:
     query_column: str | None
     top_k: int | None
     keeps_rejects: bool
+    can_keep_rejects: bool = True
 
     def plan(self) -> dict[str, Any]:
         names = ("score_column", "query_column", "top_k", "keeps_rejects")
@@ -228,9 +231,10 @@ class Scoring:
 
     def _message(self, reject: Reject) -> str:
         """Message about a row that ends the run."""
-        if reject.column == self.query_column and reject.column not in self.columns.features:
-            return unscored(reject, "a query id")
-        return unscored(reject, self.scorer.expected)
+        is_query = reject.column == self.query_column
+        is_lacking = is_query and reject.column not in self.columns.features
+        expected = "a query id" if is_lacking else self.scorer.expected
+        return unscored(reject, expected, self.can_keep_rejects)
 
     def best(self, table: Any) -> Any:
         """Positions of the ``top_k`` best rows of each query."""

@@ -12,6 +12,7 @@ from sklearn.utils import get_tags
 from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.models.scoring import Scratch
 from skdistill.ranker import DistilledRanker
+from skdistill.serving.batch.model_kinds import other_model
 from skdistill.serving.batch.rejects import Reject, rejects_of
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.serving.transformers import is_nothing
@@ -96,11 +97,19 @@ def table_scorer(model: Any) -> TableScorer:
     Returns
     -------
     TableScorer
+
+    Raises
+    ------
+    TypeError
+        If the model scores no rows, as a cascade.
     """
     try:
         # NaN comes out where NaN goes in, unlike of some operators of ONNX Runtime.
         asked = compile_scorer(model, "numpy")
-    except TypeError:
+    except TypeError as error:
+        if not hasattr(model, "predict"):
+            expected = "Rows are scored by a student, a DistilledRanker, a retriever or a Pipeline"
+            raise other_model(expected, model) from error
         return PredictingScorer(model)
     if asked.n_codes or any(kind != "float" for kind in asked.kinds):
         if isinstance(model, FittedTowers):

@@ -12,7 +12,19 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skdistill import TwoTowerRetriever
-from skdistill.serving import TableError, load, rank_table, save
+from skdistill.cascade import PopularityRetriever
+from skdistill.serving import (
+    FrameScorer,
+    TableError,
+    compile_cascade,
+    compile_scorer,
+    evaluate_table,
+    load,
+    rank_table,
+    retrieve_table,
+    save,
+    score_table,
+)
 from skdistill.students import LinearRanker
 from tests.small_cascade import DATA, QUERIES, fit_cascade, products, students
 
@@ -110,10 +122,31 @@ def test_a_run_that_was_killed_goes_on(tmp_path, log):
             rank_table(cascade, log, out, k=k)
 
 
+def test_a_model_is_sent_to_the_function_that_takes_it(tmp_path, log):
+    cascade, out = students(), tmp_path / "out"
+    retriever = cascade.funnel_.retrieval.retrievers["retrieve"]
+    to_rank = r"got RankingCascade. Use rank_table \(skdistill rank\), and cascade_report to eval"
+    to_score = r"got LinearRanker. Use score_table \(skdistill score\)"
+    to_retrieve = r"got TwoTowerRetriever. Use retrieve_table \(skdistill retrieve\)"
+    for message, call in [
+        (to_rank, lambda: score_table(cascade, log, out)),
+        (to_rank, lambda: evaluate_table(cascade, log, label_column="a")),
+        (to_rank, lambda: FrameScorer(cascade)),
+        (f"takes a retriever, {to_rank}", lambda: retrieve_table(cascade, log, out)),
+        (f"takes a retriever, {to_score}", lambda: retrieve_table(LinearRanker(), log, out)),
+        (f"takes a RankingCascade, {to_score}", lambda: rank_table(LinearRanker(), log, out)),
+        (f"takes a RankingCascade, {to_retrieve}", lambda: rank_table(retriever, log, out)),
+        ("got PopularityRetriever.$", lambda: rank_table(PopularityRetriever(), log, out)),
+        ("Use compile_cascade for a cascade", lambda: compile_scorer(cascade)),
+        ("Use compile_scorer for other models", lambda: compile_cascade(LinearRanker())),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            call()
+    assert not out.exists()
+
+
 def test_bad_input_is_told_before_the_run(tmp_path, log):
     out = tmp_path / "out"
-    with pytest.raises(TypeError, match="takes a RankingCascade, got LinearRanker"):
-        rank_table(LinearRanker(), log, out)
     with pytest.raises(ValueError, match="k=31 items cannot be ranked: the first stage 'retrieve'"):
         rank_table(students(), log, out, k=31)
     with pytest.raises(ValueError, match="k must be"):

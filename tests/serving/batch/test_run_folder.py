@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skdistill.serving import OutputError, TableError, score_table
+from skdistill.serving import OutputError, score_table
 from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.students import LinearRanker
 
@@ -76,8 +76,11 @@ def test_rejects_never_replace_a_file_of_the_run(model, inputs, tmp_path, name):
 
 
 def test_rejects_that_cannot_be_written_end_the_run_at_its_start(model, inputs, tmp_path):
-    for rejects in (tmp_path / "none" / "rejects.csv", tmp_path / "out"):
-        with pytest.raises(OutputError, match="cannot be written"):
+    for rejects, message in [
+        (tmp_path / "none" / "rejects.csv", "written: there is no such folder.$"),
+        (tmp_path / "out", "written: the run keeps its own files there. Choose another path"),
+    ]:
+        with pytest.raises(OutputError, match=message):
             score_table(model, inputs, tmp_path / "out", rejects=rejects)
     assert not (tmp_path / "out").exists()
     # The folder of the run itself is made by the run.
@@ -280,9 +283,9 @@ def test_a_plan_that_cannot_be_read_names_nothing_to_remove(model, inputs, tmp_p
     for plan in ("{", "[]", "{}", '{"inputs": 3, "output_format": "csv"}', "\xff"):
         (tmp_path / "out" / "_plan.json").write_text(plan, encoding="latin-1")
         before = contents(tmp_path / "out")
-        with pytest.raises(TableError, match="Remove the folder"):
+        with pytest.raises(OutputError, match="Remove the folder"):
             score_table(model, inputs, tmp_path / "out", resume=False)
-        with pytest.raises(TableError, match="its plan cannot be read|inputs"):
+        with pytest.raises(OutputError, match="its plan cannot be read|inputs"):
             score_table(model, inputs, tmp_path / "out")
         assert contents(tmp_path / "out") == before
 

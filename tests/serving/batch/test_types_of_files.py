@@ -444,3 +444,19 @@ def test_a_transformer_of_the_user_may_take_any_number(towers):
     towers, log = fit_towers(USERS[:15], ITEMS, query_transformer=FunctionTransformer(np.log1p))
     towers.fit(log, np.ones(len(log)), qid=log["user"])
     assert towers.transform_queries(pd.DataFrame({"user": [1.5]})).shape == (1, 32)
+
+
+def test_query_ids_that_tell_no_rows_apart_are_refused_by_file_and_column(tmp_path):
+    file = tmp_path / "a.parquet"
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(4.0).reshape(2, 2))
+    for ids in (pa.array([[1], [2]]), pa.array([{"a": 1}, {"a": 2}]), tensors):
+        parquet.write_table(pa.table({"q": ids, "p": [1.0, 2.0], "y": [0, 1]}), file)
+        named = {"query_column": "q", "label_column": "y"}
+        for call in (
+            lambda: score_table(MODEL, file, tmp_path / "out", query_column="q", top_k=1),
+            lambda named=named: evaluate_table(MODEL, file, **named),
+            lambda named=named: fit_from_files(LinearRanker(), file, **named),
+        ):
+            with pytest.raises(TableError, match="a.parquet: column 'q' holds .* tell rows apart"):
+                call()
+    assert not (tmp_path / "out").exists()
