@@ -98,6 +98,8 @@ def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> ND
 
 def name_of(teacher: Any) -> str:
     """Name a teacher as the subject of an error message."""
+    if isinstance(teacher, FrozenEstimator):
+        teacher = teacher.estimator
     return f"The teacher {getattr(teacher, '__name__', type(teacher).__name__)}"
 
 
