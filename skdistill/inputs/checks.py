@@ -12,7 +12,7 @@ from sklearn.utils import column_or_1d
 
 from skdistill.inputs.canonical_csr import csr_rows
 from skdistill.inputs.ids import missing_ids
-from skdistill.inputs.rows import CHUNK_ROWS
+from skdistill.inputs.rows import chunks_of_rows
 
 # Larger numbers would overflow in float32 when two of them are added.
 LARGEST = 1e38
@@ -128,9 +128,8 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any], table: str = "
     ValueError
         If a number is too large.
     """
-    for start in range(0, X.shape[0], CHUNK_ROWS):
-        stop = min(start + CHUNK_ROWS, X.shape[0])
-        chunk = csr_rows(X, start, stop) if sparse.issparse(X) else X[start:stop]
+    for rows in chunks_of_rows(X):
+        chunk = csr_rows(X, rows.start, rows.stop) if sparse.issparse(X) else X[rows]
         values = chunk.data if sparse.issparse(chunk) else chunk
         # They ignore NaN.
         if not (
@@ -147,8 +146,8 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any], table: str = "
             value = chunk[row, column]
         raise ValueError(
             f"{table} contains a value too large for {type(estimator).__name__}, whose arithmetic "
-            f"is float32: row {start + row} of column {names[column]!r} holds {value}, the limit "
-            f"is {LARGEST}. Divide the column, or take its logarithm."
+            f"is float32: row {rows.start + row} of column {names[column]!r} holds {value}, the "
+            f"limit is {LARGEST}. Divide the column, or take its logarithm."
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skdistill.inputs.rows import CHUNK_ROWS
+from skdistill.inputs.rows import chunks_of_rows
 
 # A heavy tail exceeds so many standard deviations; a million normal values reach 5.
 HEAVY_TAIL = 8.0
@@ -35,16 +35,11 @@ LARGEST_EXPONENT = 127
 LARGEST_LINEAR = 2.0 ** (LARGEST_EXPONENT - FAR_OUT)
 
 
-def _chunks(X: Any) -> Any:
-    """Yield consecutive blocks of rows."""
-    for start in range(0, X.shape[0], CHUNK_ROWS):
-        yield X[start : start + CHUNK_ROWS]
-
-
 def columns_with_missing(X: NDArray[Any]) -> NDArray[np.int64]:
     """Return the columns that hold NaN, in ascending order."""
     is_missing = np.zeros(X.shape[1], dtype=bool)
-    for chunk in _chunks(X):
+    for rows in chunks_of_rows(X):
+        chunk = X[rows]
         # NaN in any cell makes the sum NaN, and so may infinite sums.
         with np.errstate(over="ignore", invalid="ignore"):
             may_have_missing = np.isnan(chunk.sum())
@@ -73,8 +68,8 @@ def moments(
 
     def total(of_chunk: Any) -> NDArray[np.float64]:
         sums = 0.0
-        for chunk in _chunks(X):
-            chunk = chunk if sources is None else chunk.take(sources, axis=1)
+        for rows in chunks_of_rows(X):
+            chunk = X[rows] if sources is None else X[rows].take(sources, axis=1)
             present = ~np.isnan(chunk) if has_missing else True
             sums = sums + of_chunk(chunk).sum(axis=0, dtype=np.float64, where=present)
         return np.asarray(sums)

@@ -21,7 +21,7 @@ from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.ids import as_ids, concatenate_ids, id_codes
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.inputs.rows import CHUNK_ROWS
+from skdistill.inputs.rows import chunks_of_rows
 
 MASKED_FEATURES = "X.filled(np.nan) for a model that imputes NaN, or by a value"
 
@@ -228,8 +228,7 @@ def _keys_of_numbers(X: NDArray[Any]) -> NDArray[np.uint64]:
     """Return the keys of the rows of an array of numbers."""
     factors = _factors(X.shape[1])
     # In chunks, because a float64 copy of the whole table may not fit into memory.
-    chunks = (X[start : start + CHUNK_ROWS] for start in range(0, X.shape[0], CHUNK_ROWS))
-    return _mix(np.concatenate([_words(chunk) @ factors for chunk in chunks]))
+    return _mix(np.concatenate([_words(X[rows]) @ factors for rows in chunks_of_rows(X)]))
 
 
 def _words(values: NDArray[Any]) -> NDArray[np.uint64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,8 +20,28 @@ from skdistill.inputs.queries import positions_within
 # A batch of one-hot columns touches few of so many columns: a dense gradient, and an optimizer that
 # walks over all of it, would cost more than the batch.
 WIDE = 1024
-# Rows that are copied to float64 at once.
-CHUNK_ROWS = 1 << 16
+# Rows and values that are copied to float64 at once.
+CHUNK_ROWS, CHUNK_VALUES = 1 << 16, 1 << 20
+
+
+def chunks_of_rows(X: Any) -> Iterator[slice]:
+    """Cut the rows of a table into slices that are small beside a large table.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        The table.
+
+    Yields
+    ------
+    slice
+        The next rows.
+    """
+    n_rows, n_features = X.shape
+    values_per_row = X.nnz // max(n_rows, 1) if sparse.issparse(X) else n_features
+    step = min(CHUNK_ROWS, max(CHUNK_VALUES // max(values_per_row, 1), 1))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.inputs.rows import CHUNK_ROWS, WIDE, Rows
+from skdistill.inputs.rows import WIDE, Rows, chunks_of_rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Parameters, StudentModel
 from skdistill.students.reading import names_of_numbers
@@ -77,9 +77,8 @@ def scaled_rows(scaler: ColumnScaler, data: RankingData) -> Rows:
     )
     if not (fits and data.owns_table):
         return Rows(scaler.transform(data.X))
-    for start in range(0, len(numbers), CHUNK_ROWS):
-        chunk = numbers[start : start + CHUNK_ROWS]
-        chunk[...] = scaler.transform(chunk)
+    for rows in chunks_of_rows(numbers):
+        numbers[rows] = scaler.transform(numbers[rows])
     return Rows(data.X)
 
 

@@ -6,7 +6,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.inputs.rows import RowGradient, Rows, distinct
+from skdistill.inputs.rows import (
+    CHUNK_ROWS,
+    CHUNK_VALUES,
+    RowGradient,
+    Rows,
+    chunks_of_rows,
+    distinct,
+)
 
 
 def csr(n_rows, n_columns, density=0.05, seed=0):
@@ -33,6 +40,27 @@ def test_products_of_taken_rows_are_those_of_the_dense_table(make):
         assert_allclose(taken.gradient(slope[:, 0]), table[chosen].T @ slope[:, 0])
         assert_allclose(taken.squared.dot(weights), table[chosen] ** 2 @ weights)
         assert_allclose(taken.take(np.array([3, 1])).dot(weights), table[[0, 2]] @ weights)
+
+
+@pytest.mark.parametrize(
+    ("table", "length"),
+    [
+        (np.empty((200_000, 1), np.int8), CHUNK_ROWS),
+        (np.empty((3000, 1000), np.int8), CHUNK_VALUES // 1000),
+        (np.empty((2, CHUNK_VALUES + 1), np.int8), 1),
+        (csr(200_000, 100_000, 1e-6), CHUNK_ROWS),
+        (np.empty((0, 3)), 0),
+        (np.empty((3, 0)), 3),
+    ],
+    ids=["narrow", "wide", "wider than a chunk", "csr", "no rows", "no columns"],
+)
+def test_chunks_hold_all_rows_in_order(table, length):
+    """So many rows that a float64 copy of them is small, whatever the number of columns."""
+    slices = list(chunks_of_rows(table))
+    rows = [row for of in slices for row in range(of.start, of.stop)]
+    assert rows == list(range(table.shape[0]))
+    assert all(of.stop - of.start == length for of in slices[:-1])
+    assert not slices or 0 < slices[-1].stop - slices[-1].start <= length
 
 
 @pytest.mark.parametrize("n_columns", [1023, 1024])

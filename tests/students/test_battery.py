@@ -153,11 +153,12 @@ def test_training_on_ids_makes_no_dense_table_and_steps_over_touched_rows(studen
     assert peak < n_rows * n_columns * 4 / 4  # a quarter of the dense float32 table
 
 
+@pytest.mark.parametrize("shape", [(300_000, 50), (20_000, 750)], ids=["long", "wide"])
 @each_student
-def test_a_fit_holds_one_more_table(student):
+def test_a_fit_holds_one_more_table(student, shape):
     """The sorted rows are scaled in their own memory, and the user's rows stay as they are."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((300_000, 50), dtype=np.float32)  # many of the chunks read at once
+    X = rng.standard_normal(shape, dtype=np.float32)  # many of the chunks read at once
     before, qid = X.copy(), np.arange(len(X)) // 20
     student = clone(student).set_params(max_iter=1, squash=False)
     tracemalloc.start()
