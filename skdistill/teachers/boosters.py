@@ -9,10 +9,23 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.columns import column_names
 
+# Parts of the names that LightGBM's parameters of prediction, and their aliases, have.
+OF_PREDICTION = ("pred", "thread", "raw", "contrib", "leaf_index", "iteration")
+
 
 def is_lightgbm_booster(model: Any) -> bool:
     """Check whether this is a ``lightgbm.Booster``, without importing LightGBM."""
     return type(model).__module__.startswith("lightgbm") and hasattr(model, "num_feature")
+
+
+def is_plain_lightgbm(model: Any) -> bool:
+    """Check for an LGBMRanker or LGBMRegressor that scores as its Booster does."""
+    kind = type(model)
+    names = "LGBMRanker", "LGBMRegressor"
+    if kind.__module__ != "lightgbm.sklearn" or kind.__name__ not in names:
+        return False
+    further = model.get_params().keys() - kind().get_params().keys()
+    return not any(part in name for name in further for part in OF_PREDICTION)
 
 
 def is_xgboost_booster(model: Any) -> bool:

@@ -2,15 +2,18 @@
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import joblib
+import lightgbm
 import numpy as np
 import polars
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,7 +22,7 @@ from skdistill import DistilledRanker, RankingCascade, TwoTowerRetriever
 from skdistill.cascade import DeadlineWarning
 from skdistill.datasets import make_retrieval
 from skdistill.serving import compile_cascade, save
-from skdistill.serving.compiled_cascade import CompiledModel
+from skdistill.serving.compiled_cascade import BoosterModel, CompiledModel
 from skdistill.students import LinearRanker, MLPRanker
 from tests.small_cascade import (
     DATA,
@@ -92,6 +95,39 @@ def test_a_compiled_cascade_ranks_the_same(name, engine):
     assert not any(isinstance(stage.model, CompiledModel) for stage in cascade.funnel_.stages)
     again = compile_cascade(compiled, engine)
     assert_array_equal(again.rank(queries)[1], compiled.rank(queries)[1])
+
+
+LIGHTGBM = [
+    (lightgbm.LGBMRanker, {"n_jobs": 1}, True),
+    (lightgbm.LGBMRegressor, {"n_jobs": -1}, True),
+    (lightgbm.LGBMRegressor, {"n_jobs": None, "objective": "poisson"}, True),
+    # Parameters of prediction, and scores that are no predictions.
+    (lightgbm.LGBMRanker, {"n_jobs": 1, "pred_early_stop": True}, False),
+    (lightgbm.LGBMRanker, {"num_threads": 1}, False),
+    (lightgbm.LGBMClassifier, {"n_jobs": 1}, False),
+]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(("kind", "parameters", "by_booster"), LIGHTGBM)
+def test_lightgbm_scores_by_its_booster_with_the_same_bits(kind, parameters, by_booster, frozen):
+    model = kind(n_estimators=5, min_child_samples=5, verbose=-1, **parameters)
+    labels, sizes = DATA.y > np.median(DATA.y), np.unique(DATA.qid, return_counts=True)[1]
+    fit_options = {"group": sizes} if kind is lightgbm.LGBMRanker else {}
+    model.fit(DATA.X, labels.astype(float), **fit_options)
+    cascade = on_arrays(prerank=LinearRanker(max_iter=2), rank=FrozenEstimator(model))
+    stages = cascade.funnel_.stages
+    if not frozen:  # as a teacher that the cascade has fitted itself
+        stages = (*stages[:-1], replace(stages[-1], model=model))
+        cascade.funnel_ = replace(cascade.funnel_, stages=stages)
+    compiled = compile_cascade(cascade, "numpy")
+    last = compiled.funnel_.stages[-1].model
+    assert isinstance(last, BoosterModel) == by_booster
+    expected, answer = cascade.rank(DATA.queries), compiled.rank(DATA.queries)
+    assert_array_equal(answer[0], expected[0])
+    assert_array_equal(answer[1], expected[1])
+    assert len(np.unique(expected[1])) > 5
+    assert_array_equal(compile_cascade(compiled).rank(DATA.queries)[1], expected[1])
 
 
 def test_rows_that_a_scorer_does_not_take_are_left_to_the_student():
