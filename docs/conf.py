@@ -22,6 +22,8 @@ autodoc_typehints = "none"
 exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"skdistill {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["layout.css"]
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
