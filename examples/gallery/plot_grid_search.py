@@ -52,8 +52,9 @@ print(f"{len(np.unique(qid_train))} users for training, {len(np.unique(qid_test)
 # each split fits its teacher once, and not once for each setting.
 
 teacher = lightgbm.LGBMRanker(
-    n_estimators=200,
-    learning_rate=0.04,
+    n_estimators=100,
+    num_leaves=8,
+    learning_rate=0.08,
     min_child_samples=50,
     colsample_bytree=0.5,
     n_jobs=1,
@@ -67,8 +68,8 @@ pipeline = Pipeline(
             "rank",
             DistilledRanker(
                 teacher,
-                MLPRanker((16,), max_iter=15),
-                teacher_cv=2,
+                MLPRanker((16,)),
+                teacher_cv=3,
                 memory=cache.name,
                 random_state=0,
             ),
@@ -77,7 +78,7 @@ pipeline = Pipeline(
 )
 grid = {
     "rank__alpha": [0.0, 0.5, 1.0],
-    "rank__loss": ["listwise", "pairwise", "plackett_luce"],
+    "rank__loss": ["listwise", "plackett_luce"],
 }
 
 # %%
@@ -91,16 +92,16 @@ search.fit(X_train, y_train, qid=qid_train, time=time_train)
 print(f"the search took {time.perf_counter() - start:.1f} s; its choice: {search.best_params_}")
 
 # %%
-# What the cache saves: the whole training table once more, with another ``alpha``, and then with an
-# empty cache.
+# What the cache saves: two more fits, of all training users. The first fits the teacher, and the
+# folds that score its own rows. The second has another ``alpha``, and finds these scores.
 
-chosen = sklearn.base.clone(search.best_estimator_).set_params(rank__alpha=0.75)
-for name in ("with the cache", "without"):
-    start = time.perf_counter()
-    chosen.fit(X_train, y_train, qid=qid_train)
-    print(f"one more fit, {name}: {time.perf_counter() - start:.2f} s")
-    chosen = sklearn.base.clone(chosen).set_params(rank__memory=None)
-cache.cleanup()
+once_more = sklearn.base.clone(search.best_estimator_)
+with tempfile.TemporaryDirectory() as empty:
+    for alpha in (0.4, 0.6):
+        start = time.perf_counter()
+        once_more.set_params(rank__alpha=alpha, rank__memory=empty)
+        once_more.fit(X_train, y_train, qid=qid_train)
+        print(f"a fit with alpha={alpha}: {time.perf_counter() - start:.2f} s")
 
 # %%
 # What the search has seen
@@ -114,41 +115,50 @@ for loss, scores in zip(losses, mean.T, strict=True):
 
 plt.style.use("tableau-colorblind10")
 figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
-looks = [("C0", "o-"), ("C5", "s--"), ("C3", "^-.")]
+looks = [("C0", "o-"), ("C5", "s--")]
 for loss, scores, (colour, look) in zip(losses, mean.T, looks, strict=True):
     ax.plot(alphas, scores, look, color=colour, label=loss)
 ax.set(xlabel="alpha, the weight of the teacher", ylabel="NDCG@10, mean of 2 splits")
 ax.set_xticks(alphas)
 ax.grid(alpha=0.3)
-ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
 plt.show()
 
 # %%
 # The choice on later users
 # -------------------------
 #
-# The choice is compared with its teacher, with the best student on labels alone, and with the best
-# small LightGBM model of 20 trees. All were chosen on the training users.
+# The choice is compared with the teacher, with the student on labels alone by the loss that suits
+# it best, and with a small LightGBM model of 20 trees. All were chosen on the training users. A
+# difference in the table of the search may be chance. Where the interval of the choice over labels
+# alone contains 1, the simpler of the two will do.
 
 best = search.best_estimator_
-best_without = losses[int(np.argmax(mean[0]))]
-alone = sklearn.base.clone(best).set_params(rank__alpha=0.0, rank__loss=best_without)
+labels_loss = losses[int(np.argmax(mean[0]))]
+alone = sklearn.base.clone(best).set_params(rank__alpha=0.0, rank__loss=labels_loss)
 alone.fit(X_train, y_train, qid=qid_train)
 (trees,) = fit_small_trees(
     X_train, y_train, qid=qid_train, template=teacher, n_trees=[20], n_leaves=[8], random_state=0
 ).values()
-scores = {
-    "teacher": best[-1].teacher_.predict(best[:-1].transform(X_test)),
-    "the search's choice": best.predict(X_test),
-    f"labels alone, {best_without}": alone.predict(X_test),
-    "LightGBM, 20 trees": trees.predict(X_test),
+the_teacher = sklearn.base.clone(teacher)
+the_teacher.fit(X_train, y_train, group=np.unique(qid_train, return_counts=True)[1])
+models = {
+    "teacher": the_teacher.booster_,
+    "choice of the search": best,
+    "labels alone": alone,
+    "LightGBM, 20 trees": trees,
 }
-ndcg = {name: ndcg_per_query(y_test, of, qid_test, k=10) for name, of in scores.items()}
-print(f"{'':30}NDCG@10  of the teacher's      of labels alone")
+ndcg = {
+    name: ndcg_per_query(y_test, model.predict(X_test), qid_test, k=10)
+    for name, model in models.items()
+}
+print(f"{'':22}NDCG@10  of the teacher's      of labels alone")
 for name, of in ndcg.items():
-    to_teacher = bootstrap_ratio(of, ndcg["teacher"], random_state=0)
-    to_labels = bootstrap_ratio(of, ndcg[f"labels alone, {best_without}"], random_state=0)
+    ratios = [
+        bootstrap_ratio(of, ndcg[rival], random_state=0) for rival in ("teacher", "labels alone")
+    ]
     print(
-        f"{name:30}{np.nanmean(of):.4f}   "
-        + "  ".join("{:.3f} [{:.3f}, {:.3f}]".format(*r) for r in (to_teacher, to_labels))
+        f"{name:22}{np.nanmean(of):.4f}   "
+        + "  ".join("{:.3f} [{:.3f}, {:.3f}]".format(*ratio) for ratio in ratios)
     )
+cache.cleanup()
