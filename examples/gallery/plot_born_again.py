@@ -3,15 +3,14 @@ A student of its teacher's own shape
 ====================================
 
 A network may be taught by a network of the same shape, which was trained on the same labels. The
-student is no faster than its teacher, but may be better: soft scores say more than labels do. Then
-it can teach the next one. Such chains are called born-again networks (Furlanello et al., ICML
-2018). This example follows three generations.
+student is no faster than its teacher, but it may be better, and then teach the next one. Such
+chains are called born-again networks (Furlanello et al., ICML 2018). This example follows three
+generations on a table where labels are few, and asks whether the trainings are well spent.
 """
 
 # %%
 # Each user of MovieLens 100k is a query, with the films that the user rated later, and 50 that the
-# user never rated. Soft scores matter most where labels are few: 200 users are for training, and
-# 743 for testing.
+# user never rated. 200 users are for training, and the others for testing.
 
 import lightgbm
 import matplotlib.pyplot as plt
@@ -65,7 +64,8 @@ values = np.array(values)  # chains, generations, users
 #
 # NDCG@10 of a user is averaged over the chains before generations are compared. The chain costs as
 # many trainings as it has generations. What could be had for that without teaching is the mean of
-# four networks on labels, which is four times as slow to serve.
+# four networks on labels, which is four times as slow to serve. A generation whose interval
+# contains 1 has not been shown to be better than labels alone.
 
 by_user = values.mean(axis=0)
 mean_of_nets = np.mean([of[0] for of in scores], axis=0)
@@ -84,7 +84,7 @@ for name, (ratio, low, high) in ratios.items():
 
 # %%
 plt.style.use("tableau-colorblind10")
-figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+figure, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
 at = np.arange(N_GENERATIONS)
 level = np.nanmean(by_user[0])
 for number, chain in enumerate(np.nanmean(values, axis=2)):
@@ -97,7 +97,7 @@ ax.errorbar(
     color="C0",
     marker="o",
     capsize=3,
-    label="mean of the chains, 95% interval of the gain",
+    label="mean of chains, 95% interval of the gain",
 )
 ax.axhline(
     np.nanmean(rivals["mean of 4 networks on labels"]),
@@ -108,5 +108,5 @@ ax.axhline(
 ax.set_xticks(at, names)
 ax.set_ylabel("NDCG@10")
 ax.grid(alpha=0.3)
-ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, columnspacing=1)
 plt.show()

@@ -2,8 +2,8 @@
 A student that is retrained every day
 =====================================
 
-What users want changes, and a ranker that stands still falls behind. This example follows a log of
-which the truth turns a little each day. Each night, LightGBM is fitted on the last five days. The
+What users want changes, and a ranker that stands still falls behind. This example follows a log
+whose truth turns a little each day. Each night, LightGBM is fitted on the last five days. The
 student is updated in one of four ways, and ranks the next day.
 """
 
@@ -12,7 +12,8 @@ student is updated in one of four ways, and ranks the next day.
 # -----------------
 #
 # Two tastes order the same rows. On the first day the first taste decides, and the second gains
-# weight every day. A day has 100 queries of 20 rows.
+# weight every day. The best tenth of the rows are clicked, up to noise. A day has 80 queries of 20
+# rows.
 
 import time
 
@@ -29,19 +30,22 @@ TURN = np.radians(6)  # of the taste, in a day
 rng = np.random.default_rng(0)
 
 
+def taste(X):
+    """A valley, a step, and a slope behind a step."""
+    return np.abs(X[:, 0]) + 1.5 * (X[:, 1] > 0.5) + np.maximum(X[:, 2], 0) * (X[:, 3] > 0)
+
+
 def make_day(day):
-    """Rows, grades and queries of a day."""
-    X = rng.standard_normal((2000, 10)).astype(np.float32)
-    before = X[:, 0] + np.abs(X[:, 1]) + X[:, 2] * X[:, 3]
-    after = X[:, 4] + np.abs(X[:, 5]) + X[:, 6] * X[:, 7]
-    utility = np.cos(TURN * day) * before + np.sin(TURN * day) * after
+    """Rows, clicks and queries of a day."""
+    X = rng.standard_normal((1600, 10)).astype(np.float32)
+    utility = np.cos(TURN * day) * taste(X) + np.sin(TURN * day) * taste(X[:, 4:])
     utility += 0.5 * rng.standard_normal(len(X))
-    y = np.digitize(utility, np.quantile(utility, [0.5, 0.75, 0.875, 0.9375])).astype(float)
-    return X, y, 1000 * day + np.repeat(np.arange(100), 20)
+    y = (utility > np.quantile(utility, 0.9)).astype(float)
+    return X, y, 1000 * day + np.repeat(np.arange(80), 20)
 
 
 def join(days):
-    """Rows, grades and queries of several days."""
+    """Rows, clicks and queries of several days."""
     return tuple(np.concatenate(parts) for parts in zip(*days, strict=True))
 
 
@@ -56,22 +60,23 @@ log = [make_day(day) for day in range(N_DAYS)]
 # - ``partial_fit``: one epoch on the rows of the last day;
 # - no update: the student of the first five days ranks all others.
 #
-# All learn from the labels and from the scores of the newest teacher. Two more refits show what the
-# teacher and the window are good for: one learns from labels alone, and one from all days so far.
-# A day is ranked before anything learns from it.
+# All learn from clicks and from the scores of the newest teacher. One more full refit, on clicks
+# alone, shows what the teacher is good for. A day is ranked before anything learns from it.
 
 
 def fit_teacher(X, y, qid):
-    teacher = lightgbm.LGBMRanker(n_estimators=100, random_state=0, n_jobs=1, verbose=-1)
+    teacher = lightgbm.LGBMRanker(
+        num_leaves=15, min_child_samples=50, random_state=0, n_jobs=1, verbose=-1
+    )
     return teacher.fit(X, y, group=np.unique(qid, return_counts=True)[1]).booster_
 
 
 X, y, qid = join(log[:WINDOW])
 teacher = fit_teacher(X, y, qid)
-new_student = MLPRanker((32, 16), loss="plackett_luce", alpha=0.5, random_state=0)
-names = ["full refit", "warm_start", "partial_fit", "no update", "labels alone", "all days"]
+new_student = MLPRanker((32, 16), loss="plackett_luce", alpha=0.75, random_state=0)
+names = ["full refit", "warm_start", "partial_fit", "no update", "clicks alone"]
 students = {name: clone(new_student) for name in names}
-students["labels alone"].set_params(alpha=0.0)
+students["clicks alone"].set_params(alpha=0.0)
 for student in students.values():
     student.fit(X, y, qid=qid, teacher_scores=teacher.predict(X))
 students["warm_start"].set_params(warm_start=True, max_iter=5)
@@ -90,8 +95,7 @@ for day in range(WINDOW, N_DAYS):
         "full refit": (students["full refit"].fit, window),
         "warm_start": (students["warm_start"].fit, window),
         "partial_fit": (students["partial_fit"].partial_fit, log[day]),
-        "labels alone": (students["labels alone"].fit, window),
-        "all days": (students["all days"].fit, join(log[: day + 1])),
+        "clicks alone": (students["clicks alone"].fit, window),
     }
     for name, (learn, (X, y, qid)) in updates.items():
         scores = teacher.predict(X)
@@ -104,7 +108,9 @@ for day in range(WINDOW, N_DAYS):
 # ------------------------------------------
 #
 # The ratios are to the full refit, over all queries of the days after the first five. Seconds are
-# those of an update of the student, without the teacher's scores; for LightGBM, of its fit.
+# those of an update of the student, without the teacher's scores; for LightGBM, of its fit. A warm
+# start keeps up with the refit in a fraction of its time. One epoch a day is quicker still, and
+# falls behind.
 
 queries = {name: np.concatenate(of) for name, of in ndcg.items()}
 last_days = {name: np.concatenate(of[-5:]) for name, of in ndcg.items()}
