@@ -50,8 +50,8 @@ print(f"{log.y.mean():.1%} clicks")
 #
 # The teacher stops early by the validation rows, and so does the student. With ``alpha=1`` the
 # student learns from the teacher's probabilities alone, which are smooth where a click is 0 or 1.
-# The others are the same student on clicks alone, and LightGBM models that are small enough to be
-# nearly as fast. Their learning rate is a usual one for so few trees.
+# The others are the same student on clicks alone, and LightGBM models of few trees, which come
+# closer to the speed of a student. Their learning rate is a usual one for so few trees.
 
 teacher = lightgbm.LGBMClassifier(
     n_estimators=500,
@@ -91,8 +91,8 @@ print(f"the teacher has {taught.teacher_.best_iteration_} trees")
 # Probabilities of the last quarter
 # ---------------------------------
 #
-# The ratio of a log-loss to the teacher's has a paired interval over blocks of 50 rows. The last
-# column is the mean distance to the true probability.
+# The ratio of a log-loss to the teacher's has a paired interval over blocks of 50 rows. The
+# column "to truth" is the mean distance to the true probability.
 
 y, truth = log.y[test], log.probability[test]
 costs = row_costs(models, log.X[test])
@@ -120,8 +120,8 @@ print("log-loss, taught over clicks alone: {:.3f} [{:.3f}, {:.3f}]".format(*gain
 # The reliability diagram
 # -----------------------
 #
-# In each tenth of the rows, ordered by the predicted probability: how many were clicked. On the
-# diagonal, a probability means what it says.
+# The rows are cut into tenths by the predicted probability. The picture shows how many rows of each
+# tenth were clicked. On the diagonal, a probability means what it says.
 
 plt.style.use("tableau-colorblind10")
 figure, ax = plt.subplots(figsize=(6, 5.4), layout="constrained")

@@ -92,8 +92,8 @@ search.fit(X_train, y_train, qid=qid_train, time=time_train)
 print(f"the search took {time.perf_counter() - start:.1f} s; its choice: {search.best_params_}")
 
 # %%
-# What the cache saves: two more fits, of all training users. The first fits the teacher, and the
-# folds that score its own rows. The second has another ``alpha``, and finds these scores.
+# Two more fits, on all training users, show what the cache saves. The first finds it empty, and
+# fits teachers. The second has another ``alpha``, and finds the scores of these teachers.
 
 once_more = sklearn.base.clone(search.best_estimator_)
 with tempfile.TemporaryDirectory() as empty:
@@ -161,4 +161,7 @@ for name, of in ndcg.items():
         f"{name:22}{np.nanmean(of):.4f}   "
         + "  ".join("{:.3f} [{:.3f}, {:.3f}]".format(*ratio) for ratio in ratios)
     )
+
+# Leave nothing behind.
 cache.cleanup()
+sklearn.set_config(enable_metadata_routing=False)
