@@ -1,6 +1,7 @@
 """Sphinx: the guide in Markdown, the reference from the docstrings."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from skdistill import __version__
@@ -14,7 +15,26 @@ reference_pages.write()
 project = "skdistill"
 copyright = "2026, the skdistill developers"
 version = release = __version__
-extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser", "sphinx_copybutton"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+]
+# Each build runs the scripts that changed. `sphinx-build -D plot_gallery=0` shows them as they are,
+# and so is shown what needs PyTorch where that is not installed.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "gallery",
+    "filename_pattern": "plot_" if find_spec("torch") else "plot_(?!transformer)",
+    "within_subsection_order": "FileNameSortKey",
+    # Results are printed, and drawn.
+    "capture_repr": (),
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 autosummary_generate = False
 # The docstrings say what the types are, for readers.
