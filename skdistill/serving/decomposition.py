@@ -7,7 +7,6 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skdistill.cascade.fitted import FittedCascade
 from skdistill.inputs.column_kinds import NUMBERS
 from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.inputs.table_encoder import TableEncoder
@@ -59,7 +58,7 @@ def decompose(model: Any) -> Served:
         return _student(model)
     if isinstance(model, FittedTowers):
         return _towers(model)
-    way_out = " Use compile_cascade for a cascade." if isinstance(model, FittedCascade) else ""
+    way_out = " Use compile_cascade for a cascade." if hasattr(model, "rank") else ""
     raise TypeError(
         "serving takes students, a DistilledRanker, a TwoTowerRetriever or a Pipeline that ends "
         f"in a student or a DistilledRanker, got {type(model).__name__}.{way_out}"
