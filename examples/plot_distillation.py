@@ -119,7 +119,7 @@ def fit_rivals(table, seed, teacher):
     models = {f"first {n} trees": first_trees(teacher, n) for n in (5, 10, 20, 50)}
     kinds = dict.fromkeys(models, "first trees of the teacher")
     for name, trees in fit_small_trees(
-        X, y, qid=qid, template=make_teacher(seed, 150), n_leaves=(4, 8, 16), random_state=seed
+        X, y, qid=qid, template=make_teacher(seed, 150), n_leaves=(4, 16), random_state=seed
     ).items():
         models[f"{name.split()[0]} small trees"] = trees
         kinds[f"{name.split()[0]} small trees"] = "small trees"
@@ -228,7 +228,7 @@ def main():
         name: {key: np.concatenate(list(map(np.atleast_1d, of))) for key, of in its.items()}
         for name, its in values.items()
     }
-    costs = row_costs(models, np.ascontiguousarray(table.X, dtype=np.float32))
+    costs = row_costs(models, np.ascontiguousarray(table.X[:20_000], dtype=np.float32))
     points = [
         ParetoPoint(
             name,
@@ -239,7 +239,9 @@ def main():
         )
         for name, of in values.items()
     ]
-    display = ParetoDisplay(points, 10).plot()
+    # The student without pair columns is another problem, far below the others.
+    shown = [point for point in points if point.name != "MLP, no pair columns"]
+    display = ParetoDisplay(shown, 10).plot()
     display.ax_.set_title("MovieLens 100k, held-out users")
     display.figure_.savefig(out / "distillation.png", dpi=150)
     beaten = display.beaten()

@@ -173,13 +173,14 @@ def draw(curves, recalls, path):
     plt.style.use("tableau-colorblind10")
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
     m = np.arange(1, RETURNED + 1)
-    colours = {name: f"C{i}" for i, name in enumerate(curves)}
+    looks = {name: {"color": f"C{i}"} for i, name in enumerate(curves)}
+    looks["teacher"] = {"color": "black", "linestyle": "--"}
+    looks["popularity"] = {"color": "gray", "linestyle": ":"}
+    looks["distilled"]["linewidth"] = 4  # seen behind the curve of sampled films
     for name, curve in curves.items():
-        axes[0].plot(m, curve, color=colours[name])
+        axes[0].plot(m, curve, **looks[name])
     for name, curve in recalls.items():
-        style = {"teacher": ("black", "--"), "popularity": ("gray", ":")}
-        colour, line = style.get(name, (colours.get(name), "-"))
-        axes[1].plot(m, curve, label=name, color=colour, linestyle=line)
+        axes[1].plot(m, curve, label=name, **looks[name])
     axes[0].set(title=f"Found of the teacher's top {TOP}", ylabel="fraction")
     axes[1].set(title="Found of the films that users rated later", ylabel="recall")
     for axis in axes:

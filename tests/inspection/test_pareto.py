@@ -296,3 +296,15 @@ def test_beginnings_halve_a_model(teacher):
     assert [booster.num_trees() for booster in cut.values()] == [5, 10, 20]
     assert beginnings(LinearRegression()) == {}
     assert beginnings(lambda X: X[:, 0]) == {}
+
+
+def test_a_line_goes_from_tree_to_tree_also_where_times_cross():
+    rng = np.random.default_rng(0)
+    names = [f"{number} small trees" for number in (20, 5, 10)]
+    scores = {name: y + rng.standard_normal(len(y)) for name in names}
+    costs = dict(zip(names, map(cost, (40, 30, 20)), strict=True))
+    display = drawn({"teacher": y, **scores}, costs | {"teacher": cost(900)},
+                    dict.fromkeys(names, TREES) | {"teacher": TEACHER})  # fmt: skip
+    line = next(c for c in display.ax_.containers if c.get_label().startswith(TREES)).lines[0]
+    np.testing.assert_allclose(line.get_xdata(), 1e9 / np.array([30, 20, 40]))  # 5, 10, 20
+    pyplot.close(display.figure_)
