@@ -12,7 +12,14 @@ from skdistill.inputs.columns import as_table
 from skdistill.inputs.offsets import check_offset, log_unless_logs
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.inspection.models import require_teacher, scores_of, teacher_columns
-from skdistill.inspection.pictures import COLOURS, axes_or_new, legend_above, whole_numbers
+from skdistill.inspection.pictures import (
+    COLOURS,
+    axes_or_new,
+    halo,
+    legend_above,
+    places_to_mark,
+    text_colour,
+)
 from skdistill.metrics import kendall_tau
 from skdistill.metrics.scorers import offset_of, queries_of
 
@@ -173,12 +180,14 @@ class AgreementDisplay:
         places = np.arange(1, len(self.quantiles) + 1)
         lowest, low, median, high, highest = self.quantiles.T
         colour = COLOURS[0]
-        ax.fill_between(
-            places, lowest, highest, color=colour, alpha=0.4, lw=0, label="80% of queries"
-        )
-        ax.fill_between(places, low, high, color=colour, alpha=0.5, lw=0, label="50% of queries")
-        ax.plot(places, median, color=colour, label="median")
-        ax.plot(places, places, color=COLOURS[1], ls="--", lw=1.2, label="same place")
+        # The bands do not overlap, so that each looks like its key.
+        outer = {"color": colour, "alpha": 0.25, "lw": 0}
+        ax.fill_between(places, lowest, low, label="80% of queries", **outer)
+        ax.fill_between(places, high, highest, **outer)
+        ax.fill_between(places, low, high, color=colour, alpha=0.65, lw=0, label="50% of queries")
+        ax.plot(places, median, color=text_colour(ax), label="median")
+        same = {"color": COLOURS[1], "ls": "--", "lw": 1.2, "path_effects": halo(ax)}
+        ax.plot(places, places, label="same place", **same)
         ax.set(
             xlabel="place by the teacher",
             ylabel="place by the student",
@@ -186,8 +195,8 @@ class AgreementDisplay:
         )
         # The first place is at the top.
         ax.set_ylim(max(float(highest.max()), 2.0), 1)
-        whole_numbers(ax.xaxis)
-        whole_numbers(ax.yaxis)
+        ax.set_xticks(places_to_mark(len(places)))
+        ax.set_yticks(places_to_mark(int(ax.get_ylim()[0])))
         ax.grid(alpha=0.3)
         legend_above(ax, title=f"Kendall's tau {self.tau:.3f}")
         return self

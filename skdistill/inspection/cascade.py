@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike
 
 from skdistill.cascade import CascadeReport, cascade_report
 from skdistill.extras import import_extra
-from skdistill.inspection.pictures import COLOURS, NEUTRAL
+from skdistill.inspection.pictures import COLOURS, DASHES, MARKS, NEUTRAL
 
-# Letters of a stage's name and size from which the names of the bars are slanted.
-LONG_NAME = 14
+# Names of the bars are slanted if they would touch: the fraction of the figure's width that the
+# bars have, and the width of a small letter in inches.
+PANEL, LETTER = 0.4, 0.075
 
 
 class CascadeDisplay:
@@ -142,21 +143,23 @@ class CascadeDisplay:
                 textcoords="offset points",
                 ha="center",
                 va="top",
+                fontsize="small",
             )
             left -= stage.lost
         axis.bar(len(names), left, color=NEUTRAL, width=0.7)
         axis.annotate(
             f"{left:.3f}",
             (len(names), left),
-            xytext=(0, -3),
+            xytext=(0, 3),
             textcoords="offset points",
             ha="center",
-            va="top",
-            color="white",
+            va="bottom",
+            fontsize="small",
         )
         lowest = max(0.0, 1 - 2.2 * max(1 - left, 0.02))
         shown = [*names, f"returned\n{report.k}"]
-        is_long = max(map(len, shown)) > LONG_NAME
+        room = PANEL * axis.figure.get_figwidth() / len(shown)
+        is_long = max(len(line) for name in shown for line in name.split("\n")) * LETTER > room
         axis.set_xticks(
             range(len(shown)),
             shown,
@@ -165,8 +168,9 @@ class CascadeDisplay:
             ha="right" if is_long else "center",
         )
         axis.set(
-            ylim=(lowest, 1.0),
-            ylabel=f"teacher's top {report.k}",
+            # The number above the last bar has room even if nothing is lost.
+            ylim=(lowest, 1 + 0.08 * (1 - lowest)),
+            ylabel=f"fraction of the teacher's top {report.k}",
             title="Lost by each stage",
         )
 
@@ -176,15 +180,22 @@ class CascadeDisplay:
 
         report = self.report
         for number, stage in enumerate(report.stages):
-            colour = COLOURS[number % len(COLOURS)]
+            colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
             at = np.arange(1, len(stage.curve) + 1)
-            axis.plot(at, stage.curve, color=colour, label=stage.name)
-            if stage.size <= len(at):
-                axis.plot(stage.size, stage.curve[stage.size - 1], "o", color=colour)
+            is_drawn = stage.size <= len(at)
+            axis.plot(
+                at,
+                stage.curve,
+                color=colour,
+                linestyle=DASHES[number % len(DASHES)],
+                marker=mark if is_drawn else None,
+                markevery=[stage.size - 1] if is_drawn else None,
+                label=stage.name,
+            )
         axis.set(
             xscale="log",
-            xlabel="items returned (dots: sizes)",
-            ylabel=f"teacher's top {report.k} found",
+            xlabel="items returned (marks: sizes)",
+            ylabel=f"fraction of the top {report.k} found",
             ylim=(0, 1.03),
             title="Recall by size",
         )

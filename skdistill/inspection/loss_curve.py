@@ -132,7 +132,8 @@ class LossCurveDisplay:
                 scored, self.validation_scores, color=COLOURS[1], ls="--", label="validation score"
             )
             best = int(np.argmax(self.validation_scores))
-            beside.plot(scored[best], self.validation_scores[best], "o", color=COLOURS[1])
+            place = scored[best], self.validation_scores[best]
+            lines += beside.plot(*place, "o", color=COLOURS[1], label="best epoch")
             beside.set_ylabel("score on held-out queries")
         if len(lines) > 1:
             legend_above(ax, lines)

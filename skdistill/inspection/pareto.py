@@ -324,8 +324,7 @@ class ParetoDisplay:
 def _draw(
     ax: Any, points: list[ParetoPoint], kind: str, colour: str, marker: str
 ) -> tuple[Any, list[NDArray[np.float64]]]:
-    """Draw the models of a kind; return the line through them, and corners of all lines."""
-    # A line goes from tree to tree, also where the measured times of the smallest ones cross.
+    """Draw a kind, trees by their number; return the line through it, and corners of all lines."""
     points = sorted(points, key=lambda point: (*map(int, _numbers(point)), point.cost.seconds))
     speed = np.array([1 / point.cost.seconds for point in points])
     fast = np.array([1 / point.cost.low for point in points])

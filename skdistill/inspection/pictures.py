@@ -16,6 +16,11 @@ NEUTRAL = "#767676"
 LUMINANCE = 0.179
 # Width of axes, in inches, up to which a legend has one column.
 NARROW = 4.0
+# Marks and dashes of curves on shared axes, for readers who see no colours.
+MARKS, DASHES = "osD^vP", ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), ":", (0, (8, 2)))
+# Distances of the places that are marked on an axis, and how many are at most.
+ROUND = [factor * 10**power for power in range(9) for factor in (1, 2, 5)]
+MOST_MARKS = 8
 
 
 def axes_or_new(ax: Any, purpose: str, size: tuple[float, float]) -> Any:
@@ -118,3 +123,49 @@ def whole_numbers(axis: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def places_to_mark(n_places: int) -> list[int]:
+    """Return the first place, and multiples of a round number, at most eight of them.
+
+    Parameters
+    ----------
+    n_places : int
+        Places are counted from 1.
+
+    Returns
+    -------
+    list of int
+    """
+    step = next(step for step in ROUND if n_places // step <= MOST_MARKS)
+    return [1, *range(max(step, 2), n_places + 1, step)]
+
+
+def text_colour(ax: Any) -> Any:
+    """Return the colour of letters on axes, which stands out from their background.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+
+    Returns
+    -------
+    colour
+    """
+    return ax.xaxis.label.get_color()
+
+
+def halo(ax: Any) -> list[Any]:
+    """Return what draws a line or letters with a rim in the colour of the background.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+
+    Returns
+    -------
+    list of matplotlib path effects
+    """
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.5, foreground=ax.get_facecolor())]

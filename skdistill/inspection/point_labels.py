@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.inspection.pictures import halo
+
 # In points of 1/72 inch: size of letters, space around a name, distance beyond which a line leads
 # to the point, and distance between the places that are tried.
 LETTERS, SPACE, FAR, STEP = 8.0, 2.0, 14.0, 3.0
@@ -18,6 +20,8 @@ LETTERS, SPACE, FAR, STEP = 8.0, 2.0, 14.0, 3.0
 LINE = 24
 # A name that covers another is worse than one that covers so many points and pieces of lines.
 WORSE = 1000
+# To stand nearer to another point is as bad as to cover so many.
+MISLEADING = 2
 
 # Tells names from what else is on the axes.
 LABELS = "point labels"
@@ -131,8 +135,10 @@ class PointLabels:
         order = np.argsort(-sizes.prod(axis=1), kind="stable")
         found = np.empty((len(points), 4))
         for number, name in enumerate(order):
+            others = np.delete(points, name, axis=0)
+            taken = found[order[:number]]
             found[name] = _nearest_free(
-                points[name], sizes[name], frame, marks, found[order[:number]], STEP * scale
+                points[name], others, sizes[name], frame, marks, taken, STEP * scale
             )
         return found
 
@@ -151,13 +157,21 @@ class PointLabels:
         points = self.axis.transData.transform(self.points)
         for point, text, box in zip(points, self.texts, self.places(renderer), strict=True):
             nearest = np.clip(point, box[:2], box[2:])
-            if np.hypot(*(nearest - point)) > FAR * scale:
-                ends = np.array([point, nearest]).T
-                line = Line2D(*ends, color="0.5", lw=0.7, transform=IdentityTransform())
+            own = np.hypot(*(nearest - point))
+            if own > FAR * scale or _distances(box[None], points).min() < own:
+                ends, colour = np.array([point, nearest]).T, text.get_color()
+                line = Line2D(*ends, color=colour, lw=0.7, transform=IdentityTransform())
                 line.set_figure(self.axis.figure)
                 line.draw(renderer)
             text.set_position(box[:2] + SPACE * scale)
+            text.set_path_effects(halo(self.axis))
             text.draw(renderer)
+
+
+def _distances(boxes: Boxes, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distance from each box to each point."""
+    inside = np.clip(points, boxes[:, None, :2], boxes[:, None, 2:])
+    return np.hypot(*np.moveaxis(inside - points, -1, 0))
 
 
 def _around(centres: NDArray[np.float64], radius: float) -> Boxes:
@@ -176,20 +190,27 @@ def _along(corners: NDArray[np.float64], step: float) -> NDArray[np.float64]:
 
 def _nearest_free(
     point: NDArray[np.float64],
+    others: NDArray[np.float64],
     size: NDArray[np.float64],
     frame: NDArray[np.float64],
     marks: Boxes,
     names: Boxes,
     step: float,
 ) -> NDArray[np.float64]:
-    """Return the box in the frame that covers no name and fewest marks; the nearest of several."""
+    """Return the box in the frame that covers no name and fewest marks; the nearest of several.
+
+    A box that is nearer to another point than to its own counts as if it covered marks.
+    """
     room = np.maximum(frame[2:] - size, frame[:2] + 1)
     left, bottom = (np.arange(low, high, step) for low, high in zip(frame[:2], room, strict=True))
     corners = np.stack(np.meshgrid(left, bottom), axis=-1).reshape(-1, 2)
     boxes = np.concatenate([corners, corners + size], axis=1)
     nearest = np.clip(point, boxes[:, :2], boxes[:, 2:])
-    order = np.argsort(np.hypot(*(nearest - point).T), kind="stable")
+    distance = np.hypot(*(nearest - point).T)
+    order = np.argsort(distance, kind="stable")
     covered = _n_covered(boxes, marks) + WORSE * _n_covered(boxes, names)
+    if len(others):
+        covered += MISLEADING * (_distances(boxes, others).min(axis=1) < distance)
     return boxes[order[np.argmin(covered[order])]]
 
 

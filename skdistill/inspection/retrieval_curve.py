@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdistill.inputs.checks import check_k
-from skdistill.inspection.pictures import COLOURS, axes_or_new, colour_of_letters, legend_above
+from skdistill.inspection.pictures import (
+    COLOURS,
+    DASHES,
+    MARKS,
+    axes_or_new,
+    colour_of_letters,
+    legend_above,
+)
 from skdistill.inspection.point_labels import LABELS, LINE, PointLabels, add_point_labels
 from skdistill.metrics.curves import RetrievalCurve, retrieval_curve
 
@@ -165,17 +172,19 @@ class RetrievalCurveDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         # Each curve of shared axes gets a colour of its own.
         n_before = sum(line.get_gid() == "curve" for line in ax.lines)
-        colour = COLOURS[n_before % len(COLOURS)]
+        colour, mark = COLOURS[n_before % len(COLOURS)], MARKS[n_before % len(MARKS)]
         m, recall = self.curve.m, self.curve.recall
         label = None if self.name is None else fill(self.name, LINE)
-        (self.line_,) = ax.plot(m, recall, color=colour, gid="curve", label=label)
+        dashes = DASHES[n_before % len(DASHES)]
+        (self.line_,) = ax.plot(m, recall, color=colour, ls=dashes, gid="curve", label=label)
         reached = [target for target in self.targets if len(m) and recall[-1] >= target]
         for target in reached:
-            ax.plot(self.curve.items_needed(target), target, "o", color=colour, gid="target")
+            needed = self.curve.items_needed(target)
+            ax.plot(needed, target, mark, color=colour, gid="target", zorder=3)
         ax.set(
             xscale="log",
             xlabel="items returned",
-            ylabel="wanted items among them",
+            ylabel="fraction of the wanted items",
             ylim=(0, 1.03),
         )
         ax.grid(alpha=0.3)

@@ -16,8 +16,11 @@ def test_the_bars_are_the_losses_and_the_curves_the_recall(cascade, data):  # no
     assert heights == pytest.approx([*(stage.lost for stage in report.stages), report.recall])
     bottoms = [bar.get_y() for bar in display.axes_[0].patches[:3]]
     assert bottoms == pytest.approx([stage.recall for stage in report.stages])
-    for line, stage in zip(display.axes_[1].lines[::2], report.stages, strict=True):
+    curves = display.axes_[1].lines
+    for line, stage in zip(curves, report.stages, strict=True):
         np.testing.assert_allclose(line.get_ydata(), stage.curve)
+        assert line.get_markevery() == [stage.size - 1]
+    assert len({(line.get_linestyle(), line.get_marker()) for line in curves}) == 3
     names = [label.get_text() for label in display.axes_[0].get_xticklabels()]
     assert names == ["retrieve\n40", "prerank\n15", "rank\n5", "returned\n5"]
     pyplot.close(display.figure_)

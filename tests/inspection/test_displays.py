@@ -7,7 +7,8 @@ import pytest
 from skdistill import DistilledRanker, TwoTowerRetriever
 from skdistill.datasets import make_ranking, make_retrieval
 from skdistill.inspection import AgreementDisplay, LossCurveDisplay, RetrievalCurveDisplay
-from skdistill.inspection.pictures import COLOURS, NEUTRAL, colour_of_letters
+from skdistill.inspection.pictures import COLOURS, NEUTRAL, colour_of_letters, places_to_mark
+from skdistill.inspection.point_labels import add_point_labels
 from skdistill.metrics import kendall_tau, retrieval_curve
 from skdistill.students import MLPRanker
 
@@ -150,7 +151,7 @@ def test_the_loss_curve_is_that_of_the_student(ranker):
     student = ranker.export_student()
     assert len(display.validation_scores) == len(student.validation_scores_) > 0
     names = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert names == ["loss", "validation score"]
+    assert names == ["loss", "validation score", "best epoch"]
     alone = LossCurveDisplay.from_predictions([3.0, 2.0])
     assert alone.ax_.get_legend() is None
     with pytest.raises(TypeError, match="has no loss_curve_"):
@@ -168,3 +169,24 @@ def luminance(colour):
 def test_letters_can_be_read_on_white_and_on_black(colour):
     light = luminance(colour_of_letters(colour))
     assert min(1.05 / (light + 0.05), (light + 0.05) / 0.05) > 4.5
+
+
+@pytest.mark.parametrize(
+    ("n_places", "marked"),
+    [(1, [1]), (2, [1, 2]), (8, list(range(1, 9))), (10, [1, 2, 4, 6, 8, 10]),
+     (20, [1, 5, 10, 15, 20]), (100, [1, 20, 40, 60, 80, 100])],
+)  # fmt: skip
+def test_the_first_place_and_round_ones_are_marked(n_places, marked):
+    assert places_to_mark(n_places) == marked
+
+
+def test_a_place_nearer_to_its_own_point_is_preferred():
+    figure, axis = pyplot.subplots(figsize=(6, 4), dpi=100)
+    axis.set(xlim=(0, 1), ylim=(0, 1))
+    points = np.array([[0.5, 0.5], [0.58, 0.5]])
+    labels = add_point_labels(axis, points, ["left", "right"])
+    pixels = axis.transData.transform(points)
+    for number, box in enumerate(labels.places(figure.canvas.get_renderer())):
+        distances = np.hypot(*(np.clip(pixels, box[:2], box[2:]) - pixels).T)
+        assert np.argmin(distances) == number
+    pyplot.close(figure)
