@@ -190,11 +190,11 @@ class CascadeDisplay:
                 linestyle=DASHES[number % len(DASHES)],
                 marker=mark if is_drawn else None,
                 markevery=[stage.size - 1] if is_drawn else None,
-                label=stage.name,
+                label=f"{stage.name}, {stage.size}",
             )
         axis.set(
             xscale="log",
-            xlabel="items returned (marks: sizes)",
+            xlabel="items returned",
             ylabel=f"fraction of the top {report.k} found",
             ylim=(0, 1.03),
             title="Recall by size",
