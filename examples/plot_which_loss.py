@@ -162,7 +162,7 @@ def draw(summary, path):
         field.set_title(f"{problem}\n{student}", fontsize=9)
         field.set_yticks(places, LOSSES)
     axes[0, 0].invert_yaxis()
-    figure.supxlabel("NDCG@10 on held-out queries relative to listwise with the teacher alone, 95%")
+    figure.supxlabel("NDCG@10 on held-out queries relative to listwise with the teacher alone")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(
         handles, labels, title="taught by", loc="outside upper center", ncols=3, frameon=False
