@@ -15,7 +15,7 @@ from skdistill.cascade.spec import TEACHER, FirstTrees, StageSpec
 from skdistill.inputs.offsets import log_above
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import BLOCK, check_scores, name_of, unchecked_scores
-from skdistill.teachers.columns import teacher_positions
+from skdistill.teachers.columns import positions_among
 from skdistill.teachers.fitting import fit_teacher, labelled_rows, seeded
 from skdistill.teachers.routing import is_prefit
 from skdistill.towers.pair_table import PairColumns, PairTable
@@ -162,7 +162,7 @@ def check_tables(problem: CascadeProblem, specs: list[StageSpec], teacher: Any) 
         try:
             rows = problem.table(name).rows(pairs.queries, pairs.items, *first, {})
             if not isinstance(model, FirstTrees) and is_prefit(model):
-                teacher_positions(model, rows)
+                positions_among(model, rows, None)
         except ValueError as error:
             raise ValueError(f"The stage {name!r} has no table: {error}") from error
 

@@ -65,6 +65,23 @@ def with_categories_of_model(booster: Any, X: Any) -> Any:
     return _as_pandas(X, columns) if columns else X
 
 
+def columns_of_times(X: Any) -> list[str]:
+    """Return the names of the columns of a data frame that hold dates or times.
+
+    Parameters
+    ----------
+    X : table of shape (n_rows, n_features)
+
+    Returns
+    -------
+    list of str
+        Empty if the table has no names.
+    """
+    names = column_names(X) or []
+    columns = ((name, column_of(X, place, name)) for place, name in enumerate(names))
+    return [str(name) for name, column in columns if as_seconds(column) is not None]
+
+
 def table_for_fit(learner: Any, X: Any) -> Any:
     """Return a data frame on which a learner can be trained; X itself unless it is LightGBM's.
 
@@ -72,8 +89,7 @@ def table_for_fit(learner: Any, X: Any) -> Any:
     """
     if library_of(learner) != "lightgbm" or column_names(X) is None:
         return X
-    columns_of = ((name, column_of(X, p, name)) for p, name in enumerate(column_names(X) or []))
-    times = [name for name, column in columns_of if as_seconds(column) is not None]
+    times = columns_of_times(X)
     if times:
         raise ValueError(
             f"LightGBM takes no times, but the columns {times} hold some. Leave them to the "

@@ -22,7 +22,8 @@ from skdistill.inputs.columns import (
     take_rows,
 )
 from skdistill.teachers.boosters import booster_names, booster_width
-from skdistill.teachers.categories import with_categories_of_model
+from skdistill.teachers.categories import columns_of_times, with_categories_of_model
+from skdistill.teachers.limits import library_of
 
 
 def fitted_names(teacher: Any) -> list[str] | None:
@@ -114,10 +115,20 @@ def positions_among(teacher: Any, X: Any, columns: list[int] | None) -> list[int
     Raises
     ------
     ValueError
-        As for :func:`teacher_positions`.
+        As for :func:`teacher_positions`, or if a column of a LightGBM model holds times.
     """
     row = select_columns(take_rows(X, np.zeros(1, np.int64)), columns)
     positions = teacher_positions(teacher, row)
+    reader = _reader(teacher)
+    if library_of(reader) == "lightgbm":
+        times = columns_of_times(take_columns(row, positions))
+        if times:
+            raise ValueError(
+                f"The teacher {type(reader).__name__} was fitted on numbers, but the columns "
+                f"{times} hold times. Make the numbers of them that it was fitted on. A student "
+                "can read the times themselves, in columns of other names: teacher_columns=, "
+                "student_columns=."
+            )
     return positions if columns is None else [columns[position] for position in positions]
 
 

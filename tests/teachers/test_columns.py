@@ -18,6 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBRegressor
 
+from skdistill import DistilledRanker
+from skdistill.students import LinearRanker
 from skdistill.teachers import RankEnsemble, score_rows
 from skdistill.teachers.columns import (
     fitted_names,
@@ -229,3 +231,27 @@ def test_names_that_only_start_like_made_up_ones_are_names():
     for names in (["Column_1", "Column_2", "Column_0x"], ["0", "1", "3"]):
         with pytest.raises(ValueError, match="columns that the table lacks"):
             teacher_positions(Ridge().fit(X, Y), X.set_axis(names, axis=1))
+
+
+@pytest.mark.parametrize("form", ["booster", "frozen", "polars"])
+def test_dates_where_a_lightgbm_model_was_fitted_on_numbers_are_named(form):
+    """LightGBM would fail with an error of NumPy that names no column."""
+    days = pd.date_range("2026-01-01", periods=60)
+    table = pd.DataFrame({"price": np.arange(60.0), "check_in": days, "note": days})
+    numbers = table.assign(check_in=days.dayofyear)[["check_in", "price"]]
+    model = LGBMRegressor(n_estimators=2, min_child_samples=5, verbose=-1)
+    model.fit(numbers, np.arange(60))
+    teacher = FrozenEstimator(model) if form == "frozen" else model.booster_
+    table = pl.from_pandas(table) if form == "polars" else table
+    with pytest.raises(ValueError, match=r"fitted on numbers, but .*\['check_in'\] hold times"):
+        positions_among(teacher, table, None)
+    assert positions_among(teacher, numbers.assign(note=days), None) == [0, 1]
+    student = LinearRanker(max_iter=1)
+    qid = np.arange(60) // 10
+    with pytest.raises(ValueError, match="Make the numbers of them that it was fitted on"):
+        DistilledRanker(teacher, student).fit(table, qid=qid)
+    both = pd.DataFrame(numbers).assign(day=days)
+    ranker = DistilledRanker(
+        teacher, student, teacher_columns=["check_in", "price"], student_columns=["day", "price"]
+    )
+    assert np.isfinite(ranker.fit(both, qid=qid).predict(both)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -125,13 +126,20 @@ def run(
 
     progress = report()
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    for count in parallel(joblib.delayed(_do)(task, folder, n, shards[n]) for n in left):
+    parent = os.getpid(), os.getcwd()
+    for count in parallel(joblib.delayed(_do)(parent, task, folder, n, shards[n]) for n in left):
         counts.append(count)
         progress = report()
     return progress
 
 
-def _do(task: ShardTask, folder: RunFolder, number: int, shard: Shard) -> tuple[int, int]:
+def _do(
+    parent: tuple[int, str], task: ShardTask, folder: RunFolder, number: int, shard: Shard
+) -> tuple[int, int]:
+    process, working_folder = parent
+    if os.getpid() != process:
+        # A worker may have been started by an earlier call, in another folder.
+        os.chdir(working_folder)
     count = ShardCount()
     files = folder.write(folder.written(number), task.results(shard, count), task.schema)
     mark = Mark(count.n_rows, [asdict(reject) for reject in count.rejects], files)

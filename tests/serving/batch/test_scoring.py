@@ -401,3 +401,17 @@ def test_memory_does_not_grow_with_the_table(frame, model, tmp_path):
         peaks[name] = int(run.stdout) / 1024
     table = many[NAMES].to_numpy().nbytes / 2**20
     assert peaks["all"] - peaks["some"] < table, peaks
+
+
+def test_workers_of_an_earlier_call_find_relative_paths(tmp_path, monkeypatch):
+    """joblib keeps its workers, which stay in the folder in which they were started."""
+    X = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
+    student = LinearRanker(max_iter=1).fit(X, X[:, 0] > 0, qid=np.arange(40) // 10)
+    for name in ("one", "two"):
+        (tmp_path / name / "logs").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / name)
+        for part in range(3):
+            pd.DataFrame(X, columns=["x0", "x1"]).to_parquet(f"logs/{name}{part}.parquet")
+        progress = score_table(student, "logs", "scores", n_jobs=2)
+        assert progress.n_rows == 120
+        assert len(list((tmp_path / name / "scores").glob("*.parquet"))) == 3
