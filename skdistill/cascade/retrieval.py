@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.frozen import FrozenEstimator
 
 from skdistill.cascade.candidates import Candidates, compact
 from skdistill.index import ExactIndex
+from skdistill.inputs.pipelines import thawed
 
 # Positions in the catalogue and scores, both of shape (n_queries, k).
 Ranked = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -177,7 +177,7 @@ def indexed(
 
     The offset is for indexes that take one: the counts of popularity have another unit.
     """
-    inner = retriever.estimator if isinstance(retriever, FrozenEstimator) else retriever
+    inner = thawed(retriever)
     if not hasattr(inner, "index"):
         return retriever  # fit: it knows the catalogue already
     copied = object.__new__(type(inner))

@@ -1,10 +1,16 @@
-"""The last step of a Pipeline, which is the model that others speak of."""
+"""The model that others speak of: the last step of a Pipeline, or what is frozen."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+
+
+def thawed(model: Any) -> Any:
+    """Return the model itself, or the one in a FrozenEstimator."""
+    return model.estimator if isinstance(model, FrozenEstimator) else model
 
 
 def last_step(student: Any) -> Any:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from skdistill.cascade import CascadeReport, cascade_report
 from skdistill.extras import import_extra
-from skdistill.inspection.pictures import COLOURS, DASHES, MARKS, NEUTRAL
+from skdistill.inspection.pictures import NEUTRAL, curve_look
 
 # Names of the bars are slanted if they would touch: the fraction of the figure's width that the
 # bars have, and the width of a small letter in inches.
@@ -134,7 +134,7 @@ class CascadeDisplay:
         names = [f"{stage.name}\n{stage.size}" for stage in report.stages]
         left = 1.0
         for number, stage in enumerate(report.stages):
-            colour = COLOURS[number % len(COLOURS)]
+            colour, _, _ = curve_look(number)
             axis.bar(number, stage.lost, bottom=left - stage.lost, color=colour, width=0.7)
             axis.annotate(
                 f"−{stage.lost:.3f}" if stage.lost >= 0.0005 else "0",
@@ -180,14 +180,14 @@ class CascadeDisplay:
 
         report = self.report
         for number, stage in enumerate(report.stages):
-            colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
+            colour, dashes, mark = curve_look(number)
             at = np.arange(1, len(stage.curve) + 1)
             is_drawn = stage.size <= len(at)
             axis.plot(
                 at,
                 stage.curve,
                 color=colour,
-                linestyle=DASHES[number % len(DASHES)],
+                linestyle=dashes,
                 marker=mark if is_drawn else None,
                 markevery=[stage.size - 1] if is_drawn else None,
                 label=f"{stage.name}, {stage.size}",

@@ -48,6 +48,22 @@ def axes_or_new(ax: Any, purpose: str, size: tuple[float, float]) -> Any:
     return pyplot.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
+def curve_look(number: int) -> tuple[str, Any, str]:
+    """Return the look of a curve among others on shared axes.
+
+    Parameters
+    ----------
+    number : int
+        How many curves were drawn before.
+
+    Returns
+    -------
+    colour, dashes, mark
+    """
+    place = number % len(COLOURS)  # there are as many dashes and marks
+    return COLOURS[place], DASHES[place], MARKS[place]
+
+
 def colour_of_letters(colour: str) -> tuple[float, float, float]:
     """Return a colour as bright as small letters must be to be read on white and on black.
 

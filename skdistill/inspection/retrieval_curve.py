@@ -11,11 +11,9 @@ from numpy.typing import ArrayLike
 
 from skdistill.inputs.checks import check_k
 from skdistill.inspection.pictures import (
-    COLOURS,
-    DASHES,
-    MARKS,
     axes_or_new,
     colour_of_letters,
+    curve_look,
     legend_above,
 )
 from skdistill.inspection.point_labels import LABELS, LINE, PointLabels, add_point_labels
@@ -172,10 +170,9 @@ class RetrievalCurveDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         # Each curve of shared axes gets a colour of its own.
         n_before = sum(line.get_gid() == "curve" for line in ax.lines)
-        colour, mark = COLOURS[n_before % len(COLOURS)], MARKS[n_before % len(MARKS)]
+        colour, dashes, mark = curve_look(n_before)
         m, recall = self.curve.m, self.curve.recall
         label = None if self.name is None else fill(self.name, LINE)
-        dashes = DASHES[n_before % len(DASHES)]
         (self.line_,) = ax.plot(m, recall, color=colour, ls=dashes, gid="curve", label=label)
         reached = [target for target in self.targets if len(m) and recall[-1] >= target]
         for target in reached:

@@ -10,12 +10,12 @@ from typing import Any
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skdistill.cascade import Stage
 from skdistill.cascade.fitted import FittedCascade
 from skdistill.inputs.columns import column_names
+from skdistill.inputs.pipelines import thawed
 from skdistill.public_names import set_module
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.teachers.boosters import is_plain_lightgbm
@@ -91,11 +91,9 @@ def compile_cascade(cascade: FittedCascade, engine: str = "auto") -> FittedCasca
 
 def _compiled(stage: Stage, engine: str) -> Stage:
     """Return a stage that scores faster, or the stage itself if there is no such."""
-    model = stage.model
-    if isinstance(model, CompiledModel):
+    if isinstance(stage.model, CompiledModel | BoosterModel):
         return stage
-    if isinstance(model, FrozenEstimator):
-        model = model.estimator
+    model = thawed(stage.model)
     if is_plain_lightgbm(model):
         return replace(stage, model=BoosterModel(model, _number_of_threads(model.n_jobs)))
     with suppress(TypeError):

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
 from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import take_rows
 from skdistill.inputs.offsets import are_probabilities
+from skdistill.inputs.pipelines import thawed
 from skdistill.inputs.queries import Queries
 from skdistill.students.probabilities import ScoringClassifierTags
 from skdistill.teachers.boosters import is_xgboost_booster, xgboost_scores
@@ -98,9 +98,8 @@ def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> ND
 
 def name_of(teacher: Any) -> str:
     """Name a teacher as the subject of an error message."""
-    if isinstance(teacher, FrozenEstimator):
-        teacher = teacher.estimator
-    return f"The teacher {getattr(teacher, '__name__', type(teacher).__name__)}"
+    model = thawed(teacher)
+    return f"The teacher {getattr(model, '__name__', type(model).__name__)}"
 
 
 def warn_of_unit(teacher: Any, scores: NDArray[np.float64], *, stacklevel: int) -> None:
@@ -155,7 +154,7 @@ def check_scores(
 
 def predicts_by_query(teacher: Any) -> bool:
     """Check whether a teacher's ``predict`` takes ``qid``."""
-    inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
+    inner = thawed(teacher)
     predict = getattr(inner, "predict", inner if callable(inner) else None)
     return predict is not None and "qid" in inspect.signature(predict).parameters
 

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.frozen import FrozenEstimator
 
 from skdistill._sklearn_compat import histogram_tree_splits
 from skdistill.inputs.columns import column_names, select_columns, take_columns, take_rows
+from skdistill.inputs.pipelines import thawed
 from skdistill.inputs.queries import Queries
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.boosters import best_trees
@@ -50,8 +50,7 @@ def split_thresholds(teacher: Any, n_features: int) -> list[NDArray[np.float64]]
     TypeError
         If the teacher is of another kind.
     """
-    if isinstance(teacher, FrozenEstimator):
-        teacher = teacher.estimator
+    teacher = thawed(teacher)
     library = type(teacher).__module__.split(".")[0]
     if library == "lightgbm":
         splits = _of_lightgbm(getattr(teacher, "booster_", teacher))

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.frozen import FrozenEstimator
 
 from skdistill.inputs.column_reading import as_seconds, column_of
 from skdistill.inputs.columns import cells, column_names
 from skdistill.inputs.ids import missing_ids
+from skdistill.inputs.pipelines import thawed
 from skdistill.teachers.limits import library_of
 
 
@@ -118,9 +118,8 @@ def categories_of(teacher: Any) -> dict[str, list[Any]]:
     dict of str to list
         Categories by column; empty for other models.
     """
-    if isinstance(teacher, FrozenEstimator):
-        teacher = teacher.estimator
-    booster = getattr(teacher, "booster_", teacher)
+    model = thawed(teacher)
+    booster = getattr(model, "booster_", model)
     known = getattr(booster, "pandas_categorical", None)
     if not known:
         return {}

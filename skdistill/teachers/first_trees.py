@@ -5,8 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
-from sklearn.frozen import FrozenEstimator
-
+from skdistill.inputs.pipelines import thawed
 from skdistill.teachers.boosters import is_lightgbm_booster, is_xgboost_booster
 
 # More than any model has.
@@ -52,7 +51,7 @@ def first_trees(model: Any, n_trees: int) -> Any:
     """
     if not isinstance(n_trees, Integral) or n_trees < 1:
         raise ValueError(f"n_trees must be an int of at least 1, got {n_trees!r}.")
-    inner = model.estimator if isinstance(model, FrozenEstimator) else model
+    inner = thawed(model)
     for attribute in ("booster_", "get_booster"):
         if hasattr(inner, attribute):
             booster = getattr(inner, attribute)
