@@ -102,10 +102,10 @@ class Films:
         left = self.users.iloc[user].reset_index(drop=True)
         return left.join(self.items.iloc[film].reset_index(drop=True)), y, user
 
-    def split_users(self, seed):
+    def split_users(self, seed, n_users=None):
         """Users to train on, and users that no stage has seen."""
-        order = np.random.default_rng(seed).permutation(self.shape[0])
-        n_held_out = round(HELD_OUT * self.shape[0])
+        order = np.random.default_rng(seed).permutation(self.shape[0])[:n_users]
+        n_held_out = round(HELD_OUT * len(order))
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
@@ -143,6 +143,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--out", type=Path, default=Path("out"), help="output folder")
     parser.add_argument("--n-estimators", type=int, default=150, help="trees of the ranker")
+    parser.add_argument("--users", type=int, help="number of users; all by default")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -150,7 +151,7 @@ def main():
     warnings.simplefilter("ignore", TeacherWarning)
 
     films = Films()
-    train, held_out = films.split_users(arguments.seed)
+    train, held_out = films.split_users(arguments.seed, arguments.users)
     X, y, user = films.log(train, arguments.seed)
     ranker = make_ranker(arguments.seed, arguments.n_estimators)
     cascade = make_cascade(films, ranker, arguments.seed)

@@ -80,9 +80,9 @@ def make_teacher(seed, n_estimators):
 
 
 def split_users(qid, seed):
-    """Masks of the rows of 700 training users and of 243 held-out users."""
+    """Masks of the rows of training users, 700 of all 943, and of held-out users."""
     users = np.random.default_rng(seed).permutation(np.unique(qid))
-    held_out = np.isin(qid, users[700:])
+    held_out = np.isin(qid, users[round(700 / 943 * len(users)) :])
     return ~held_out, held_out
 
 
@@ -195,13 +195,19 @@ def main():
     parser.add_argument(
         "--n-estimators", type=int, default=150, help="number of trees of the teacher"
     )
+    parser.add_argument("--users", type=int, help="number of users; all by default")
     arguments = parser.parse_args()
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
 
     table = build_ranking_table(*load_movielens("100k"))
-    table.X = table.X.to_numpy()
+    is_shown = np.isin(table.qid, np.unique(table.qid)[: arguments.users])
+    table.X, table.y, table.qid = (
+        table.X.to_numpy()[is_shown],
+        table.y[is_shown],
+        table.qid[is_shown],
+    )
     print(
         f"MovieLens 100k: {table.X.shape[0]:,} rows, {len(np.unique(table.qid))} users, "
         f"{table.X.shape[1]} features"

@@ -203,6 +203,7 @@ def main():
     parser.add_argument(
         "--n-candidates", type=int, default=200, help="number of sampled films per user"
     )
+    parser.add_argument("--users", type=int, help="number of users; all by default")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
@@ -216,7 +217,7 @@ def main():
     print(f"MovieLens {arguments.variant}: {len(users)} users, {len(items)} films")
 
     found = {}
-    askers = np.unique(labels.nonzero()[0])
+    askers = np.unique(labels.nonzero()[0])[: arguments.users]
     seen = ((history + labels) > 0).astype(float)[askers]
     relevant = test[askers]
     taught = Parallel(n_jobs=2, return_as="generator")(

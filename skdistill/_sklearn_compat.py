@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import _sparsetools
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.model_selection._search import BaseSearchCV
@@ -177,8 +178,14 @@ def check_further_metadata(estimator: Any, metadata: Mapping[str, Any]) -> None:
     Raises
     ------
     TypeError, ValueError
-        scikit-learn's errors: routing is off, or a name is unknown or not requested.
+        scikit-learn's errors: routing is off, or a name is unknown or not requested. LightGBM's
+        ``group`` gets one that says how ``qid`` is made of it.
     """
+    if "group" in metadata and not get_config()["enable_metadata_routing"]:
+        raise TypeError(
+            "fit takes a query id per row, qid, and not the numbers of rows of the queries, group. "
+            "Pass qid=np.repeat(np.arange(len(group)), group)."
+        )
     if metadata:
         _raise_for_params(metadata, estimator, "fit")
         process_routing(estimator, "fit", **metadata)

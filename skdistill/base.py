@@ -6,7 +6,6 @@ package call them, but users need not.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -24,6 +23,7 @@ from skdistill.inputs.columns import column_names, query_ids
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import QuerySample, check_qid
 from skdistill.metrics.scorers import default_scorer
+from skdistill.user_warnings import warn_user
 
 Estimator = TypeVar("Estimator")
 Arguments = ParamSpec("Arguments")
@@ -218,12 +218,10 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
             qid = query_ids(X, self.query_column)
         ids = check_qid(qid, n_rows)
         if ids is None and self.needs_queries:
-            warnings.warn(
+            warn_user(
                 f"{type(self).__name__} got no qid: all {n_rows} rows are taken as one query. "
                 "Pass qid=, or name a column of X by query_column. If all rows are indeed one "
                 "query, pass qid=np.zeros(len(X)).",
-                UserWarning,
-                stacklevel=4,
             )
         self._queries_of_fit = None if ids is None else QuerySample(ids)
         return ids
@@ -281,12 +279,10 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     def _warn_if_cut(self, fitted: QuerySample, qid: ArrayLike) -> None:
         """Warn if queries are scored of which fit had some of the rows."""
         if fitted.is_cut_by(qid):
-            warnings.warn(
+            warn_user(
                 f"{type(self).__name__} is scored on queries that fit had too, with other rows. If "
                 "folds cut queries, the score is too high, and that of shorter lists: use "
                 "RankingGroupKFold. If qid names users, give each list an id of its own.",
-                UserWarning,
-                stacklevel=5,
             )
 
     def _refuse_two_sources(self, qid: ArrayLike | None) -> None:

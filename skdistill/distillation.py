@@ -28,6 +28,7 @@ from skdistill.inputs.columns import (
     take_values,
     without_query_column,
 )
+from skdistill.inputs.leaks import warn_of_leaks
 from skdistill.inputs.offsets import check_compares_offset, check_offset
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
@@ -224,7 +225,7 @@ def train_student(
     if scores is not None and ranker.sampling_rate < 1:
         scores = undo_sampling(scores, ranker.sampling_rate)
     if problem.asks_teacher and problem.data.offset is not None and scores is not None:
-        warn_of_unit(ranker.teacher, scores, stacklevel=6)
+        warn_of_unit(ranker.teacher, scores)
     data = replace(
         problem.student_data,
         teacher_scores=take_values(scores, problem.student_rows),
@@ -259,7 +260,7 @@ def _check_teacher(
     """Refuse a teacher that is missing, cannot score, lacks columns, queries or weights."""
     teacher = ranker.teacher
     if teacher is not None:
-        check_fits_teacher(teacher, weighted=weighted, stacklevel=6)
+        check_fits_teacher(teacher, weighted=weighted)
         if is_prefit(teacher):
             positions_among(teacher, table, columns)
         return
@@ -289,6 +290,7 @@ def _read_offset(
 def _through_fitted_head(student: Any, data: RankingData, columns: list[int] | None) -> RankingData:
     """Fit the steps before the student, and check that it can take the table and the labels."""
     seen_table = select_columns(data.X, columns)
+    warn_of_leaks(seen_table, data.labels, data.teacher_scores)
     data = data.with_table(fit_head(student, seen_table, data.labels))
     last_step(student).check_labels(data)
     return data

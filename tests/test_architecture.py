@@ -21,6 +21,7 @@ FLOORS = {
         "extras",
         "text_tables",
         "threads",
+        "user_warnings",
         "_sklearn_compat",
         "inputs",
         "calibration",

@@ -1,5 +1,7 @@
 """Lines and files that a long fit leaves: ``verbose`` and checkpoints."""
 
+import re
+
 import joblib
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from skdistill import DistilledRanker
 from skdistill.callbacks import Checkpoint
 from skdistill.students import STUDENTS, LinearRanker, MLPRanker
+from tests.small_cascade import fit_cascade
 
 
 def rule(X):
@@ -60,6 +63,20 @@ def test_a_verbose_ranker_prints_what_its_teacher_and_student_do(table, capsys):
     assert teacher == f"DistilledRanker: teacher has scored {len(table.y)} rows"
     assert len(epochs) == 2
     ranker.set_params(verbose=False).fit(table.X, table.y, qid=table.qid)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_verbose_cascade_prints_how_long_its_stages_took(capsys):
+    fit_cascade(verbose=True)
+    lines = capsys.readouterr().out.splitlines()
+    expected = [
+        "the teacher is ready",
+        *(f"the stage {name!r} is fitted" for name in ("retrieve", "prerank", "rank")),
+    ]
+    assert len(lines) == 4
+    for line, step in zip(lines, expected, strict=True):
+        assert re.fullmatch(rf"RankingCascade: {step}, \d+\.\d s", line)
+    fit_cascade()
     assert capsys.readouterr().out == ""
 
 

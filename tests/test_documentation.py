@@ -13,6 +13,7 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 
+from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
 from skdistill.recipe import follow, read_recipe
 from skdistill.serving import load
@@ -92,6 +93,21 @@ def test_the_page_runs(folder, capsys):
     assert report["training rows"] == len(page["log"])
     rows = dictionaries(page["X_val"][page["features"]])[:30]
     assert sorted(page["rank"](rows)) == list(range(30))
+
+
+def test_the_dates_on_the_page_reach_teacher_and_student(folder):
+    (code,) = [code for _, code in BLOCKS if "check_in" in code]
+    log = pd.read_parquet("log.parquet").sort_values("query", kind="stable")
+    log["check_in"] = pd.to_datetime("2026-01-01") + pd.to_timedelta(np.arange(len(log)), unit="D")
+    numbers = log[[*FEATURES, "check_in"]].assign(check_in=log["check_in"].dt.day_of_year)
+    model = lightgbm.LGBMRanker(n_estimators=20, num_leaves=7, verbose=-1)
+    model.fit(numbers, log["label"], group=log.groupby("query", sort=True).size())
+    page = {"teacher": model.booster_, "DistilledRanker": DistilledRanker}
+    exec(compile(code, PAGE, "exec"), page)
+    X = log[[*FEATURES, "check_in"]]
+    assert_array_equal(page["teacher_on_dates"](X), model.predict(numbers))
+    student = page["ranker"].fit(X, log["label"], qid=log["query"]).student_
+    assert student.encoder_.kinds[-1] == "date"
 
 
 def test_the_page_of_clicks_runs():

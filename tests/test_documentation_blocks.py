@@ -11,6 +11,7 @@ import lightgbm
 import numpy as np
 import pytest
 import sklearn
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
@@ -179,7 +180,12 @@ def test_the_page_about_students_that_are_worse(tables, capsys):
 
 
 def test_the_page_about_queries(tables):
+    log = tables["X"].assign(query=tables["qid"], label=tables["y"])
+    log.to_parquet("log.parquet", index=False)
     found = run("queries.md", tables)
+    assert_array_equal(
+        load("student.skd").predict(tables["X"]), found["search"].predict(found["X"])
+    )
     assert set(found["search"].cv_results_["param_alpha"]) == {0.0, 0.5, 1.0}
     assert len(found["ranker"].student_.validation_scores_) == found["ranker"].n_iter_
 

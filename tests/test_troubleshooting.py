@@ -4,12 +4,15 @@ import ast
 import re
 from pathlib import Path
 
+import lightgbm
 import pytest
+import sklearn.utils.validation
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
 GROUPS = dict(re.findall(r"^## (.+)\n\n((?:\|.*\n)+)", PAGE, re.MULTILINE))
 SILENT = "Nothing failed, but ..."
+FOREIGN = "Messages of scikit-learn and LightGBM"
 GAP = "\0"
 
 
@@ -40,7 +43,7 @@ SOURCE = [
 QUOTED = [
     quoted
     for group, table in GROUPS.items()
-    if group != SILENT
+    if group not in (SILENT, FOREIGN)
     for message, *_ in rows(table)
     for quoted in re.findall(r"`([^`]+)`", message)
 ]
@@ -55,6 +58,13 @@ def is_said(quoted):
 @pytest.mark.parametrize("quoted", QUOTED)
 def test_the_source_says_what_is_quoted(quoted):
     assert is_said(quoted)
+
+
+def test_the_other_libraries_say_what_is_quoted():
+    libraries = [sklearn.utils.validation.__file__, lightgbm.basic.__file__]
+    source = "".join(Path(file).read_text("utf-8") for file in libraries)
+    for message, *_ in rows(GROUPS[FOREIGN]):
+        assert message.strip("`") in source
 
 
 def test_other_words_are_not_found():

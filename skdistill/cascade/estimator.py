@@ -23,6 +23,7 @@ from skdistill.cascade.problem import (
     fit_pair_teacher,
     read_features,
 )
+from skdistill.cascade.progress import FitProgress
 from skdistill.cascade.spec import FirstTrees, StageSpec, check_models, read_stages
 from skdistill.cascade.stage_students import check_unit_of_stages
 from skdistill.cascade.training import StageTraining, next_targets
@@ -98,6 +99,9 @@ default="auto"
     query_column : str or int, optional
         Column of X with the query ids, if no ``qid`` is passed. Without either, rows with equal
         query columns are one query.
+    verbose : bool, default=False
+        Print how long the teacher and each stage took. Students and retrievers print their epochs
+        if they are verbose themselves.
     random_state : int, RandomState or None, default=None
         Seeds folds, random rows and those random states of teacher and stages that are not set.
 
@@ -158,6 +162,7 @@ default="auto"
     stage_scores: bool = True
     teacher_cv: int | None = None
     query_column: str | int | None = None
+    verbose: bool = False
     random_state: Any = None
 
     __metadata_request__fit = {"items": True, "offset": True}
@@ -168,6 +173,7 @@ default="auto"
         "exploration": [Interval(Real, 0, 1, closed="left")],
         "stage_scores": ["boolean"],
         "teacher_cv": [Interval(Integral, 2, None, closed="left"), None],
+        "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
@@ -254,8 +260,10 @@ default="auto"
         problem = self._read(specs, X, y, qid, items, sample_weight, offset)
         check_tables(problem, specs, self.teacher)
         seeds = self._draw_seeds(specs)
+        progress = FitProgress(type(self).__name__, self.verbose)
         target = self._teach(problem, seeds)
         self.teacher_ = target.model
+        progress.ended("the teacher is ready")
         training = StageTraining(
             specs,
             problem,
@@ -265,6 +273,7 @@ default="auto"
             self.exploration,
             self.stage_scores,
             seeds,
+            progress,
         )
         funnel, self.source_scores_ = training.train([target] * len(specs))
         if self.targets == "next":
@@ -320,7 +329,7 @@ default="auto"
             )
         check_teacher(self.teacher)
         check_metadata_reaches(self.teacher, weighted=weighted)
-        warn_of_refit(self.teacher, stacklevel=5)
+        warn_of_refit(self.teacher)
         if labels is None and not is_prefit(self.teacher):
             raise ValueError(
                 "RankingCascade requires y to be passed, but the target y is None and the teacher "
@@ -329,7 +338,7 @@ default="auto"
         models = [*specs[0].model.values(), *(spec.model for spec in specs[1:])]
         for model in models:
             if not isinstance(model, str | FirstTrees):
-                warn_of_refit(model, stacklevel=5, role="stage")
+                warn_of_refit(model, role="stage")
 
     def _columns(self, specs: list[StageSpec]) -> tuple[Any, Any]:
         """Query and item columns: given, or those of the first retriever that has any."""
@@ -356,7 +365,7 @@ default="auto"
         target = fit_pair_teacher(self.teacher, problem, self.teacher_cv, seeds)
         if problem.offset is not None:
             scores = target(problem.pairs.query, problem.pairs.item)
-            warn_of_unit(target.model, scores, stacklevel=5)
+            warn_of_unit(target.model, scores)
             target = replace(target, log_floor=log_floor(scores))
         return target
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from skdistill.inputs.columns import as_table, take_rows, take_values
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.public_names import set_module
 from skdistill.towers.pair_table import PairTable
+from skdistill.user_warnings import warn_user
 
 # Queries that pass through the stages at once.
 QUERY_BLOCK = 256
@@ -155,11 +155,10 @@ class FittedCascade(WithCatalogue):
 
         ranked, trace = self._rank_blocks(table, specs, k, exclude, mask, is_late)
         if not trace.is_complete.all():
-            warnings.warn(
+            warn_user(
                 f"{(~trace.is_complete).sum()} of {n_queries} queries are ranked by an earlier "
                 f"stage than {specs[-1].name!r}: {deadline_ms:g} ms were over.",
                 DeadlineWarning,
-                stacklevel=2,
             )
         answer = named_ids(self.item_ids_, ranked.item), ranked.score
         return (*answer, trace) if return_stages else answer

@@ -18,6 +18,7 @@ from skdistill.cascade.blocks import query_blocks, stack_padded
 from skdistill.cascade.candidates import Candidates
 from skdistill.cascade.funnel import Funnel, Stage
 from skdistill.cascade.problem import CascadeProblem, PairTeacher
+from skdistill.cascade.progress import FitProgress
 from skdistill.cascade.retrieval import Retrieval, indexed
 from skdistill.cascade.spec import FirstTrees, StageSpec
 from skdistill.cascade.stage_students import around_student, is_student, taught_with_offset
@@ -66,6 +67,8 @@ class StageTraining:
         Whether the scores of earlier stages are columns of later ones.
     seeds : dict of str to int
         One per stage and retriever.
+    progress : FitProgress
+        Is told when a stage has been fitted.
     """
 
     specs: list[StageSpec]
@@ -76,6 +79,7 @@ class StageTraining:
     exploration: float
     stage_scores: bool
     seeds: dict[str, int]
+    progress: FitProgress
 
     def train(self, targets: list[PairTarget]) -> tuple[Funnel, dict[str, dict[str, float]]]:
         """Train all stages, each on its target.
@@ -95,12 +99,14 @@ class StageTraining:
         first = self.specs[0]
         retrieval = self.fit_retrieval(first, targets[0])
         funnel = Funnel(first.name, retrieval, (), self.problem.pairs.catalogue)
+        self.progress.ended(f"the stage {first.name!r} is fitted")
         compared = {}
         for spec, target in zip(self.specs[1:], targets[1:], strict=True):
             stage, measures = self._fit_stage(spec, funnel, target)
             if measures:
                 compared[spec.name] = measures
             funnel = replace(funnel, stages=(*funnel.stages, stage))
+            self.progress.ended(f"the stage {spec.name!r} is fitted")
         return funnel, compared
 
     def fit_retrieval(self, spec: StageSpec, target: PairTarget) -> Retrieval:

@@ -338,6 +338,13 @@ def distill(
         if not output.resolve().parent.is_dir():
             raise OutputError(f"{output}: cannot be written: there is no such folder.")
         trained = train(parsed)
+        if trained.unread:
+            columns = ", ".join(f"{name} ({kind})" for name, kind in trained.unread.items())
+            messages.print(
+                f"not read, because they hold no numbers: {columns}. Name the columns that are "
+                "features in [data] features, the others in ignore.",
+                markup=False,
+            )
         save(trained.model, output)
         messages.print(f"wrote {output}", markup=False)
         report = trained.report()

@@ -52,22 +52,24 @@ class ProgressReport:
     def __call__(self, progress: Progress) -> None:
         self.first = self.first or progress
         now = time.monotonic()
-        speed = (progress.n_rows - self.first.n_rows) / max(now - self.started, 1e-9)
+        done = f"{progress.n_rows:,} {self.unit}"
+        n_new = progress.n_rows - self.first.n_rows
+        if n_new:
+            done += f", {n_new / max(now - self.started, 1e-9):,.0f} per second"
+        elif progress.n_rows:
+            done += ", done by an earlier run"
         self.bar.update(
             self.task,
             completed=progress.n_shards,
             total=progress.n_all_shards,
-            speed=f"{progress.n_rows:,} {self.unit}, {speed:,.0f} per second",
+            speed=done,
         )
         is_last = progress.n_shards == progress.n_all_shards
         if not messages.is_terminal and (is_last or now - self.last_line >= LINE_EVERY):
             self.last_line = now
             done_now = progress.n_shards - self.first.n_shards
             left = progress.n_all_shards - progress.n_shards
-            text = (
-                f"{progress.n_shards} of {progress.n_all_shards} shards, {progress.n_rows:,} "
-                f"{self.unit}, {speed:,.0f} per second"
-            )
+            text = f"{progress.n_shards} of {progress.n_all_shards} shards, {done}"
             if done_now and left:
                 text += f", {(now - self.started) / done_now * left:.0f} s left"
             messages.print(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_random_state
+
+from skdistill.user_warnings import warn_user
 
 # A positive is the best of so many random items.
 SEEN = 64
@@ -143,11 +144,10 @@ def make_retrieval(
     ((80, 16), (20, 8), (50, 8))
     """
     if positive_share is not None:
-        warnings.warn(
+        warn_user(
             "positive_share was renamed to positive_fraction; the former name will be removed in "
             "0.3.",
             FutureWarning,
-            stacklevel=2,
         )
         positive_fraction = positive_share
     rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))

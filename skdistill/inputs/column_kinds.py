@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -23,6 +22,7 @@ from scipy import sparse
 
 from skdistill.inputs.columns import cells, column_names, replace_columns
 from skdistill.inputs.ids import INT64, as_ids, missing_ids
+from skdistill.user_warnings import warn_user
 
 KIND_OF_DTYPE = dict.fromkeys("iu", "integer") | {
     "f": "float", "b": "boolean", "U": "text", "S": "bytes", "M": "date", "m": "timedelta",
@@ -211,11 +211,9 @@ def to_kind(
     if not (allows_words and expected == "integer" and _are_few_words(values, is_unfit)):
         raise ColumnKindError(name, row, column, cell, kind, expected)
     # They stay missing, which encoders of integers take for an id that they do not know.
-    warnings.warn(
+    warn_user(
         f"{name}: row {row}: column {column!r} held integers in fit, and {cell!r} is none. "
         f"{is_unfit.sum()} such values count as ids that fit did not see.",
-        UserWarning,
-        stacklevel=7,
     )
     return converted
 

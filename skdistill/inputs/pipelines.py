@@ -7,6 +7,8 @@ from typing import Any
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from skdistill._sklearn_compat import BaseSearchCV
+
 
 def thawed(model: Any) -> Any:
     """Return the model itself, or the one in a FrozenEstimator."""
@@ -23,3 +25,12 @@ def with_last_step(student: Any, step: Any) -> Any:
     if not isinstance(student, Pipeline):
         return step
     return Pipeline([*student.steps[:-1], (student.steps[-1][0], step)])
+
+
+def refuse_search(model: Any) -> None:
+    """Raise a TypeError if a model is a search, of which only the model that it chose is served."""
+    if isinstance(model, BaseSearchCV):
+        raise TypeError(
+            f"{type(model).__name__} holds the model that it chose, and the results of all others. "
+            "Pass the former: search.best_estimator_."
+        )

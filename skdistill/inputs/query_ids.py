@@ -30,16 +30,32 @@ def check_qid(qid: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
     if qid is None:
         return None
     refuse_masked("qid", qid, "an id of their own")
+    if isinstance(qid, str):
+        raise ValueError(
+            f"qid must hold one query id per row, got the name {qid!r}. Pass the column itself, "
+            f"qid=log[{qid!r}], or name a column of X by query_column={qid!r}."
+        )
     ids = as_ids(qid)
     if ids.ndim != 1 or len(ids) != n_rows:
         raise ValueError(
             f"qid must hold one query id per row: expected shape ({n_rows},), got {ids.shape}."
+            + _if_sizes(ids, n_rows)
         )
     missing = missing_ids(ids)
     if missing.any():
         row = int(np.flatnonzero(missing)[0])
         raise ValueError(f"qid must name a query in every row: row {row} holds {ids[row]!r}.")
     return ids
+
+
+def _if_sizes(ids: NDArray[Any], n_rows: int) -> str:
+    """Say how ids are made of the numbers of rows of queries, which LightGBM calls group."""
+    if ids.dtype.kind not in "iu" or ids.sum() != n_rows:
+        return ""
+    return (
+        " They sum to the number of rows: if they are the numbers of rows of the queries, pass "
+        "qid=np.repeat(np.arange(len(sizes)), sizes)."
+    )
 
 
 class QuerySample:

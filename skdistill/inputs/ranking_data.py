@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,6 +14,7 @@ from skdistill._sklearn_compat import take_metadata
 from skdistill.inputs.columns import row_keys, take_rows, take_values
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import sort_by_query
+from skdistill.user_warnings import warn_user
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,9 @@ class RankingData:
             reason = "each row is a query of its own, and rows are compared within queries only"
         elif len(values := np.unique(given[~np.isnan(given)])) == 1:
             reason = f"every {what} is {values[0]:.6g}"
-        warnings.warn(
+        warn_user(
             f"{estimator} learns no order: {reason}. Check y, the teacher, and qid, which must "
             "hold the same value in all rows of a list.",
-            UserWarning,
-            stacklevel=5,
         )
 
     def take(self, rows: NDArray[np.int64], queries: Queries) -> RankingData:

@@ -144,7 +144,7 @@ def suggest_student(
     if teacher_scores is None:
         if teacher is None:
             raise ValueError("suggest_student needs a teacher, or teacher_scores.")
-        check_fits_teacher(teacher, weighted=False, stacklevel=3)
+        check_fits_teacher(teacher, weighted=False)
     X, ids = _features_and_queries(template, X, qid)
     train, held_out = _split(X, y, ids, teacher_scores, seed)
     for_students = optional_positions(X, template.student_columns, "student_columns")

@@ -7,7 +7,6 @@ Enter the class in ``LOSSES`` to name it in recipes and grids and to store it in
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from skdistill.losses.rank_listwise import RankListwise
 from skdistill.losses.top_k import TopK
 from skdistill.protocols import Array, Loss
 from skdistill.public_names import publish
+from skdistill.user_warnings import warn_user
 
 __all__ = [
     "LOSSES",
@@ -95,12 +95,11 @@ def get_loss(loss: str | Loss, temperature: float = 1.0) -> Loss:
             f"loss must be one of {sorted(LOSSES)} or keep the contract Loss; "
             f"{loss!r} lacks {sorted(lacking)}."
         )
-    warnings.warn(
+    warn_user(
         f"{type(loss).__name__} keeps only the contract of skdistill 0.1.0, which will be an error "
         "from 0.3 on. Subclass skdistill.protocols.Loss, which has defaults for everything that "
         "was added since.",
         FutureWarning,
-        stacklevel=2,
     )
     return FormerLoss(loss)
 

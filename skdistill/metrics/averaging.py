@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -12,6 +11,8 @@ from typing import Any, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
+
+from skdistill.user_warnings import warn_user
 
 Arguments = ParamSpec("Arguments")
 
@@ -50,17 +51,16 @@ class QueryValues:
             reason = f"No query has {self.what}"
             if self.defined.any():
                 reason = "All queries that count have the weight 0"
-            warn_undefined(reason, stacklevel=4)
+            warn_undefined(reason)
             return 0.0
         return float(np.average(np.where(weight > 0, self.values, 0.0), weights=weight))
 
 
-def warn_undefined(reason: str, stacklevel: int = 3) -> None:
+def warn_undefined(reason: str) -> None:
     """Warn that a metric is 0 because it has no value."""
-    warnings.warn(
+    warn_user(
         f"{reason}: the metric is undefined and set to 0.",
         UndefinedMetricWarning,
-        stacklevel=stacklevel,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from skdistill.cascade import RankingCascade
@@ -29,12 +29,15 @@ class TrainedCascade:
         What was followed.
     test : pandas.DataFrame or None
         Rows of the test table.
+    unread : dict of str to str
+        Empty: the recipe says which columns of the log are read.
     """
 
     ranker: RankingCascade
     n_rows: int
     recipe: Recipe
     test: Any
+    unread: dict[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> RankingCascade:

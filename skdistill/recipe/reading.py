@@ -113,7 +113,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
             query_column = "query"        # may be left out if each row is taken by itself
             label_column = "clicked"      # a row without a value is scored by the teacher only
             # features = ["price", ...]   # default: all other columns of numbers, and those that
-            #                             # [preprocess] or the booster's categories name
+            #                             # [[preprocess]] or a fitted teacher names
             # ignore = ["timestamp"]      # columns that are not features
             # teacher_score_column = ...  # instead of a teacher
             # weight_column = "weight"    # weights of the rows of train and validation

@@ -13,11 +13,12 @@ from skdistill.metrics import grouped_auc, ndcg_score
 from skdistill.ranker import DistilledRanker
 from skdistill.recipe.cascade_training import TrainedCascade, train_cascade
 from skdistill.recipe.estimators import columns_of
-from skdistill.recipe.reading import Recipe
+from skdistill.recipe.reading import TARGETS, Recipe
 from skdistill.tables.columns import column_of, training_columns
 from skdistill.tables.frames import read_frame, with_categories
 from skdistill.teachers import score_rows
 from skdistill.teachers.categories import categories_of
+from skdistill.teachers.columns import fitted_names
 
 ndcg_at_10 = partial(ndcg_score, k=10)
 
@@ -38,6 +39,9 @@ class Trained:
         Columns of the training table.
     test : pandas.DataFrame or None
         Rows of the test table.
+    unread : dict of str to str
+        Columns of the training table that no model reads, though neither ``ignore`` nor another key
+        of ``[data]`` names them, and their types.
     """
 
     ranker: DistilledRanker
@@ -45,6 +49,7 @@ class Trained:
     recipe: Recipe
     features: list[str]
     test: Any
+    unread: dict[str, str]
 
     @property
     def model(self) -> Any:
@@ -122,7 +127,7 @@ def train(recipe: Recipe) -> Trained | TrainedCascade:
         of_validation = _arguments(data, features, validation)
         given |= {f"{name}_val": value for name, value in of_validation.items()}
     ranker.fit(**given)
-    return Trained(ranker, len(frame), recipe, features, test)
+    return Trained(ranker, len(frame), recipe, features, test, _unread(recipe, features))
 
 
 def follow(recipe: Recipe) -> tuple[DistilledRanker | RankingCascade, dict[str, float]]:
@@ -170,13 +175,26 @@ def _read(recipe: Recipe, name: str, features: list[str] | None) -> tuple[list[s
     keys = ("label_column", "teacher_score_column", *(["weight_column"] if name != "test" else []))
     numbers = [data[key] for key in keys if key in data]
     categories = categories_of(recipe.ranker.teacher)
+    # A teacher that was fitted on times says what to do about them.
+    of_teacher = set(fitted_names(recipe.ranker.teacher) or ())
+    named = [name for name in files[0].schema.names if name.replace(" ", "_") in of_teacher]
     columns = training_columns(
         files,
         data.get("query_column"),
         numbers,
         features,
         data.get("ignore", []),
-        [*categories, *columns_of(recipe.ranker.student)],
+        [*categories, *columns_of(recipe.ranker.student), *named],
     )
     frame = read_frame(files, columns, name)
     return columns.features, with_categories([frame], columns.features, categories)[0]
+
+
+def _unread(recipe: Recipe, features: list[str]) -> dict[str, str]:
+    """Return the columns that are left out because of their types, and these."""
+    data, schema = recipe.data, recipe.tables("train")[0].schema
+    if "features" in data:
+        return {}
+    targets = (data[key] for key in TARGETS if key in data)
+    named = {*features, *data.get("ignore", []), *targets}
+    return {name: str(schema.field(name).type) for name in schema.names if name not in named}

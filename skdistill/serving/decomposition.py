@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdistill.inputs.column_kinds import NUMBERS
 from skdistill.inputs.encoder_kinds import kinds_of_input
+from skdistill.inputs.pipelines import refuse_search
 from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.models.two_tower import side
 from skdistill.ranker import DistilledRanker
@@ -58,6 +59,7 @@ def decompose(model: Any) -> Served:
         return _student(model)
     if isinstance(model, FittedTowers):
         return _towers(model)
+    refuse_search(model)
     way_out = " Use compile_cascade for a cascade." if hasattr(model, "rank") else ""
     raise TypeError(
         "serving takes students, a DistilledRanker, a TwoTowerRetriever or a Pipeline that ends "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdistill._sklearn_compat import requests_set_aside
 from skdistill.extras import import_extra
+from skdistill.inputs.pipelines import refuse_search
 from skdistill.public_names import set_module
 from skdistill.serving.description import describe, versions
 from skdistill.serving.file_checks import (
@@ -35,6 +35,7 @@ from skdistill.serving.file_checks import (
 from skdistill.serving.packing import fill_functions, missing_functions, pack, unpack
 from skdistill.serving.trust import TRUSTED, trusted_types, untrusted
 from skdistill.tables.atomic_write import atomic_write
+from skdistill.user_warnings import warn_user
 
 
 @set_module("skdistill.serving")
@@ -86,6 +87,7 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     True
     """
     skops = import_extra("skops.io", "serving", "A file of save and load")
+    refuse_search(model)
     check_is_fitted(model[-1] if isinstance(model, Pipeline) else model)
     description = describe(model)
     way_out = " If it belongs to the teacher, set keep_teacher=False." if keep_teacher else ""
@@ -225,10 +227,9 @@ def _warn_of_versions(written: dict[str, str], path: Any) -> None:
         if name in written and _series(written[name]) != _series(here[name])
     ]
     if others:
-        warnings.warn(
+        warn_user(
             f"{path} was written by {', '.join(others)}. Compare some scores before you serve it.",
             FileWarning,
-            stacklevel=3,
         )
 
 

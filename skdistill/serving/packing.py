@@ -241,7 +241,7 @@ def fill_functions(model: Any, missing: Mapping[str, str], features: Any) -> Non
     if needless:
         needed = f"It needs those of {list(missing)}." if missing else "It needs none."
         raise ValueError(
-            f"features= holds functions that the file does not lack: {needless}. {needed}"
+            f"features= holds functions for {needless}, which the file does not need. {needed}"
         )
     if not missing:
         return

@@ -17,6 +17,7 @@ from skdistill._sklearn_compat import Interval, RealNotInt, StrOptions
 from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks, rows_for_callbacks, sorted_rows_for_callbacks
 from skdistill.inputs.checks import check_finite, check_sample_weight, check_supervision
+from skdistill.inputs.leaks import warn_of_leaks
 from skdistill.inputs.offsets import check_compares_offset, check_offset, in_unit_of_offset
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
 from skdistill.inputs.rows import Rows
@@ -25,11 +26,7 @@ from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
-from skdistill.students.stopping import (
-    check_labels_for_stopping,
-    read_validation,
-    split_for_stopping,
-)
+from skdistill.students.stopping import check_stopping_labels, read_validation, split_for_stopping
 from skdistill.training.early_stopping import EarlyStopping, Validate
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
 from skdistill.training.objective import HeadsObjective, Objective
@@ -121,7 +118,7 @@ class StudentEstimator(Interpretable):
             If early stopping or the objective refuses them; the base has no objective.
         """
         if self.early_stopping is True:
-            check_labels_for_stopping(data)
+            check_stopping_labels(data)
 
     @all_or_nothing
     @with_callbacks
@@ -322,11 +319,12 @@ class StudentEstimator(Interpretable):
         table = self.read_table(X, reset=reset)
         n_rows = table.shape[0]
         ids = self.check_ids(X, qid, n_rows)
-        if reset:
-            self.fitted_with_qid_ = ids is not None
         labels = None if y is None else self.read_labels(y, n_rows)
         if teacher_scores is not None:
             teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
+        if reset:
+            self.fitted_with_qid_ = ids is not None
+            warn_of_leaks(X, labels, teacher_scores)
         check_supervision(labels, teacher_scores, n_rows)
         weight = check_sample_weight(sample_weight, n_rows)
         added = check_offset(offset, n_rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from skdistill.inputs.rows import WIDE, Rows, chunks_of_rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Parameters, StudentModel
 from skdistill.students.reading import names_of_numbers
+from skdistill.user_warnings import warn_user
 
 # Factor of the initial weights of categories. Few rows train the weights of a rare category: what
 # they start from is what they add to its scores.
@@ -114,10 +114,8 @@ def _warn_of_lost_columns(student: Any, lost: list[int], n_numbers: int) -> None
         return
     names = names_of_numbers(student, n_numbers)
     shown = list(dict.fromkeys(names[column] for column in lost))
-    warnings.warn(
+    warn_user(
         f"The values of the columns {shown} of X differ, but so little that float32 arithmetic "
         "does not show it: nothing is learnt from them. Subtract their smallest value, or "
         "multiply them.",
-        UserWarning,
-        stacklevel=7,
     )

@@ -33,7 +33,7 @@ def read_validation(student: Any, table: ValidationTable) -> RankingData:
     )
 
 
-def check_labels_for_stopping(data: RankingData) -> None:
+def check_stopping_labels(data: RankingData) -> None:
     """Check that held-out queries can be measured by their labels.
 
     Raises

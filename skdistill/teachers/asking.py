@@ -6,7 +6,6 @@ Scores come from ``predict``, or from ``predict_proba`` or ``decision_function``
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from skdistill.inputs.queries import Queries
 from skdistill.students.probabilities import ScoringClassifierTags
 from skdistill.teachers.boosters import is_xgboost_booster, xgboost_scores
 from skdistill.teachers.columns import teacher_table
+from skdistill.user_warnings import warn_user
 
 # Rows that a teacher scores at once, to bound the memory: LightGBM copies its input to float64.
 BLOCK = 1 << 18
@@ -102,7 +102,7 @@ def name_of(teacher: Any) -> str:
     return f"The teacher {getattr(model, '__name__', type(model).__name__)}"
 
 
-def warn_of_unit(teacher: Any, scores: NDArray[np.float64], *, stacklevel: int) -> None:
+def warn_of_unit(teacher: Any, scores: NDArray[np.float64]) -> None:
     """Warn about a teacher whose scores cannot be log-probabilities, to which an offset is added.
 
     A classifier gives probabilities or log-odds, and a function of the user gives what it says.
@@ -110,13 +110,11 @@ def warn_of_unit(teacher: Any, scores: NDArray[np.float64], *, stacklevel: int) 
     gives_logits = hasattr(teacher, "fit") and is_classifier(teacher)
     if are_probabilities(scores) or gives_logits or not hasattr(teacher, "predict"):
         return
-    warnings.warn(
+    warn_user(
         f"{name_of(teacher)} gives scores from {scores.min():.3g} to {scores.max():.3g}, to which "
         "offset is added as to log-probabilities. The scores of a ranker have another unit, in "
         "which a log bid means nothing. Use a classifier as teacher, or pass log-probabilities as "
         "teacher_scores.",
-        UserWarning,
-        stacklevel=stacklevel,
     )
 
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.base import RankingEstimator
 from skdistill.inputs.checks import check_labels, check_sample_weight
 from skdistill.inputs.columns import as_table
+from skdistill.inputs.leaks import warn_of_leaks
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.inputs.ranking_data import RankingData
@@ -136,6 +137,7 @@ class Ensemble(RankingEstimator):
                 "relevance labels."
             )
         labels, weight = check_labels(y, n_rows), check_sample_weight(sample_weight, n_rows)
+        warn_of_leaks(X, labels, None)
         ids = self.check_ids(X, qid, n_rows)
         return RankingData.sort(ids, X, labels=labels, sample_weight=weight, metadata=metadata)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.fit_arguments import labelled_validation
 from skdistill.teachers.qid_adapter import clone_or_deepcopy
 from skdistill.teachers.routing import check_metadata_reaches, fit_routed, is_prefit
+from skdistill.user_warnings import warn_user
 
 
 def check_teacher(teacher: Any) -> None:
@@ -41,21 +41,19 @@ def check_teacher(teacher: Any) -> None:
         )
 
 
-def warn_of_refit(teacher: Any, *, stacklevel: int, role: str = "teacher") -> None:
+def warn_of_refit(teacher: Any, role: str = "teacher") -> None:
     """Warn about a fitted estimator that is not frozen: a clone of it is fitted anew."""
     if is_prefit(teacher) or not _is_fitted(teacher):
         return
     name = type(teacher).__name__
-    warnings.warn(
+    warn_user(
         f"The {role} {name} is fitted already, but will be fitted again, as it is not frozen. "
         f"To use it as it is, freeze the fitted {name}: FrozenEstimator({role}), from "
         "sklearn.frozen. To fit it again without this warning, pass sklearn.clone of it.",
-        UserWarning,
-        stacklevel=stacklevel + 1,
     )
 
 
-def check_fits_teacher(teacher: Any, *, weighted: bool, stacklevel: int) -> None:
+def check_fits_teacher(teacher: Any, *, weighted: bool) -> None:
     """Check a teacher that a log is to be taught by, before it is fitted; warn of a refit.
 
     Raises
@@ -67,7 +65,7 @@ def check_fits_teacher(teacher: Any, *, weighted: bool, stacklevel: int) -> None
     """
     check_teacher(teacher)
     check_metadata_reaches(teacher, weighted=weighted)
-    warn_of_refit(teacher, stacklevel=stacklevel + 1)
+    warn_of_refit(teacher)
 
 
 def _is_fitted(teacher: Any) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skdistill.user_warnings import warn_user
 
 # LightGBM's limit for its ranking objectives.
 LARGEST_QUERY = 10_000
@@ -38,12 +39,10 @@ def list_sizes(learner: Any, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     is_long = sizes > LARGEST_QUERY
     if library_of(learner) != "lightgbm" or not is_long.any():
         return sizes
-    warnings.warn(
+    warn_user(
         f"LightGBM takes at most {LARGEST_QUERY} rows per query. For the teacher "
         f"{type(learner).__name__}, {is_long.sum()} queries with up to {sizes.max()} rows are "
         "split into lists. The student is trained on whole queries.",
-        UserWarning,
-        stacklevel=2,
     )
     n_parts = -(-sizes // LARGEST_QUERY)
     part = np.concatenate([np.arange(n) for n in n_parts])

@@ -224,7 +224,7 @@ class RankEnsemble(Ensemble, BaseComposition):
         for member in members:
             check_teacher(member)
             check_metadata_reaches(member, weighted=sample_weight is not None)
-            warn_of_refit(member, stacklevel=3)
+            warn_of_refit(member)
             check_labels_of_teacher(member, data, labelled_validation(validation))
             if is_prefit(member):
                 teacher_positions(member, data.X)  # refuses another table before anything is fitted

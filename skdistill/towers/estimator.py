@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +27,7 @@ from skdistill.towers.supervision import LogSupervision, PairSupervision
 from skdistill.towers.teaching import TaughtTowers
 from skdistill.training.early_stopping import EarlyStopping, hold_out
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
+from skdistill.user_warnings import warn_user
 
 DEPRECATED = "deprecated"
 
@@ -195,7 +195,7 @@ class TowerEstimator(TaughtTowers):
         arguments = X, y, qid, items, sample_weight, teacher_scores, metadata
         supervision = read_log(self, *arguments, reset=not goes_on)
         if self.asks_teacher(supervision):
-            check_fits_teacher(self.teacher, weighted=sample_weight is not None, stacklevel=4)
+            check_fits_teacher(self.teacher, weighted=sample_weight is not None)
         validation = None if table is None else read_validation(self, table, supervision)
         rng = self.generator()
         make_setup = setup_to_go_on if goes_on else TowerSetup.of
@@ -308,11 +308,10 @@ class TowerEstimator(TaughtTowers):
         """
         self._validate_params()
         if self.draw_correction != DEPRECATED:
-            warnings.warn(
+            warn_user(
                 "draw_correction was renamed to logq_correction; the former name will be removed "
                 "in 0.3.",
                 FutureWarning,
-                stacklevel=4,
             )
         self.make_pair_objective()
 

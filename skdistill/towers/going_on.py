@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from skdistill.towers.pair_table import PairTable
 from skdistill.towers.reading import TowerInput
 from skdistill.towers.setup import TowerSetup
 from skdistill.training.loop import TrainingSettings
+from skdistill.user_warnings import warn_user
 
 # Number of epochs over a further log, in those of a fit. The weights of a query get one step per
 # epoch, and those of a new one start from nothing (docs/decisions/0020).
@@ -91,12 +91,10 @@ def setup_for_further(retriever: Any, pairs: PairTable, settings: TrainingSettin
     if "query_weights_0" in trained:
         trained["query_weights_0"] |= _names_a_query(inputs["query"])
     if not any(rows.any() for rows in trained.values()):
-        warnings.warn(
+        warn_user(
             f"partial_fit of {type(retriever).__name__} trains nothing: no category of the log or "
             "of the catalogue is new, and no query has a known one. Call fit with warm_start=True "
             "to train all weights.",
-            UserWarning,
-            stacklevel=4,
         )
         return replace(setup, trained={})
     assert setup.start is not None  # it goes on

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from skdistill.public_names import set_module
 from skdistill.towers.catalogue_supervision import CatalogueSupervision
 from skdistill.towers.objectives import MixedObjective
 from skdistill.towers.setup import TowerSetup
+from skdistill.user_warnings import warn_user
 
 # Number of held-out queries: enough for a standard error of two or three hundredths.
 CHECK_QUERIES = 200
@@ -177,8 +177,9 @@ def check_teacher_fitness(
         is_fit=is_fit,
     )
     if not is_fit:
-        warnings.warn(
-            _message(check, setup.objective.way_to_mix_labels), TeacherWarning, stacklevel=4
+        warn_user(
+            _message(check, setup.objective.way_to_mix_labels),
+            TeacherWarning,
         )
     return check
 

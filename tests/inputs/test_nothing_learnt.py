@@ -99,7 +99,7 @@ def test_no_warning_where_something_is_learnt(table, grades):
     # One informative query is enough, and unlabelled rows are not labels.
     one = np.where(QID == 3, grades, np.nan)
     LinearRanker(max_iter=2).fit(table, one, qid=QID)
-    LinearRanker(max_iter=2).fit(table, 0 * grades, qid=QID, teacher_scores=table[:, 0])
+    LinearRanker(max_iter=2).fit(table, 0 * grades, qid=QID, teacher_scores=-table[:, 0])
     # A loss of single rows learns from queries of one row.
     LinearRanker(loss="pointwise", max_iter=2).fit(table, grades, qid=np.arange(len(QID)))
 

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import make_ranking
 from skdistill.inspection import AgreementDisplay, ParetoDisplay, distillation_report
+from skdistill.inspection.report.findings import NEEDS_TRAIN
 from skdistill.metrics import bootstrap_ratio, kendall_tau, ndcg_per_query, ndcg_score
 from skdistill.students import LinearRanker, MLPRanker
 
@@ -95,6 +96,21 @@ def test_fidelity_slices_and_queries_are_those_of_the_metrics(report, ranker):
     assert [query.tau for query in report.queries] == pytest.approx([taus[q] for q in worst])
 
 
+def test_the_summary_counts_the_checks_that_were_made(report):
+    look, ok = (replace(report.checks[0], status=status) for status in ("look", "ok"))
+    unmade = replace(ok, status="not checked")
+    lacking = replace(unmade, message=NEEDS_TRAIN)
+    ends = {
+        f" Checks: 1 of 1 needs attention: {look.name}.": [look],
+        f" Checks: 2 of 3 need attention: {look.name}, {look.name}.": [look, ok, look],
+        " Checks: none of 1 needs attention.": [ok, unmade],
+        " 1 more needs the training rows: X_train=, y_train=, qid_train= (--train).": [ok, lacking],
+        "are in the student's.": [unmade],
+    }
+    for end, checks in ends.items():
+        assert replace(report, checks=checks).summary().endswith(end)
+
+
 def test_it_is_shown_as_text_markdown_html_and_json(report):
     text = str(report)
     assert text.startswith(f"{len(y):,} rows in 60 queries. The student's NDCG@10 is ")
@@ -105,12 +121,10 @@ def test_it_is_shown_as_text_markdown_html_and_json(report):
     assert "| --- |" in report.to_markdown()
     assert max(map(len, text.split("Models")[0].splitlines()[1:])) <= 100
     assert str(report.rows()) in text
-    n = len(report.to_look_at)
-    one = replace(report, checks=[replace(report.checks[0], status="look")])
-    assert one.summary().endswith(f"1 of 1 checks deserves a look: {one.checks[0].name}.")
-    assert f" {n} of 9 checks " in report.summary()
+    made = [check for check in report.checks if check.status != "not checked"]
+    assert f" Checks: {len(report.to_look_at)} of {len(made)} need" in report.summary()
     assert all(check.name in report.summary() for check in report.to_look_at)
-    assert replace(report, checks=[]).summary().endswith(" 0 of 0 checks deserve a look.")
+    assert f"the teacher's top {report.k} are in the student's" in report.summary()
     document = json.loads(report.to_json())
     assert document["n_queries"] == 60
     assert document["models"][1]["name"] == "student"

@@ -12,15 +12,20 @@ from skdistill._sklearn_compat import BaseSearchCV
 from skdistill.inspection.models import scores_of, teacher_columns, unwrapped
 from skdistill.inspection.points import ParetoPoint, beaten_by_trees
 from skdistill.inspection.report.evidence import Evidence
-from skdistill.inspection.report.findings import LOOK, OK, SKIPPED, Check
+from skdistill.inspection.report.findings import (
+    LOOK,
+    NEEDS_TEACHER,
+    NEEDS_TRAIN,
+    OK,
+    SKIPPED,
+    Check,
+)
 from skdistill.metrics import bootstrap_ratio, ndcg_score, per_query
 
-NEEDS_TRAIN = "needs the training rows: pass X_train, y_train and qid_train (--train)"
-NEEDS_TEACHER = "needs the teacher: pass teacher= (--teacher)"
 # A teacher overfits if its NDCG falls by more than this fraction, and by more than noise.
 MOST_FALL = 0.03
 TRAINING_QUERIES = 1000
-# Parameters that end at these values cannot be tried beyond them.
+# Parameters cannot be tried beyond these ends.
 ENDS = {"alpha": (0.0, 1.0)}
 
 
@@ -113,7 +118,7 @@ def inside_its_grid(evidence: Evidence) -> Check:
             edges.append(f"{parameter}={best} is the {side} of the values that were tried")
     if edges:
         return Check(name, LOOK, "; ".join(edges) + ". Try values beyond it.")
-    return Check(name, OK, f"{evidence.model.best_params_} lies within")
+    return Check(name, OK, f"{evidence.model.best_params_}: nothing lies beyond to try")
 
 
 def _is_number(value: Any) -> bool:

@@ -13,9 +13,15 @@ from skdistill.inputs.columns import cells, column_names, optional_positions, ta
 from skdistill.inputs.ids import id_codes, missing_ids
 from skdistill.inputs.queries import Queries
 from skdistill.inspection.models import scores_of, teacher_columns, unwrapped
-from skdistill.inspection.report.checks import NEEDS_TEACHER, NEEDS_TRAIN
 from skdistill.inspection.report.evidence import Evidence
-from skdistill.inspection.report.findings import LOOK, OK, SKIPPED, Check
+from skdistill.inspection.report.findings import (
+    LOOK,
+    NEEDS_TEACHER,
+    NEEDS_TRAIN,
+    OK,
+    SKIPPED,
+    Check,
+)
 from skdistill.inspection.sampling import some_queries
 from skdistill.inspection.shuffling import ColumnShuffler
 from skdistill.metrics import kendall_tau, ndcg_score

@@ -14,6 +14,7 @@ from skdistill.extras import import_extra
 from skdistill.inspection.points import ParetoPoint
 from skdistill.inspection.report.findings import (
     LOOK,
+    NEEDS_TRAIN,
     OK,
     SKIPPED,
     Check,
@@ -81,7 +82,7 @@ class DistillationReport:
 
     @property
     def to_look_at(self) -> list[Check]:
-        """Checks that deserve attention."""
+        """Checks that need attention."""
         return [check for check in self.checks if check.status == LOOK]
 
     def rows(self) -> Rows:
@@ -147,7 +148,7 @@ class DistillationReport:
         return Table([heading, *table])
 
     def check_rows(self) -> Rows:
-        """Return the table of the checks, those that deserve attention first.
+        """Return the table of the checks, those that need attention first.
 
         Returns
         -------
@@ -178,13 +179,28 @@ class DistillationReport:
             )
         if self.fidelity is not None:
             text += (
-                f" Kendall's tau with the teacher is {self.fidelity.tau:.3f}; the student's top "
-                f"{self.k} hold {self.fidelity.recall:.1%} of the teacher's."
+                f" Kendall's tau with the teacher is {self.fidelity.tau:.3f}; "
+                f"{self.fidelity.recall:.1%} of the teacher's top {self.k} are in the student's."
             )
+        return text + self._outcome()
+
+    def _outcome(self) -> str:
+        """Say what the checks have found, and whether the training rows would allow more."""
+        n_made = sum(check.status != SKIPPED for check in self.checks)
         n = len(self.to_look_at)
-        verb = "deserves" if n == 1 else "deserve"
         names = ", ".join(check.name for check in self.to_look_at)
-        return f"{text} {n} of {len(self.checks)} checks {verb} a look{names and ': '}{names}."
+        text = ""
+        if n_made:
+            verb = "needs" if n <= 1 else "need"
+            text += f" Checks: {n or 'none'} of {n_made} {verb} attention"
+            text += f": {names}." if n else "."
+        n_lacking = sum(check.message == NEEDS_TRAIN for check in self.checks)
+        if n_lacking:
+            text += (
+                f" {n_lacking} more {'needs' if n_lacking == 1 else 'need'} the training rows: "
+                "X_train=, y_train=, qid_train= (--train)."
+            )
+        return text
 
     def frame(self) -> Any:
         """Return the table of the models as a data frame.

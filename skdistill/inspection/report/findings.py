@@ -8,6 +8,8 @@ from typing import Any
 from skdistill.metrics import RatioInterval
 
 OK, LOOK, SKIPPED = "ok", "look", "not checked"
+NEEDS_TRAIN = "needs the training rows: pass X_train, y_train and qid_train (--train)"
+NEEDS_TEACHER = "needs the teacher: pass teacher= (--teacher)"
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Check:
     name : str
         What was checked.
     status : {"ok", "look", "not checked"}
-        "look" means that the message deserves attention.
+        "look" means that the message needs attention.
     message : str
         What was found, and what to do about it; for checks that were not made, what they need.
     """
