@@ -38,7 +38,6 @@ from skdistill.students import LinearRanker
 matplotlib.use("Agg")
 
 HELD_OUT = 0.2
-TARGET = 0.95
 
 
 class Films:
@@ -143,6 +142,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--out", type=Path, default=Path("out"), help="output folder")
     parser.add_argument("--n-estimators", type=int, default=150, help="trees of the ranker")
+    parser.add_argument("--recall", type=float, default=0.95, help="target of the plan")
     parser.add_argument("--users", type=int, help="number of users; all by default")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     arguments = parser.parse_args()
@@ -157,15 +157,15 @@ def main():
     cascade = make_cascade(films, ranker, arguments.seed)
     cascade.fit(X, y, qid=user, items=films.items)
     print(f"fitted on {len(train)} users, {time.perf_counter() - start:.0f} s since the start")
-    rivals = fit_rivals(cascade, X, y, qid=user, items=films.items)
+    rivals = fit_rivals(cascade, X, y, qid=user, items=films.items, n_jobs=2)
     queries = films.users.iloc[held_out]
     report = cascade_report(cascade, queries, rivals=rivals)
 
     half = len(held_out) // 2
-    plan = plan_cascade(cascade, queries[:half], target_recall=TARGET, random_state=0)
+    plan = plan_cascade(cascade, queries[:half], target_recall=arguments.recall, random_state=0)
     planned = cascade_report(plan.apply(), queries[half:])
     text = (
-        f"{report}\n\nPlanned on {half} users for a recall of {TARGET}:\n{plan}\n"
+        f"{report}\n\nPlanned on {half} users for a recall of {arguments.recall}:\n{plan}\n"
         f"On the other {len(held_out) - half} users the recall is {planned.recall:.4f}."
     )
     print("\n" + text)

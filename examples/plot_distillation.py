@@ -218,7 +218,7 @@ def main():
     taught = parallel(joblib.delayed(teach)(table, seed, arguments.n_estimators) for seed in seeds)
     taught = list(track(taught, "teachers", len(seeds), console=BESIDE))
     results = parallel(
-        joblib.delayed(run)(task, table, seed, taught[seed]) for seed in seeds for task in tasks
+        joblib.delayed(run)(task, table, seed, taught[seed]) for task in tasks for seed in seeds
     )
     results = list(track(results, "students and rivals", len(seeds) * len(tasks), console=BESIDE))
 

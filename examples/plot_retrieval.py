@@ -165,7 +165,11 @@ def choose(users, items, log, scores, candidates, seed):
 
 
 def recall_curve(relevant, ids):
-    return [retrieval_recall(relevant, ids, k=k) for k in range(1, RETURNED + 1)]
+    """Recall of the first 1, 2, ... films returned: the mean over users who rated any of them."""
+    relevant = relevant.toarray() > 0
+    relevant, ids = relevant[relevant.any(axis=1)], ids[relevant.any(axis=1)]
+    found = np.cumsum(np.take_along_axis(relevant, ids, axis=1), axis=1)
+    return (found / relevant.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
 def draw(curves, recalls, path):
@@ -209,6 +213,8 @@ def main():
     start = time.perf_counter()
 
     ratings, users, items = load_movielens(arguments.variant)
+    users = users[: arguments.users]
+    ratings = ratings[ratings["user_id"] < len(users)]
     period = split_by_time(ratings, (0.6, 0.2, 0.2))
     shape = len(users), len(items)
     history, labels, test = (matrix_of(ratings[period == p], shape) for p in range(3))
@@ -217,7 +223,7 @@ def main():
     print(f"MovieLens {arguments.variant}: {len(users)} users, {len(items)} films")
 
     found = {}
-    askers = np.unique(labels.nonzero()[0])[: arguments.users]
+    askers = np.unique(labels.nonzero()[0])
     seen = ((history + labels) > 0).astype(float)[askers]
     relevant = test[askers]
     taught = Parallel(n_jobs=2, return_as="generator")(

@@ -32,7 +32,7 @@ def test_the_example_of_the_readme_prints_what_a_student_is_worth(movielens, tmp
 
 
 def test_the_demo_writes_its_table_and_figure(movielens, tmp_path):
-    options = ["--seeds", "1", "--n-estimators", "20"]
+    options = ["--seeds", "1", "--n-estimators", "20", "--users", "300"]
     output = run(ROOT / "examples/plot_distillation.py", "--out", tmp_path, *options)
     for name in ("linear", "factorization machine", "MLP 64-32", "MLP, no pair columns"):
         assert re.search(rf"^{name}  ", output, re.MULTILINE)
@@ -51,7 +51,7 @@ def test_the_example_of_the_losses_compares_all(movielens, tmp_path):
 
 
 def test_the_demo_of_retrieval_writes_its_table_and_figure(movielens, tmp_path):
-    options = ["--seeds", "1", "--n-estimators", "20"]
+    options = ["--seeds", "1", "--n-estimators", "20", "--users", "300"]
     output = run(ROOT / "examples/plot_retrieval.py", "--out", tmp_path, *options)
     rows = {
         name.strip(): [float(value) for value in values.split()]
@@ -67,12 +67,12 @@ def test_the_demo_of_retrieval_writes_its_table_and_figure(movielens, tmp_path):
 
 
 def test_the_demo_of_the_cascade_reports_and_plans(movielens, tmp_path):
-    options = ["--n-estimators", "20"]
+    options = ["--n-estimators", "20", "--users", "300", "--recall", "0.9"]
     output = run(ROOT / "examples/plot_cascade.py", "--out", tmp_path, *options)
     row = re.search(r"^retrieve +200 +(\S+)", output, re.MULTILINE)
     assert float(row.group(1)) > 0.9
     bound = re.search(r"recall (\S+), at least (\S+) with 90% confidence", output)
-    assert float(bound.group(1)) >= float(bound.group(2)) >= 0.95
+    assert float(bound.group(1)) >= float(bound.group(2)) >= 0.9
     assert re.search(r"On the other \d+ users the recall is 0\.9", output)
     for rival in ("trained on labels", "logged rows only", "popularity", "first trees"):
         assert re.search(rf"^{rival} +0\.", output, re.MULTILINE)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils.parallel import Parallel, delayed
 
 from skdistill.cascade.costs import MICROSECONDS, cost_of_stage
 from skdistill.cascade.estimator import RankingCascade
@@ -30,6 +32,7 @@ def fit_rivals(
     items: Any,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
+    n_jobs: int | None = None,
 ) -> dict[str, RankingCascade]:
     """Fit the cascades that a distilled one has to beat, on the log that it was fitted on.
 
@@ -42,6 +45,8 @@ def fit_rivals(
         Fitted.
     X, y, qid, items, sample_weight, offset
         The arguments of its ``fit``.
+    n_jobs : int, optional
+        Number of processes, as in scikit-learn. None is 1, -1 is one per core.
 
     Returns
     -------
@@ -87,9 +92,12 @@ def fit_rivals(
     trees = _trees_of_equal_cost(cascade, X)
     if trees:
         rivals["first trees"] = variant(**frozen, **trees)
-    for rival in rivals.values():
-        rival.fit(X, **given)
-    return rivals
+    fits = Parallel(n_jobs=n_jobs)(delayed(_fitted)(rival, X, given) for rival in rivals.values())
+    return dict(zip(rivals, fits, strict=True))
+
+
+def _fitted(cascade: RankingCascade, X: Any, given: Mapping[str, Any]) -> RankingCascade:
+    return cascade.fit(X, **given)
 
 
 def _on_labels(cascade: RankingCascade) -> RankingCascade:

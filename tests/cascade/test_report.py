@@ -195,6 +195,20 @@ def test_rivals_have_the_same_teacher_and_are_compared_query_by_query(data):
     assert report.stages[0].agreement > on_labels.agreement["retrieve"]
 
 
+def test_rivals_of_several_processes_are_the_same(data):
+    cascade = fitted(make_cascade(data), data)
+    arguments = {"qid": data.qid, "items": data.items}
+    one, two = (
+        fit_rivals(cascade, data.X, data.y, **arguments, n_jobs=n_jobs) for n_jobs in (None, 2)
+    )
+    # How many first trees cost as much as a student is measured.
+    for name in ("trained on labels", "logged rows only", "popularity"):
+        for expected, found in zip(
+            one[name].rank(data.queries[:5]), two[name].rank(data.queries[:5]), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_the_report_in_all_its_forms(report):
     frame = report.frame()
     assert list(frame.index) == ["retrieve", "prerank", "rank"]
