@@ -223,7 +223,13 @@ def test_the_page_about_bids(tables, shop):
         ids = {"changed_ids": [3, 5], "new_ids": [f"ad {i}" for i in range(60)]}
         bids = {"ads": shop["catalogue"], "ad_bid": np.linspace(1, 2, 60)}
         new = {"new_ads": shop["catalogue"], "bid_of_new_ads": np.ones(60)}
-        return shop | {"cascade": cascade, "new_bid": [0.5, 2.0]} | ids | bids | new
+        return (
+            shop
+            | {"cascade": cascade, "new_bid": [0.5, 2.0], "bid_of_today": np.linspace(2, 1, 60)}
+            | ids
+            | bids
+            | new
+        )
 
     clicks = {f"clicks{part}": (tables[f"y{part}"] > 1).astype(float) for part in ("", "_test")}
     bids = {f"bid{part}": np.ones(len(tables[f"X{part}"])) for part in ("", "_now", "_test")}

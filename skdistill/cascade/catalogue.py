@@ -82,16 +82,38 @@ class WithCatalogue(ComposedOfStages):
                 "The cascade was fitted with an offset and orders by score plus offset: pass "
                 "offset=, one per item, or zeros to rank by the scores alone."
             )
+        added = self.check_offset_of_items(offset, n_items)
+        retrieval = self.funnel_.retrieval.indexing(items, added, **options)
+        self.funnel_ = replace(self.funnel_, retrieval=retrieval, items=items)
+        self.item_ids_ = item_ids
+        return self
+
+    def check_offset_of_items(self, offset: ArrayLike | None, n_items: int) -> Any:
+        """Check offsets of the items of a catalogue.
+
+        Parameters
+        ----------
+        offset : array-like of shape (n_items,), or None
+            The offsets.
+        n_items : int
+            Number of items.
+
+        Returns
+        -------
+        ndarray of shape (n_items,), float64, or None
+
+        Raises
+        ------
+        ValueError
+            If an offset is not finite, there is not one per item, or there are offsets though the
+            cascade was fitted without.
+        """
         if offset is not None and self.funnel_.offset is None:
             raise ValueError(
                 "The cascade was fitted without an offset, so that its scores need not have the "
                 "unit of one. Leave out offset, or fit with offset=, such as zeros."
             )
-        added = check_item_offset(offset, n_items)
-        retrieval = self.funnel_.retrieval.indexing(items, added, **options)
-        self.funnel_ = replace(self.funnel_, retrieval=retrieval, items=items)
-        self.item_ids_ = item_ids
-        return self
+        return check_item_offset(offset, n_items)
 
     def set_offset(self, ids: ArrayLike, offset: ArrayLike) -> None:
         """Change the offset of some items at all stages, without embedding anything again.

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.cascade.blocks import query_blocks
 from skdistill.cascade.catalogue import WithCatalogue
 from skdistill.cascade.cuts import Cut
-from skdistill.cascade.funnel import RankedItems, best_items, stack_ranked
+from skdistill.cascade.funnel import Funnel, RankedItems, best_items, stack_ranked
 from skdistill.cascade.gains import LabelledQueries, gains_of_labels, largest_labels, ndcg_of_lists
 from skdistill.cascade.pair_tables import StageTable
 from skdistill.cascade.spec import StageSpec, check_length, default_length, read_stages
@@ -86,6 +86,7 @@ class FittedCascade(WithCatalogue):
         *,
         exclude: Any = None,
         mask: Any = None,
+        offset: ArrayLike | None = None,
         deadline_ms: float | None = None,
         return_stages: bool = False,
     ) -> Any:
@@ -108,6 +109,10 @@ class FittedCascade(WithCatalogue):
             Items with a non-zero entry are not returned, such as those that a query has seen.
         mask : array-like of shape (n_items,), bool, or sparse (n_queries, n_items), optional
             Items that may be returned; all by default. A sparse matrix is an allow-list per query.
+        offset : array-like of shape (n_items,), optional
+            Offset of each item of the catalogue for this call alone, such as the log bids of an
+            auction; by default those that ``fit``, ``index`` and ``set_offset`` have set. For a
+            cascade that was fitted with an offset.
         deadline_ms : float, optional
             Milliseconds after which no further stage is begun. The order of the last stage that was
             finished is returned, with a :class:`DeadlineWarning`. A stage that was begun is
@@ -132,7 +137,10 @@ class FittedCascade(WithCatalogue):
             If the cascade is not fitted.
         ValueError
             If a column is missing, an argument is invalid, k is larger than the size of the first
-            stage, or a stage cannot take its features.
+            stage, a stage cannot take its features, or there is an offset though the cascade was
+            fitted without.
+        TypeError
+            If there is an offset, and a retriever searches by an approximate engine.
 
         Warns
         -----
@@ -153,7 +161,10 @@ class FittedCascade(WithCatalogue):
         def is_late() -> bool:
             return deadline_ms is not None and time.perf_counter() - start > deadline_ms / 1000
 
-        ranked, trace = self._rank_blocks(table, specs, k, exclude, mask, is_late)
+        funnel = self.funnel_
+        if offset is not None:
+            funnel = funnel.with_offset(self.check_offset_of_items(offset, self.n_items))
+        ranked, trace = _rank_blocks(funnel, table, specs, k, exclude, mask, is_late)
         if not trace.is_complete.all():
             warn_user(
                 f"{(~trace.is_complete).sum()} of {n_queries} queries are ranked by an earlier "
@@ -211,8 +222,9 @@ class FittedCascade(WithCatalogue):
         weight = check_sample_weight(sample_weight, log.queries.n_rows)
         specs = read_stages(self.stages)
         k = specs[-1].cut.size
-        ranked, _ = self._rank_blocks(
-            *(log.table, specs, min(k, self.n_items), None, None, lambda: False)
+        n_ranked = min(k, self.n_items)
+        ranked, _ = _rank_blocks(
+            self.funnel_, log.table, specs, n_ranked, None, None, lambda: False
         )
         values = ndcg_of_lists(ranked.item, log.gains, k)
         weights = np.ones(len(values))
@@ -335,28 +347,29 @@ class FittedCascade(WithCatalogue):
         """
         return [spec.name for spec in read_stages(self.stages)]
 
-    def _rank_blocks(
-        self,
-        queries: Any,
-        specs: list[StageSpec],
-        k: int,
-        exclude: Any,
-        mask: Any,
-        is_late: Callable[[], bool],
-    ) -> tuple[RankedItems, RankingTrace]:
-        """Rank checked queries in blocks of bounded memory."""
-        cuts = [spec.cut for spec in specs]
-        blocks, seconds = [], {spec.name: 0.0 for spec in specs}
-        is_complete = np.ones(queries.shape[0], dtype=bool)
-        for block, table, hidden in query_blocks(queries, QUERY_BLOCK, exclude):
-            allowed = mask[block] if sparse.issparse(mask) else mask
-            passage = self.funnel_.run(table, cuts, hidden, allowed, is_late)
-            blocks.append(best_items(passage, cuts, k))
-            is_complete[block] = len(passage.lists) == len(specs)
-            for spec, spent in zip(specs, passage.seconds, strict=False):
-                seconds[spec.name] += spent
-        ranked = stack_ranked(blocks, k)
-        return ranked, RankingTrace(ranked.stage, ranked.source, seconds, is_complete)
+
+def _rank_blocks(
+    funnel: Funnel,
+    queries: Any,
+    specs: list[StageSpec],
+    k: int,
+    exclude: Any,
+    mask: Any,
+    is_late: Callable[[], bool],
+) -> tuple[RankedItems, RankingTrace]:
+    """Rank checked queries in blocks of bounded memory."""
+    cuts = [spec.cut for spec in specs]
+    blocks, seconds = [], {spec.name: 0.0 for spec in specs}
+    is_complete = np.ones(queries.shape[0], dtype=bool)
+    for block, table, hidden in query_blocks(queries, QUERY_BLOCK, exclude):
+        allowed = mask[block] if sparse.issparse(mask) else mask
+        passage = funnel.run(table, cuts, hidden, allowed, is_late)
+        blocks.append(best_items(passage, cuts, k))
+        is_complete[block] = len(passage.lists) == len(specs)
+        for spec, spent in zip(specs, passage.seconds, strict=False):
+            seconds[spec.name] += spent
+    ranked = stack_ranked(blocks, k)
+    return ranked, RankingTrace(ranked.stage, ranked.source, seconds, is_complete)
 
 
 def as_queries(queries: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,25 @@ class Funnel:
     def offset(self) -> NDArray[np.float64] | None:
         """What is added to the scores of each item before a stage orders them."""
         return self.retrieval.offset
+
+    def with_offset(self, offset: NDArray[np.float64]) -> Funnel:
+        """Return the stages with other offsets, such as the bids of one request.
+
+        Parameters
+        ----------
+        offset : ndarray of shape (n_items,), float64
+            What is added to the scores of each item.
+
+        Returns
+        -------
+        Funnel
+
+        Raises
+        ------
+        TypeError
+            If a retriever cannot search with other offsets.
+        """
+        return replace(self, retrieval=self.retrieval.with_offset(offset))
 
     def comparable(
         self, stage: Stage, scores: NDArray[np.float64], item: NDArray[np.int64]

@@ -48,7 +48,7 @@ class Retrieval:
         return tuple(score_column(name) for name in self.retrievers)
 
     @cached_property
-    def with_offset(self) -> tuple[str, ...]:
+    def adding_offset(self) -> tuple[str, ...]:
         """Names of the retrievers whose index adds the offset."""
         if self.offset is None:
             return ()
@@ -101,23 +101,49 @@ class Retrieval:
         """
         assert self.offset is not None
         indexes: list[Any] = []
-        for name in self.with_offset:
-            indexes.append(getattr(self.retrievers[name], "index_", None))
-            if not hasattr(indexes[-1], "set_offset"):
-                raise TypeError(
-                    f"The retriever {name!r} has no index_ with a method set_offset. Index the "
-                    "items again with the new offset=."
-                )
+        for name in self.adding_offset:
+            indexes.append(self._index_of(name, "set_offset"))
         # Those that refuse come first.
         for index in sorted(indexes, key=lambda index: isinstance(index, ExactIndex)):
             index.set_offset(positions, offset)
         self.offset[positions] = offset
 
+    def with_offset(self, offset: NDArray[np.float64]) -> Retrieval:
+        """Return the retrievers with other offsets, for one request; embeddings are shared.
+
+        Raises
+        ------
+        TypeError
+            If an index cannot search with other offsets.
+        """
+        retrievers = dict(self.retrievers)
+        for name in self.adding_offset:
+            index = self._index_of(name, "with_offset")
+            retrievers[name] = _shallow_copy(thawed(retrievers[name]))
+            retrievers[name].index_ = index.with_offset(offset)
+        return replace(self, retrievers=retrievers, offset=offset)
+
+    def _index_of(self, name: str, method: str) -> Any:
+        """Return the index of a retriever, which has to have a method.
+
+        Raises
+        ------
+        TypeError
+            If it has not.
+        """
+        index = getattr(self.retrievers[name], "index_", None)
+        if not hasattr(index, method):
+            raise TypeError(
+                f"The retriever {name!r} has no index_ with a method {method}. Index the items "
+                "again with the new offset=."
+            )
+        return index
+
     def _plain(
         self, name: str, scores: NDArray[np.float64], item: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Subtract the offset from the scores of a retriever whose index adds it."""
-        if self.offset is None or name not in self.with_offset:
+        if self.offset is None or name not in self.adding_offset:
             return scores
         return scores - self.offset[item]
 
@@ -180,14 +206,19 @@ def indexed(
     inner = thawed(retriever)
     if not hasattr(inner, "index"):
         return retriever  # fit: it knows the catalogue already
-    copied = object.__new__(type(inner))
-    copied.__dict__.update(vars(inner))
+    copied = _shallow_copy(inner)
     parameters = _options_of(inner)
     # Only retrievers of embeddings have engines to choose from.
     taken = options if "engine" in parameters else {}
     if offset is not None and "offset" in parameters:
         taken = {**taken, "offset": offset}
     return copied.index(items, **taken)
+
+
+def _shallow_copy(retriever: Any) -> Any:
+    copied = object.__new__(type(retriever))
+    copied.__dict__.update(vars(retriever))
+    return copied
 
 
 def _options_of(retriever: Any) -> Collection[str]:

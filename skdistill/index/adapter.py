@@ -10,15 +10,16 @@ means that no item is left.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from skdistill.extras import import_extra
-from skdistill.index.exact import ExactIndex, check_search
+from skdistill.index.exact import ExactIndex
 from skdistill.index.item_ids import named_ids
+from skdistill.index.search_arguments import check_search
 from skdistill.threads import SharedSetting
 
 # Fraction of the items from which on comparing with all of them is as fast as a graph.
@@ -179,6 +180,24 @@ class ApproximateIndex:
         TypeError
             Always.
         """
+        self._refuse_offsets()
+
+    def with_offset(self, offset: ArrayLike) -> NoReturn:
+        """Refuse other offsets: the library arranged the items by those that they have.
+
+        Parameters
+        ----------
+        offset : array-like
+            As for :meth:`ExactIndex.with_offset`.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        self._refuse_offsets()
+
+    def _refuse_offsets(self) -> NoReturn:
         raise TypeError(
             f"{type(self).__name__} arranged the items by their offsets, which cannot be changed. "
             "Index the items again with the new offset=, or use the engine 'exact'."

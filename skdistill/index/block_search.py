@@ -96,10 +96,11 @@ def search_lists(
     scores: NDArray[np.float32],
     items: NDArray[np.float32],
     lists: Any,
+    shift: NDArray[np.float32] | None = None,
 ) -> None:
     """Fill ``found`` and ``scores`` from an allow-list per query; other items are not scored."""
     chosen = np.unique(lists.indices)
-    search_block(queries, found, scores, items, [UnmarkedPairs(lists, chosen)], chosen)
+    search_block(queries, found, scores, items, [UnmarkedPairs(lists, chosen)], chosen, shift)
 
 
 def search_block(
@@ -109,6 +110,7 @@ def search_block(
     items: NDArray[np.float32],
     hidden: Sequence[Hidden],
     positions: NDArray[np.integer] | None = None,
+    shift: NDArray[np.float32] | None = None,
 ) -> None:
     """Fill ``found`` and ``scores`` for a block of queries, searching items block by block.
 
@@ -116,7 +118,8 @@ def search_block(
     block costs one product and one comparison. Items are the rows of the product, because OpenBLAS
     multiplies many rows by a small matrix up to twice as fast as a small matrix by many columns.
 
-    With ``positions``, only these items are searched; they are copied block by block.
+    With ``positions``, only these items are searched; they are copied block by block. ``shift`` is
+    added to the scores of each item.
     """
     n_queries, k = scores.shape
     n_items = len(items) if positions is None else len(positions)
@@ -143,6 +146,9 @@ def search_block(
         n_tiles = -(-width // TILE)
         current = scored[:n_tiles].reshape(-1, n_columns)
         product(block, weights, out=current[:width])
+        if shift is not None:
+            of_block = slice(start, stop) if positions is None else positions[start:stop]
+            current[:width] += shift[of_block, None]
         current[width:] = -np.inf
         for one in hidden:
             current[one(start, stop)] = -np.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,8 +20,8 @@ from skdistill.index.block_search import (
     search_lists,
 )
 from skdistill.index.item_ids import check_distinct, codes_of, named_ids, positions_of
-from skdistill.inputs.canonical_csr import canonical_csr
-from skdistill.inputs.checks import check_k, check_pair_matrix, refuse_masked
+from skdistill.index.search_arguments import check_search
+from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.ids import as_ids, concatenate_ids
 from skdistill.inputs.offsets import check_offset
 from skdistill.threads import single_blas_thread
@@ -59,8 +60,10 @@ class ExactIndex:
     [['a', 'c']]
     """
 
-    # Pickles of earlier versions have no such attribute.
+    # Pickles of earlier versions have no such attributes.
     has_offset: bool = False
+    # What is added to the offsets in the embeddings.
+    shift: NDArray[np.float32] | None = None
 
     def __init__(
         self,
@@ -153,10 +156,10 @@ class ExactIndex:
             rows = slice(start, start + QUERY_BLOCK)
             block = table[rows], found[rows], scores[rows], self.embeddings
             if has_lists:
-                search_lists(*block, allowed[rows])
+                search_lists(*block, allowed[rows], self.shift)
             else:
                 seen = [] if exclude is None else [MarkedPairs(exclude[rows], positions)]
-                search_block(*block, [*forbidden, *seen], positions)
+                search_block(*block, [*forbidden, *seen], positions, self.shift)
 
         starts = range(0, len(table), QUERY_BLOCK)
         threads = min(effective_n_jobs(n_jobs), len(starts))
@@ -190,9 +193,38 @@ class ExactIndex:
             raise ValueError(
                 "The index has no offset to change. Pass offset= when it is made, such as zeros."
             )
+        self._check_changes()
         given = as_ids(ids)
         values = check_offset(offset, len(given))
         self.embeddings[positions_of(given, self.ids, self.n_items), -1] = values
+
+    def with_offset(self, offset: ArrayLike) -> ExactIndex:
+        """Return an index with other offsets, such as the bids of one request.
+
+        It shares the embeddings with this one, so that it is made in less time than a search takes.
+        It is to be searched: items and offsets are changed in this index.
+
+        Parameters
+        ----------
+        offset : array-like of shape (n_items,)
+            The offset of each item.
+
+        Returns
+        -------
+        ExactIndex
+
+        Raises
+        ------
+        ValueError
+            If this index was made without an offset, or offsets are not finite or not one per item.
+        """
+        if not self.has_offset:
+            raise ValueError("The index has no offset. Pass offset= when it is made, as zeros.")
+        other = copy.copy(self)
+        added = check_offset(offset, self.n_items)
+        assert added is not None
+        other.shift = (added - self.embeddings[:, -1]).astype(np.float32)
+        return other
 
     def score_pairs(
         self,
@@ -216,7 +248,9 @@ class ExactIndex:
         """
         vectors = self.embeddings[item]
         scores = np.einsum("ij,ij->i", queries[query], vectors[:, : self.embedding_dim])
-        return scores + vectors[:, -1] if self.has_offset else scores
+        if self.has_offset:
+            scores += vectors[:, -1]
+        return scores if self.shift is None else scores + self.shift[item]
 
     def add(
         self,
@@ -293,71 +327,16 @@ class ExactIndex:
             raise ValueError("An index needs at least one item, but all of them would be removed.")
         return self._of(self.embeddings[kept], None if self.ids is None else self.ids[kept])
 
+    def _check_changes(self) -> None:
+        """Raise a TypeError if this index shares the items of another one."""
+        if self.shift is not None:
+            raise TypeError(
+                "An index that with_offset returned shares the items of another one. Change that."
+            )
+
     def _of(self, embeddings: NDArray[np.float32], ids: NDArray[Any] | None) -> ExactIndex:
         """Make an index of other rows, which contain the offset if this index has one."""
+        self._check_changes()
         other = ExactIndex(embeddings, ids)
         other.has_offset = self.has_offset
         return other
-
-
-def check_search(
-    index: ExactIndex, queries: ArrayLike, k: int, exclude: Any, mask: Any
-) -> tuple[NDArray[np.float32], int, Any, Any]:
-    """Check the arguments of a search; return queries, possible k, exclusion as CSR, and mask.
-
-    Allow-lists are returned as CSR without the excluded items, and then there is no exclusion.
-    """
-    check_k(k)
-    table = queries
-    if not _is_ready(queries):
-        refuse_masked("queries", queries, "queries.filled(...)")
-        table = check_array(
-            queries, dtype=np.float32, order="C", ensure_min_samples=0, input_name="queries"
-        )
-    assert isinstance(table, np.ndarray)
-    if table.shape[1] != index.embedding_dim:
-        raise ValueError(
-            f"queries have {table.shape[1]} dimensions, but the index has {index.embedding_dim}."
-        )
-    if index.has_offset:
-        table = np.column_stack([table, np.ones(len(table), dtype=np.float32)])
-    if exclude is not None:
-        exclude = _check_pairs("exclude", exclude, (len(table), index.n_items))
-    if sparse.issparse(mask):
-        mask = _check_pairs("mask", mask, (len(table), index.n_items))
-        if exclude is not None:
-            mask = mask - mask.multiply(exclude)
-            mask.eliminate_zeros()
-            exclude = None
-    elif mask is not None:
-        mask = np.asarray(mask)
-        if mask.shape != (index.n_items,) or mask.dtype != bool:
-            raise ValueError(
-                f"mask must be bool of shape ({index.n_items},), or a sparse matrix of shape "
-                f"({len(table)}, {index.n_items}), got {mask.dtype} of shape {mask.shape}."
-            )
-    return table, min(int(k), index.n_items), exclude, mask
-
-
-def _check_pairs(name: str, pairs: Any, shape: tuple[int, int]) -> Any:
-    """Return marked pairs of queries and items as a CSR matrix of ones."""
-    check_pair_matrix(name, pairs, shape)
-    # A copy of the values alone, and of the structure only where there are stored zeros.
-    marked = sparse.csr_array(canonical_csr(pairs))
-    is_marked = marked.data != 0
-    if not is_marked.all():
-        marked = marked.copy()
-        marked.eliminate_zeros()
-    ones = np.ones(marked.nnz, dtype=np.int8)
-    return sparse.csr_array((ones, marked.indices, marked.indptr), shape=shape)
-
-
-def _is_ready(queries: Any) -> bool:
-    """Whether queries need no conversion, at a tenth of the cost of scikit-learn's checks."""
-    return (
-        type(queries) is np.ndarray
-        and queries.dtype == np.float32
-        and queries.ndim == 2
-        and queries.flags.c_contiguous
-        and bool(np.isfinite(queries.sum()))
-    )

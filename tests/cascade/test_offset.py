@@ -29,6 +29,7 @@ from skdistill.cascade import (
 )
 from skdistill.cascade.spec import read_stages
 from skdistill.cascade.wanted import teachers_best
+from skdistill.serving import compile_cascade
 from skdistill.students import LinearRanker, MLPRanker
 from tests.cascade import conftest
 from tests.cascade.test_planning import copy_of, ranked_recall
@@ -314,6 +315,26 @@ def test_set_offset_is_the_same_as_indexing_again(bidding, data, log_bid, named)
     assert_array_equal(cascade.rank(data.queries)[1], again.rank(data.queries)[1])
 
 
+@pytest.mark.parametrize("compiles", [False, True])
+def test_one_call_ranks_by_other_offsets(bidding, data, log_bid, compiles):
+    other = np.random.default_rng(1).permutation(log_bid)
+    again = copy_of(bidding).index(data.items, offset=other)
+    cascade = compile_cascade(bidding) if compiles else bidding
+    for k in (5, 40):
+        before = cascade.rank(data.queries, k=k)
+        ids, scores = cascade.rank(data.queries, k=k, offset=other)
+        expected, expected_scores = again.rank(data.queries, k=k)
+        assert_array_equal(ids, expected)
+        assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
+        assert not np.array_equal(ids, before[0])
+        for found, former in zip(cascade.rank(data.queries, k=k), before, strict=True):
+            assert_array_equal(found, former)
+    with pytest.raises(ValueError, match="one number per item of the catalogue"):
+        cascade.rank(data.queries, offset=other[:5])
+    with pytest.raises(ValueError, match="A bid of 0 has no logarithm"):
+        cascade.rank(data.queries, offset=np.full(N_ITEMS, -np.inf))
+
+
 def test_approximate_engines_rank_by_offset_and_refuse_to_change_it(bidding, data, log_bid):
     pytest.importorskip("faiss")
     cascade = copy_of(bidding).index(data.items, offset=log_bid, engine="faiss", factory="Flat")
@@ -321,6 +342,8 @@ def test_approximate_engines_rank_by_offset_and_refuse_to_change_it(bidding, dat
     assert_array_equal(ids, bidding.rank(data.queries[:5])[0])
     with pytest.raises(TypeError, match="cannot be changed. Index the items again"):
         cascade.set_offset([0], [9.0])
+    with pytest.raises(TypeError, match="cannot be changed. Index the items again"):
+        cascade.rank(data.queries[:5], offset=log_bid)
     assert_array_equal(cascade.rank(data.queries[:5])[1], scores)
     stages = [
         ("r", [("one", make_towers(data), 20), ("two", make_towers(data), 20)], 40),
@@ -490,6 +513,8 @@ def test_refusals(bidding, cascade, data, log_bid):
                 stages=[("retrieve", towers, 9), ("rank", "teacher", 5)])  # fmt: skip
     with pytest.raises(ValueError, match="was fitted with an offset .* pass offset="):
         copy_of(bidding).index(data.items)
+    with pytest.raises(ValueError, match="fitted without an offset, .* Leave out offset"):
+        copy_of(cascade).rank(data.queries, offset=log_bid)
     with pytest.raises(ValueError, match="fitted without an offset, .* Leave out offset"):
         copy_of(cascade).index(data.items, offset=log_bid)
     with pytest.raises(ValueError, match=r"Expected shape \(120,\), got \(3,\)"):

@@ -398,3 +398,5 @@ def test_offsets_are_found_and_cannot_be_changed(engine, vectors):
         assert_array_equal(whole, ExactIndex(items, offset=offset).search(queries, 250)[0])
     with pytest.raises(TypeError, match=r"Index the items again with the new offset="):
         index.set_offset([0], [1.0])
+    with pytest.raises(TypeError, match=r"Index the items again with the new offset="):
+        index.with_offset(offset)

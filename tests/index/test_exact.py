@@ -325,6 +325,46 @@ def test_offsets_change_in_place(ids):
     assert_array_equal(again, [[name for name in row if name != names[4]] for row in found])
 
 
+@pytest.mark.parametrize("n_items", [7, 9000])
+def test_one_search_has_other_offsets(n_items):
+    rng = np.random.default_rng(0)
+    items, queries = rng.standard_normal((n_items, 3)), rng.standard_normal((5, 3))
+    index = ExactIndex(items, offset=rng.standard_normal(n_items))
+    before = index.search(queries, 6)
+    offset = 2 * rng.standard_normal(n_items)
+    other = index.with_offset(offset)
+    few = np.zeros(n_items, dtype=bool)
+    few[rng.choice(n_items, 5, replace=False)] = True
+    lists = sparse.random_array((5, n_items), density=0.5, rng=rng, format="csr")
+    seen = sparse.random_array((5, n_items), density=0.3, rng=rng, format="csr")
+    fresh = ExactIndex(items, offset=offset)
+    for options in ({}, {"mask": few}, {"mask": ~few}, {"mask": lists}, {"exclude": seen}):
+        found, scores = other.search(queries, 6, **options)
+        expected, expected_scores = fresh.search(queries, 6, **options)
+        assert_array_equal(found, expected)
+        assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-6)
+    query, item = np.array([0, 4, 2]), np.array([6, 0, 3])
+    values = items[item] @ queries[query].T
+    assert_allclose(
+        other.score_pairs(queries.astype(np.float32), query, item),
+        np.diag(values) + offset[item],
+        rtol=1e-5,
+    )
+    for found, expected in zip(index.search(queries, 6), before, strict=True):
+        assert_array_equal(found, expected)
+    for change in (
+        lambda: other.set_offset([0], [1.0]),
+        lambda: other.add(items[:1], offset=[1.0]),
+        lambda: other.remove([0]),
+    ):
+        with pytest.raises(TypeError, match="shares the items of another one. Change that"):
+            change()
+    with pytest.raises(ValueError, match="The index has no offset"):
+        ExactIndex(items).with_offset(offset)
+    with pytest.raises(ValueError, match=rf"expected shape \({n_items},\)"):
+        index.with_offset([1.0])
+
+
 def test_an_index_grows_with_offsets():
     rng = np.random.default_rng(0)
     items, queries, offset = rng.standard_normal((6, 3)), rng.standard_normal((4, 3)), np.arange(6)
