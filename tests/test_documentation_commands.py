@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
     frame["clicked"] = (data.y > 1).astype(int)
     frame["label"] = data.y
     is_train = data.qid < 40
-    for name in ("last_weeks", "train"):
+    for name in ("last_weeks", "train", "log"):
         frame[is_train].to_parquet(folder / f"{name}.parquet")
     for name in ("2026-11-25", "test", "later", "candidates"):
         frame[~is_train].to_parquet(folder / f"{name}.parquet")

@@ -152,9 +152,9 @@ BENCHMARK = Benchmark(
     title="Compute metrics",
     about=(
         "A million rows in 100,000 queries of 2 to 18 rows. ranx and pytrec_eval get their own "
-        "tables, which are not timed; their Numba functions are compiled before. Loops of "
-        f"scikit-learn and SciPy take the first {LOOPED:,} queries. Results are compared query by "
-        "query."
+        "tables, which are not timed; their Numba functions are compiled beforehand. Loops of "
+        f"scikit-learn and SciPy take the first {LOOPED:,} queries. Results are compared query "
+        "by query."
     ),
     comparisons=[
         *(comparison(name, *names) for name, names in METRICS.items()),

@@ -176,11 +176,12 @@ BENCHMARK = Benchmark(
     name="requests",
     title="Answer requests",
     about=(
-        "Requests of few rows that follow each other, by the median (p50) and the 99th percentile "
-        "of their time. The model and the tables are those of the benchmark of scoring. A mixed "
-        "table has 20 columns of numbers, 4 of categories and missing values; a request is a data "
-        "frame, a list of dictionaries, or the codes that were made of it in advance. LightGBM "
-        "answers one dictionary from codes, the least that it takes."
+        "Requests of a few rows, one after the other: the median (p50) and the 99th percentile "
+        "(p99) of the time that they take. The model and the tables are those of the benchmark "
+        "of scoring. A mixed table has 20 columns of numbers, 4 of categories and missing "
+        "values; a request is a data frame, a list of dictionaries, or the codes that were made "
+        "of it in advance. LightGBM answers one dictionary from codes, the least work that it "
+        "can do."
     ),
     comparisons=[
         *(

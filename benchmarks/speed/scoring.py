@@ -225,12 +225,12 @@ BENCHMARK = Benchmark(
     name="scoring",
     title="Score a table",
     about=(
-        "Rows of 136 columns, a million of them, scored by an MLP of 64 and 32 units that was "
-        "distilled from LightGBM. With a squash every column goes through a softsign first. The "
-        "smallest LightGBM that is as good was chosen on validation queries; where none is, the "
-        "best one stands there. Runtimes score in blocks of the size that suits them best. The "
-        "frame has 20 columns of numbers, 4 of categories and missing values. Goals are those of "
-        "ratios. What is in italics nobody can leave out."
+        "A million rows of 136 columns, scored by an MLP of 64 and 32 units that was distilled "
+        "from LightGBM. With a squash, every column goes through a softsign first. The smallest "
+        "LightGBM that is as good was chosen on validation queries; if none is, the best one is "
+        "shown. Runtimes score in blocks of the size that suits them best. The frame has 20 "
+        "columns of numbers, 4 of categories and missing values. Goals are ratios. The rows in "
+        "italics time work that nobody can leave out."
     ),
     comparisons=[
         *(compiled_comparison(kind) for kind in KINDS),

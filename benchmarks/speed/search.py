@@ -172,10 +172,10 @@ BENCHMARK = Benchmark(
     name="search",
     title="Search a catalogue",
     about=(
-        f"The top {K} of a million items of {DIMENSIONS} dimensions, exactly. FAISS uses matrix "
-        "products from the number of queries that is fastest here. FAISS and usearch have no "
-        "exclusion per query: they return more items, and the seen ones are left out. usearch's "
-        "exact search cannot be restricted to half of the items."
+        f"The top {K} of a million items of {DIMENSIONS} dimensions, exactly. FAISS switches to "
+        "matrix products at the number of queries that is fastest here. FAISS and usearch "
+        "cannot exclude items per query: they return more items, and the seen ones are left "
+        "out. usearch's exact search cannot be restricted to half of the items."
     ),
     comparisons=[comparison(batch, way) for way in WAYS for batch in BATCHES],
     data=data,

@@ -194,9 +194,9 @@ BENCHMARK = Benchmark(
     title="Score and train on ids",
     about=(
         f"Rows of {PER_ROW} ids among {N_COLUMNS:,} columns, as CSR for us and as ids for the "
-        "others. Scores by `predict`, checks included. An epoch of the FM has 16 lists of 20 rows "
-        "a step, by AdaGrad; PyTorch has sparse gradients. Dense tables are in the benchmark of "
-        "scoring."
+        "others. Scores are computed by `predict`, checks included. An epoch of the FM has 16 "
+        "lists of 20 rows per step, with AdaGrad; PyTorch has sparse gradients. Dense tables "
+        "are in the benchmark of scoring."
     ),
     comparisons=[
         *(scoring_of(kind, 100) for kind in STUDENTS),

@@ -65,8 +65,9 @@ BENCHMARK = Benchmark(
     name="start",
     title="Start",
     about=(
-        "A process of Python that imports and ends, the interpreter included. The goal of 0.769 "
-        "means 1.3 times as long as `import sklearn`, which comes with the package."
+        "A Python process that imports and ends, including the start of the interpreter. The "
+        "goal of 0.769 means 1.3 times as long as `import sklearn`, which comes with the "
+        "package."
     ),
     comparisons=[
         *(each for code in ("import skdistill", STUDENTS, SCORER) for each in imported(code)),

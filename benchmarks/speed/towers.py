@@ -137,11 +137,11 @@ BENCHMARK = Benchmark(
     name="towers",
     title="Train two towers",
     about=(
-        f"An epoch of two towers of {DIMENSIONS} dimensions on labelled pairs with five id columns "
-        f"a side, {STEP} pairs a step, by AdaGrad. A query is compared with all items of the step, "
-        f"by the softmax also with {DRAWN:,} drawn ones. PyTorch has EmbeddingBags with sparse "
-        "gradients, its faster form; its default initial weights have the deviation 1, ours are "
-        "as small as 0.05."
+        f"An epoch of two towers of {DIMENSIONS} dimensions on labelled pairs with five id "
+        f"columns per side, {STEP} pairs per step, with AdaGrad. A query is compared with all "
+        f"items of the step, and in the softmax also with {DRAWN:,} drawn ones. PyTorch has "
+        "EmbeddingBags with sparse gradients, its faster form; its default initial weights have "
+        "the standard deviation 1; ours are as small as 0.05."
     ),
     comparisons=[comparison(loss) for loss in LOSSES],
     data=data,

@@ -173,10 +173,10 @@ BENCHMARK = Benchmark(
     name="training",
     title="Train an MLP",
     about=(
-        "An epoch of an MLP of 64 and 32 units on 136 columns, 16 queries a step, by Adam. PyTorch "
-        "has the fused Adam; its network sees each row once, and its lists are padded to the "
-        f"longest of the step. The quality is that after {EPOCHS_OF_QUALITY} epochs, on other "
-        "queries."
+        "An epoch of an MLP of 64 and 32 units on 136 columns, 16 queries per step, with Adam. "
+        "PyTorch has the fused Adam; its network sees each row once, and its lists are padded "
+        f"to the longest of the step. The quality is measured after {EPOCHS_OF_QUALITY} epochs, "
+        "on other queries."
     ),
     comparisons=[comparison(shape, loss) for shape in SHAPES for loss in LOSSES],
     data=data,

@@ -108,7 +108,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
             [data]
             train = "train/*.parquet"     # or a list; Parquet, CSV, JSON lines, Arrow
-            validation = "next.parquet"   # optional: training stops early by it
+            validation = "next.parquet"   # optional: for early stopping
             test = "test.parquet"         # optional: the report is computed on it
             query_column = "query"        # may be left out if each row is taken by itself
             label_column = "clicked"      # a row without a value is scored by the teacher only
