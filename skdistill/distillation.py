@@ -33,6 +33,7 @@ from skdistill.inputs.offsets import check_compares_offset, check_offset
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
+from skdistill.inputs.row_errors import rows_of_user
 from skdistill.inputs.validation import ValidationTable, check_used
 from skdistill.multi_objective import WithObjectives, labels_for_teacher
 from skdistill.student_setup import learns_from_teacher, make_student
@@ -291,7 +292,9 @@ def _through_fitted_head(student: Any, data: RankingData, columns: list[int] | N
     """Fit the steps before the student, and check that it can take the table and the labels."""
     seen_table = select_columns(data.X, columns)
     warn_of_leaks(seen_table, data.labels, data.teacher_scores)
-    data = data.with_table(fit_head(student, seen_table, data.labels))
+    with rows_of_user(data.order):
+        seen_table = fit_head(student, seen_table, data.labels)
+    data = data.with_table(seen_table)
     last_step(student).check_labels(data)
     return data
 

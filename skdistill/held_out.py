@@ -11,6 +11,7 @@ from skdistill.calibration import check_binary, fit_calibrator, undo_sampling_in
 from skdistill.inputs.columns import select_columns
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.row_errors import rows_of_user
 from skdistill.inputs.validation import in_validation_table
 from skdistill.students.pipelines import through_head
 from skdistill.training.early_stopping import hold_out
@@ -25,7 +26,7 @@ def students_validation(
     """Return the validation table as the student sees it; the steps before it are fitted."""
     if validation is None:
         return None
-    with in_validation_table():
+    with in_validation_table(), rows_of_user(validation.order):
         seen_table = through_head(student, select_columns(validation.X, columns))
         return validation.with_table(last_step(student).read_table(seen_table, reset=False))
 
@@ -72,6 +73,7 @@ def fit_calibrator_of(
     if data is None:
         return None
     assert data.labels is not None  # only labelled rows were held out
-    scores = student.predict(select_columns(data.X, columns))
+    with rows_of_user(data.order):
+        scores = student.predict(select_columns(data.X, columns))
     weight = undo_sampling_in_weights(data.sample_weight, data.labels, ranker.sampling_rate)
     return fit_calibrator(ranker.calibrate, scores, data.labels, weight)

@@ -12,6 +12,7 @@ from sklearn.utils import column_or_1d
 
 from skdistill.inputs.canonical_csr import csr_rows
 from skdistill.inputs.ids import missing_ids
+from skdistill.inputs.row_errors import RowError
 from skdistill.inputs.rows import chunks_of_rows
 
 # Larger numbers would overflow in float32 when two of them are added.
@@ -125,7 +126,7 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any], table: str = "
 
     Raises
     ------
-    ValueError
+    RowError
         If a number is too large.
     """
     for rows in chunks_of_rows(X):
@@ -144,10 +145,12 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any], table: str = "
         else:
             row, column = np.argwhere(np.abs(chunk) > LARGEST)[0]
             value = chunk[row, column]
-        raise ValueError(
+        raise RowError(
             f"{table} contains a value too large for {type(estimator).__name__}, whose arithmetic "
-            f"is float32: row {rows.start + row} of column {names[column]!r} holds {value}, the "
-            f"limit is {LARGEST}. Divide the column, or take its logarithm."
+            "is float32: ",
+            int(rows.start + row),
+            f" of column {names[column]!r} holds {value}, the limit is {LARGEST}. Divide the "
+            "column, or take its logarithm.",
         )
 
 

@@ -22,6 +22,7 @@ from scipy import sparse
 
 from skdistill.inputs.columns import cells, column_names, replace_columns
 from skdistill.inputs.ids import INT64, as_ids, missing_ids
+from skdistill.inputs.row_errors import RowError
 from skdistill.user_warnings import warn_user
 
 KIND_OF_DTYPE = dict.fromkeys("iu", "integer") | {
@@ -62,7 +63,7 @@ TRUTH: dict[Any, bool] = {
 }
 
 
-class ColumnKindError(ValueError):
+class ColumnKindError(RowError):
     """Raised if a cell cannot be converted to the kind of ``fit``.
 
     Parameters
@@ -81,13 +82,12 @@ class ColumnKindError(ValueError):
     def __init__(
         self, table: str, row: int, column: Any, cell: Any, kind: str, expected: str
     ) -> None:
-        self.row = row
         self.problem = (
             f"column {column!r} held values of type {expected} in fit and holds {kind} now; "
             f"{cell!r} has no exact counterpart. Pass values as they were in fit, or drop such "
             "rows."
         )
-        super().__init__(f"{table}: row {row}: {self.problem}")
+        super().__init__(f"{table}: ", row, f": {self.problem}")
 
 
 def column_kinds(table: Any) -> list[str] | None:
