@@ -7,8 +7,10 @@ process with an event loop. It scores requests in the event loop itself, because
 hundred rows takes less time than handing them to a thread. If the model file holds a cascade, the
 service ranks its catalogue, in threads.
 
-- ``POST /score`` takes JSON, ``{"rows": [[...], ...]}``, or float32 rows as
-  ``application/octet-stream``.
+- ``POST /score`` takes JSON: ``{"records": [{"price": 9.5, "country": "de"}, ...]}`` with all
+  columns of the student, or ``{"rows": [[...], ...]}`` with numbers in the order of its columns.
+  Missing values are ``null``, dates are ISO 8601 text. Students of numbers also take float32 rows
+  as ``application/octet-stream``.
 - ``POST /rank`` takes the columns of a query, ``{"query": {"age": 30, "country": "de"}}``, and
   perhaps ``"exclude"``, a list of ids, ``"k"`` and ``"deadline_ms"``. It answers with the best
   items, their scores, and the milliseconds of each stage. After the deadline it answers with the
@@ -24,8 +26,7 @@ headers.
 Run it with ``python examples/serve_http.py``. It distils a LightGBM ranker of MovieLens 100k and
 serves the student on loopback. It prints the latency for one client and for sixteen concurrent
 clients, and the same for the teacher. ``--serve student.skd`` serves a model file, also that of a
-cascade. The example
-needs the extras ``http`` and ``data``.
+cascade. The example needs the extras ``http`` and ``data``.
 """
 
 import argparse
@@ -71,16 +72,20 @@ INLINE_BYTES = 1 << 16
 BINARY = "application/octet-stream"
 
 
-class Rows(BaseModel):
-    """The body of a JSON request; parsing ends with the first problem."""
+Cell = bool | int | float | str | None
 
-    rows: Annotated[list[Annotated[list[float], FailFast()]], FailFast()]
+
+class Rows(BaseModel):
+    """The body of a JSON request, rows or records; parsing ends with the first problem."""
+
+    rows: Annotated[list[Annotated[list[float | None], FailFast()]], FailFast()] = []
+    records: Annotated[list[dict[str, Cell]], FailFast()] = []
 
 
 class Query(BaseModel):
     """The body of a request to rank."""
 
-    query: dict[str, bool | int | float | str | None]
+    query: dict[str, Cell]
     exclude: Annotated[list[int | str], FailFast()] = []
     k: PositiveInt | None = None
     deadline_ms: PositiveFloat | None = None
@@ -89,12 +94,17 @@ class Query(BaseModel):
 class BoosterScorer:
     """The teacher with the interface of a compiled scorer, for comparison."""
 
+    allows_missing, n_codes, needs_float64 = True, 0, False
+
     def __init__(self, path):
         self.booster = lightgbm.Booster(model_file=path)
         self.n_features = self.booster.num_feature()
 
     def __call__(self, X):
         return self.booster.predict(X, num_threads=1).astype(np.float32)
+
+    def rows(self, records):
+        raise TypeError("the teacher takes rows, not records")
 
 
 class CascadeService:
@@ -157,10 +167,10 @@ def make_app(path):
 
     @asynccontextmanager
     async def lifespan(app):
-        app.state.model = load_model(path)
-        if not isinstance(app.state.model, CascadeService):
+        app.state.model = model = load_model(path)
+        if not isinstance(model, CascadeService) and not model.n_codes:
             # The first call allocates buffers and starts libraries; no request should wait.
-            app.state.model(np.zeros((1, app.state.model.n_features), dtype=np.float32))
+            model(np.zeros((1, model.n_features), dtype=dtype_of(model)))
         yield
         app.state.model = None
 
@@ -188,17 +198,19 @@ def make_app(path):
             raise HTTPException(503, "the model is not loaded")
         if isinstance(model, CascadeService):
             return {"status": "ready", "columns": model.columns}
-        return {"status": "ready", "n_features": model.n_features}
+        names = getattr(model, "feature_names", None)
+        return {"status": "ready", "n_features": model.n_features} | (
+            {"columns": list(names)} if names else {}
+        )
 
     @app.post("/score")
     async def score(request: Request):
         scorer = model_for(is_cascade=False)
         is_binary = request.headers.get("content-type") == BINARY
         body = await receive(request, app.state, MAX_BYTES)
-        parse = partial(rows_of, body, is_binary, scorer.n_features)
+        score_body = partial(scores_of, scorer, body, is_binary)
         is_short = is_binary or len(body) <= INLINE_BYTES
-        X = parse() if is_short else await asyncio.to_thread(parse)
-        scores = scorer(X)
+        scores = score_body() if is_short else await asyncio.to_thread(score_body)
         if is_binary:
             return Response(scores.tobytes(), media_type=BINARY)
         return JSONResponse({"scores": scores.tolist()})
@@ -257,26 +269,54 @@ async def receive(request, state, max_bytes):
     return bytes(body)
 
 
-def rows_of(body, is_binary, n_features):
-    """Parse a body into a float32 table; an invalid body raises an HTTPException."""
+def scores_of(scorer, body, is_binary):
+    """Score the rows of a body; an invalid body raises an HTTPException."""
     if is_binary:
-        if not body or len(body) % (4 * n_features):
-            raise HTTPException(
-                422, f"expected rows of {n_features} float32 numbers, got {len(body)} bytes"
-            )
-        X = np.frombuffer(body, dtype="<f4").reshape(-1, n_features)
-    else:
-        rows = parsed(Rows, body, '{"rows": [[1.0, 2.0]]}').rows
-        if not rows or any(len(row) != n_features for row in rows):
-            raise HTTPException(422, f"expected one row or more of {n_features} numbers each")
-        X = np.array(rows, dtype=np.float32)
-    if len(X) > MAX_ROWS:
-        raise HTTPException(413, f"a request may have at most {MAX_ROWS} rows, got {len(X)}")
-    finite = np.isfinite(X)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise HTTPException(422, f"row {row}, column {column} is not a finite number")
-    return X
+        size = 4 * scorer.n_features
+        if not body or len(body) % size:
+            expected = f"rows of {scorer.n_features} float32 numbers"
+            raise HTTPException(422, f"expected {expected}, got {len(body)} bytes")
+        return score_array(scorer, np.frombuffer(body, dtype="<f4").reshape(-1, scorer.n_features))
+    given = parsed(Rows, body, '{"records": [{"price": 1.0}]} or {"rows": [[1.0]]}')
+    if len(given.model_fields_set) != 1:
+        raise HTTPException(422, 'expected JSON such as {"records": [...]} or {"rows": [...]}')
+    if "records" in given.model_fields_set:
+        check_number(given.records)
+        try:
+            return scorer.rows(given.records)
+        except (TypeError, ValueError) as error:
+            # An answer must not grow with the request, whose values the message may name.
+            raise HTTPException(422, str(error)[:500]) from None
+    if not given.rows or any(len(row) != scorer.n_features for row in given.rows):
+        raise HTTPException(422, f"expected one row or more of {scorer.n_features} numbers each")
+    # NumPy makes NaN of None.
+    return score_array(scorer, np.array(given.rows, dtype=dtype_of(scorer)))
+
+
+def dtype_of(scorer):
+    """Type of the arrays that a scorer takes: large numbers such as times need more digits."""
+    return np.float64 if scorer.needs_float64 else np.float32
+
+
+def check_number(rows):
+    """Raise an HTTPException if there are no rows, or too many."""
+    if not len(rows):
+        raise HTTPException(422, "expected one row or more")
+    if len(rows) > MAX_ROWS:
+        raise HTTPException(413, f"a request may have at most {MAX_ROWS} rows, got {len(rows)}")
+
+
+def score_array(scorer, X):
+    """Score rows of numbers; what the scorer does not take raises an HTTPException."""
+    check_number(X)
+    if scorer.n_codes:
+        raise HTTPException(422, "the model reads categories: send records as JSON")
+    unfit = np.isinf(X) if scorer.allows_missing else ~np.isfinite(X)
+    if unfit.any():
+        row, column = np.argwhere(unfit)[0]
+        kind = "infinite" if scorer.allows_missing else "not a finite number"
+        raise HTTPException(422, f"row {row}, column {column} is {kind}")
+    return scorer(X.astype(dtype_of(scorer), copy=False))
 
 
 def distil(folder, n_estimators):

@@ -46,6 +46,7 @@ from skdistill.teachers.columns import positions_among
 from skdistill.teachers.fitting import check_fits_teacher, seeded
 from skdistill.teachers.routing import is_prefit
 from skdistill.teachers.student_weights import with_students_weights
+from skdistill.user_warnings import warn_user
 
 
 class Seeds(NamedTuple):
@@ -260,12 +261,17 @@ def _check_teacher(
 ) -> None:
     """Refuse a teacher that is missing, cannot score, lacks columns, queries or weights."""
     teacher = ranker.teacher
+    unlabelled = labels is not None and bool(np.isnan(labels).all())
     if teacher is not None:
+        if unlabelled and is_prefit(teacher) and ranker.alpha < 1:
+            warn_user(
+                "y is NaN in every row: the student learns from the teacher's scores alone. Leave "
+                "out y, or set alpha=1, if this is meant."
+            )
         check_fits_teacher(teacher, weighted=weighted)
         if is_prefit(teacher):
             positions_among(teacher, table, columns)
         return
-    unlabelled = labels is not None and bool(np.isnan(labels).all())
     raise ValueError(
         f"alpha={ranker.alpha} gives the teacher a weight, but there is no teacher"
         + (", and y is NaN in every row" if unlabelled else "")

@@ -195,7 +195,7 @@ class RankingTimeSeriesSplit(TimeSeriesSplit):
         """
         queries = _query_codes(self, X, groups)
         if time is None and self.time_column is not None:
-            time = query_ids(X, self.time_column)
+            time = query_ids(X, self.time_column, "time_column")
         place = _places_in_time(queries, time)
         n_queries = int(place.max()) + 1
         try:

@@ -72,6 +72,8 @@ def test_queries_and_times_stand_in_columns():
     splitter = RankingTimeSeriesSplit(2, query_column="query", time_column="day")
     assert [list(test) for _, test in splitter.split(frame)] == [[2], [0, 1]]
     assert splitter.get_n_splits(frame) == 2
+    with pytest.raises(ValueError, match="^time_column='week' names a column that is not in X"):
+        next(splitter.__class__(2, query_column="query", time_column="week").split(frame))
 
 
 def test_what_does_not_fit_is_refused():

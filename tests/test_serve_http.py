@@ -12,10 +12,12 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from scipy import sparse
 
+from skdistill.datasets import make_ranking
 from skdistill.serving import save
 from skdistill.students import MLPRanker
 from tests.small_cascade import QUERIES, QUERY_COLUMNS, students
@@ -53,6 +55,62 @@ def test_scores_by_json_and_by_bytes(client, student):
     np.testing.assert_allclose(
         np.frombuffer(answer.content, np.float32), student.predict(X), atol=1e-5
     )
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Numbers, gaps, categories, text and dates, as records and as a frame."""
+    data = make_ranking(60, n_features=3, categories=(4,), missing=0.1, random_state=0)
+    days = pd.to_datetime("2026-01-01") + pd.to_timedelta(np.arange(len(data.y)) % 90, unit="D")
+    X = data.X.set_axis(["a", "b", "c", "country"], axis=1).assign(check_in=days)
+    return X, data.y, data.qid
+
+
+def test_scores_records_of_every_kind_of_column(example, table, tmp_path):
+    X, y, qid = table
+    student = MLPRanker((8,), max_iter=3, random_state=0).fit(X, y, qid=qid)
+    save(student, tmp_path / "student.skd")
+    shown = X[:50].astype(object).where(X[:50].notna(), None)
+    shown["check_in"] = X["check_in"][:50].dt.strftime("%Y-%m-%d")
+    with TestClient(example.make_app(tmp_path / "student.skd")) as client:
+        assert client.get("/health/ready").json()["columns"] == list(X)
+        records = shown.to_dict("records")
+        answer = client.post("/score", json={"records": records})
+        expected = student.predict(X[:50])
+        np.testing.assert_allclose(answer.json()["scores"], expected, atol=1e-5)
+        for body, code, message in [
+            ({"records": [{"a": 1.0}]}, 422, "Row 0 lacks the column 'b'"),
+            ({"records": [records[0] | {"check_in": "soon"}]}, 422, "'check_in' held values of"),
+            ({"records": []}, 422, "one row or more"),
+            ({"records": records[:1] * 2001}, 413, "2000 rows, got 2001"),
+            ({"records": records, "rows": [[1.0]]}, 422, "expected JSON such as"),
+            ({}, 422, "expected JSON such as"),
+            ({"rows": [[1.0] * student.n_features_in_]}, 422, "numbers each|send records as JSON"),
+        ]:
+            answer = client.post("/score", json=body)
+            assert answer.status_code == code
+            assert re.search(message, answer.json()["detail"])
+        body = np.zeros(100, dtype=np.float32).tobytes()
+        headers = {"content-type": "application/octet-stream"}
+        assert client.post("/score", content=body, headers=headers).status_code == 422
+
+
+def test_gaps_among_numbers_are_null(example, table, tmp_path):
+    X, y, qid = table
+    numbers = X[["a", "b", "c"]].to_numpy(dtype=np.float32)
+    student = MLPRanker((8,), max_iter=3, random_state=0).fit(numbers, y, qid=qid)
+    save(student, tmp_path / "student.skd")
+    rows = [[None if np.isnan(cell) else cell for cell in row] for row in numbers.tolist()]
+    headers = {"content-type": "application/octet-stream"}
+    with TestClient(example.make_app(tmp_path / "student.skd")) as client:
+        found = client.post("/score", json={"rows": rows}).json()["scores"]
+        np.testing.assert_allclose(found, student.predict(numbers), atol=1e-5)
+        answer = client.post("/score", content=numbers.tobytes(), headers=headers)
+        np.testing.assert_array_equal(np.frombuffer(answer.content, np.float32), np.float32(found))
+        answer = client.post("/score", json={"rows": [[1.0, 1e99, 2.0]]})
+        assert "row 0, column 1 is infinite" in answer.json()["detail"]
+        answer = client.post("/score", json={"records": [{"a": 1.0}]})
+        assert answer.status_code == 422
 
 
 def test_health_tells_whether_the_model_is_loaded(example, tmp_path, client):

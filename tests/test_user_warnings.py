@@ -126,3 +126,14 @@ def test_columns_that_hold_something_else_are_not_named():
     assert not [one for one in seen if "of X equal" in str(one.message)]
     with pytest.warns(UserWarning, match=r"columns \[4\] of X equal y"):
         STUDENT.fit(np.column_stack([TABLE.X, TABLE.y]), labels, qid=TABLE.qid)
+
+
+def test_labels_that_are_all_missing_are_told():
+    nothing = np.full(len(TABLE.y), np.nan)
+    ranker = DistilledRanker(FITTED.booster_, STUDENT)
+    with pytest.warns(UserWarning, match="y is NaN in every row: the student learns from the tea"):
+        ranker.fit(TABLE.X, nothing, qid=TABLE.qid)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ranker.fit(TABLE.X, qid=TABLE.qid)
+        DistilledRanker(FITTED.booster_, STUDENT, alpha=1.0).fit(TABLE.X, nothing, qid=TABLE.qid)

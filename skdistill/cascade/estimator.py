@@ -33,10 +33,16 @@ from skdistill.inputs.columns import as_table
 from skdistill.inputs.offsets import log_floor
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.row_errors import rows_of_user
 from skdistill.public_names import set_module
 from skdistill.teachers.asking import warn_of_unit
 from skdistill.teachers.fitting import check_teacher, warn_of_refit
 from skdistill.teachers.routing import check_metadata_reaches, is_prefit, teacher_router
+from skdistill.towers.catalogue_match import (
+    NOT_PER_PAIR,
+    differing_columns,
+    warn_of_foreign_items,
+)
 from skdistill.towers.pair_table import PairColumns, PairTable
 
 
@@ -310,12 +316,15 @@ default="auto"
         ids = check_qid(self.resolve_qid(X, qid), n_rows)
         data = RankingData.sort(ids, X, labels, sample_weight=weight)
         log = columns.queries(data.X), columns.items(data.X)
-        pairs = PairTable.split(*log, data.queries.segment, items)
+        with rows_of_user(data.order):
+            pairs = PairTable.split(*log, data.queries.segment, items)
         if (pairs.item >= pairs.n_catalogue).all():
             raise ValueError(
-                "No item of the log is in the catalogue items=. Their columns must hold the same "
-                "values, of the same types: float32 and float64 differ."
+                "No item of the log is in the catalogue items=, in which all item columns have to "
+                f"agree{differing_columns(log[1], items)}. float32 and float64 differ, too. "
+                f"{NOT_PER_PAIR}"
             )
+        warn_of_foreign_items(pairs, log[1], items)
         return CascadeProblem(data, columns, pairs, features, added)
 
     def _check_models(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -374,7 +374,7 @@ def _rank_blocks(
 
 def as_queries(queries: Any) -> Any:
     """Return a table of queries, which may have no rows."""
-    if hasattr(queries, "columns") or sparse.issparse(queries):
+    if hasattr(queries, "columns") or sparse.issparse(queries) or isinstance(queries, Mapping):
         return queries
     return np.asarray(queries)
 

@@ -341,8 +341,8 @@ def distill(
         if trained.unread:
             columns = ", ".join(f"{name} ({kind})" for name, kind in trained.unread.items())
             messages.print(
-                f"not read, because they hold no numbers: {columns}. Name the columns that are "
-                "features in [data] features, the others in ignore.",
+                f"not read, because they hold neither numbers nor categories: {columns}. Name the "
+                "columns that are features in [data] features, the others in ignore.",
                 markup=False,
             )
         save(trained.model, output)

@@ -35,7 +35,10 @@ def check_labels(y: ArrayLike, n_rows: int) -> NDArray[np.float64]:
         try:
             labels = labels.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"y must be numeric, got dtype {labels.dtype}: {error}.") from error
+            raise ValueError(
+                f"y must be numeric, got dtype {labels.dtype}: {error}. Map grades to numbers, "
+                "larger for more relevant."
+            ) from error
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = column_or_1d(labels, warn=True)
     _check_one_value_per_row("y", labels, n_rows)

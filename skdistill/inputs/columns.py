@@ -160,10 +160,10 @@ def cells(X: Any, position: int) -> NDArray[Any]:
     return as_ids(take_columns(X, [position]))
 
 
-def query_ids(X: Any, query_column: Any) -> NDArray[Any]:
-    """Return the column of query ids, shape (n_rows,)."""
+def query_ids(X: Any, query_column: Any, parameter: str = "query_column") -> NDArray[Any]:
+    """Return the column of query ids, shape (n_rows,), or another one that a parameter names."""
     X = as_table(X)
-    position = query_position(X, query_column)
+    position = query_position(X, query_column, parameter)
     if sparse.issparse(X):
         return take_columns(X, [position]).toarray()[:, 0]
     return cells(X, position)
@@ -178,11 +178,11 @@ def without_query_column(X: Any, query_column: Any) -> Any:
     return take_columns(X, [column for column in range(X.shape[1]) if column != position])
 
 
-def query_position(X: Any, query_column: Any) -> int:
+def query_position(X: Any, query_column: Any, parameter: str = "query_column") -> int:
     """Return the position of the query column; raise a ValueError if several are named."""
-    positions = column_positions(X, query_column, "query_column")
+    positions = column_positions(X, query_column, parameter)
     if len(positions) != 1:
-        raise ValueError(f"query_column must name one column, got {query_column!r}.")
+        raise ValueError(f"{parameter} must name one column, got {query_column!r}.")
     return positions[0]
 
 

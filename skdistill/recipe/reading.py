@@ -112,7 +112,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
             test = "test.parquet"         # optional: the report is computed on it
             query_column = "query"        # may be left out if each row is taken by itself
             label_column = "clicked"      # a row without a value is scored by the teacher only
-            # features = ["price", ...]   # default: all other columns of numbers, and those that
+            # features = ["price", ...]   # default: all other columns of numbers and of
+            #                             # categories (dictionaries), and those that
             #                             # [[preprocess]] or a fitted teacher names
             # ignore = ["timestamp"]      # columns that are not features
             # teacher_score_column = ...  # instead of a teacher

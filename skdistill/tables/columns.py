@@ -17,7 +17,14 @@ from skdistill.tables.column_types import (
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.shard import TableFile
 from skdistill.tables.text import is_untyped
-from skdistill.tables.types import as_text, is_id, is_number, plain, plain_column
+from skdistill.tables.types import (
+    as_text,
+    is_category,
+    is_id,
+    is_number,
+    plain,
+    plain_column,
+)
 
 # Which columns are copied besides those that the caller names: none, those that may identify a row
 # (see ``types.is_id``), or all that are not features.
@@ -266,7 +273,9 @@ def _others(types: dict[str, list[Any]], rest: Rest, named: set[str]) -> list[st
     return [
         name
         for name, of_files in types.items()
-        if name not in named and (rest == "all" or all(map(is_id, of_files)))
+        # pandas writes the index of a data frame under such a name.
+        if name not in named
+        and (rest == "all" or (all(map(is_id, of_files)) and not name.startswith("__index_level_")))
     ]
 
 
@@ -320,7 +329,8 @@ def training_columns(
     numbers : sequence of str
         Columns of labels and scores.
     features : sequence of str or None
-        Columns that the model reads. None takes all other columns of numbers, except ``ignore``.
+        Columns that the model reads. None takes all other columns of numbers and categories
+        (dictionaries), except ``ignore``.
     ignore : sequence of str
         Columns that are not features.
     others : sequence of str, default=()
@@ -347,9 +357,7 @@ def training_columns(
         for file in filled:
             check_there(file.path, file.schema.names, names)
         types = content_types(filled, names)
-        features = [
-            name for name in names if name in others or (types[name] and is_number(types[name]))
-        ]
+        features = [name for name in names if name in others or _is_feature(types[name])]
     return TableColumns.match(
         files,
         features=list(features),
@@ -357,6 +365,11 @@ def training_columns(
         targets=targets,
         numbers=numbers,
     )
+
+
+def _is_feature(type_: Any) -> bool:
+    """Whether a column is read without being named: numbers and categories; None is no type."""
+    return type_ is not None and (is_number(type_) or is_category(type_))
 
 
 def refuse_targets(features: Sequence[str], targets: Sequence[str]) -> None:

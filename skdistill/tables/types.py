@@ -26,6 +26,11 @@ def is_number(type_: Any) -> bool:
     )
 
 
+def is_category(type_: Any) -> bool:
+    """Whether a type stores each value once, as categories of data frames are written."""
+    return bool(pyarrow_extra().types.is_dictionary(type_))
+
+
 def is_id(type_: Any) -> bool:
     """Whether values of a plain type identify something: text, integers, bytes, UUIDs and dates.
 

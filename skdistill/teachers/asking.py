@@ -22,7 +22,7 @@ from skdistill.inputs.pipelines import thawed
 from skdistill.inputs.queries import Queries
 from skdistill.students.probabilities import ScoringClassifierTags
 from skdistill.teachers.boosters import is_xgboost_booster, xgboost_scores
-from skdistill.teachers.columns import teacher_table
+from skdistill.teachers.columns import refuse_times, teacher_table
 from skdistill.user_warnings import warn_user
 
 # Rows that a teacher scores at once, to bound the memory: LightGBM copies its input to float64.
@@ -83,8 +83,17 @@ def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> ND
     ndarray, float64
         Of shape (n_rows,) and finite unless the teacher is at fault; see :func:`check_scores`.
     """
-    n_rows = X.shape[0]
     table = teacher_table(teacher, canonical_csr(X))
+    try:
+        return _scores_of_table(teacher, table, queries)
+    except Exception:
+        refuse_times(teacher, table)  # of which LightGBM and NumPy say something else
+        raise
+
+
+def _scores_of_table(teacher: Any, table: Any, queries: Queries | None) -> NDArray[np.float64]:
+    """Score the columns that a teacher reads."""
+    n_rows = table.shape[0]
     if queries is not None and predicts_by_query(teacher):
         predict = getattr(teacher, "predict", teacher)
         answer = predict(table, qid=queries.segment)

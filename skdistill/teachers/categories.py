@@ -49,11 +49,16 @@ def with_categories_of_model(booster: Any, X: Any) -> Any:
     if len(positions) != len(known):
         positions = by_type
     names = [str(name) for name in column_names(X) or []]
-    if len(positions) != len(known) or not set(by_type) <= set(positions):
+    further = [names[place] for place in by_type if place not in positions]
+    if len(positions) == len(known) and further:
         raise ValueError(
-            f"The LightGBM model has {len(known)} columns of categories"
-            + (f": {[names[place] for place in positions]}" if len(positions) == len(known) else "")
-            + f". The table has {[names[place] for place in by_type]} of categories or text. "
+            f"The columns {further} hold categories or text, but the LightGBM model was trained on "
+            "numbers there. Convert these columns to numbers."
+        )
+    if len(positions) != len(known):
+        raise ValueError(
+            f"The LightGBM model has {len(known)} columns of categories. The table has "
+            f"{[names[place] for place in by_type]} of categories or text. "
             "Convert these columns to the types that the model was trained on."
         )
     columns = {}

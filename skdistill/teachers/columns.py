@@ -119,17 +119,28 @@ def positions_among(teacher: Any, X: Any, columns: list[int] | None) -> list[int
     """
     row = select_columns(take_rows(X, np.zeros(1, np.int64)), columns)
     positions = teacher_positions(teacher, row)
-    reader = _reader(teacher)
-    if library_of(reader) == "lightgbm":
-        times = columns_of_times(take_columns(row, positions))
-        if times:
-            raise ValueError(
-                f"The teacher {type(reader).__name__} was fitted on numbers, but the columns "
-                f"{times} hold times. Make the numbers of them that it was fitted on. A student "
-                "can read the times themselves, in columns of other names: teacher_columns=, "
-                "student_columns=."
-            )
+    refuse_times(teacher, take_columns(row, positions))
     return positions if columns is None else [columns[position] for position in positions]
+
+
+def refuse_times(teacher: Any, table: Any) -> None:
+    """Raise a ValueError if a teacher is of LightGBM, and columns that it reads hold times.
+
+    Parameters
+    ----------
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
+        Fitted.
+    table : table of shape (n_rows, n_teacher_columns)
+        The columns that it reads.
+    """
+    reader = _reader(teacher)
+    times = columns_of_times(table) if library_of(reader) == "lightgbm" else []
+    if times:
+        raise ValueError(
+            f"The teacher {type(reader).__name__} was fitted on numbers, but the columns {times} "
+            "hold times. Make the same numbers of them in a function around the model, and pass "
+            "the function as the teacher; or pass the teacher's scores."
+        )
 
 
 def teacher_table(teacher: Any, X: Any) -> Any:

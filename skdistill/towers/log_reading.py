@@ -10,9 +10,11 @@ from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import as_table, take_rows, take_values, without_query_column
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.row_errors import rows_of_user
 from skdistill.inputs.validation import ValidationTable, check_used, in_validation_table
 from skdistill.teachers.pair_scores import check_pair_scores
 from skdistill.teachers.routing import is_prefit
+from skdistill.towers.catalogue_match import warn_of_foreign_items
 from skdistill.towers.catalogue_supervision import CatalogueSupervision
 from skdistill.towers.pair_table import PairColumns, PairTable
 from skdistill.towers.supervision import LogSupervision, PairSupervision
@@ -77,7 +79,10 @@ def read_log(
     sides = columns.queries(in_order), columns.items(in_order)
     if not reset:
         sides = _checked(retriever, *sides)
-    pairs = PairTable.split(*sides, data.queries.segment, items)
+    with rows_of_user(data.order):
+        pairs = PairTable.split(*sides, data.queries.segment, items)
+    if items is not None:
+        warn_of_foreign_items(pairs, sides[1], items)
     objective_labels = take_values(objective_labels, data.order)
     scores = teacher_scores if retriever.wants_teacher else None
     if items is None and scores is not None:
@@ -133,7 +138,8 @@ def read_validation(
     with in_validation_table():
         labels, objective_labels = retriever.split_labels(data.labels, asks_teacher)
         sides = take_rows(queries, data.order), take_rows(items, data.order)
-        pairs = PairTable.split(*sides, data.queries.segment, catalogue)
+        with rows_of_user(data.order):
+            pairs = PairTable.split(*sides, data.queries.segment, catalogue)
         data = replace(data, labels=labels)
         has_catalogue = catalogue is not None
         scores = scores if has_catalogue else data.teacher_scores

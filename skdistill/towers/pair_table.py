@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from skdistill.inputs.columns import (
     take_rows,
 )
 from skdistill.inputs.encoder_kinds import kinds_of_input
+from skdistill.inputs.row_errors import RowError
 
 # Names of the two tables in messages.
 NAMES = {"query": "queries", "item": "items"}
@@ -221,6 +222,11 @@ class PairColumns:
         """Take the columns of a table in the order of ``fit``."""
         expected = self.query_names if side == "query" else self.item_names
         name = NAMES[side]
+        if isinstance(table, Mapping):
+            raise TypeError(
+                f"{name} must be a table with a row per {side}, got a dict. Pass "
+                "pandas.DataFrame([row])."
+            )
         if not hasattr(table, "columns") and not hasattr(table, "shape"):
             table = np.asarray(table)
         names = column_names(table)
@@ -320,13 +326,16 @@ class PairTable:
             If the query columns differ within a query.
         """
         (codes,) = row_codes(query_columns)
-        names, first, query = np.unique(ids, return_index=True, return_inverse=True)
+        _, first, query = np.unique(ids, return_index=True, return_inverse=True)
         differing = np.flatnonzero(codes != codes[first][query])
         if len(differing):
             row = int(differing[0])
-            raise ValueError(
-                f"The query columns must be the same in all rows of a query: in query "
-                f"{names[query[row]]!r} row {row} differs from row {first[query[row]]}."
+            two = take_rows(query_columns, np.array([row, first[query[row]]]))
+            raise RowError(
+                "The query columns must be the same in all rows of a query: ",
+                row,
+                f" differs from another row of its query{_differing(two)}. Give each list an id of "
+                "its own, or leave such columns out of the query columns.",
             )
         if catalogue is None:
             (item_codes,) = row_codes(item_columns)
@@ -337,6 +346,16 @@ class PairTable:
             items, item = _match(item_columns, catalogue)
             n_catalogue = catalogue.shape[0]
         return cls(take_rows(query_columns, first), items, n_catalogue, query, item)
+
+
+def _differing(two_rows: Any) -> str:
+    """Name the columns in which two rows differ."""
+    names = column_names(two_rows)
+    if names is None:
+        return ""
+    codes = (row_codes(take_columns(two_rows, [place]))[0] for place in range(len(names)))
+    found = [name for name, (one, other) in zip(names, codes, strict=True) if one != other]
+    return f" in {found}"
 
 
 def _match(log_items: Any, catalogue: Any) -> tuple[Any, NDArray[np.int64]]:

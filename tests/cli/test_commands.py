@@ -227,7 +227,9 @@ def test_distill_says_which_columns_it_does_not_read(folder, frame, tmp_path):
     (folder / "wide.toml").write_text(recipe + "[teacher]\nn_estimators = 5\n")
     done = run("distill", folder / "wide.toml", "-o", tmp_path / "a.skd")
     assert done.returncode == 0, done.stderr
-    unread = r"hold no numbers: check_in \(timestamp\[..\]\), city \((large_)?string\)\. Name the"
+    unread = (
+        r"numbers nor categories: check_in \(timestamp\[..\]\), city \((large_)?string\)\. Name the"
+    )
     assert re.search(unread, " ".join(done.stderr.split()))
     ignoring = recipe.replace('["teacher"]', '["teacher", "check_in", "city"]')
     (folder / "wide.toml").write_text(ignoring + "[teacher]\nn_estimators = 5\n")

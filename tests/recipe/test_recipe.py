@@ -229,6 +229,24 @@ def test_what_a_recipe_gets_wrong_is_named(folder, text, message):
         recipe(folder, f"{DATA}{text}\n")
 
 
+def test_categories_are_features_and_text_is_not(folder, tmp_path):
+    frame = pd.read_parquet(folder / "train.parquet")
+    frame.assign(city=frame["c"].astype("category")).to_parquet(tmp_path / "train.parquet")
+    text = DATA.replace('test = "test.parquet"\n', "").replace(
+        "[student]", 'teacher_score_column = "b"\n[student]'
+    )
+    (tmp_path / "recipe.toml").write_text(text)
+    trained = train(read_recipe(tmp_path / "recipe.toml"))
+    assert list(trained.model.feature_names_in_) == ["a", "city"]
+    assert list(trained.unread) == ["c"]
+    # The index that pandas writes with a data frame is not an id of the rows.
+    save(trained.model, tmp_path / "student.skd")
+    shuffled = frame.assign(city=frame["c"].astype("category")).sample(frac=1, random_state=0)
+    shuffled.to_parquet(tmp_path / "shuffled.parquet")
+    score_table(trained.model, tmp_path / "shuffled.parquet", tmp_path / "out")
+    assert list(pd.read_parquet(tmp_path / "out")) == ["q", "c", "y", "score"]
+
+
 def test_rows_of_the_test_without_a_label_are_left_out_of_the_report(folder, tmp_path):
     frame = pd.read_parquet(folder / "train.parquet")[["q", "b", "y"]]
     frame.to_parquet(tmp_path / "train.parquet")

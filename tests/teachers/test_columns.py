@@ -245,10 +245,12 @@ def test_dates_where_a_lightgbm_model_was_fitted_on_numbers_are_named(form):
     table = pl.from_pandas(table) if form == "polars" else table
     with pytest.raises(ValueError, match=r"fitted on numbers, but .*\['check_in'\] hold times"):
         positions_among(teacher, table, None)
+    with pytest.raises(ValueError, match=r"fitted on numbers, but .*\['check_in'\] hold times"):
+        score_rows(teacher, table)
     assert positions_among(teacher, numbers.assign(note=days), None) == [0, 1]
     student = LinearRanker(max_iter=1)
     qid = np.arange(60) // 10
-    with pytest.raises(ValueError, match="Make the numbers of them that it was fitted on"):
+    with pytest.raises(ValueError, match="Make the same numbers of them"):
         DistilledRanker(teacher, student).fit(table, qid=qid)
     both = pd.DataFrame(numbers).assign(day=days)
     ranker = DistilledRanker(

@@ -53,7 +53,9 @@ def teacher_overfits(evidence: Evidence) -> Check:
     return Check(
         *(name, LOOK),
         f"{found}: it has memorised its training rows, so that its scores there are no guide to "
-        "new ones. Let the student learn from out-of-fold scores: DistilledRanker(teacher_cv=5).",
+        "new ones. Let the student learn from rows that it has not seen, or from out-of-fold "
+        "scores of a model that is fitted anew: DistilledRanker(LGBMRanker(**settings), "
+        "teacher_cv=5).",
     )
 
 

@@ -15,6 +15,7 @@ from skdistill.tables.columns import TableColumns, column_of
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.frames import read_frame
 from skdistill.tables.reading import Paths, find_files
+from skdistill.tables.types import is_category
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.columns import fitted_names
 
@@ -140,5 +141,9 @@ class _Reader:
             kinds=[kinds.get(column) for column in asked],
         )
         frame = read_frame(files, columns, name)
+        # Text takes longer to read than the categories of the files, which a service would have.
+        schema = files[0].schema
+        categories = [column for column in features if is_category(schema.field(column).type)]
+        frame = frame.astype(dict.fromkeys(categories, "category"))
         table = frame[features]
         return table if self.scorer.features is not None else table.to_numpy(), frame
