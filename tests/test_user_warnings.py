@@ -75,7 +75,7 @@ CASES = {
     fit_in_a_search: "got no qid",
     fit_with_a_fitted_teacher: "is fitted already",
     fit_towers_with_a_fitted_teacher: "is fitted already",
-    fit_on_the_label: "equal y in all rows",
+    fit_on_the_label: "of X equal y, or follow",
     measure_nothing: "the metric is undefined",
 }
 
@@ -101,12 +101,12 @@ FRAME = pd.DataFrame(TABLE.X, columns=list("abcd"))
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_a_column_that_holds_what_is_learnt_is_named(library):
-    leaky = FRAME.assign(clicked=TABLE.y, text="x", score=TABLE.X[:, 0] * 2)
+    leaky = FRAME.assign(grade=TABLE.y, clicked=TABLE.y > 0, text="x", score=TABLE.X[:, 0] * 2)
     if library == "polars":
         leaky = pytest.importorskip("polars").from_pandas(leaky)
     elif library == "pyarrow":
         leaky = pytest.importorskip("pyarrow").Table.from_pandas(leaky)
-    with pytest.warns(UserWarning, match=r"columns \['clicked'\] of X equal y in all rows"):
+    with pytest.warns(UserWarning, match=r"columns \['grade', 'clicked'\] of X equal y, or follow"):
         STUDENT.fit(leaky, TABLE.y, qid=TABLE.qid)
     with pytest.warns(UserWarning, match=r"columns \['score'\] of X equal teacher_scores"):
         DistilledRanker(student=STUDENT).fit(leaky, qid=TABLE.qid, teacher_scores=TABLE.X[:, 0] * 2)
@@ -124,6 +124,11 @@ def test_columns_that_hold_something_else_are_not_named():
         # A constant says nothing: a column of zeros is no label.
         STUDENT.fit(np.column_stack([TABLE.X, 0 * almost]), 0 * labels, qid=TABLE.qid)
     assert not [one for one in seen if "of X equal" in str(one.message)]
+    rare = TABLE.y > 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # A few rows may agree by chance.
+        STUDENT.fit(np.column_stack([TABLE.X[:9], rare[:9]]), TABLE.y[:9] > 1, qid=TABLE.qid[:9])
     with pytest.warns(UserWarning, match=r"columns \[4\] of X equal y"):
         STUDENT.fit(np.column_stack([TABLE.X, TABLE.y]), labels, qid=TABLE.qid)
 

@@ -14,12 +14,15 @@ from skdistill.user_warnings import warn_user
 
 # Rows that nearly all other columns differ in.
 FIRST_ROWS = 64
+# A column is told by labels of at most so many values, if at least so many rows do not hold its
+# most frequent number.
+MOST_LABELS, LEAST_ROWS = 20, 10
 
 
 def warn_of_leaks(
     X: Any, labels: NDArray[np.float64] | None, teacher_scores: NDArray[np.float64] | None
 ) -> None:
-    """Warn of columns that equal what a model is to learn, which it will lack where it is served.
+    """Warn of columns that hold what a model is to learn, which it will lack where it is served.
 
     Parameters
     ----------
@@ -32,16 +35,17 @@ def warn_of_leaks(
     """
     for name, target in {"y": labels, "teacher_scores": teacher_scores}.items():
         for values in () if target is None else np.atleast_2d(target.T):
-            leaked = columns_equal_to(as_table(X), values)
+            leaked = columns_told_by(as_table(X), values)
             if leaked:
                 warn_user(
-                    f"The columns {leaked} of X equal {name} in all rows. A model that reads what "
-                    "it is to learn is perfect until it is served. Leave them out of X."
+                    f"The columns {leaked} of X equal {name}, or follow from it in all rows. A "
+                    "model that reads what it is to learn is perfect until it is served. Leave "
+                    "them out of X."
                 )
 
 
-def columns_equal_to(X: Any, values: NDArray[np.float64]) -> list[Any]:
-    """Find the columns of numbers that equal given values in all rows.
+def columns_told_by(X: Any, values: NDArray[np.float64]) -> list[Any]:
+    """Find the columns of numbers that are known as soon as given values are.
 
     Parameters
     ----------
@@ -53,7 +57,9 @@ def columns_equal_to(X: Any, values: NDArray[np.float64]) -> list[Any]:
     Returns
     -------
     list
-        Names, or positions in an array. None are found if all values are the same.
+        Names, or positions in an array, of the columns that equal the values, or that have one
+        number for each of a few values, such as whether a grade is above 0. None are found if all
+        values are the same.
     """
     rows = np.flatnonzero(~np.isnan(values))
     if sparse.issparse(X) or not len(rows) or (values[rows] == values[rows[0]]).all():
@@ -61,15 +67,44 @@ def columns_equal_to(X: Any, values: NDArray[np.float64]) -> list[Any]:
     names = column_names(X)
     first = rows[:FIRST_ROWS]
     part = take_rows(X, first)
-    return [
-        name
-        for position, name in enumerate(range(X.shape[1]) if names is None else names)
-        if _equal(column_of(part, position, name), slice(None), values[first])
-        and _equal(column_of(X, position, name), rows, values[rows])
-    ]
+    few, all_ = _Values(values[first]), _Values(values[rows])
+
+    def is_told(position: int, name: Any) -> bool:
+        numbers = as_floats(column_of(part, position, name))
+        if numbers is None or not (few.equal(numbers) or few.tell(numbers)):
+            return False
+        numbers = as_floats(column_of(X, position, name))
+        assert numbers is not None  # the column has numbers in the first rows
+        numbers = numbers[rows]
+        return all_.equal(numbers) or (all_.tell(numbers) and _varies(numbers))
+
+    columns = enumerate(range(X.shape[1]) if names is None else names)
+    return [name for position, name in columns if is_told(position, name)]
 
 
-def _equal(column: Any, rows: Any, values: NDArray[np.float64]) -> bool:
-    """Whether some rows of a column are numbers that equal these values."""
-    numbers = as_floats(column)
-    return numbers is not None and bool((numbers[rows] == values).all())
+class _Values:
+    """Values with which columns are compared, sorted once."""
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self.values = values
+        self.order = np.argsort(values, kind="stable")
+        ordered = values[self.order]
+        self.starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+
+    def equal(self, numbers: NDArray[Any]) -> bool:
+        """Whether a column equals the values."""
+        return bool((numbers == self.values).all())
+
+    def tell(self, numbers: NDArray[Any]) -> bool:
+        """Whether a column has one number wherever the value is the same, of a few values."""
+        if len(self.starts) > MOST_LABELS:
+            return False
+        ordered = numbers[self.order]
+        least = np.minimum.reduceat(ordered, self.starts)
+        return bool((least == np.maximum.reduceat(ordered, self.starts)).all())
+
+
+def _varies(numbers: NDArray[Any]) -> bool:
+    """Whether enough rows do not hold the most frequent number."""
+    counts = np.unique(numbers, return_counts=True)[1]
+    return bool(len(numbers) - counts.max() >= LEAST_ROWS)
