@@ -256,9 +256,9 @@ def main():
     summary = table_of(points, values, sizes)
     text = "\n".join(
         [
-            f"NDCG@10 on held-out users of {arguments.seeds} splits, and its ratio to that of",
-            "the teacher, with the 95% interval over users. Speed on one thread: of the compiled",
-            "student, and of the others as they are.",
+            f"NDCG@10 on held-out users of {arguments.seeds} splits, and its ratio to that of the",
+            "teacher with the 95% interval over users. Speed on one thread: students are compiled,",
+            "and the others score as they are.",
             "",
             summary.to_string(),
             "",

@@ -53,7 +53,7 @@ LOOKS = {
 # many there are.
 NUMBERS = {1: "how many", 2: "trees × leaves"}
 # Distance of the legend from the axes, in sizes of letters: the numbers and the name of the axis.
-LEGEND_DISTANCE = 3.4
+LEGEND_DISTANCE = 3.6
 
 
 class ParetoDisplay:

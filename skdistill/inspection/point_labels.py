@@ -217,6 +217,7 @@ def _nearest_free(
 def _n_covered(boxes: Boxes, taken: Boxes) -> NDArray[np.int64]:
     """Count what each box covers of what is taken."""
     n_covered = np.zeros(len(boxes), dtype=np.int64)
+    left, bottom, right, top = np.ascontiguousarray(boxes.T)
     for box in taken:
-        n_covered += ((boxes[:, :2] < box[2:]) & (boxes[:, 2:] > box[:2])).all(axis=1)
+        n_covered += (left < box[2]) & (bottom < box[3]) & (right > box[0]) & (top > box[1])
     return n_covered
