@@ -166,10 +166,9 @@ def choose(users, items, log, scores, candidates, seed):
 
 def recall_curve(relevant, ids):
     """Recall of the first 1, 2, ... films returned: the mean over users who rated any of them."""
-    relevant = relevant.toarray() > 0
-    relevant, ids = relevant[relevant.any(axis=1)], ids[relevant.any(axis=1)]
-    found = np.cumsum(np.take_along_axis(relevant, ids, axis=1), axis=1)
-    return (found / relevant.sum(axis=1, keepdims=True)).mean(axis=0)
+    wanted = np.where(relevant.toarray() > 0, np.arange(relevant.shape[1]), -1)
+    longest = (wanted >= 0).sum(axis=1).max()
+    return retrieval_curve(np.sort(wanted)[:, -longest:], ids).recall
 
 
 def draw(curves, recalls, path):

@@ -94,7 +94,7 @@ class Query(BaseModel):
 class BoosterScorer:
     """The teacher with the interface of a compiled scorer, for comparison."""
 
-    allows_missing, n_codes, needs_float64 = True, 0, False
+    allows_missing, n_codes, needs_float64, feature_names = True, 0, False, None
 
     def __init__(self, path):
         self.booster = lightgbm.Booster(model_file=path)
@@ -198,10 +198,8 @@ def make_app(path):
             raise HTTPException(503, "the model is not loaded")
         if isinstance(model, CascadeService):
             return {"status": "ready", "columns": model.columns}
-        names = getattr(model, "feature_names", None)
-        return {"status": "ready", "n_features": model.n_features} | (
-            {"columns": list(names)} if names else {}
-        )
+        columns = {"columns": list(model.feature_names)} if model.feature_names else {}
+        return {"status": "ready", "n_features": model.n_features} | columns
 
     @app.post("/score")
     async def score(request: Request):

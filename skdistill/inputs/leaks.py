@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,18 @@ def warn_of_leaks(
     Parameters
     ----------
     X : table of shape (n_rows, n_columns)
-        What the model reads.
+        What the model reads. The columns of a CSR matrix are not compared.
     labels : ndarray of shape (n_rows,) or (n_rows, n_objectives), or None
         Labels, NaN where there is none.
     teacher_scores : ndarray of shape (n_rows,) or None
         Scores of a teacher.
     """
+    if sparse.issparse(X):
+        return  # its columns are ids, and too many
+    table = as_table(X)
     for name, target in {"y": labels, "teacher_scores": teacher_scores}.items():
         for values in () if target is None else np.atleast_2d(target.T):
-            leaked = columns_told_by(as_table(X), values)
+            leaked = columns_told_by(table, values)
             if leaked:
                 warn_user(
                     f"The columns {leaked} of X equal {name}, or follow from it in all rows. A "
@@ -50,7 +54,7 @@ def columns_told_by(X: Any, values: NDArray[np.float64]) -> list[Any]:
     Parameters
     ----------
     X : array or data frame of shape (n_rows, n_columns)
-        A table. The columns of a CSR matrix are not compared.
+        A table.
     values : ndarray of shape (n_rows,)
         Such as labels. Rows with NaN are left out.
 
@@ -62,7 +66,7 @@ def columns_told_by(X: Any, values: NDArray[np.float64]) -> list[Any]:
         values are the same.
     """
     rows = np.flatnonzero(~np.isnan(values))
-    if sparse.issparse(X) or not len(rows) or (values[rows] == values[rows[0]]).all():
+    if not len(rows) or (values[rows] == values[rows[0]]).all():
         return []
     names = column_names(X)
     first = rows[:FIRST_ROWS]
@@ -83,13 +87,21 @@ def columns_told_by(X: Any, values: NDArray[np.float64]) -> list[Any]:
 
 
 class _Values:
-    """Values with which columns are compared, sorted once."""
+    """Values with which columns are compared, sorted once if at all."""
 
     def __init__(self, values: NDArray[np.float64]) -> None:
         self.values = values
-        self.order = np.argsort(values, kind="stable")
-        ordered = values[self.order]
-        self.starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """Rows in the order of their values."""
+        return np.argsort(self.values, kind="stable")
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each value starts in this order."""
+        ordered = self.values[self.order]
+        return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
 
     def equal(self, numbers: NDArray[Any]) -> bool:
         """Whether a column equals the values."""

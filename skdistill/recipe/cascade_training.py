@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from skdistill.cascade import RankingCascade
@@ -29,20 +29,22 @@ class TrainedCascade:
         What was followed.
     test : pandas.DataFrame or None
         Rows of the test table.
-    unread : dict of str to str
-        Empty: the recipe says which columns of the log are read.
     """
 
     ranker: RankingCascade
     n_rows: int
     recipe: Recipe
     test: Any
-    unread: dict[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> RankingCascade:
         """What is served."""
         return self.ranker
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Columns that are left out because of their types: none, as the recipe names them all."""
+        return {}
 
     def report(self) -> dict[str, float]:
         """Measure the cascade on the test table.

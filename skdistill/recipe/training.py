@@ -14,11 +14,11 @@ from skdistill.ranker import DistilledRanker
 from skdistill.recipe.cascade_training import TrainedCascade, train_cascade
 from skdistill.recipe.estimators import columns_of
 from skdistill.recipe.reading import TARGETS, Recipe
-from skdistill.tables.columns import column_of, training_columns
+from skdistill.tables.columns import column_of, filled, training_columns
 from skdistill.tables.frames import read_frame, with_categories
 from skdistill.teachers import score_rows
 from skdistill.teachers.categories import categories_of
-from skdistill.teachers.columns import fitted_names
+from skdistill.teachers.columns import names_read_by
 
 ndcg_at_10 = partial(ndcg_score, k=10)
 
@@ -176,15 +176,14 @@ def _read(recipe: Recipe, name: str, features: list[str] | None) -> tuple[list[s
     numbers = [data[key] for key in keys if key in data]
     categories = categories_of(recipe.ranker.teacher)
     # A teacher that was fitted on times says what to do about them.
-    of_teacher = set(fitted_names(recipe.ranker.teacher) or ())
-    named = [name for name in files[0].schema.names if name.replace(" ", "_") in of_teacher]
+    of_teacher = names_read_by(recipe.ranker.teacher, filled(files)[0].schema.names)
     columns = training_columns(
         files,
         data.get("query_column"),
         numbers,
         features,
         data.get("ignore", []),
-        [*categories, *columns_of(recipe.ranker.student), *named],
+        [*categories, *columns_of(recipe.ranker.student), *of_teacher],
     )
     frame = read_frame(files, columns, name)
     return columns.features, with_categories([frame], columns.features, categories)[0]
@@ -192,7 +191,7 @@ def _read(recipe: Recipe, name: str, features: list[str] | None) -> tuple[list[s
 
 def _unread(recipe: Recipe, features: list[str]) -> dict[str, str]:
     """Return the columns that are left out because of their types, and these."""
-    data, schema = recipe.data, recipe.tables("train")[0].schema
+    data, schema = recipe.data, filled(recipe.tables("train"))[0].schema
     if "features" in data:
         return {}
     targets = (data[key] for key in TARGETS if key in data)

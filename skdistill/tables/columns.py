@@ -114,7 +114,7 @@ class TableColumns:
             If a column is missing, or does not hold the values that are expected.
         """
         pyarrow = pyarrow_extra()
-        files = [file for file in files if file.schema.names] or files
+        files = filled(files)
         first = files[0]
         named = list(dict.fromkeys([*targets, *ids]))
         if features is None:
@@ -277,6 +277,11 @@ def _others(types: dict[str, list[Any]], rest: Rest, named: set[str]) -> list[st
         if name not in named
         and (rest == "all" or (all(map(is_id, of_files)) and not name.startswith("__index_level_")))
     ]
+
+
+def filled(files: list[TableFile]) -> list[TableFile]:
+    """Leave out files that have no column, which hold no rows; all of them if none has any."""
+    return [file for file in files if file.schema.names] or files
 
 
 def copied_columns(id_columns: Sequence[str] | str | None) -> tuple[list[str], Rest]:

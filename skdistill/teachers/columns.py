@@ -6,6 +6,7 @@ table by position, whatever its columns are called.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,24 @@ def fitted_names(teacher: Any) -> list[str] | None:
     return booster_names(reader)
 
 
+def names_read_by(teacher: Any, names: Sequence[str]) -> list[str]:
+    """Return those of some names of columns that a fitted teacher reads.
+
+    Parameters
+    ----------
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
+        The teacher; one that is not fitted, or has no names, reads none of them.
+    names : sequence of str
+        Names of the columns of a table.
+
+    Returns
+    -------
+    list of str
+    """
+    expected = set(fitted_names(teacher) or ())
+    return [name for name in names if expected & {name, _underscored(name)}]
+
+
 def teacher_positions(teacher: Any, X: Any) -> list[int]:
     """Find the columns of a table that a fitted teacher reads, in the teacher's order.
 
@@ -78,8 +97,7 @@ def teacher_positions(teacher: Any, X: Any) -> list[int]:
     present = [str(name) for name in names]
     if present == expected:
         return everything
-    # LightGBM replaces blanks in names by underscores.
-    underscored = [name.replace(" ", "_") for name in present]
+    underscored = list(map(_underscored, present))
     for names in (present, underscored):
         positions = positions_of_names(names, expected)
         if positions is not None:
@@ -180,6 +198,11 @@ def _reader(teacher: Any) -> Any:
             teacher = next(s for s in steps if s is not None and not isinstance(s, str))
         else:
             return teacher
+
+
+def _underscored(name: str) -> str:
+    """Return a name as LightGBM stores it, with underscores for blanks."""
+    return name.replace(" ", "_")
 
 
 def _is_made_up(names: list[str]) -> bool:

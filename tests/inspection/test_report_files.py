@@ -50,6 +50,13 @@ def test_categories_are_read_as_in_fit(data, table):
     assert values >= set(data.X["category_0"].dropna())
 
 
+def test_a_first_file_without_columns_is_passed_over(data, table, tmp_path):
+    (tmp_path / "0.jsonl").touch()
+    student = LinearRanker(max_iter=2, random_state=0).fit(data.X, data.y, qid=data.qid)
+    found = report_table(student, [tmp_path / "0.jsonl", table], **COLUMNS)
+    assert qualities(found) == pytest.approx(qualities(report_table(student, table, **COLUMNS)))
+
+
 def test_a_teacher_of_further_columns_gives_its_scores(data, table):
     seen = list(data.X.columns[:2])
     ranker = DistilledRanker(teacher(), LinearRanker(), student_columns=seen, random_state=0)

@@ -23,6 +23,7 @@ from skdistill.students import LinearRanker
 from skdistill.teachers import RankEnsemble, score_rows
 from skdistill.teachers.columns import (
     fitted_names,
+    names_read_by,
     positions_among,
     teacher_positions,
     teacher_table,
@@ -231,6 +232,16 @@ def test_names_that_only_start_like_made_up_ones_are_names():
     for names in (["Column_1", "Column_2", "Column_0x"], ["0", "1", "3"]):
         with pytest.raises(ValueError, match="columns that the table lacks"):
             teacher_positions(Ridge().fit(X, Y), X.set_axis(names, axis=1))
+
+
+def test_the_names_that_a_teacher_reads_are_known_before_a_table_is_read():
+    names = ["rank before", "price", "note"]
+    table = X.iloc[:, :2].set_axis(names[:2], axis=1)
+    booster = LGBMRegressor(n_estimators=2, min_child_samples=5, verbose=-1).fit(table, Y).booster_
+    for teacher in (booster, Ridge().fit(table, Y)):
+        assert names_read_by(teacher, names) == names[:2]
+    for teacher in (Ridge(), Ridge().fit(X.to_numpy(), Y), len, None):
+        assert names_read_by(teacher, names) == []
 
 
 @pytest.mark.parametrize("form", ["booster", "frozen", "polars"])

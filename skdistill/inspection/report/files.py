@@ -11,7 +11,7 @@ from skdistill.inspection.report.build import distillation_report
 from skdistill.inspection.report.document import DistillationReport
 from skdistill.public_names import set_module
 from skdistill.serving.batch.table_scorer import TableScorer, table_scorer
-from skdistill.tables.columns import TableColumns, column_of
+from skdistill.tables.columns import TableColumns, column_of, filled
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.frames import read_frame
 from skdistill.tables.reading import Paths, find_files
@@ -142,7 +142,7 @@ class _Reader:
         )
         frame = read_frame(files, columns, name)
         # Text takes longer to read than the categories of the files, which a service would have.
-        schema = files[0].schema
+        schema = filled(files)[0].schema
         categories = [column for column in features if is_category(schema.field(column).type)]
         frame = frame.astype(dict.fromkeys(categories, "category"))
         table = frame[features]
