@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 
 from skdistill._sklearn_compat import DocumentationLink
 from skdistill.inputs.checks import check_labels
-from skdistill.inputs.columns import column_names, query_ids
+from skdistill.inputs.columns import column_names, has_numbered_columns, query_ids
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import QuerySample, check_qid
 from skdistill.metrics.scorers import default_scorer
@@ -256,7 +256,7 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
             If the number, the names or the order of the columns differ from those of ``fit``.
         """
         names = column_names(X)
-        is_numbered = names is not None and all(isinstance(name, int) for name in names)
+        is_numbered = has_numbered_columns(names)
         table = validate_data(self, X, reset=reset, **(checks or {"skip_check_array": True}))
         if reset:
             self._column_numbers = names if is_numbered else None

@@ -1,5 +1,7 @@
 """The whole of scikit-learn's machinery: checks, pipelines, searches, callbacks, files."""
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 import sklearn
 from numpy.testing import assert_array_equal
+from sklearn.base import BaseEstimator
 from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -23,12 +27,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from skdistill import DistilledRanker, RankingGroupKFold
+import skdistill
+from skdistill import (
+    DistilledRanker,
+    RankingCascade,
+    RankingGroupKFold,
+    TwoTowerRetriever,
+)
 from skdistill._sklearn_compat import DOCUMENTATION
+from skdistill.cascade import PopularityRetriever
+from skdistill.inputs.columns import as_table, take_columns
 from skdistill.metrics import mrr_scorer, ndcg_scorer
 from skdistill.multi_objective import WithObjectives
 from skdistill.students import STUDENTS, LinearRanker, MLPRanker
-from skdistill.teachers import MLPEnsembleRanker, RankEnsemble
+from skdistill.teachers import MLPEnsembleRanker, QidAdapter, RankEnsemble
 from skdistill.towers import RETRIEVERS
 
 WEIGHTS = (
@@ -75,6 +87,80 @@ def test_scikit_learns_checks_pass(estimator):
     assert status["passed"] >= at_least
     assert status["xfail"] == len(EXPECTED_FAILURES)
     assert status["skipped"] <= 1
+
+
+class CascadeOfItsLog(RankingCascade):
+    """A cascade whose catalogue is its log: the checks of scikit-learn pass no ``items``."""
+
+    def fit(self, X, y=None, *, qid=None, sample_weight=None):
+        return super().fit(X, y, qid=qid, items=items_of(X), sample_weight=sample_weight)
+
+
+class PopularityOfItsLog(PopularityRetriever):
+    """Likewise."""
+
+    def fit(self, X, y=None, *, qid=None):
+        return super().fit(X, y, qid=qid, items=items_of(X))
+
+
+def items_of(log):
+    table = as_table(log)
+    return take_columns(table, list(range(1, table.shape[1])) or [0])
+
+
+SMALL_TOWERS = TwoTowerRetriever(**TOWERS, max_iter=2)
+OTHERS = [
+    # Estimator, number of checks that pass at least, checks that are expected to fail.
+    (
+        CascadeOfItsLog(
+            [("retrieve", SMALL_TOWERS, 5), ("rank", LinearRanker(max_iter=2), 3)],
+            teacher=lightgbm.LGBMRegressor(n_estimators=3, min_child_samples=1, verbose=-1),
+        ),
+        48,
+        {},
+    ),
+    (PopularityOfItsLog(slice(1, None)), 39, {}),
+    (
+        QidAdapter(LinearRegression()),
+        59,
+        {"check_estimators_overwrite_params": "it fits its ranker in place, as a Pipeline does"},
+    ),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*got no qid:UserWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.EstimatorCheckFailedWarning")
+@pytest.mark.filterwarnings("ignore:LinearRanker learns no order:UserWarning")
+@pytest.mark.parametrize(
+    ("estimator", "at_least", "expected"), OTHERS, ids=lambda value: type(value).__name__
+)
+def test_scikit_learns_checks_pass_for_what_is_no_student_or_tower(estimator, at_least, expected):
+    results = check_estimator(
+        estimator, expected_failed_checks=expected, on_skip=None, on_fail="raise"
+    )
+    status = Counter(result["status"] for result in results)
+    assert status["passed"] >= at_least
+    assert status["xfail"] == len(expected)
+    assert status["skipped"] <= 1
+
+
+def test_scikit_learn_has_checked_every_public_estimator():
+    """A new estimator has to be added to one of the lists."""
+    checked = {kind for one in ESTIMATORS for kind in type(one).__mro__}
+    checked |= {kind for one, *_ in OTHERS for kind in type(one).__mro__}
+    names = [module.name for module in pkgutil.iter_modules(skdistill.__path__)]
+    modules = [importlib.import_module(f"skdistill.{name}") for name in names if name[0] != "_"]
+    public = {
+        value
+        for module in [skdistill, *modules]
+        for name in getattr(module, "__all__", ())
+        if isinstance(value := getattr(module, name), type)
+        and issubclass(value, BaseEstimator)
+        and hasattr(value, "fit")
+    }
+    assert len(public) > 12
+    assert {kind.__name__ for kind in public - checked} == set()
 
 
 GRID = {

@@ -186,6 +186,7 @@ default="auto"
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.estimator_type, tags.regressor_tags = None, None  # it ranks and has no predict
         return tags
 
     def sub_teachers(self) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.index import ExactIndex
 from skdistill.inputs.checks import check_labels
@@ -40,6 +41,10 @@ class PopularityRetriever(BaseEstimator):
         The catalogue of ``fit``.
     counts_ : ndarray of shape (n_items,), float64
         Number of positive rows of each of its items.
+    n_features_in_ : int
+        Number of columns of the log.
+    feature_names_in_ : ndarray of str
+        Names of the columns; only for tables that have names.
     index_ : ExactIndex
         What ``retrieve`` searches.
 
@@ -55,6 +60,13 @@ class PopularityRetriever(BaseEstimator):
 
     def __init__(self, item_columns: Any = None) -> None:
         self.item_columns = item_columns
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # Cells are only compared with each other.
+        for name in ("allow_nan", "string", "categorical", "sparse"):
+            setattr(tags.input_tags, name, True)
+        return tags
 
     def fit(
         self, X: Any, y: ArrayLike | None = None, *, qid: Any = None, items: Any
@@ -79,9 +91,10 @@ class PopularityRetriever(BaseEstimator):
         Raises
         ------
         ValueError
-            If the log lacks an item column.
+            If the log lacks an item column, or the catalogue has more or fewer of them.
         """
         X, items = as_table(X), as_table(items)
+        validate_data(self, X, reset=True, skip_check_array=True)
         names = column_names(items)
         if self.item_columns is None and names is None:
             raise ValueError(
@@ -90,6 +103,12 @@ class PopularityRetriever(BaseEstimator):
             )
         wanted = names if self.item_columns is None else self.item_columns
         positions = column_positions(X, wanted, "item_columns")
+        if len(positions) != items.shape[1]:
+            raise ValueError(
+                f"item_columns selects {len(positions)} columns of X, which has {X.shape[1]} "
+                f"feature(s), but the catalogue items= has {items.shape[1]} columns. Select one "
+                "for each of them, in their order."
+            )
         counted = np.ones(X.shape[0]) if y is None else check_labels(y, X.shape[0]) > 0
         codes, item_codes = row_codes(take_columns(X, positions), items)
         counts = np.bincount(codes, weights=counted, minlength=int(item_codes.max()) + 1)

@@ -273,7 +273,8 @@ def append_numbers(table: Any, numbers: dict[str, NDArray[Any]]) -> Any:
     table : table of shape (n_rows, n_columns)
         It is not changed.
     numbers : dict of str to ndarray of shape (n_rows,)
-        Cells by name of the column; arrays and CSR matrices have no names.
+        Cells by name of the column. Arrays and CSR matrices have no names, and a data frame whose
+        names are integers gets the next integers, because scikit-learn takes no mixed names.
 
     Returns
     -------
@@ -295,7 +296,17 @@ def append_numbers(table: Any, numbers: dict[str, NDArray[Any]]) -> Any:
         for name, values in numbers.items():
             table = table.append_column(name, [values])
         return table
-    return table.assign(**numbers)
+    import pandas
+
+    further = pandas.DataFrame(numbers, index=table.index)
+    if has_numbered_columns(names):
+        further.columns = max(names) + 1 + np.arange(len(numbers))
+    return pandas.concat([table, further], axis=1)
+
+
+def has_numbered_columns(names: list[Any] | None) -> bool:
+    """Whether all columns have integers for names, as a data frame made of an array has."""
+    return names is not None and all(isinstance(name, int) for name in names)
 
 
 def replace_columns(table: Any, columns: dict[int, NDArray[Any]]) -> Any:

@@ -35,7 +35,8 @@ class QidAdapter(BaseEstimator):
 
     A search cannot cut LightGBM's group sizes at its folds. The adapter sorts the rows that it gets
     by query, and passes the queries in the form that the ranker takes. In all else it is the
-    ranker: it has its parameters, methods and attributes. A teacher that is a search over a ranker
+    ranker: beside its own parameters it has those of the ranker, and its methods and attributes.
+    A name that both have means the ranker's parameter. A teacher that is a search over a ranker
     is fitted through adapters, and ``best_estimator_`` is one.
 
     Parameters
@@ -90,22 +91,22 @@ class QidAdapter(BaseEstimator):
         return True
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters of the ranker.
+        """Get the parameters of the ranker, beside those of the adapter.
 
         Parameters
         ----------
         deep : bool, default=True
-            Include the parameters of estimators in it.
+            Include the parameters of estimators in the ranker.
 
         Returns
         -------
         dict
-            Values by parameter name.
+            Values by parameter name. A name that both have means the ranker's parameter.
         """
-        return self.estimator.get_params(deep=deep)
+        return super().get_params(deep=False) | self._ranker_params(deep)
 
     def set_params(self, **params: Any) -> QidAdapter:
-        """Set parameters of the ranker.
+        """Set parameters of the ranker, or of the adapter.
 
         Parameters
         ----------
@@ -116,9 +117,29 @@ class QidAdapter(BaseEstimator):
         -------
         self
             The adapter.
+
+        Raises
+        ------
+        ValueError
+            If the ranker has no such parameter.
         """
-        self.estimator.set_params(**params)
+        of_adapter = set(super().get_params(deep=False)) - set(self._ranker_params(deep=False))
+        own = {name: params.pop(name) for name in of_adapter & set(params)}
+        ranker = own.get("estimator", self.estimator)
+        if params and not hasattr(ranker, "set_params"):
+            raise ValueError(
+                f"The estimator of a QidAdapter must be a ranker, got {ranker!r}, which has no "
+                f"parameters {sorted(params)}."
+            )
+        super().set_params(**own)
+        if params:
+            ranker.set_params(**params)
         return self
+
+    def _ranker_params(self, deep: bool) -> dict[str, Any]:
+        """Return the parameters of the ranker; none of what is no estimator."""
+        ranker = self.estimator
+        return ranker.get_params(deep=deep) if hasattr(ranker, "get_params") else {}
 
     def get_metadata_routing(self) -> MetadataRequest:
         """Get the metadata that the ranker requests.

@@ -156,7 +156,7 @@ def check_metadata_reaches(teacher: Any, *, weighted: bool) -> None:
         if isinstance(estimator, RankingEstimator):
             for inner in estimator.sub_teachers().values():
                 check_metadata_reaches(inner, weighted=weighted)
-        elif hasattr(estimator, "get_params"):
+        elif hasattr(estimator, "get_params") and not isinstance(estimator, QidAdapter):
             _check_hidden(estimator, on_the_way, weighted=weighted)
     for path, learner in learners.items():
         _check_query_aliases(learner)
@@ -205,9 +205,9 @@ def _learns(value: Any) -> bool:
 def _learners_inside(estimator: Any) -> dict[str, Any]:
     """Estimators that a meta-estimator routes metadata to, by parameter name.
 
-    Rankers of this package are not looked into: they route by themselves.
+    Rankers and adapters of this package are not looked into: they route by themselves.
     """
-    if is_prefit(estimator) or isinstance(estimator, RankingEstimator):
+    if is_prefit(estimator) or isinstance(estimator, RankingEstimator | QidAdapter):
         return {}
     if not is_router(estimator):
         return {}

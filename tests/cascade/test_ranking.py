@@ -428,6 +428,26 @@ def test_arrays_and_features_by_column(data):
     assert cascade.rank(queries[:2])[0].shape == (2, 5)
 
 
+def test_integer_names_are_positions(data):
+    """Columns of scores get the next integers: scikit-learn takes no mixed names."""
+    names = list(data.X.columns)
+    query = [names.index(name) for name in data.query_columns]
+    item = [names.index(name) for name in data.item_columns]
+    X = data.X.to_numpy(dtype=float)
+    items = data.items.to_numpy(dtype=float)
+    queries = data.queries[data.query_columns].to_numpy(dtype=float)[:3]
+    towers = make_towers(data).set_params(query_columns=query, item_columns=item)
+    cascade = make_cascade(data, [("retrieve", towers, 30), ("rank", LinearRanker(max_iter=3), 5)])
+    by_position = clone(cascade).fit(X, data.y, qid=data.qid, items=items)
+    framed = clone(cascade).fit(
+        pd.DataFrame(X), data.y, qid=data.qid, items=pd.DataFrame(items, columns=item)
+    )
+    ids, scores = framed.rank(pd.DataFrame(queries, columns=query))
+    expected, expected_scores = by_position.rank(queries)
+    assert_array_equal(ids, expected)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
+
+
 def test_features_by_function_see_survivors_only(data):
     seen = []
 

@@ -88,6 +88,9 @@ def test_popularity_of_arrays_needs_the_item_columns():
     assert PopularityRetriever([1]).fit(log, items=items).counts_.tolist() == [1, 2]
     with pytest.raises(ValueError, match="item_columns="):
         PopularityRetriever([5]).fit(log, items=items)
+    # Further columns of the catalogue were not compared, without a word.
+    with pytest.raises(ValueError, match=r"selects 1 columns of X, .* items= has 2 columns"):
+        PopularityRetriever([1]).fit(log, items=np.ones((2, 2)))
 
 
 class Wrong:

@@ -12,10 +12,15 @@ from catboost import CatBoostRanker
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.linear_model import Ridge
+from sklearn.feature_selection import RFE
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill import DistilledRanker
 from skdistill.inputs.queries import Queries
+from skdistill.students import LinearRanker
 from skdistill.teachers.qid_adapter import (
     QidAdapter,
     clone_or_deepcopy,
@@ -23,6 +28,7 @@ from skdistill.teachers.qid_adapter import (
     query_parameter,
     with_queries,
 )
+from skdistill.teachers.routing import find_learners
 
 QUERIES = Queries.from_sizes([2, 3])
 WEIGHT = np.array([1.0, 5, 2, 3, 4])
@@ -131,8 +137,10 @@ def test_the_ranker_is_fitted_under_the_routing_of_the_user(enabled, routing):
 
 
 def test_in_all_else_the_adapter_is_the_ranker():
-    adapter = QidAdapter(Ranker(depth=3), enable_metadata_routing=True)
-    assert adapter.get_params() == {"depth": 3}
+    ranker = Ranker(depth=3)
+    adapter = QidAdapter(ranker, enable_metadata_routing=True)
+    own = {"estimator": ranker, "enable_metadata_routing": True}
+    assert adapter.get_params() == {"depth": 3} | own
     assert adapter.set_params(depth=4) is adapter
     assert adapter.depth == 4
     again = clone(adapter)
@@ -172,7 +180,7 @@ def test_an_adapter_can_be_stored_and_copied_before_and_after_its_fit():
     adapter = QidAdapter(Ranker(depth=3))
     assert adapter.enable_metadata_routing is False
     for again in (pickle.loads(pickle.dumps(adapter)), copy.copy(adapter), copy.deepcopy(adapter)):
-        assert again.get_params() == {"depth": 3}
+        assert again.get_params()["depth"] == 3
     adapter.fit(np.zeros((2, 1)), np.zeros(2), qid=[1, 1])
     assert pickle.loads(pickle.dumps(adapter)).seen_[3].tolist() == [0, 0]
     # As while it is unpickled.
@@ -185,3 +193,32 @@ def test_parameters_inside_of_the_ranker_are_reached():
     assert adapter.get_params()["regressor__depth"] == 3
     assert "regressor__depth" not in adapter.get_params(deep=False)
     assert adapter.set_params(regressor__depth=4).estimator.regressor.depth == 4
+
+
+def test_a_name_that_both_have_is_the_parameter_of_the_ranker():
+    inner = LinearRegression()
+    adapter = QidAdapter(RFE(inner))
+    assert adapter.get_params()["estimator"] is inner
+    adapter.set_params(estimator=Ridge(), n_features_to_select=1, enable_metadata_routing=True)
+    assert isinstance(adapter.estimator, RFE)
+    assert isinstance(adapter.estimator.estimator, Ridge)
+    assert adapter.enable_metadata_routing is True
+
+
+def test_the_ranker_can_be_replaced_together_with_its_parameters():
+    adapter = QidAdapter(Ranker(depth=3)).set_params(estimator=Ridge(), alpha=2.0)
+    assert adapter.get_params()["alpha"] == 2.0
+    with pytest.raises(
+        ValueError, match=r"must be a ranker, got None, .* no parameters \['alpha'\]"
+    ):
+        adapter.set_params(estimator=None, alpha=3.0)
+    assert adapter.get_params()["alpha"] == 2.0  # nothing was changed
+
+
+def test_an_adapter_of_the_user_is_not_adapted_again(table, routing):
+    """It has a parameter that is a learner, as meta-estimators have."""
+    adapter = QidAdapter(lightgbm.LGBMRanker(n_estimators=3, verbose=-1, n_jobs=1))
+    teacher = make_pipeline(StandardScaler(), adapter)
+    assert [path for path, _ in find_learners(teacher)] == ["qidadapter"]
+    ranker = DistilledRanker(teacher, LinearRanker(max_iter=2)).fit(table.X, table.y, qid=table.qid)
+    assert type(ranker.teacher_.steps[-1][1].estimator) is lightgbm.LGBMRanker
