@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH_VENV ?= .venv-benchmarks
+# Tools that build the package warn of what is no fault here, such as an editable installation.
+PIP = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 STUDIES = quality columns teaching ties auction auction_cascade cascade implicit_feedback day ctr \
 	index_recall million pareto budget
 # Small products gain nothing from more BLAS threads, and processes share the cores better.
@@ -10,22 +12,15 @@ export OPENBLAS_NUM_THREADS = 1
 
 .PHONY: demo test lint bench bench-studies docs clean
 
-$(VENV)/demo: setup.cfg pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[data,plots,serving]'
-	touch $@
-
-$(VENV)/dev: setup.cfg pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@
-
-$(VENV)/docs: setup.cfg pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[docs,data,plots]'
-	touch $@
+$(VENV)/demo: EXTRAS = data,plots,serving
+$(VENV)/dev: EXTRAS = dev
+$(VENV)/docs: EXTRAS = docs,data,plots
+$(VENV)/demo $(VENV)/dev $(VENV)/docs: setup.cfg pyproject.toml
+	@echo "Installing skdistill[$(EXTRAS)] into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip
+	@$(PIP) --editable '.[$(EXTRAS)]'
+	@touch $@
 
 demo: $(VENV)/demo
 	@echo "1 of 3: a ranker, students, and what they have to beat"
@@ -53,7 +48,7 @@ $(BENCH_VENV)/benchmarks: setup.cfg pyproject.toml
 	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(BENCH_VENV)/bin/python -m pip install --quiet --editable '.[benchmarks]'
-	touch $@
+	@touch $@
 
 # All benchmarks of speed, into the tables of docs/benchmarks.md, and the floors of the short form.
 bench: $(BENCH_VENV)/benchmarks

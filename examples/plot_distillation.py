@@ -118,9 +118,16 @@ def fit_rivals(table, seed, teacher):
     X, y, qid = table.X[train], table.y[train], table.qid[train]
     models = {f"first {n} trees": first_trees(teacher, n) for n in (5, 10, 20, 50)}
     kinds = dict.fromkeys(models, "first trees of the teacher")
-    for name, trees in fit_small_trees(
-        X, y, qid=qid, template=make_teacher(seed, 150), n_leaves=(4, 16), random_state=seed
-    ).items():
+    small = fit_small_trees(
+        X,
+        y,
+        qid=qid,
+        template=make_teacher(seed, 150),
+        n_trees=(5, 10, 20, 40),
+        n_leaves=(4, 16),
+        random_state=seed,
+    )
+    for name, trees in small.items():
         models[f"{name.split()[0]} small trees"] = trees
         kinds[f"{name.split()[0]} small trees"] = "small trees"
     for name, target in {"labels": y, "teacher": teacher.predict(X)}.items():
