@@ -41,7 +41,7 @@ from skdistill.teachers.routing import check_metadata_reaches, is_prefit, teache
 from skdistill.towers.catalogue_match import (
     NOT_PER_PAIR,
     differing_columns,
-    warn_of_foreign_items,
+    warn_of_catalogue,
 )
 from skdistill.towers.pair_table import PairColumns, PairTable
 
@@ -325,7 +325,7 @@ default="auto"
                 f"agree{differing_columns(log[1], items)}. float32 and float64 differ, too. "
                 f"{NOT_PER_PAIR}"
             )
-        warn_of_foreign_items(pairs, log[1], items)
+        warn_of_catalogue(pairs, log[1], items)
         return CascadeProblem(data, columns, pairs, features, added)
 
     def _check_models(

@@ -1,4 +1,4 @@
-"""Whether the items of a log are those of the catalogue."""
+"""Whether a log and a catalogue are of the same items, each once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from skdistill.inputs.columns import column_names, row_codes, take_columns, take
 from skdistill.towers.pair_table import PairTable
 from skdistill.user_warnings import warn_user
 
-# Fraction of the rows of a log whose items may have left the catalogue.
-MOST_FOREIGN = 0.1
+# Fraction of the rows of a log whose items may have left the catalogue, and of the items of a
+# catalogue that may equal others.
+MOST_FOREIGN, MOST_EQUAL = 0.1, 0.1
 NOT_PER_PAIR = (
     "A column that changes from row to row, such as a price of the day, does not identify an item: "
     "leave it out of the item columns."
 )
 
 
-def warn_of_foreign_items(pairs: PairTable, log_items: Any, catalogue: Any) -> None:
-    """Warn if many rows of a log have items that the catalogue does not hold.
+def warn_of_catalogue(pairs: PairTable, log_items: Any, catalogue: Any) -> None:
+    """Warn if a catalogue lacks items of many rows of a log, or many of its items are equal.
 
     Parameters
     ----------
@@ -33,13 +34,21 @@ def warn_of_foreign_items(pairs: PairTable, log_items: Any, catalogue: Any) -> N
     """
     foreign = np.flatnonzero(pairs.item >= pairs.n_catalogue)
     n_rows = len(pairs.item)
-    if len(foreign) <= MOST_FOREIGN * n_rows:
-        return
-    warn_user(
-        f"{len(foreign):,} of the {n_rows:,} rows of the log have items that are not in the "
-        f"catalogue items=, in which all item columns have to agree"
-        f"{differing_columns(take_rows(log_items, foreign), catalogue)}. {NOT_PER_PAIR}"
-    )
+    if len(foreign) > MOST_FOREIGN * n_rows:
+        warn_user(
+            f"{len(foreign):,} of the {n_rows:,} rows of the log have items that are not in the "
+            f"catalogue items=, in which all item columns have to agree"
+            f"{differing_columns(take_rows(log_items, foreign), catalogue)}. {NOT_PER_PAIR}"
+        )
+    n_items = catalogue.shape[0]
+    n_equal = n_items - len(np.unique(row_codes(catalogue)[0]))
+    if n_equal > MOST_EQUAL * n_items:
+        warn_user(
+            f"{n_equal:,} of the {n_items:,} items of the catalogue items= equal an earlier one in "
+            "all item columns, and get its embedding. Rows of the log with such an item count for "
+            "the first one. Add a column that tells them apart, such as an id, or drop repeated "
+            "items."
+        )
 
 
 def differing_columns(log_items: Any, catalogue: Any) -> str:

@@ -14,7 +14,7 @@ from skdistill.inputs.row_errors import rows_of_user
 from skdistill.inputs.validation import ValidationTable, check_used, in_validation_table
 from skdistill.teachers.pair_scores import check_pair_scores
 from skdistill.teachers.routing import is_prefit
-from skdistill.towers.catalogue_match import warn_of_foreign_items
+from skdistill.towers.catalogue_match import warn_of_catalogue
 from skdistill.towers.catalogue_supervision import CatalogueSupervision
 from skdistill.towers.pair_table import PairColumns, PairTable
 from skdistill.towers.supervision import LogSupervision, PairSupervision
@@ -82,7 +82,7 @@ def read_log(
     with rows_of_user(data.order):
         pairs = PairTable.split(*sides, data.queries.segment, items)
     if items is not None:
-        warn_of_foreign_items(pairs, sides[1], items)
+        warn_of_catalogue(pairs, sides[1], items)
     objective_labels = take_values(objective_labels, data.order)
     scores = teacher_scores if retriever.wants_teacher else None
     if items is None and scores is not None:

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skdistill import TwoTowerRetriever
@@ -33,6 +34,21 @@ def test_many_rows_that_the_catalogue_lacks_are_told(fit):
             warnings.simplefilter("always")
             fit(repriced(fraction)[0])
         assert not [one for one in seen if "rows of the log have items" in str(one.message)]
+
+
+def test_items_that_nothing_tells_apart_are_told():
+    """They get one embedding, and the rows of the log count for the first of them."""
+    repeated = pd.concat([ITEMS, ITEMS[:20]], ignore_index=True)
+    expected = r"20 of the 80 items of the catalogue items= equal an earlier one"
+    with pytest.warns(UserWarning, match=expected):
+        towers(max_iter=1).fit(LOG, DATA.y, qid=DATA.qid, items=repeated)
+    with pytest.warns(UserWarning, match=expected):
+        fit_cascade(items=repeated)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        fit_towers(LOG)
+        towers(max_iter=1).fit(LOG, DATA.y, qid=DATA.qid, items=repeated[:62])
+    assert not [one for one in seen if "equal an earlier one" in str(one.message)]
 
 
 def test_a_log_of_other_items_is_refused_by_the_column():
