@@ -127,6 +127,7 @@ def kept(films, seeds, n_estimators, max_iter, decays):
                 (256, 128), max_iter=5 * max_iter, learning_rate_init=0.01, weight_decay=0.0
             ),
             loss=PlackettLuce(30),
+            alpha=1.0,
         )
         first = TwoTowerRetriever(
             query_columns=films.columns_of_users,

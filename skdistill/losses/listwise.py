@@ -159,16 +159,11 @@ class PlackettLuce(Loss):
     def value_and_gradient(
         self, scores: Array, target: Array, queries: Queries, weight: Array | None = None
     ) -> tuple[float, Array]:
-        # Only the rows at the first places are put in order, with those that tie with them.
         places = int(min(self.k, queries.width or queries.sizes.max()))
-        level, counts = target.T
-        is_top = queries.apply(np.greater_equal, level, nth_largest(level, places, queries))
-        is_top &= counts > 0
-        rows = np.flatnonzero(is_top)
-        if not len(rows):
+        level, counts = target[:, 0], target[:, 1] > 0
+        if not counts.any():
             return 0.0, np.zeros_like(scores)
-        top = queries.subset(is_top)
-        ranked = rows[np.lexsort((-level[rows], top.segment))]
+        ranked, top = first_places(level, counts, places, queries)
         owner = queries.segment_of(ranked[top.starts])
         in_places = top.position < places
         cell = top.segment[in_places], top.position[in_places]
@@ -211,6 +206,43 @@ class PlackettLuce(Loss):
         of_top = ties.divide(np.exp(mass + reach[top.segment, last]), ordered - mass)
         gradient[ranked] = of_top - share
         return value, gradient
+
+
+def first_places(
+    level: Array, counts: Array, places: int, queries: Queries
+) -> tuple[Array, Queries]:
+    """Put the rows at the first places of each query in order, with those that tie with the last.
+
+    Parameters
+    ----------
+    level : ndarray of shape (n_rows,)
+        What :meth:`Queries.level` returned for whole queries, of which these rows may be a part.
+    counts : ndarray of shape (n_rows,), bool
+        Rows to return at all, of which there are some. None of the others is above them.
+    places : int
+        Number of places.
+    queries : Queries
+        Segments of the rows.
+
+    Returns
+    -------
+    rows : ndarray, int64
+        Row numbers, query by query, by descending level.
+    top : Queries
+        Segments of ``rows``; a query without any is left out.
+    """
+    # Levels fall by one from value to value, so that the first places of a whole query are found
+    # without sorting it. If rows are missing, there may be too few of such levels.
+    is_top = (level > -places) & counts
+    is_short = np.add.reduceat(is_top, queries.starts, dtype=np.int64) < places
+    if is_short.any():
+        is_top |= queries.spread(is_short) & counts
+    rows, top = np.flatnonzero(is_top), queries.subset(is_top)
+    ranked = rows[np.lexsort((-level[rows], top.segment))]
+    ordered = level[ranked]
+    last = ordered[top.starts + np.minimum(places, top.sizes) - 1]
+    is_top = ordered >= top.spread(last)
+    return (ranked, top) if is_top.all() else (ranked[is_top], top.subset(is_top))
 
 
 def nth_largest(values: Array, n: int, queries: Queries) -> Array:
