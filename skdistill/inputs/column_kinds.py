@@ -63,6 +63,12 @@ TRUTH: dict[Any, bool] = {
 }
 
 
+ISO_8601 = (
+    " A date in text is that of ISO 8601, such as '2026-11-27' or '2026-11-27T08:30:00'; "
+    "pandas.to_datetime(values, unit='ms') converts milliseconds since 1970."
+)
+
+
 class ColumnKindError(RowError):
     """Raised if a cell cannot be converted to the kind of ``fit``.
 
@@ -85,7 +91,7 @@ class ColumnKindError(RowError):
         self.problem = (
             f"column {column!r} held values of type {expected} in fit and holds {kind} now; "
             f"{cell!r} has no exact counterpart. Pass values as they were in fit, or drop such "
-            "rows."
+            f"rows.{ISO_8601 if expected == 'date' else ''}"
         )
         super().__init__(f"{table}: ", row, f": {self.problem}")
 
@@ -335,8 +341,8 @@ def _boolean(cell: Any) -> bool:
 
 
 def _date(cell: Any) -> np.datetime64:
-    if isinstance(cell, str) and not cell[:1].isdigit():
-        raise ValueError(cell)  # NumPy knows "now" and "today"
+    if isinstance(cell, str) and not re.match(r"\d{4}(?!\d)", cell):
+        raise ValueError(cell)  # NumPy knows "now", and takes "20261127" for a year
     if not isinstance(cell, str | datetime.date | np.datetime64):
         raise TypeError(cell)
     if isinstance(cell, str) and re.search(ZONE, cell):
