@@ -15,7 +15,10 @@ export OPENBLAS_NUM_THREADS = 1
 $(VENV)/demo: EXTRAS = data,plots,serving
 $(VENV)/dev: EXTRAS = dev
 $(VENV)/docs: EXTRAS = docs,data,plots
-$(VENV)/demo $(VENV)/dev $(VENV)/docs: setup.cfg pyproject.toml
+# The peers have a virtual environment of their own: nothing else needs them.
+$(BENCH_VENV)/benchmarks: EXTRAS = benchmarks
+$(BENCH_VENV)/benchmarks: override VENV = $(BENCH_VENV)
+$(VENV)/demo $(VENV)/dev $(VENV)/docs $(BENCH_VENV)/benchmarks: setup.cfg pyproject.toml
 	@echo "Installing skdistill[$(EXTRAS)] into $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip
@@ -42,13 +45,6 @@ lint: $(VENV)/dev
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 	$(BIN)/python -m benchmarks --short
-
-# The peers have a virtual environment of their own: nothing else needs them.
-$(BENCH_VENV)/benchmarks: setup.cfg pyproject.toml
-	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(BENCH_VENV)/bin/python -m pip install --quiet --editable '.[benchmarks]'
-	@touch $@
 
 # All benchmarks of speed, into the tables of docs/benchmarks.md, and the floors of the short form.
 bench: $(BENCH_VENV)/benchmarks

@@ -108,7 +108,7 @@ class Films:
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
-def make_ranker(seed, n_estimators, n_jobs=1):
+def make_ranker(seed, n_estimators):
     return lightgbm.LGBMRanker(
         n_estimators=n_estimators,
         learning_rate=7.5 / n_estimators,
@@ -117,7 +117,7 @@ def make_ranker(seed, n_estimators, n_jobs=1):
         subsample=0.5,
         subsample_freq=1,
         random_state=seed,
-        n_jobs=n_jobs,
+        n_jobs=1,  # other processes may need the other cores
         verbose=-1,
     )
 
@@ -153,7 +153,7 @@ def main():
     films = Films()
     train, held_out = films.split_users(arguments.seed, arguments.users)
     X, y, user = films.log(train, arguments.seed)
-    ranker = make_ranker(arguments.seed, arguments.n_estimators, n_jobs=2)
+    ranker = make_ranker(arguments.seed, arguments.n_estimators).set_params(n_jobs=2)
     cascade = make_cascade(films, ranker, arguments.seed)
     cascade.fit(X, y, qid=user, items=films.items)
     cascade.teacher_.set_params(n_jobs=1)  # requests are timed on one thread

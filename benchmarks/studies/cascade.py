@@ -121,8 +121,8 @@ def kept(films, seeds, n_estimators, max_iter, decays):
     for seed in range(seeds):
         X, y, user = films.log(users, seed)
         student = MLPRanker((128, 64), max_iter=max_iter)
-        taught = DistilledRanker(student=student, loss=PlackettLuce(30), alpha=0.9)
-        fits = DistilledRanker(
+        small_student = DistilledRanker(student=student, loss=PlackettLuce(30), alpha=0.9)
+        large_student = DistilledRanker(
             student=MLPRanker(
                 (256, 128), max_iter=5 * max_iter, learning_rate_init=0.01, weight_decay=0.0
             ),
@@ -147,17 +147,17 @@ def kept(films, seeds, n_estimators, max_iter, decays):
             cascade.fit(log[0], log[1], qid=log[2], items=films.items)
             return cascade.set_params(retrieve__size=60)
 
-        distilled = fit(
-            taught, first, make_ranker(seed, n_estimators), sources=("passed", "logged")
+        small = fit(
+            small_student, first, make_ranker(seed, n_estimators), sources=("passed", "logged")
         )
-        ranker = FrozenEstimator(distilled.teacher_)
-        towers = FrozenEstimator(distilled.funnel_.retrieval.retrievers["retrieve"])
-        large = fit(fits, towers, ranker, size=120, sources=("passed",))
+        ranker = FrozenEstimator(small.teacher_)
+        towers = FrozenEstimator(small.funnel_.retrieval.retrievers["retrieve"])
+        large = fit(large_student, towers, ranker, size=120, sources=("passed",))
         cascades = {
             "large student": large,
-            "large, logged rows only": fit(fits, towers, ranker, sources=("logged",)),
-            "small student": distilled,
-            "small, logged rows only": fit(taught, towers, ranker, sources=("logged",)),
+            "large, logged rows only": fit(large_student, towers, ranker, sources=("logged",)),
+            "small student": small,
+            "small, logged rows only": fit(small_student, towers, ranker, sources=("logged",)),
             "first 10 trees": fit(FirstTrees(10), towers, ranker),
             "teacher behind towers": fit("teacher", towers, ranker),
         }
@@ -170,7 +170,7 @@ def kept(films, seeds, n_estimators, max_iter, decays):
                                               "weight_decay": decay}),
                 ranker, sources=("logged",),
             )  # fmt: skip
-        grid = score_catalogue(distilled.teacher_, films, users)
+        grid = score_catalogue(small.teacher_, films, users)
         grid[seen.nonzero()] = -np.inf
         best = np.argsort(-grid, axis=1, kind="stable")[:, :K]
         order = gains_of_order(best, n_items)
@@ -181,8 +181,8 @@ def kept(films, seeds, n_estimators, max_iter, decays):
             found.setdefault(name, []).append((by_labels, by_order))
         costs.append(
             {
-                (name, n): median_costs(distilled.teacher_, cascade, films, users, n)
-                for name, cascade in {"large": large, "small": distilled}.items()
+                (name, n): median_costs(small.teacher_, cascade, films, users, n)
+                for name, cascade in {"large": large, "small": small}.items()
                 for n in (1, 100)
             }
         )

@@ -234,7 +234,7 @@ def first_places(
     # Levels fall by one from value to value, so that the first places of a whole query are found
     # without sorting it. If rows are missing, there may be too few of such levels.
     is_top = (level > -places) & counts
-    is_short = np.add.reduceat(is_top, queries.starts, dtype=np.int64) < places
+    is_short = queries.sum(is_top.astype(np.int64)) < places
     if is_short.any():
         is_top |= queries.spread(is_short) & counts
     rows, top = np.flatnonzero(is_top), queries.subset(is_top)
@@ -243,15 +243,6 @@ def first_places(
     last = ordered[top.starts + np.minimum(places, top.sizes) - 1]
     is_top = ordered >= top.spread(last)
     return (ranked, top) if is_top.all() else (ranked[is_top], top.subset(is_top))
-
-
-def nth_largest(values: Array, n: int, queries: Queries) -> Array:
-    """Return the n-th largest value of each query, or its smallest if it has fewer rows."""
-    if queries.width:
-        place = max(queries.width - n, 0)
-        return np.partition(values.reshape(-1, queries.width), place, axis=1)[:, place]
-    ranked = queries.sort_descending(values)
-    return values[ranked[queries.starts + np.minimum(n, queries.sizes) - 1]]
 
 
 def _log_sum_exp(values: Array, queries: Queries) -> tuple[Array, Array, Array]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skdistill.inputs.queries import Queries
-from skdistill.losses.listwise import divergence, gain_distribution, nth_largest
+from skdistill.losses.listwise import divergence, gain_distribution
 from skdistill.protocols import Array, Loss
 
 # Ranks, in units of the decay, beyond which a place has no part in a distribution. It would be
@@ -50,7 +50,7 @@ class RankListwise(Loss):
         n_places = math.ceil(self.decay * PLACES_PER_DECAY)
         rank = np.arange(int(queries.sizes.max()))
         of_rank = np.where(rank < n_places, np.exp(-rank / self.decay), 0.0)
-        bar = nth_largest(teacher_scores, n_places, queries)
+        bar = _nth_largest(teacher_scores, n_places, queries)
         reaches = queries.apply(np.greater_equal, teacher_scores, bar)
         top = queries.subset(reaches)
         worth = top.mean_over_ties(teacher_scores[reaches], of_rank[top.position])
@@ -86,3 +86,12 @@ class RankListwise(Loss):
     def logit_scale(self) -> float:
         """Score per logit: 1."""
         return 1.0
+
+
+def _nth_largest(values: Array, n: int, queries: Queries) -> Array:
+    """Return the n-th largest value of each query, or its smallest if it has fewer rows."""
+    if queries.width:
+        place = max(queries.width - n, 0)
+        return np.partition(values.reshape(-1, queries.width), place, axis=1)[:, place]
+    ranked = queries.sort_descending(values)
+    return values[ranked[queries.starts + np.minimum(n, queries.sizes) - 1]]

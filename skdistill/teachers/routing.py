@@ -156,8 +156,9 @@ def check_metadata_reaches(teacher: Any, *, weighted: bool) -> None:
         if isinstance(estimator, RankingEstimator):
             for inner in estimator.sub_teachers().values():
                 check_metadata_reaches(inner, weighted=weighted)
-        elif hasattr(estimator, "get_params") and not isinstance(estimator, QidAdapter):
-            _check_hidden(estimator, on_the_way, weighted=weighted)
+        elif hasattr(estimator, "get_params"):
+            adapted = estimator.estimator if isinstance(estimator, QidAdapter) else estimator
+            _check_hidden(adapted, on_the_way, weighted=weighted)
     for path, learner in learners.items():
         _check_query_aliases(learner)
         if weighted and not is_prefit(learner) and not _takes_weights(on_the_way, path):

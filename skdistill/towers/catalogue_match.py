@@ -40,14 +40,12 @@ def warn_of_catalogue(pairs: PairTable, log_items: Any, catalogue: Any) -> None:
             f"catalogue items=, in which all item columns have to agree"
             f"{differing_columns(take_rows(log_items, foreign), catalogue)}. {NOT_PER_PAIR}"
         )
-    n_items = catalogue.shape[0]
-    n_equal = n_items - len(np.unique(row_codes(catalogue)[0]))
-    if n_equal > MOST_EQUAL * n_items:
+    if pairs.n_repeated > MOST_EQUAL * pairs.n_catalogue:
         warn_user(
-            f"{n_equal:,} of the {n_items:,} items of the catalogue items= equal an earlier one in "
-            "all item columns, and get its embedding. Rows of the log with such an item count for "
-            "the first one. Add a column that tells them apart, such as an id, or drop repeated "
-            "items."
+            f"{pairs.n_repeated:,} of the {pairs.n_catalogue:,} "
+            "items of the catalogue items= equal an earlier one in all item columns, and get its "
+            "embedding. Rows of the log with such an item count for the first one. Add a column "
+            "that tells them apart, such as an id, or drop repeated items."
         )
 
 

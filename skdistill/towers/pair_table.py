@@ -282,6 +282,8 @@ class PairTable:
         Number of rows of the catalogue; without one, number of distinct items of the log.
     query, item : ndarray of shape (n_rows,), int64
         Row of ``queries`` and of ``items`` for each row of the log.
+    n_repeated : int
+        Number of items of the catalogue that equal an earlier one.
     """
 
     queries: Any
@@ -289,6 +291,7 @@ class PairTable:
     n_catalogue: int
     query: NDArray[np.int64]
     item: NDArray[np.int64]
+    n_repeated: int
 
     @cached_property
     def catalogue(self) -> Any:
@@ -341,11 +344,11 @@ class PairTable:
             (item_codes,) = row_codes(item_columns)
             _, first_item, item = np.unique(item_codes, return_index=True, return_inverse=True)
             items = take_rows(item_columns, first_item)
-            n_catalogue = len(first_item)
+            n_catalogue, n_repeated = len(first_item), 0
         else:
-            items, item = _match(item_columns, catalogue)
+            items, item, n_repeated = _match(item_columns, catalogue)
             n_catalogue = catalogue.shape[0]
-        return cls(take_rows(query_columns, first), items, n_catalogue, query, item)
+        return cls(take_rows(query_columns, first), items, n_catalogue, query, item, n_repeated)
 
 
 def _differing(two_rows: Any) -> str:
@@ -358,18 +361,22 @@ def _differing(two_rows: Any) -> str:
     return f" in {found}"
 
 
-def _match(log_items: Any, catalogue: Any) -> tuple[Any, NDArray[np.int64]]:
-    """Find each row's item in the catalogue, to which missing items are appended."""
+def _match(log_items: Any, catalogue: Any) -> tuple[Any, NDArray[np.int64], int]:
+    """Find each row's item in the catalogue, to which missing items are appended.
+
+    The last number is that of the catalogue's items that equal an earlier one.
+    """
     catalogue_codes, log_codes = row_codes(catalogue, log_items)
     n_codes = int(max(catalogue_codes.max(), log_codes.max())) + 1
     place = np.full(n_codes, -1, dtype=np.int64)
     # If rows of the catalogue are equal, the first one is taken.
     place[catalogue_codes[::-1]] = np.arange(len(catalogue_codes))[::-1]
+    n_repeated = len(catalogue_codes) - int((place >= 0).sum())
     item = place[log_codes]
     if (item >= 0).all():
-        return catalogue, item
+        return catalogue, item, n_repeated
     foreign = item < 0
     _, first, inverse = np.unique(log_codes[foreign], return_index=True, return_inverse=True)
     item[foreign] = len(catalogue_codes) + inverse
     added = take_rows(log_items, np.flatnonzero(foreign)[first])
-    return stack_rows(catalogue, added), item
+    return stack_rows(catalogue, added), item, n_repeated

@@ -12,6 +12,7 @@ from catboost import CatBoostRanker
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import AdaBoostRegressor
 from sklearn.feature_selection import RFE
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -180,7 +181,8 @@ def test_an_adapter_can_be_stored_and_copied_before_and_after_its_fit():
     adapter = QidAdapter(Ranker(depth=3))
     assert adapter.enable_metadata_routing is False
     for again in (pickle.loads(pickle.dumps(adapter)), copy.copy(adapter), copy.deepcopy(adapter)):
-        assert again.get_params()["depth"] == 3
+        own = {"estimator": again.estimator, "enable_metadata_routing": False}
+        assert again.get_params() == {"depth": 3} | own
     adapter.fit(np.zeros((2, 1)), np.zeros(2), qid=[1, 1])
     assert pickle.loads(pickle.dumps(adapter)).seen_[3].tolist() == [0, 0]
     # As while it is unpickled.
@@ -222,3 +224,11 @@ def test_an_adapter_of_the_user_is_not_adapted_again(table, routing):
     assert [path for path, _ in find_learners(teacher)] == ["qidadapter"]
     ranker = DistilledRanker(teacher, LinearRanker(max_iter=2)).fit(table.X, table.y, qid=table.qid)
     assert type(ranker.teacher_.steps[-1][1].estimator) is lightgbm.LGBMRanker
+
+
+def test_a_ranker_that_an_adapted_estimator_hides_is_refused(table, routing):
+    """The adapter passes queries to the estimator, which does not pass them on."""
+    hidden = AdaBoostRegressor(lightgbm.LGBMRanker(n_estimators=3, verbose=-1, n_jobs=1))
+    teacher = make_pipeline(StandardScaler(), QidAdapter(hidden))
+    with pytest.raises(ValueError, match="would pass no queries to the LGBMRanker"):
+        DistilledRanker(teacher, LinearRanker(max_iter=2)).fit(table.X, table.y, qid=table.qid)
