@@ -3,9 +3,18 @@
 from skdistill.models.factorization_machine import FactorizationMachine
 from skdistill.models.network import MLP, Linear, Network
 from skdistill.models.piecewise_linear import PiecewiseLinear
+from skdistill.models.piecewise_network import PiecewiseNetwork
 from skdistill.models.two_tower import TwoTower
 from skdistill.public_names import publish
 
-__all__ = ["MLP", "FactorizationMachine", "Linear", "Network", "PiecewiseLinear", "TwoTower"]
+__all__ = [
+    "MLP",
+    "FactorizationMachine",
+    "Linear",
+    "Network",
+    "PiecewiseLinear",
+    "PiecewiseNetwork",
+    "TwoTower",
+]
 
 publish(__name__)

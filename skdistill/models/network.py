@@ -72,7 +72,37 @@ class Network(StudentModel, FoldsCodes):
         return params
 
     def forward(self, params: Parameters, inputs: Rows) -> tuple[Array, Any]:
-        output = inputs.dot(params["weights_0"])
+        output, activations = self.forward_hidden(params, inputs.dot(params["weights_0"]))
+        return output, (inputs, activations)
+
+    def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
+        inputs, activations = cache
+        grads: dict[str, Any] = {}
+        grad_first = self.backward_hidden(params, activations, grad_output, grads)
+        grads["weights_0"] = inputs.gradient(grad_first)
+        grads["bias_0"] = column_sums(grad_first)
+        return grads
+
+    def input_gradient(self, params: Parameters, cache: Any, grad_output: Array) -> Array:
+        _, activations = cache
+        return self.backward_hidden(params, activations, grad_output) @ params["weights_0"].T
+
+    def forward_hidden(self, params: Parameters, output: Array) -> tuple[Array, list[Array]]:
+        """Compute the outputs from the first layer's product of rows and weights.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            Parameters by name.
+        output : ndarray of shape (n_rows, n_units)
+            The product, without the bias. It is overwritten.
+
+        Returns
+        -------
+        outputs : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        activations : list of ndarray
+            What ``backward_hidden`` needs.
+        """
         n_rows, activations, floors = len(output), [], []
         for layer in range(1, self.n_layers):
             activations.append(output)
@@ -85,28 +115,32 @@ class Network(StudentModel, FoldsCodes):
                 hidden = _add_bias_and_rectify(layers[layer - 1][block], floor)
                 product(hidden, params[f"weights_{layer}"], out=layers[layer][block])
         output += params[f"bias_{self.n_layers - 1}"]
-        return output, (inputs, activations)
+        return output, activations
 
-    def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
-        inputs, activations = cache
-        grads: dict[str, Any] = {}
-        grad_first = self._through_hidden(params, activations, grad_output, grads)
-        grads["weights_0"] = inputs.gradient(grad_first)
-        grads["bias_0"] = _column_sums(grad_first)
-        return grads
-
-    def input_gradient(self, params: Parameters, cache: Any, grad_output: Array) -> Array:
-        _, activations = cache
-        return self._through_hidden(params, activations, grad_output) @ params["weights_0"].T
-
-    def _through_hidden(
+    def backward_hidden(
         self,
         params: Parameters,
         activations: list[Array],
         grad_output: Array,
         grads: dict[str, Any] | None = None,
     ) -> Array:
-        """Return the gradient of the first layer's output; add those of later layers to grads."""
+        """Compute the gradient of the first layer's product.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            Parameters by name.
+        activations : list of ndarray
+            What ``forward_hidden`` returned.
+        grad_output : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            Gradient of the outputs.
+        grads : dict of str to ndarray, optional
+            The gradients of the parameters of later layers are entered here.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_units)
+        """
         if not activations:
             return grad_output
         weights = [
@@ -119,7 +153,7 @@ class Network(StudentModel, FoldsCodes):
                 hidden = activations[layer - 1][block]
                 if grads is not None:
                     _add(grads, f"weights_{layer}", hidden.T @ grad)
-                    _add(grads, f"bias_{layer}", _column_sums(grad))
+                    _add(grads, f"bias_{layer}", column_sums(grad))
                 # np.dot multiplies a column by a row, for a single output, five times as fast as
                 # matmul.
                 out = grad_first[block] if layer == 1 else None
@@ -151,29 +185,64 @@ class Network(StudentModel, FoldsCodes):
         return (*self.hidden_layer_sizes, self.n_outputs)
 
     def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
+        if not isinstance(X, np.ndarray):
+            return self.score_hidden(folded, X @ folded["weights_0"], workspace)
+        first = product(X, folded["weights_0"], rows_of(workspace[0], len(X)))
+        return self.score_hidden(folded, first, workspace)
+
+    def score_hidden(self, folded: Parameters, output: Array, workspace: list[Array]) -> Array:
+        """Score a block of rows by the first layer's product of rows and weights.
+
+        Parameters
+        ----------
+        folded : dict of str to ndarray
+            What ``fold`` returned.
+        output : ndarray of shape (n_rows, n_units)
+            The product, without its constant. It is overwritten.
+        workspace : list of ndarray
+            The buffers of ``score``, of which the first may hold the product.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        """
         # The number of rows is at most BLOCK_ROWS, or a multiple of it: see the floors of fold. For
         # a request of one row, the calls of Python cost more than the arithmetic.
-        n_rows, output = X.shape[0], X
-        keys = _folded_keys(self.n_layers)
-        for layer, (weights, floor) in enumerate(keys):
-            if isinstance(output, np.ndarray):
-                buffer = workspace[layer]
-                out = buffer if len(buffer) == n_rows else buffer[:n_rows]
-                output = product(output, folded[weights], out)
-            else:
-                output = output @ folded[weights]
+        n_rows = len(output)
+        for floor, weights, layer in _folded_keys(self.n_layers):
             of_block = folded[floor][:n_rows]
             rows = output if n_rows <= BLOCK_ROWS else output.reshape(-1, *of_block.shape)
-            if layer < len(keys) - 1:
-                np.maximum(rows, of_block, out=rows)
+            np.maximum(rows, of_block, out=rows)
+            output = product(output, folded[weights], rows_of(workspace[layer], n_rows))
+        of_block = folded["constant"][:n_rows]
+        rows = output if n_rows <= BLOCK_ROWS else output.reshape(-1, *of_block.shape)
         # Adding in place takes three times as long for one row.
         return (rows + of_block).reshape(output.shape)
 
     def add_to_graph(
         self, graph: GraphBuilder, params: Parameters, scaler: ColumnScaler, X: str
     ) -> str:
+        first = graph.dot(X, *scaler.fold_layer(params["weights_0"], params["bias_0"]))
+        return self.add_hidden_to_graph(graph, params, first)
+
+    def add_hidden_to_graph(self, graph: GraphBuilder, params: Parameters, X: str) -> str:
+        """Write what follows the first layer as ONNX operators.
+
+        Parameters
+        ----------
+        graph : GraphBuilder
+            The graph to which the operators are added.
+        params : dict of str to ndarray
+            Trained parameters, not folded.
+        X : str
+            Name of the first layer's outputs, with their bias.
+
+        Returns
+        -------
+        str
+            Name of the outputs.
+        """
         # One Gemm per layer, with a Relu in between.
-        X = graph.dot(X, *scaler.fold_layer(params["weights_0"], params["bias_0"]))
         for layer in range(1, self.n_layers):
             weights, bias = params[f"weights_{layer}"], params[f"bias_{layer}"]
             X = graph.dot(graph.add("Relu", X), weights, bias)
@@ -204,11 +273,14 @@ class Network(StudentModel, FoldsCodes):
 
 
 @cache
-def _folded_keys(n_layers: int) -> tuple[tuple[str, str], ...]:
-    """Names of the weights of each layer, and of what its outputs are compared with or added to."""
-    hidden = range(n_layers - 1)
-    last = (f"weights_{n_layers - 1}", "constant")
-    return (*((f"weights_{layer}", f"floor_{layer}") for layer in hidden), last)
+def _folded_keys(n_layers: int) -> tuple[tuple[str, str, int], ...]:
+    """For each layer after the first, the name of its inputs' floors and of its weights."""
+    return tuple((f"floor_{layer - 1}", f"weights_{layer}", layer) for layer in range(1, n_layers))
+
+
+def rows_of(buffer: Array, n_rows: int) -> Array:
+    """Return the first rows of a buffer."""
+    return buffer if len(buffer) == n_rows else buffer[:n_rows]
 
 
 def _floor(bias: Array, n_rows: int) -> Array:
@@ -234,7 +306,8 @@ def _add(grads: dict[str, Any], name: str, grad: Array) -> None:
         grads[name] = grad
 
 
-def _column_sums(grad: Array) -> Array:
+def column_sums(grad: Array) -> Array:
+    """Sum the rows of an array of shape (n_rows, n_outputs)."""
     # A product with ones takes a fifth of the time of a sum over the first axis.
     return np.ones(len(grad), dtype=grad.dtype) @ grad
 
@@ -251,18 +324,21 @@ class MLP(Network):
         Always 1.
     """
 
-    def forward(self, params: Parameters, inputs: Rows) -> tuple[Array, Any]:
-        output, cache = super().forward(params, inputs)
-        return output[:, 0], cache
+    def forward_hidden(self, params: Parameters, output: Array) -> tuple[Array, list[Array]]:
+        outputs, activations = super().forward_hidden(params, output)
+        return outputs[:, 0], activations
 
-    def backward(self, params: Parameters, cache: Any, grad_output: Array) -> Gradients:
-        return super().backward(params, cache, grad_output[:, None])
+    def backward_hidden(
+        self,
+        params: Parameters,
+        activations: list[Array],
+        grad_output: Array,
+        grads: dict[str, Any] | None = None,
+    ) -> Array:
+        return super().backward_hidden(params, activations, grad_output[:, None], grads)
 
-    def input_gradient(self, params: Parameters, cache: Any, grad_output: Array) -> Array:
-        return super().input_gradient(params, cache, grad_output[:, None])
-
-    def score(self, folded: Parameters, X: Any, workspace: list[Array]) -> Array:
-        return super().score(folded, X, workspace)[:, 0]
+    def score_hidden(self, folded: Parameters, output: Array, workspace: list[Array]) -> Array:
+        return super().score_hidden(folded, output, workspace)[:, 0]
 
 
 @dataclass(frozen=True)

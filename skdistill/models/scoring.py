@@ -70,7 +70,9 @@ class Scorer:
     def _precise(self) -> Parameters:
         """The folded parameters in float64, for short requests."""
         return {
-            name: array.astype(np.float64) if array.size <= LARGEST_COPY else array
+            name: array.astype(np.float64)
+            if array.dtype == np.float32 and array.size <= LARGEST_COPY
+            else array
             for name, array in self.folded.items()
         }
 

@@ -197,6 +197,25 @@ class ScoringModel(Protocol):
 class StudentModel(TrainableModel, ScoringModel, Protocol):
     """A model that can be trained and served; every student wraps one."""
 
+    def adapt(self, params: Parameters, sample: Any) -> Parameters:
+        """Set the parameters that depend on how the columns are distributed.
+
+        Called once, after ``initialize``.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            What ``initialize`` returned.
+        sample : Rows
+            Some of the scaled training rows.
+
+        Returns
+        -------
+        dict of str to ndarray, float32
+            Parameters of the same names and shapes; by default, those that were passed.
+        """
+        return params
+
     def input_gradient(self, params: Parameters, cache: Any, grad_output: Array) -> Array | None:
         """Compute the gradient of each input from the gradient of the outputs.
 

@@ -19,6 +19,8 @@ from skdistill.user_warnings import warn_user
 # Factor of the initial weights of categories. Few rows train the weights of a rare category: what
 # they start from is what they add to its scores.
 CATEGORY_SCALE = np.float32(0.3)
+# Rows by which a model adapts to the distribution of the columns.
+SAMPLED_ROWS = 10_000
 
 
 def initialize(student: Any, X: Any, rng: np.random.Generator) -> tuple[ColumnScaler, Parameters]:
@@ -47,6 +49,11 @@ def initialize(student: Any, X: Any, rng: np.random.Generator) -> tuple[ColumnSc
     if isinstance(X, MixedTable):
         for name in _with_a_row_per_input(model, X):
             params[name][-X.n_codes :] *= CATEGORY_SCALE
+    if type(model).adapt is not StudentModel.adapt:
+        rows = np.arange(X.shape[0])
+        if len(rows) > SAMPLED_ROWS:
+            rows = np.sort(rng.choice(rows, SAMPLED_ROWS, replace=False))
+        params = model.adapt(params, Rows(scaler.transform(X[rows])))
     return scaler, params
 
 

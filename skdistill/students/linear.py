@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, ClassVar
 
-from scipy import sparse
-
-from skdistill._sklearn_compat import Interval
 from skdistill.models import Linear, PiecewiseLinear
 from skdistill.protocols import StudentModel
 from skdistill.students.base import BaseStudent
+from skdistill.students.knots import KNOTS_CONSTRAINTS, WithKnots
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearRanker(BaseStudent):
+class LinearRanker(WithKnots, BaseStudent):
     """A linear ranker: the score is a weighted sum of the scaled columns.
 
     With ``n_knots``, it is a sum of piecewise linear functions, one of each column of numbers.
@@ -139,7 +136,7 @@ class LinearRanker(BaseStudent):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseStudent._parameter_constraints,
-        "n_knots": [Interval(Integral, 0, None, closed="left")],
+        "n_knots": KNOTS_CONSTRAINTS,
     }
 
     def make_model(self) -> StudentModel:
@@ -151,15 +148,4 @@ class LinearRanker(BaseStudent):
         """
         if not self.n_knots:
             return Linear()
-        return PiecewiseLinear(self.n_knots, 0 if self.encoder_ is None else self.encoder_.n_codes)
-
-    def read_table(self, X: Any, reset: bool) -> Any:
-        if self.n_knots and sparse.issparse(X):
-            raise ValueError(
-                f"n_knots={self.n_knots} needs a dense table, got a CSR matrix. Set n_knots=0, or "
-                "pass a data frame with columns of categories."
-            )
-        return super().read_table(X, reset)
-
-    def _is_ready(self, X: Any) -> bool:
-        return super()._is_ready(X) and not (self.n_knots and sparse.issparse(X))
+        return PiecewiseLinear(self.n_knots, self.n_codes)

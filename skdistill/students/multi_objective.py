@@ -13,17 +13,18 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill.inputs.alignment import call_aligned
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.rows import Rows
-from skdistill.models import Network
+from skdistill.models import Network, PiecewiseNetwork
 from skdistill.multi_objective import OBJECTIVES_CONSTRAINTS, TEACHER, WithObjectives
 from skdistill.protocols import Loss, Parameters, StudentModel, TrainableModel
 from skdistill.students.estimator import StudentEstimator
+from skdistill.students.knots import KNOTS_CONSTRAINTS, WithKnots
 from skdistill.students.mlp import DECAY_CONSTRAINTS, LAYER_CONSTRAINTS, check_layer_sizes
 from skdistill.training.early_stopping import Validate, mean_of, quality_on
 from skdistill.training.objective import HeadsObjective
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MultiObjectiveRanker(WithObjectives, StudentEstimator):
+class MultiObjectiveRanker(WithKnots, WithObjectives, StudentEstimator):
     """A network that learns several objectives, such as clicks, purchases and a teacher's scores.
 
     All objectives share a trunk and have an output each; without hidden layers, each has a linear
@@ -37,6 +38,9 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         an array are taken in the order of the keys. The key "teacher" denotes the teacher's scores.
     hidden_layer_sizes : tuple of int, default=(64, 32)
         Number of units of each layer of the shared trunk; ``()`` makes it linear.
+    n_knots : int, default=0
+        Largest number of knots that cut each column of numbers into pieces, as in
+        :class:`MLPRanker`. Needs a dense table.
     objective_weights : dict of str to float, optional
         Weight of each objective; 1 for those that are not named.
     balance : {"fixed", "gradient"}, default="fixed"
@@ -153,12 +157,14 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
     objective_weights: Mapping[str, float] | None = None
     balance: str = "fixed"
     combine: Mapping[str, float] | Callable[..., Any] | None = None
+    n_knots: int = 0
     weight_decay: float | str = "auto"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **StudentEstimator._parameter_constraints,
         **OBJECTIVES_CONSTRAINTS,
         "hidden_layer_sizes": LAYER_CONSTRAINTS,
+        "n_knots": KNOTS_CONSTRAINTS,
         "weight_decay": DECAY_CONSTRAINTS,
         "combine": [Mapping, callable, None],
     }
@@ -262,14 +268,15 @@ class MultiObjectiveRanker(WithObjectives, StudentEstimator):
         by_name = self.by_name(outputs)
         return np.asarray(call_aligned(lambda table: combine(by_name, table), X, name="combine"))
 
-    def make_model(self) -> Network:
+    def make_model(self) -> Network | PiecewiseNetwork:
         """Make a network with one output per objective.
 
         Returns
         -------
-        Network
+        Network or PiecewiseNetwork
         """
-        return Network(check_layer_sizes(self.hidden_layer_sizes), len(self.objectives))
+        sizes = check_layer_sizes(self.hidden_layer_sizes)
+        return self.in_pieces(Network(sizes, len(self.objectives)))
 
     def served_model(self) -> tuple[StudentModel, Parameters]:
         """Return a network whose output is the combined score, or all heads for a callable."""

@@ -34,6 +34,7 @@ STUDENTS = {
     "FM": FactorizationMachineRanker(4, max_iter=3),
     "MLP": MLPRanker((8,), max_iter=3),
     "deep MLP": MLPRanker((16, 8), max_iter=3),
+    "MLP with knots": MLPRanker((8,), max_iter=3, n_knots=3),
 }
 
 
@@ -60,7 +61,8 @@ def test_contributions_sum_to_differences_of_scores(name, data):
     wanted = centred(student.predict(X).astype(np.float64), data.qid[order])
     np.testing.assert_allclose(found.scores, wanted, atol=1e-6)
     spread = wanted.std()
-    limit = 1e-5 * spread
+    # Differences of maxima cost an MLP with knots a digit of float32.
+    limit = spread * (1e-4 if name == "MLP with knots" else 1e-5)
     np.testing.assert_allclose(found.contributions.sum(axis=1), wanted, atol=limit)
     assert found.error == pytest.approx(
         np.abs(found.contributions.sum(axis=1) - found.scores).max()

@@ -25,6 +25,7 @@ STUDENTS = {
     "piecewise linear": LinearRanker(n_knots=4, max_iter=5, random_state=0),
     "fm": FactorizationMachineRanker(4, max_iter=5, random_state=0),
     "mlp": MLPRanker((8,), max_iter=5, random_state=0),
+    "mlp with knots": MLPRanker((8,), n_knots=3, max_iter=5, random_state=0),
 }
 
 

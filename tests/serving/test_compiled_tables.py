@@ -30,6 +30,7 @@ STUDENTS = {
     "piecewise linear": LinearRanker(n_knots=4, max_iter=3, random_state=0),
     "fm": FactorizationMachineRanker(4, max_iter=3, random_state=0),
     "mlp": MLPRanker((16, 8), max_iter=3, random_state=0),
+    "mlp with knots": MLPRanker((16, 8), n_knots=3, max_iter=3, random_state=0),
     "heads": MultiObjectiveRanker(HEADS, (8,), max_iter=3, random_state=0),
 }
 

@@ -110,6 +110,8 @@ def test_what_layers_do_not_express_is_refused():
         to_solr(fit(FactorizationMachineRanker(2, squash=False, max_iter=1)), "s")
     with pytest.raises(TypeError, match="PiecewiseLinear"):
         to_elasticsearch_ltr(fit(LinearRanker(n_knots=2, squash=False, max_iter=1)), "s")
+    with pytest.raises(TypeError, match="PiecewiseNetwork"):
+        to_solr(fit(MLPRanker((4,), n_knots=2, squash=False, max_iter=1)), "s")
     with pytest.raises(TypeError, match="plugin knows no networks"):
         to_elasticsearch_ltr(plain("MLP"), "s")
     times = fit(LinearRanker(squash=False, max_iter=1), FRAME.assign(age=FRAME["age"] + 1.7e9))

@@ -17,7 +17,7 @@ steps, which a sum of gradients does not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import Rows
 from skdistill.inspection.explanation.scaled_rows import ScaledRows
-from skdistill.models import FactorizationMachine, Network, PiecewiseLinear
+from skdistill.models import FactorizationMachine, Network, PiecewiseLinear, PiecewiseNetwork
+from skdistill.models.pieces import Pieces
 from skdistill.protocols import Parameters
 
 # Steps of the integral.
@@ -123,6 +124,18 @@ def _of_piecewise_linear(
         alone = np.where(rows.columns == column, rows.numbers, 0.0)
         terms[:, column] += model.forward(hinges, Rows(alone))[0]
     return Contributions(rows.centred(terms))
+
+
+@contributions.register
+def _of_piecewise_network(
+    model: PiecewiseNetwork, params: Parameters, rows: ScaledRows
+) -> Contributions:
+    # A column contributes what it and its maxima with the knots add to the first layer.
+    pieces = Pieces.of(params)
+    inputs = pieces.inputs(rows.numbers)
+    columns = rows.columns[pieces.sources]
+    maxima = replace(rows, numbers=inputs, columns=columns)
+    return contributions(model.network, model.on_maxima(params), maxima)
 
 
 def _integrated(model: Network, params: Parameters, rows: ScaledRows) -> Array:
