@@ -33,12 +33,15 @@ from skdistill.teachers import first_trees, score_rows
 TABLES = ("MovieLens 100k", "MovieLens 1M", "OHSUMED", "interactions")
 STUDENTS = {
     "linear": LinearRanker(),
-    "linear, 8 knots": LinearRanker(n_knots=8),
+    "linear, 4 knots": LinearRanker(n_knots=4),
     "FM 16": FactorizationMachineRanker(16),
     "MLP 8": MLPRanker((8,)),
     "MLP 16": MLPRanker((16,)),
     "MLP 32-16": MLPRanker((32, 16)),
     "MLP 64-32": MLPRanker((64, 32)),
+    "MLP 16, 4 knots": MLPRanker((16,), n_knots=4),
+    "MLP 32-16, 4 knots": MLPRanker((32, 16), n_knots=4),
+    "MLP 64-32, 4 knots": MLPRanker((64, 32), n_knots=4),
 }
 BEGINNINGS = (5, 10, 20, 50, 100)
 SIZES = (64, 32)

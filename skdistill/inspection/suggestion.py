@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
@@ -42,16 +43,22 @@ N_FINALISTS = 3
 HELD_OUT = 4
 
 
-def default_students() -> dict[str, Any]:
-    """Make the shapes that are tried by default, by name."""
+def default_students(X: Any) -> dict[str, Any]:
+    """Make the shapes that are tried by default on a table, by name."""
     widths = ((8,), (16,), (32,), (64,), (32, 16), (64, 32), (128, 64), (256, 128))
-    return {
+    shapes = {
         "linear": LinearRanker(),
-        "linear, 8 knots": LinearRanker(n_knots=8),
         "FM 8": FactorizationMachineRanker(8),
         "FM 16": FactorizationMachineRanker(16),
         **{f"MLP {'-'.join(map(str, width))}": MLPRanker(width) for width in widths},
     }
+    if sparse.issparse(X):
+        return shapes
+    with_knots = {"linear, 8 knots": LinearRanker(n_knots=8)}
+    for width in ((16,), (32, 16), (64, 32)):
+        name = f"MLP {'-'.join(map(str, width))}, 4 knots"
+        with_knots[name] = MLPRanker(width, n_knots=4)
+    return shapes | with_knots
 
 
 @set_module("skdistill.inspection")
@@ -98,7 +105,7 @@ def suggest_student(
         Scores of a teacher, preferably out-of-fold; they replace the teacher.
     students : dict of str to student, optional
         Shapes to try, by name. By default linear students, factorization machines and MLPs of up to
-        256 and 128 units.
+        256 and 128 units, and if X is dense, a few of them with knots.
     ranker : DistilledRanker, optional
         Its parameters, such as ``alpha``, ``loss``, ``teacher_cv`` and ``student_columns``, are
         used; its teacher and student are not.
@@ -139,7 +146,7 @@ def suggest_student(
     if not isinstance(latency_us, Real) or not latency_us > 0:
         raise ValueError(f"latency_us must be a number above 0, got {latency_us!r}.")
     seed = check_random_state(random_state).randint(2**31 - 1)
-    shapes = _checked_students(default_students() if students is None else students)
+    shapes = _checked_students(default_students(X) if students is None else students)
     template = _template(ranker)
     if teacher_scores is None:
         if teacher is None:

@@ -2,7 +2,6 @@
 
 from skdistill.models.factorization_machine import FactorizationMachine
 from skdistill.models.network import MLP, Linear, Network
-from skdistill.models.piecewise_linear import PiecewiseLinear
 from skdistill.models.piecewise_network import PiecewiseNetwork
 from skdistill.models.two_tower import TwoTower
 from skdistill.public_names import publish
@@ -12,7 +11,6 @@ __all__ = [
     "FactorizationMachine",
     "Linear",
     "Network",
-    "PiecewiseLinear",
     "PiecewiseNetwork",
     "TwoTower",
 ]

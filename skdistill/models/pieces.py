@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,12 +176,26 @@ class Pieces:
         return np.concatenate([np.arange(self.n_columns), self.columns])
 
     @property
+    def all_are_cut(self) -> bool:
+        """Whether ``order`` has all columns, one after the other."""
+        return np.array_equal(self.order, np.arange(self.n_columns))
+
+    @property
     def levels(self) -> Iterator[tuple[slice, slice]]:
         """For each knot, which maxima are those with it, and which columns of ``order`` have it."""
         start = 0
         for width in self.widths:
             yield slice(start, start + width), slice(0, width)
             start += width
+
+    @property
+    def groups(self) -> Iterator[tuple[slice, tuple[int, int]]]:
+        """Maxima with knots that equally many columns have: their range, and both numbers."""
+        start = 0
+        for width, levels in groupby(self.widths):
+            shape = len(list(levels)), width
+            yield slice(start, start + prod(shape)), shape
+            start += prod(shape)
 
     def inputs(self, columns: Array) -> Array:
         """Compute the maxima.

@@ -35,6 +35,6 @@ class WithKnots(FittedStudent):
         """Number of codes of categories, which are not cut."""
         return 0 if self.encoder_ is None else self.encoder_.n_codes
 
-    def in_pieces(self, network: Network) -> Network | PiecewiseNetwork:
+    def _in_pieces(self, network: Network) -> Network | PiecewiseNetwork:
         """Put pieces of columns in front of a network if there are knots."""
         return PiecewiseNetwork(network, self.n_knots, self.n_codes) if self.n_knots else network

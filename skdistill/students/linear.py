@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from skdistill.models import Linear, PiecewiseLinear
+from skdistill.models import Linear
 from skdistill.protocols import StudentModel
 from skdistill.students.base import BaseStudent
 from skdistill.students.knots import KNOTS_CONSTRAINTS, WithKnots
@@ -20,9 +20,9 @@ class LinearRanker(WithKnots, BaseStudent):
     Parameters
     ----------
     n_knots : int, default=0
-        Number of places in each column of numbers at which its slope may change. They are trained.
-        4 bring most students closer to a teacher of trees, at 2.5 times the time per row of an
-        array. Needs a dense table.
+        Largest number of knots in each column of numbers. They lie at quantiles, and cut the column
+        into pieces, of which each has weights of its own. 4 bring most students closer to the order
+        of a teacher of trees. Needs a dense table.
     loss : str or Loss, default="listwise"
         Loss on the teacher's scores: a name in ``skdistill.losses.LOSSES``, or an object that keeps
         the contract :class:`skdistill.protocols.Loss`.
@@ -140,12 +140,10 @@ class LinearRanker(WithKnots, BaseStudent):
     }
 
     def make_model(self) -> StudentModel:
-        """Make a linear model, or a piecewise linear one.
+        """Make a linear model, or one that is linear in pieces of columns.
 
         Returns
         -------
-        Linear or PiecewiseLinear
+        Linear or PiecewiseNetwork
         """
-        if not self.n_knots:
-            return Linear()
-        return PiecewiseLinear(self.n_knots, self.n_codes)
+        return self._in_pieces(Linear())

@@ -39,14 +39,17 @@ def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
 class MLPRanker(WithKnots, BaseStudent):
     """A multi-layer perceptron with ReLU, suited to the ranking stage.
 
+    With ``n_knots``, it reads each column of numbers in pieces, and follows the steps of a teacher of
+    trees more closely.
+
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(64, 32)
         Number of units of each hidden layer; ``()`` makes it linear.
     n_knots : int, default=0
-        Largest number of knots that cut each column of numbers into pieces, of which each has
-        weights of its own. They lie at quantiles of the column. With 4, most students follow a
-        teacher of trees more closely, and 16 units do what 64 do without. Needs a dense table.
+        Largest number of knots in each column of numbers. They lie at quantiles, and cut the column
+        into pieces, of which each has weights of its own. 4 bring most students closer to the order
+        of a teacher of trees. Needs a dense table.
     loss : str or Loss, default="listwise"
         Loss on the teacher's scores: a name in ``skdistill.losses.LOSSES``, or an object that keeps
         the contract :class:`skdistill.protocols.Loss`.
@@ -169,4 +172,4 @@ class MLPRanker(WithKnots, BaseStudent):
         -------
         MLP or PiecewiseNetwork
         """
-        return self.in_pieces(MLP(check_layer_sizes(self.hidden_layer_sizes)))
+        return self._in_pieces(MLP(check_layer_sizes(self.hidden_layer_sizes)))

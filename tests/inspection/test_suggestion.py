@@ -3,6 +3,7 @@
 import lightgbm
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
@@ -158,7 +159,19 @@ def test_times_grow_with_the_work():
     assert reading == 0
     assert times["wide"] > 5 * times["narrow"]
     assert request_times(wide, data, 1, 0)[0]["wide"] < times["wide"]
-    assert {"linear", "FM 16", "MLP 64-32"} < set(default_students())
+
+
+def test_shapes_with_knots_are_tried_on_dense_tables_alone():
+    shapes = {"linear", "FM 16", "MLP 64-32", "linear, 8 knots", "MLP 16, 4 knots"}
+    assert shapes < set(default_students(DATA.X))
+    rows = slice(0, 300)
+    found = suggest_student(
+        None, sparse.csr_array(DATA.X[rows]), DATA.y[rows], qid=DATA.qid[rows],
+        teacher_scores=DATA.utility[rows], latency_us=1e6,
+    )  # fmt: skip
+    tried = {shape.name for shape in found.shapes}
+    assert tried >= {"linear", "MLP 64-32"}
+    assert not any("knots" in name for name in tried)
 
 
 def test_some_queries_are_whole():

@@ -108,7 +108,7 @@ def test_what_layers_do_not_express_is_refused():
         to_solr(fit(LinearRanker(max_iter=1), FRAME.assign(price=FRAME["price"] ** 9)), "s")
     with pytest.raises(TypeError, match="FactorizationMachine"):
         to_solr(fit(FactorizationMachineRanker(2, squash=False, max_iter=1)), "s")
-    with pytest.raises(TypeError, match="PiecewiseLinear"):
+    with pytest.raises(TypeError, match="PiecewiseNetwork"):
         to_elasticsearch_ltr(fit(LinearRanker(n_knots=2, squash=False, max_iter=1)), "s")
     with pytest.raises(TypeError, match="PiecewiseNetwork"):
         to_solr(fit(MLPRanker((4,), n_knots=2, squash=False, max_iter=1)), "s")

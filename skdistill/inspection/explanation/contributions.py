@@ -25,9 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.queries import Queries
-from skdistill.inputs.rows import Rows
 from skdistill.inspection.explanation.scaled_rows import ScaledRows
-from skdistill.models import FactorizationMachine, Network, PiecewiseLinear, PiecewiseNetwork
+from skdistill.models import FactorizationMachine, Network, PiecewiseNetwork
 from skdistill.models.pieces import Pieces
 from skdistill.protocols import Parameters
 
@@ -106,24 +105,6 @@ def _of_factorization_machine(
     diagonal = np.arange(rows.n_columns)
     pairs[:, diagonal, diagonal] += own
     return Contributions(rows.centred(values), rows.centred(pairs))
-
-
-@contributions.register
-def _of_piecewise_linear(
-    model: PiecewiseLinear, params: Parameters, rows: ScaledRows
-) -> Contributions:
-    # Columns do not interact: a column contributes what its inputs change, others being 0.
-    terms = rows.sums(params["weights_0"])[:, :, 0]
-    hinges = {
-        "weights_0": np.zeros((rows.numbers.shape[1], 1)),
-        "bias_0": np.zeros(1),
-        "hinges": params["hinges"].astype(np.float64),
-        "bias_knots": params["bias_knots"].astype(np.float64),
-    }
-    for column in np.unique(rows.columns).tolist():
-        alone = np.where(rows.columns == column, rows.numbers, 0.0)
-        terms[:, column] += model.forward(hinges, Rows(alone))[0]
-    return Contributions(rows.centred(terms))
 
 
 @contributions.register
