@@ -174,7 +174,7 @@ def test_the_page_about_students(tables, capsys):
 
 def test_the_page_about_students_that_are_worse(tables, capsys):
     found = run("worse_than_teacher.md", tables)
-    printed = dict(re.findall(r"^(.{15})(0\.\d+)$", capsys.readouterr().out, re.MULTILINE))
+    printed = dict(re.findall(r"^(.{19})(0\.\d+)$", capsys.readouterr().out, re.MULTILINE))
     assert [name.strip() for name in printed] == list(found["tries"])
     assert min(map(float, printed.values())) > 0.5
 
