@@ -6,10 +6,10 @@ kept
     Users whose films of the last period are unknown. Towers pass 60 films on, and a student orders
     them. The large student reads columns in pieces, and is trained five times as long, without
     weight decay, on the first 120 films: it is to fit the teacher's scores of these users. NDCG@10
-    by labels, and by the teacher's order (gains fall from 1 for its best film to 0 after the tenth),
-    relative to the teacher over the whole catalogue; the cost of requests of one and of a hundred
-    users, relative to the teacher's. The models' share leaves out features and the reading of
-    tables.
+    by labels, and by the teacher's order (gains fall from 1 for its best film to 0 after the
+    tenth), relative to the teacher over the whole catalogue; the cost of requests of one and of a
+    hundred users, relative to the teacher's. The models' share leaves out features and the reading
+    of tables.
 recall
     Users that no stage has seen. Fraction of the teacher's top ten that come through 200 films and
     a linear or small MLP pre-ranker, to the teacher in the last stage.

@@ -39,8 +39,8 @@ def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
 class MLPRanker(WithKnots, BaseStudent):
     """A multi-layer perceptron with ReLU, suited to the ranking stage.
 
-    With ``n_knots``, it reads each column of numbers in pieces, and follows the steps of a teacher of
-    trees more closely.
+    With ``n_knots``, it reads each column of numbers in pieces, and follows the steps of a teacher
+    of trees more closely.
 
     Parameters
     ----------
