@@ -177,8 +177,9 @@ def _check_extremes(
 def check_model(model: StudentModel, n_features: int = 6, *, random_state: int = 0) -> None:
     """Check that a model keeps the contract :class:`skdistill.protocols.StudentModel`.
 
-    Gradients agree with central differences on dense and CSR rows, also those of the inputs if the
-    model has them; on wide CSR rows those of ``row_parameters`` touch the batch's columns alone;
+    ``adapt`` keeps the names and shapes of the parameters. Gradients, of all but fixed parameters,
+    agree with central differences on dense and CSR rows, also those of the inputs if the model has
+    them; on wide CSR rows those of ``row_parameters`` touch the batch's columns alone;
     folded scoring agrees with the forward pass, in blocks of any length; and so does ONNX, if the
     model has such a form and ONNX Runtime is installed.
 
@@ -208,6 +209,9 @@ def check_model(model: StudentModel, n_features: int = 6, *, random_state: int =
         for name, array in params.items()
     }
     X = rng.standard_normal((14, n_features)) * (rng.random((14, n_features)) < 0.7)
+    adapted = model.adapt(params, Rows(X.astype(np.float32)))
+    forms = [{n: (a.shape, a.dtype) for n, a in of.items()} for of in (params, adapted)]
+    assert forms[0] == forms[1], f"adapt must keep names, shapes and dtypes, {forms}"
     codes = rng.integers(0, 2, (14, 1)).astype(np.int32)
     mixed = MixedTable(np.ascontiguousarray(X[:, :-2]), codes, 2)
     for rows in (Rows(X), Rows(sparse.csr_array(X)), Rows(mixed)):
@@ -222,8 +226,9 @@ def _check_gradient_of_model(
     outputs, cache = model.forward(params, rows)
     slope = rng.standard_normal(outputs.shape)
     grads = model.backward(params, cache, slope.copy())
-    assert set(grads) == set(params), f"gradients of {sorted(grads)} for {sorted(params)}"
-    for name, array in params.items():
+    trained = {n: a for n, a in params.items() if n not in model.fixed_parameters(rows)}
+    assert set(grads) == set(trained), f"gradients of {sorted(grads)} for {sorted(trained)}"
+    for name, array in trained.items():
 
         def value(moved: Any, name: str = name) -> float:
             return float((model.forward({**params, name: moved}, rows)[0] * slope).sum())

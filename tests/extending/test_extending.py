@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ from skdistill.recipe import follow, read_recipe
 from skdistill.serving import compile_scorer, load, save, to_onnx
 from skdistill.students import STUDENTS
 from skdistill.teachers import TEACHERS
-from skdistill.testing import check_loss, check_student
+from skdistill.testing import check_loss, check_model, check_student
 from tests.extending.huber import Huber
 from tests.extending.rule_teacher import QueryMeanTeacher, RuleTeacher
-from tests.extending.tanh_student import TanhRanker
+from tests.extending.tanh_student import TanhNet, TanhRanker
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +46,52 @@ def data():
 def test_the_batteries_hold(registered):
     check_loss(Huber(delta=0.5))
     check_student(TanhRanker(8))
+
+
+@dataclass(frozen=True)
+class AdaptedNet(TanhNet):
+    """Scores in a unit that depends on the columns, and that training leaves as it is."""
+
+    def fixed_parameters(self, inputs):
+        return ("unit",)
+
+    def initialize(self, n_features, rng):
+        return super().initialize(n_features, rng) | {"unit": np.ones(1, dtype=np.float32)}
+
+    def adapt(self, params, sample):
+        assert sample.n_rows > 1
+        return params | {"unit": np.full(1, abs(sample.X).max(), dtype=np.float32)}
+
+    def forward(self, params, inputs):
+        output, cache = super().forward(params, inputs)
+        return output * params["unit"], cache
+
+    def backward(self, params, cache, grad_output):
+        return super().backward(params, cache, grad_output * params["unit"])
+
+    def fold(self, params, scaler):
+        folded = super().fold(params, scaler)
+        return {name: array * params["unit"] if name.endswith("_1") else array
+                for name, array in folded.items()}  # fmt: skip
+
+
+class AdaptedRanker(TanhRanker):
+    def make_model(self):
+        return AdaptedNet(self.n_units)
+
+
+def test_a_model_adapts_to_the_columns(data):
+    check_student(AdaptedRanker(8))
+    student = AdaptedRanker(8, max_iter=2, random_state=0).fit(data.X, data.y, qid=data.qid)
+    scaled = student.scaler_.transform(data.X)
+    assert student.params_["unit"] == pytest.approx(np.abs(scaled).max())
+
+    class InFloat64(AdaptedNet):
+        def adapt(self, params, sample):
+            return {name: array.astype(np.float64) for name, array in params.items()}
+
+    with pytest.raises(AssertionError, match="adapt must keep names, shapes and dtypes"):
+        check_model(InFloat64(4))
 
 
 def test_train_save_load_compile_export(registered, data, tmp_path):
@@ -87,7 +134,7 @@ def test_a_file_is_refused_where_the_student_is_not_registered(data, tmp_path, m
         "    load(path)\n"
         "except ValueError as error:\n"
         "    print(error)\n"
-        "from tests.extending.tanh_student import TanhRanker\n"
+        "from tests.extending.tanh_student import TanhNet, TanhRanker\n"
         "STUDENTS['TanhRanker'] = TanhRanker\n"
         "print(load(path))\n"
     )
