@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from skdistill.protocols import Array, Parameters
 
-# Part of a column's standard deviation that is the least distance of two knots, and the least
-# deviation by which a piece is divided. In float32, differences of maxima have no more digits.
-LEAST_WIDTH = 0.02
+# Parts of a column's standard deviation: the least distance of two knots, and the least deviation
+# by which a piece is divided. Differences of maxima have no more digits in float32.
+LEAST_WIDTH, LEAST_DEVIATION = 0.02, 0.05
 # Names of the parameters that say what the pieces are.
 PIECES = ("knots", "piece_means", "piece_scales")
 
@@ -74,15 +74,16 @@ def cut(columns: Array, n_knots: int) -> Parameters:
     """
     params = uncut(columns.shape[1], n_knots)
     for column, values in enumerate(columns.T.astype(np.float64)):
-        least = LEAST_WIDTH * values.std()
-        knots = _knots(values, n_knots, least)
+        spread = values.std()
+        knots = _knots(values, n_knots, LEAST_WIDTH * spread)
         if not len(knots):
             continue
         edges = np.concatenate([[-np.inf], knots, [np.inf]])
         pieces = np.clip(values, edges[:-1, None], edges[1:, None])
         params["knots"][: len(knots), column] = knots
         params["piece_means"][: len(pieces), column] = pieces.mean(axis=1)
-        params["piece_scales"][: len(pieces), column] = 1 / np.maximum(pieces.std(axis=1), least)
+        deviations = np.maximum(pieces.std(axis=1), LEAST_DEVIATION * spread)
+        params["piece_scales"][: len(pieces), column] = 1 / deviations
     return params
 
 
