@@ -18,7 +18,7 @@ from skdistill.models.pieces import PIECES, Pieces, cut, uncut
 from skdistill.models.scoring import Scratch
 from skdistill.protocols import Array, Gradients, GraphBuilder, Parameters, StudentModel
 
-# Up to so many rows, one product of all maxima is faster than one for each knot.
+# Up to so many rows, one product of all maxima is faster than one for each group of knots.
 FEW = 16
 
 
