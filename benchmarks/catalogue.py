@@ -16,6 +16,7 @@ BENCHMARKS = {
         "files",
         "training",
         "towers",
+        "taught_towers",
         "sparse",
         "metrics",
         "start",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,7 @@ from benchmarks.speed.models import store, stored
 
 RETRIEVED, PASSED, K = 500, 100, 10
 FIRST_TREES = 10
+STAGES = ("retrieve", "prerank", "rank")
 
 
 def data(setting: Setting) -> None:
@@ -55,6 +60,44 @@ def best_items(teacher: Any, log: Any, n_queries: int = 50) -> np.ndarray:
     return np.stack(found)
 
 
+@dataclass
+class StageTimes:
+    """Requests that follow each other; the median and the 99th percentile of each stage's time.
+
+    Parameters
+    ----------
+    ask : callable
+        Answers one request, and returns the seconds of each stage by its name.
+    requests : sequence
+        Different requests.
+    n_requests : int
+        Number of requests in one measurement.
+    """
+
+    ask: Callable[[Any], dict[str, float]]
+    requests: Sequence[Any]
+    n_requests: int
+    quality: dict[str, float] = field(default_factory=dict)
+
+    def warm(self) -> None:
+        for request in self.requests:
+            self.ask(request)
+
+    def measure(self) -> dict[str, float]:
+        n_different = len(self.requests)
+        found = [self.ask(self.requests[n % n_different]) for n in range(self.n_requests)]
+        return {
+            f"{name}, {label}": float(np.quantile([each[name] for each in found], level))
+            for name in found[0]
+            for label, level in (("p50", 0.5), ("p99", 0.99))
+        }
+
+
+def stage_times(setting: Setting, ask: Callable[[Any], dict[str, float]]) -> Run:
+    queries = np.asarray(stored(setting.folder / "log")[0])
+    return StageTimes(ask, [query[None, :] for query in queries], setting.size(300, 30))
+
+
 def requests(setting: Setting, answer: Any) -> Run:
     """Time requests of one query, and rate the lists by the teacher's best items."""
     queries = np.asarray(stored(setting.folder / "log")[0])
@@ -69,19 +112,30 @@ def requests(setting: Setting, answer: Any) -> Run:
 def compiled(setting: Setting, name: str) -> Any:
     from skdistill.serving import compile_cascade
 
-    cascade = compile_cascade(stored(setting.folder / name))
-    return lambda query: cascade.rank(query)[0]
+    return compile_cascade(stored(setting.folder / name))
 
 
-def of_students(setting: Setting) -> Run:
-    return requests(setting, compiled(setting, "students"))
+def ours(setting: Setting, name: str) -> Run:
+    cascade = compiled(setting, name)
+    return requests(setting, lambda query: cascade.rank(query)[0])
 
 
-def with_teacher(setting: Setting) -> Run:
-    return requests(setting, compiled(setting, "teacher"))
+def our_stages(setting: Setting, name: str) -> Run:
+    cascade = compiled(setting, name)
+    return stage_times(setting, lambda query: cascade.rank(query, return_stages=True)[2].seconds)
 
 
 def by_hand(setting: Setting) -> Run:
+    answer = hand_written(setting)
+    return requests(setting, lambda query: answer(query)[0])
+
+
+def stages_by_hand(setting: Setting) -> Run:
+    answer = hand_written(setting)
+    return stage_times(setting, lambda query: answer(query)[1])
+
+
+def hand_written(setting: Setting) -> Callable[[np.ndarray], tuple[np.ndarray, dict[str, float]]]:
     """The same embeddings in FAISS, the teacher's first trees, and the teacher."""
     import faiss
 
@@ -102,11 +156,18 @@ def by_hand(setting: Setting) -> Run:
         scores = booster.predict(rows, num_iteration=n_trees, num_threads=setting.threads)
         return ids[np.argsort(-scores)[:k]]
 
-    def answer(query: np.ndarray) -> np.ndarray:
-        _, ids = index.search(towers.transform_queries(query), RETRIEVED)
-        return best(query, best(query, ids[0], PASSED, FIRST_TREES), K, None)
+    def answer(query: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+        begun = time.perf_counter()
+        _, found = index.search(towers.transform_queries(query), RETRIEVED)
+        retrieved = time.perf_counter()
+        passed = best(query, found[0], PASSED, FIRST_TREES)
+        preranked = time.perf_counter()
+        ranked = best(query, passed, K, None)
+        ended = time.perf_counter()
+        seconds = (retrieved - begun, preranked - retrieved, ended - preranked)
+        return ranked, dict(zip(STAGES, seconds, strict=True))
 
-    return requests(setting, answer)
+    return answer
 
 
 HAND = "FAISS, 10 trees, 300 trees by hand"
@@ -116,21 +177,36 @@ BENCHMARK = Benchmark(
     about=(
         f"One query at a time over 100,000 items: {RETRIEVED} are retrieved by towers, {PASSED} "
         f"pass the pre-ranking, {K} are returned. By hand the same embeddings are searched in "
-        "FAISS, the teacher's first trees pre-rank, and the teacher ranks."
+        "FAISS, the teacher's first trees pre-rank, and the teacher ranks. The time of a stage "
+        "includes building its features."
     ),
     comparisons=[
         Comparison(
             "cascade of students",
             "request",
-            Contender("compiled cascade", of_students),
+            Contender("compiled cascade", partial(ours, name="students")),
             [Contender(HAND, by_hand, ("faiss",), goal=10.0)],
         ),
         Comparison(
             "cascade with the teacher in its last stage",
             "request",
-            Contender("compiled cascade", with_teacher),
+            Contender("compiled cascade", partial(ours, name="teacher")),
             [Contender(HAND, by_hand, ("faiss",))],
             in_short=False,
+        ),
+        *(
+            Comparison(
+                f"stages of the {title}",
+                "request",
+                Contender("compiled cascade", partial(our_stages, name=name)),
+                [Contender(HAND, stages_by_hand, ("faiss",))],
+                in_short=False,
+                starts=1,
+            )
+            for name, title in (
+                ("students", "cascade of students"),
+                ("teacher", "cascade with the teacher in its last stage"),
+            )
         ),
     ],
     data=data,

@@ -19,6 +19,8 @@ WANTED = 1.05
 MOST_MEMORY = 2.0
 # Less than this is lost among what is imported.
 LEAST_MEGABYTES = 50.0
+# The work that warms a process up is so much smaller than the smallest size.
+WARM_FRACTION = 10
 N_FEATURES = 50
 PROGRAM = "from benchmarks.speed import scale; scale.report({work!r}, {size})"
 Work = Callable[[], Any]
@@ -86,15 +88,33 @@ def fit_catalogue(size: int) -> Work:
     return lambda: towers.fit(log.X, log.y, **given)
 
 
+def fit_pairs(size: int) -> Work:
+    """Towers learn from labelled pairs alone; a query has 20 of them."""
+    from skdistill import TwoTowerRetriever
+    from skdistill.datasets import make_retrieval
+
+    n_queries, n_items = size // 20, 10_000
+    log = make_retrieval(
+        n_queries, n_items, 20, query_ids=(n_queries, 100), item_ids=(n_items, 100), random_state=0
+    )
+    towers = TwoTowerRetriever(
+        query_columns=log.query_columns, item_columns=log.item_columns, alpha=0.0, max_iter=2,
+        batch_size=256, random_state=0,
+    )  # fmt: skip
+    given = {"qid": log.qid, "items": log.items}
+    return lambda: towers.fit(log.X, log.y, **given)
+
+
 # Work and its sizes. Lists have the same rows in all, so that nothing should rise.
 WORK: dict[str, tuple[Callable[[int], Work], Sequence[int]]] = {
     "fit, rows": (fit_rows, (10_000, 100_000, 1_000_000, 10_000_000)),
     "fit, features": (fit_features, (10, 100, 1000)),
-    "fit, rows of a list": (fit_lists, (2, 20, 200, 2000)),
+    "fit, rows of a list": (fit_lists, (2, 20, 200, 2000, 20_000, 100_000)),
     "score, rows": (score_rows, (10_000, 100_000, 1_000_000, 10_000_000)),
     "NDCG, rows": (metric_rows, (10_000, 100_000, 1_000_000, 10_000_000)),
     "search, items": (search_items, (10_000, 100_000, 1_000_000, 2_000_000)),
     "fit towers, items": (fit_catalogue, (10_000, 100_000, 1_000_000)),
+    "fit towers, label pairs": (fit_pairs, (10_000, 100_000, 1_000_000, 3_000_000)),
 }
 
 
@@ -106,7 +126,9 @@ def report(work: str, size: int) -> None:
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    WORK[work][0](min(WORK[work][1]))()  # everything is imported and warm
+    # Everything is imported and warm afterwards. The memory of this small work counts as idle, so
+    # that it has to be far less than that of the sizes.
+    WORK[work][0](max(min(WORK[work][1]) // WARM_FRACTION, 2))()
     idle = peak()
     call = WORK[work][0](size)
     with_data = peak()

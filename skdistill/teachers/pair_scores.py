@@ -74,6 +74,16 @@ class PairScores(Protocol):
             grid[start : start + per_block] = answer.reshape(len(block), len(item))
         return grid
 
+    def whole(self, n_queries: int, n_items: int) -> NDArray[np.float32]:
+        """Score every query with every item of the catalogue.
+
+        Returns
+        -------
+        ndarray of shape (n_queries, n_items), float32
+            Not to be changed: it may be the matrix that the user passed.
+        """
+        return self.grid(np.arange(n_queries), np.arange(n_items))
+
     def highest(self, n: int, left_out: Any = None) -> PairRows | None:
         """Find the n best items of each query, if they are known without scoring all pairs.
 
@@ -123,6 +133,9 @@ class DenseScores(PairScores):
 
     def grid(self, query: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.float32]:
         return self.matrix[np.ix_(query, item)].astype(np.float32, copy=False)
+
+    def whole(self, n_queries: int, n_items: int) -> NDArray[np.float32]:
+        return self.matrix.astype(np.float32, copy=False)
 
     def highest(self, n: int, left_out: Any = None) -> PairRows:
         n_queries, n_items = self.matrix.shape

@@ -168,7 +168,7 @@ class CatalogueSupervision(Supervision):
                 'catalogue for every query. Pass known_items="keep", or a larger catalogue.'
             )
         if setup.n_candidates is None or setup.n_candidates >= n_items:
-            scores = self.pair_scores.grid(np.arange(n_queries), np.arange(n_items))
+            scores = self.pair_scores.whole(n_queries, n_items)
             return WholeCatalogue(scores, term.loss, left_out), scores
         logged = np.flatnonzero(self.pairs.item < n_items)
         if left_out is not None:

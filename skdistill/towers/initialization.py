@@ -25,6 +25,9 @@ from skdistill.protocols import Array, Parameters
 # its table: a ridge of 1 halves its embedding. The factors of a log are noisier, and other columns
 # should explain what they can (docs/decisions/0021).
 RIDGE, LOG_RIDGE = 0.01, 1.0
+# Power iterations of the decomposition of a dense matrix. Each reads it twice, and training mends
+# what two of them miss.
+DENSE_ITERATIONS = 2
 # Number of zeros added to the sampled scores of an item, to shrink its mean towards 0.
 PRIOR = 5.0
 
@@ -88,7 +91,10 @@ class TeacherMatrix:
         rank = min(rank, *(n - 1 for n in residual.shape))
         if rank < 1:
             return None
-        left, strength, right = randomized_svd(residual, rank, random_state=random_state)
+        n_iter = "auto" if sparse.issparse(residual) else DENSE_ITERATIONS
+        left, strength, right = randomized_svd(
+            residual, rank, n_iter=n_iter, random_state=random_state
+        )
         if sparse.issparse(scores):
             strength = _shrink(strength, residual, random_state)
             rank = int((strength > 0).sum())
