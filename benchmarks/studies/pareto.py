@@ -1,4 +1,4 @@
-"""Draw quality beside speed: students, the teacher's first trees, and small trees, on four tables.
+"""Draw quality versus speed: students, the teacher's first trees, and small trees, on four tables.
 
     python -m benchmarks pareto --ohsumed FOLDER --out pictures     # S1.txt.gz to S5.txt.gz in it
     python -m benchmarks pareto --tables "MovieLens 100k" --seeds 2

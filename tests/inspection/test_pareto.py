@@ -1,4 +1,4 @@
-"""Quality beside speed: the numbers, who beats whom, and names that cover nothing."""
+"""Quality versus speed: the numbers, who beats whom, and names that cover nothing."""
 
 import lightgbm
 import numpy as np

@@ -430,7 +430,7 @@ def test_ties_trip(ranker, report):
 
 
 def test_queries_that_are_ranked_the_other_way_round_trip(ranker, report):
-    name = "queries of disagreement"
+    name = "queries on which they disagree"
     assert check(name, report).status == "ok"
     scores = ranker.teacher_.predict(X)
     scores[qid == 105] *= -1

@@ -221,7 +221,7 @@ def _fall_of_tau(before: NDArray[Any], after: NDArray[Any], queries: Queries) ->
 
 def agrees_on_most_queries(evidence: Evidence) -> Check:
     """Look for queries that the student ranks the other way round."""
-    name = "queries of disagreement"
+    name = "queries on which they disagree"
     if evidence.tau is None:
         return Check(name, SKIPPED, NEEDS_TEACHER)
     long_enough = (evidence.queries.sizes > 2) & ~np.isnan(evidence.tau)
