@@ -1,47 +1,43 @@
-"""The steps of ``DistilledRanker.fit``: prepare -> teach -> train -> calibrate.
+"""The first steps of ``DistilledRanker.fit``: prepare -> teach.
 
-Each step is a function of the estimator, whose parameters it reads, and of frozen dataclasses.
+The later ones are in ``student_training`` and ``held_out``. Each step is a function of the
+estimator, whose parameters it reads, and of frozen dataclasses.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.callback import AutoPropagatedCallback
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
-from skdistill._sklearn_compat import callbacks_of, check_further_metadata
-from skdistill.calibration import undo_sampling, undo_sampling_in_weights
-from skdistill.callbacks import ForwardedCallback
+from skdistill._sklearn_compat import check_further_metadata
 from skdistill.held_out import split_for_calibration, students_validation
 from skdistill.inputs.checks import check_finite, check_sample_weight
 from skdistill.inputs.columns import (
     as_table,
     optional_positions,
     select_columns,
-    take_values,
     without_query_column,
 )
 from skdistill.inputs.leaks import warn_of_leaks
 from skdistill.inputs.offsets import check_compares_offset, check_offset
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
-from skdistill.inputs.ranking_data import RankingData, SyntheticRows
+from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.row_errors import rows_of_user
 from skdistill.inputs.validation import ValidationTable, check_used
 from skdistill.multi_objective import WithObjectives, labels_for_teacher
 from skdistill.student_setup import learns_from_teacher, make_student
 from skdistill.students.estimator import StudentEstimator
-from skdistill.students.pipelines import fit_head, through_head
+from skdistill.students.pipelines import fit_head
+from skdistill.teacher_weight import AUTO, check_can_choose, nominal_alpha
 from skdistill.teachers import TeacherScores, fit_and_score
-from skdistill.teachers.asking import warn_of_unit
-from skdistill.teachers.augmentation import synthesize
 from skdistill.teachers.columns import positions_among
 from skdistill.teachers.fitting import check_fits_teacher, seeded
 from skdistill.teachers.routing import is_prefit
@@ -57,6 +53,7 @@ class Seeds(NamedTuple):
     folds: int
     synthetic: int
     calibration: int
+    weight: int
 
     @classmethod
     def draw(cls, random_state: Any) -> Seeds:
@@ -130,11 +127,7 @@ def prepare(
     table = _features(ranker, X, reset=True)
     n_rows = table.shape[0]
     prefit = ranker.teacher is not None and is_prefit(ranker.teacher)
-    if y is None and teacher_scores is None and not prefit:
-        raise ValueError(
-            "DistilledRanker requires y to be passed, but the target y is None. Pass y, a fitted "
-            "teacher in a FrozenEstimator, or teacher_scores."
-        )
+    _check_supervision(y, teacher_scores, prefit)
     ids = ranker.check_ids(X, qid, n_rows)
     seeds = Seeds.draw(ranker.random_state)
     student = make_student(ranker, seeds.student)
@@ -159,6 +152,8 @@ def prepare(
         ranker.calibrate, with_students_weights(data, student), validation, seeds.calibration
     )
     student_data = _through_fitted_head(student, student_data, student_columns)
+    if ranker.alpha == AUTO:
+        check_can_choose(student_data, validation)
     return DistillationProblem(
         data=data,
         has_queries=ids is not None,
@@ -205,50 +200,13 @@ def teach(
     return taught
 
 
-def train_student(
-    ranker: Any,
-    problem: DistillationProblem,
-    taught: TeacherScores,
-    context: Any,
-    callback_data: dict[str, Any],
-) -> Any:
-    """Train the student, or the last step of its Pipeline, on the teacher and the labels."""
-    step = context.subcontext(task_name="fit-student")
-    last = last_step(problem.student)
-    students_callbacks = callbacks_of(last)
-    forwarded = [
-        ForwardedCallback(ranker, callback, callback_data, problem.student)
-        for callback in callbacks_of(ranker)
-        # An AutoPropagatedCallback reaches the student by itself.
-        if not isinstance(callback, AutoPropagatedCallback)
-    ]
-    synthetic = _synthesize(ranker, problem, taught.teacher) if ranker.augment else None
-    scores = taught.scores
-    if scores is not None and ranker.sampling_rate < 1:
-        scores = undo_sampling(scores, ranker.sampling_rate)
-    if problem.asks_teacher and problem.data.offset is not None and scores is not None:
-        warn_of_unit(ranker.teacher, scores)
-    data = replace(
-        problem.student_data,
-        teacher_scores=take_values(scores, problem.student_rows),
-        sample_weight=undo_sampling_in_weights(
-            problem.student_data.sample_weight, problem.student_data.labels, ranker.sampling_rate
-        ),
-    )
-    validation = problem.student_validation
-    if validation is not None and taught.validation_scores is not None:
-        validation = replace(validation, teacher_scores=taught.validation_scores)
-    last.set_callbacks(*students_callbacks, *forwarded)
-    try:
-        with step.propagate_callback_context(last):
-            step.call_on_fit_task_begin(estimator=ranker, **callback_data)
-            last.fit_ranking_data(data, synthetic, validation)
-    finally:
-        last.set_callbacks(*students_callbacks)
-    last.fitted_with_qid_ = problem.has_queries
-    last.fitted_with_offset_ = data.offset is not None
-    step.call_on_fit_task_end(estimator=ranker, **callback_data)
-    return problem.student
+def _check_supervision(y: Any, teacher_scores: Any, prefit: bool) -> None:
+    """Refuse a fit that nothing teaches."""
+    if y is None and teacher_scores is None and not prefit:
+        raise ValueError(
+            "DistilledRanker requires y to be passed, but the target y is None. Pass y, a fitted "
+            "teacher in a FrozenEstimator, or teacher_scores."
+        )
 
 
 def _check_teacher(
@@ -263,7 +221,7 @@ def _check_teacher(
     teacher = ranker.teacher
     unlabelled = labels is not None and bool(np.isnan(labels).all())
     if teacher is not None:
-        if unlabelled and is_prefit(teacher) and ranker.alpha < 1:
+        if unlabelled and is_prefit(teacher) and nominal_alpha(ranker.alpha) < 1:
             warn_user(
                 "y is NaN in every row: the student learns from the teacher's scores alone. Leave "
                 "out y, or set alpha=1, if this is meant."
@@ -303,22 +261,6 @@ def _through_fitted_head(student: Any, data: RankingData, columns: list[int] | N
     data = data.with_table(seen_table)
     last_step(student).check_labels(data)
     return data
-
-
-def _synthesize(ranker: Any, problem: DistillationProblem, teacher: Any) -> SyntheticRows:
-    """Draw as many synthetic rows as two epochs use, and score them with the teacher."""
-    fraction, table = ranker.augment, problem.data.X
-    rows, scores = synthesize(
-        teacher,
-        table,
-        problem.data.queries,
-        problem.teacher_columns,
-        kind=ranker.augmentation,
-        n_rows=round(2 * fraction / (1 - fraction) * table.shape[0]) + 1,
-        rng=np.random.default_rng(problem.seeds.synthetic),
-    )
-    seen_table = through_head(problem.student, select_columns(rows, problem.student_columns))
-    return SyntheticRows(seen_table, scores, fraction)
 
 
 def _fit_and_score(

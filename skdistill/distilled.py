@@ -22,6 +22,7 @@ from skdistill.multi_objective import WithObjectives, has_objectives, mean_score
 from skdistill.students.importances import WithStudentsImportances
 from skdistill.students.pipelines import through_head
 from skdistill.students.probabilities import WithProbabilities, check_probabilities, is_log_odds
+from skdistill.teacher_weight import nominal_alpha
 
 
 class FittedDistillation(WithStudentsImportances, WithProbabilities):
@@ -37,9 +38,8 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
         # A loss without weight teaches nothing.
         hard_loss = self.loss if self.hard_loss is None else self.hard_loss
         is_soft, is_hard = is_log_odds(self.loss), is_log_odds(hard_loss)
-        return self.calibrate is not None or (
-            (is_soft and self.alpha > 0) or (is_hard and self.alpha < 1)
-        )
+        alpha = nominal_alpha(self.alpha)
+        return self.calibrate is not None or (is_soft and alpha > 0) or (is_hard and alpha < 1)
 
     def predict(self, X: Any) -> NDArray[np.float32]:
         """Score rows with the student.

@@ -11,6 +11,7 @@ from skdistill.inputs.pipelines import last_step
 from skdistill.multi_objective import WithObjectives
 from skdistill.students import MLPRanker
 from skdistill.students.estimator import StudentEstimator
+from skdistill.teacher_weight import nominal_alpha
 from skdistill.teachers.fitting import seeded
 
 # The student's parameters that DistilledRanker sets.
@@ -40,7 +41,10 @@ def make_student(ranker: Any, seed: int) -> Any:
                 f"replaced by {name}={getattr(ranker, name)!r}. Pass {name}={given!r} to "
                 "DistilledRanker instead."
             )
-    last.set_params(**{name: getattr(ranker, name) for name in shared})
+    objective = {name: getattr(ranker, name) for name in shared}
+    if "alpha" in objective:
+        objective["alpha"] = nominal_alpha(ranker.alpha)
+    last.set_params(**objective)
     last.verbose = last.verbose or ranker.verbose
     last.check_parameters()
     return student if ranker.random_state is None else seeded(student, seed)
@@ -49,7 +53,7 @@ def make_student(ranker: Any, seed: int) -> Any:
 def learns_from_teacher(ranker: Any, student: StudentEstimator) -> bool:
     """Check whether the teacher has any weight, and refuse parameters that do not apply."""
     if not isinstance(student, WithObjectives):
-        return ranker.alpha > 0
+        return nominal_alpha(ranker.alpha) > 0
     defaults = inspect.signature(type(ranker)).parameters
     for name in SINGLE_OBJECTIVE_PARAMETERS:
         if getattr(ranker, name) != defaults[name].default:

@@ -38,7 +38,8 @@ FLOORS = {
     "students": ["multi_objective", "students"],
     "teachers": ["teachers", "streaming"],
     "front doors": [
-        *("held_out", "student_setup", "distillation", "distilled", "ranker"),
+        *("teacher_weight", "held_out", "student_setup", "distillation", "student_training"),
+        *("distilled", "ranker"),
         *("towers", "cascade", "dask_training"),
     ],
     "service": ["serving", "inspection", "recipe"],

@@ -172,6 +172,11 @@ def test_the_page_about_students(tables, capsys):
     assert "MLP" in capsys.readouterr().out
 
 
+def test_the_page_about_losses(tables, capsys):
+    ranker = run("losses.md", tables)["ranker"]
+    assert f"{ranker.alpha_} {ranker.alpha_scores_}" in capsys.readouterr().out
+
+
 def test_the_page_about_students_that_are_worse(tables, capsys):
     found = run("worse_than_teacher.md", tables)
     printed = dict(re.findall(r"^(.{19})(0\.\d+)$", capsys.readouterr().out, re.MULTILINE))

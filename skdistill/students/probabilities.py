@@ -60,7 +60,7 @@ class WithProbabilities(RankingEstimator):
 
     loss: str | Loss
     hard_loss: str | Loss | None
-    alpha: float
+    alpha: float | str
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
