@@ -1,4 +1,8 @@
-"""Search a block of queries for their best items, block by block of the items."""
+"""Search for the best items of a query, or of a block of queries.
+
+One query scores all items at once. Several queries go through the items block by block, because
+their scores would not stay in the cache.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,13 @@ ITEM_BLOCK = 4096
 BLOCK_SCORES = 1 << 17
 # Items of a block that are compared with the bars of the queries at once.
 TILE = 256
-# Several queries are filled up to a multiple of so many columns. OpenBLAS multiplies the columns
+# Queries are filled up to a multiple of so many columns. OpenBLAS multiplies the columns
 # that are left over more slowly and in another order, so that the last bits of a query's scores
 # would depend on the number of queries.
 LANES = 16
+# One query: most scores that one maximum stands for, and fewest maxima per item that is
+# returned. With fewer, too many items reach the bar that the maxima give.
+FOLDS, LEAST_MAXIMA = 32, 4
 # To copy an item takes as long as to score it for COPY_QUERIES; to read it, for LEAST_QUERIES.
 COPY_QUERIES, LEAST_QUERIES = 24, 8
 
@@ -112,18 +119,94 @@ def search_block(
     positions: NDArray[np.integer] | None = None,
     shift: NDArray[np.float32] | None = None,
 ) -> None:
-    """Fill ``found`` and ``scores`` for a block of queries, searching items block by block.
+    """Fill ``found`` and ``scores`` for a block of queries.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, embedding_dim)
+    found, scores : ndarray of shape (n_queries, k)
+        To be filled with item rows and scores, best first; they hold -1 and -inf.
+    items : ndarray of shape (n_items, embedding_dim)
+    hidden : sequence of Hidden
+    positions : ndarray of shape (n_searched,), optional
+        Rows of the items that are searched, ascending; all by default.
+    shift : ndarray of shape (n_items,), optional
+        Added to the scores of each item.
+    """
+    if positions is not None and not len(positions):
+        return
+    search = _search_one if len(queries) == 1 else _search_many
+    search(queries, found, scores, items, hidden, positions, shift)
+    if positions is not None:
+        found[:] = np.where(found >= 0, positions[found], -1)
+
+
+def _search_one(
+    queries: NDArray[np.float32],
+    found: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    items: NDArray[np.float32],
+    hidden: Sequence[Hidden],
+    positions: NDArray[np.integer] | None,
+    shift: NDArray[np.float32] | None,
+) -> None:
+    """Score all items, and sort those that reach a bar."""
+    n_items = len(items) if positions is None else len(positions)
+    scored = np.empty((n_items, 1), dtype=np.float32)
+    weights = np.ascontiguousarray(queries.T)
+    if positions is None:
+        product(items, weights, out=scored)
+    else:
+        copied = np.empty((min(ITEM_BLOCK, n_items), items.shape[1]), dtype=np.float32)
+        for start in range(0, n_items, ITEM_BLOCK):
+            chosen = positions[start : start + ITEM_BLOCK]
+            block = np.take(items, chosen, 0, out=copied[: len(chosen)], mode="clip")
+            product(block, weights, out=scored[start : start + len(chosen)])
+    if shift is not None:
+        scored += (shift if positions is None else shift[positions])[:, None]
+    for one in hidden:
+        scored[one(0, n_items)] = -np.inf
+    values = scored[:, 0]
+    reaching = np.flatnonzero(values >= _bar(values, scores.shape[1]))
+    # A stable sort keeps the order of positions for equal scores.
+    best = reaching[np.argsort(-values[reaching], kind="stable")[: scores.shape[1]]]
+    best = best[values[best] > -np.inf]
+    found[0, : len(best)] = best
+    scores[0, : len(best)] = values[best]
+
+
+def _bar(values: NDArray[np.float32], k: int) -> np.float32:
+    """Return a value that at least k of the values reach, and not many more.
+
+    Each maximum of a few values is one of them, so that the k-th largest maximum will do.
+    """
+    n_folds = min(FOLDS, len(values) // (LEAST_MAXIMA * k))
+    if n_folds > 1:
+        width = len(values) // n_folds
+        values = np.fmax.reduce(values[: n_folds * width].reshape(n_folds, width), axis=0)
+    place = max(len(values) - k, 0)
+    bar: np.float32 = np.partition(values, place)[place]
+    return bar
+
+
+def _search_many(
+    queries: NDArray[np.float32],
+    found: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    items: NDArray[np.float32],
+    hidden: Sequence[Hidden],
+    positions: NDArray[np.integer] | None,
+    shift: NDArray[np.float32] | None,
+) -> None:
+    """Search items block by block.
 
     The k-th best score so far is the bar. After a few blocks hardly any item exceeds it, so that a
     block costs one product and one comparison. Items are the rows of the product, because OpenBLAS
     multiplies many rows by a small matrix up to twice as fast as a small matrix by many columns.
-
-    With ``positions``, only these items are searched; they are copied block by block. ``shift`` is
-    added to the scores of each item.
     """
     n_queries, k = scores.shape
     n_items = len(items) if positions is None else len(positions)
-    n_columns = n_queries if n_queries == 1 else -(-n_queries // LANES) * LANES
+    n_columns = -(-n_queries // LANES) * LANES
     weights = np.zeros((items.shape[1], n_columns), dtype=np.float32)
     weights[:, :n_queries] = queries.T
     # With few queries, longer blocks have as many scores and less overhead.
@@ -168,8 +251,6 @@ def search_block(
             pending, n_pending = [], 0
     if n_pending:
         _merge(pending, found, scores)
-    if positions is not None and n_items:
-        found[:] = np.where(found >= 0, positions[found], -1)
 
 
 def _blocks(n_items: int, longest: int) -> Iterator[tuple[int, int]]:
