@@ -133,7 +133,7 @@ def search_block(
     shift : ndarray of shape (n_items,), optional
         Added to the scores of each item.
     """
-    if positions is not None and not len(positions):
+    if not len(items) or (positions is not None and not len(positions)):
         return
     search = _search_one if len(queries) == 1 else _search_many
     search(queries, found, scores, items, hidden, positions, shift)
@@ -154,18 +154,22 @@ def _search_one(
     n_items = len(items) if positions is None else len(positions)
     scored = np.empty((n_items, 1), dtype=np.float32)
     weights = np.ascontiguousarray(queries.T)
-    if positions is None:
-        product(items, weights, out=scored)
-    else:
-        copied = np.empty((min(ITEM_BLOCK, n_items), items.shape[1]), dtype=np.float32)
-        for start in range(0, n_items, ITEM_BLOCK):
-            chosen = positions[start : start + ITEM_BLOCK]
-            block = np.take(items, chosen, 0, out=copied[: len(chosen)], mode="clip")
-            product(block, weights, out=scored[start : start + len(chosen)])
+    # Copied items, or else scores, stay in the cache until the hidden ones are overwritten.
+    longest = min(BLOCK_SCORES if positions is None else ITEM_BLOCK, n_items)
+    copied = np.empty((0 if positions is None else longest, items.shape[1]), dtype=np.float32)
+    for start in range(0, n_items, longest):
+        stop = min(start + longest, n_items)
+        if positions is None:
+            block = items[start:stop]
+        else:
+            chosen = positions[start:stop]
+            block = np.take(items, chosen, 0, out=copied[: stop - start], mode="clip")
+        current = scored[start:stop]
+        product(block, weights, out=current)
+        for one in hidden:
+            current[one(start, stop)] = -np.inf
     if shift is not None:
         scored += (shift if positions is None else shift[positions])[:, None]
-    for one in hidden:
-        scored[one(0, n_items)] = -np.inf
     values = scored[:, 0]
     reaching = np.flatnonzero(values >= _bar(values, scores.shape[1]))
     # A stable sort keeps the order of positions for equal scores.
