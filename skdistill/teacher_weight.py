@@ -48,10 +48,8 @@ def check_can_choose(data: RankingData, validation: RankingData | None) -> None:
     ValueError
         If too few queries have labels that differ. Without any labels there is nothing to choose.
     """
-    if not data.is_labelled.any() or _is_enough(validation):
-        return
-    n_queries = len(_telling_queries(data))
-    if n_queries < N_PARTS * LEAST_QUERIES:
+    if data.is_labelled.any() and not _is_enough(validation) and not _is_enough(data):
+        n_queries = len(_telling_queries(data))
         raise ValueError(
             f'alpha="auto" compares weights on held-out queries, and needs at least '
             f"{N_PARTS * LEAST_QUERIES} queries whose labels differ, got {n_queries}. Pass more "
@@ -138,8 +136,9 @@ def _parts(data: RankingData, rng: np.random.Generator) -> list[NDArray[np.int64
     return [np.sort(part) for part in np.array_split(shuffled, N_PARTS)]
 
 
-def _is_enough(validation: RankingData | None) -> bool:
-    return validation is not None and len(_telling_queries(validation)) >= N_PARTS * LEAST_QUERIES
+def _is_enough(data: RankingData | None) -> bool:
+    """Whether each part would have enough queries."""
+    return data is not None and len(_telling_queries(data)) >= N_PARTS * LEAST_QUERIES
 
 
 def _telling_queries(data: RankingData) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ their scores would not stay in the cache.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,9 +21,9 @@ ITEM_BLOCK = 4096
 BLOCK_SCORES = 1 << 17
 # Items of a block that are compared with the bars of the queries at once.
 TILE = 256
-# Queries are filled up to a multiple of so many columns. OpenBLAS multiplies the columns
-# that are left over more slowly and in another order, so that the last bits of a query's scores
-# would depend on the number of queries.
+# Queries are filled up to a multiple of so many columns. OpenBLAS multiplies the columns that are
+# left over more slowly and in another order, so that the last bits of a query's scores would depend
+# on the number of queries.
 LANES = 16
 # One query: most scores that one maximum stands for, and fewest maxima per item that is
 # returned. With fewer, too many items reach the bar that the maxima give.
@@ -126,6 +127,24 @@ def search_block(
     queries : ndarray of shape (n_queries, embedding_dim)
     found, scores : ndarray of shape (n_queries, k)
         To be filled with item rows and scores, best first; they hold -1 and -inf.
+    items, hidden, positions, shift
+        As in :class:`SearchedItems`.
+    """
+    searched = SearchedItems(items, hidden, positions, shift)
+    if not len(searched):
+        return
+    search = _search_one if len(queries) == 1 else _search_many
+    search(queries, found, scores, searched)
+    if positions is not None:
+        found[:] = np.where(found >= 0, positions[found], -1)
+
+
+@dataclass(frozen=True)
+class SearchedItems:
+    """The items that a block of queries searches.
+
+    Parameters
+    ----------
     items : ndarray of shape (n_items, embedding_dim)
     hidden : sequence of Hidden
     positions : ndarray of shape (n_searched,), optional
@@ -133,43 +152,57 @@ def search_block(
     shift : ndarray of shape (n_items,), optional
         Added to the scores of each item.
     """
-    if not len(items) or (positions is not None and not len(positions)):
-        return
-    search = _search_one if len(queries) == 1 else _search_many
-    search(queries, found, scores, items, hidden, positions, shift)
-    if positions is not None:
-        found[:] = np.where(found >= 0, positions[found], -1)
+
+    items: NDArray[np.float32]
+    hidden: Sequence[Hidden]
+    positions: NDArray[np.integer] | None = None
+    shift: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.items if self.positions is None else self.positions)
+
+    def buffer(self, longest: int) -> NDArray[np.float32]:
+        """Return room for a copy of the items of a block; none if they need no copy."""
+        n_rows = 0 if self.positions is None else longest
+        return np.empty((n_rows, self.items.shape[1]), dtype=np.float32)
+
+    def score(
+        self,
+        start: int,
+        stop: int,
+        weights: NDArray[np.float32],
+        out: NDArray[np.float32],
+        copied: NDArray[np.float32],
+    ) -> None:
+        """Fill ``out`` with the scores of a block of the searched items, -inf for hidden ones."""
+        of_block: Any = slice(start, stop)
+        block = self.items[of_block]
+        if self.positions is not None:
+            of_block = self.positions[start:stop]
+            block = np.take(self.items, of_block, 0, out=copied[: stop - start], mode="clip")
+        product(block, weights, out=out)
+        if self.shift is not None:
+            out += self.shift[of_block, None]
+        for one in self.hidden:
+            out[one(start, stop)] = -np.inf
 
 
 def _search_one(
     queries: NDArray[np.float32],
     found: NDArray[np.int64],
     scores: NDArray[np.float32],
-    items: NDArray[np.float32],
-    hidden: Sequence[Hidden],
-    positions: NDArray[np.integer] | None,
-    shift: NDArray[np.float32] | None,
+    searched: SearchedItems,
 ) -> None:
     """Score all items, and sort those that reach a bar."""
-    n_items = len(items) if positions is None else len(positions)
+    n_items = len(searched)
     scored = np.empty((n_items, 1), dtype=np.float32)
     weights = np.ascontiguousarray(queries.T)
     # Copied items, or else scores, stay in the cache until the hidden ones are overwritten.
-    longest = min(BLOCK_SCORES if positions is None else ITEM_BLOCK, n_items)
-    copied = np.empty((0 if positions is None else longest, items.shape[1]), dtype=np.float32)
+    longest = min(BLOCK_SCORES if searched.positions is None else ITEM_BLOCK, n_items)
+    copied = searched.buffer(longest)
     for start in range(0, n_items, longest):
         stop = min(start + longest, n_items)
-        if positions is None:
-            block = items[start:stop]
-        else:
-            chosen = positions[start:stop]
-            block = np.take(items, chosen, 0, out=copied[: stop - start], mode="clip")
-        current = scored[start:stop]
-        product(block, weights, out=current)
-        for one in hidden:
-            current[one(start, stop)] = -np.inf
-    if shift is not None:
-        scored += (shift if positions is None else shift[positions])[:, None]
+        searched.score(start, stop, weights, scored[start:stop], copied)
     values = scored[:, 0]
     reaching = np.flatnonzero(values >= _bar(values, scores.shape[1]))
     # A stable sort keeps the order of positions for equal scores.
@@ -197,10 +230,7 @@ def _search_many(
     queries: NDArray[np.float32],
     found: NDArray[np.int64],
     scores: NDArray[np.float32],
-    items: NDArray[np.float32],
-    hidden: Sequence[Hidden],
-    positions: NDArray[np.integer] | None,
-    shift: NDArray[np.float32] | None,
+    searched: SearchedItems,
 ) -> None:
     """Search items block by block.
 
@@ -209,9 +239,9 @@ def _search_many(
     multiplies many rows by a small matrix up to twice as fast as a small matrix by many columns.
     """
     n_queries, k = scores.shape
-    n_items = len(items) if positions is None else len(positions)
+    n_items = len(searched)
     n_columns = -(-n_queries // LANES) * LANES
-    weights = np.zeros((items.shape[1], n_columns), dtype=np.float32)
+    weights = np.zeros((queries.shape[1], n_columns), dtype=np.float32)
     weights[:, :n_queries] = queries.T
     # With few queries, longer blocks have as many scores and less overhead.
     longest = min(max(ITEM_BLOCK, BLOCK_SCORES // n_columns), n_items)
@@ -221,24 +251,15 @@ def _search_many(
     # without a query.
     bars = np.full((TILE, n_columns), np.inf, dtype=np.float32)
     bars[:, :n_queries] = -np.inf
-    copied = np.empty((0 if positions is None else longest, items.shape[1]), dtype=np.float32)
+    copied = searched.buffer(longest)
     pending: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
     n_pending = 0
     for start, stop in _blocks(n_items, longest):
         width = stop - start
-        if positions is None:
-            block = items[start:stop]
-        else:
-            block = np.take(items, positions[start:stop], 0, out=copied[:width], mode="clip")
         n_tiles = -(-width // TILE)
         current = scored[:n_tiles].reshape(-1, n_columns)
-        product(block, weights, out=current[:width])
-        if shift is not None:
-            of_block = slice(start, stop) if positions is None else positions[start:stop]
-            current[:width] += shift[of_block, None]
+        searched.score(start, stop, weights, current[:width], copied)
         current[width:] = -np.inf
-        for one in hidden:
-            current[one(start, stop)] = -np.inf
         if start == 0 and width > k:
             # The first items to clear the bar are the k best of the first block.
             least = np.partition(current[:, :n_queries], -k, axis=0)[-k]
