@@ -15,6 +15,7 @@ from skdistill.cascade.candidates import Candidates, compact
 from skdistill.cascade.cuts import Cut
 from skdistill.cascade.pair_tables import StageTable
 from skdistill.cascade.retrieval import Retrieval, score_column
+from skdistill.cascade.stage_errors import naming_stage
 from skdistill.inputs.offsets import log_above
 from skdistill.teachers.asking import check_scores, name_of, unchecked_scores
 
@@ -70,10 +71,8 @@ class Stage:
         if not len(query):
             return np.empty(0)
         rows = self.table.rows(queries, items, query, item, scores)
-        try:
+        with naming_stage(self.name, "cannot score its rows:", rows):
             answer = unchecked_scores(self.model, rows)
-        except ValueError as error:
-            raise ValueError(f"The stage {self.name!r} cannot score its rows: {error}") from error
         name = f"{name_of(self.model)} of the stage {self.name!r}"
         check_scores(answer, len(query), name, lambda k: f"query {query[k]} and item {item[k]}")
         return answer

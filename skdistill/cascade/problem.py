@@ -12,6 +12,7 @@ from sklearn.model_selection import GroupKFold
 
 from skdistill.cascade.pair_tables import ChosenColumns, StageTable, is_function
 from skdistill.cascade.spec import TEACHER, FirstTrees, StageSpec
+from skdistill.cascade.stage_errors import naming_stage
 from skdistill.inputs.offsets import log_above
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import BLOCK, check_scores, name_of, unchecked_scores
@@ -261,7 +262,8 @@ def fit_pair_teacher(
     rows = table.rows(pairs.queries, pairs.items, pairs.query, pairs.item, {})
     teacher = seeded(teacher, seeds["teacher"])
     data = labelled_rows(teacher, problem.data.with_table(rows))
-    model = fit_teacher(teacher, data)
+    with naming_stage(TEACHER, "cannot be fitted:", data.X):
+        model = fit_teacher(teacher, data)
     folds, fold = [], None
     if cv is not None:
         fold = np.zeros(problem.n_queries, dtype=np.int64)

@@ -21,6 +21,7 @@ from skdistill.cascade.problem import CascadeProblem, PairTeacher
 from skdistill.cascade.progress import FitProgress
 from skdistill.cascade.retrieval import Retrieval, indexed
 from skdistill.cascade.spec import FirstTrees, StageSpec
+from skdistill.cascade.stage_errors import naming_stage
 from skdistill.cascade.stage_students import around_student, is_student, taught_with_offset
 from skdistill.cascade.training_rows import PairRows, gather_rows
 from skdistill.inputs.columns import take_rows
@@ -221,21 +222,24 @@ class StageTraining:
                 "and the columns of items=."
             )
         model = seeded(clone_or_deepcopy(spec.model), self.seeds[spec.name])
+        named = naming_stage(spec.name, "cannot be fitted:", taught.table)
         if not is_student(model):
-            return model.fit(taught.table, taught.target)
+            with named:
+                return model.fit(taught.table, taught.target)
         is_ranker = isinstance(model, DistilledRanker)
         ranker = model if is_ranker else around_student(model, self.alpha, self.seeds[spec.name])
         labels, target, offset = taught.rows.label, taught.target, None
         if taught.offset is not None:
             target, offset = taught_with_offset(spec.name, ranker, target, taught.offset)
-        ranker.fit(
-            taught.table,
-            None if np.isnan(labels).all() else labels,
-            qid=taught.rows.query,
-            sample_weight=taught.rows.weight,
-            teacher_scores=target,
-            offset=offset,
-        )
+        with named:
+            ranker.fit(
+                taught.table,
+                None if np.isnan(labels).all() else labels,
+                qid=taught.rows.query,
+                sample_weight=taught.rows.weight,
+                teacher_scores=target,
+                offset=offset,
+            )
         return ranker if is_ranker else ranker.export_student()
 
 

@@ -18,6 +18,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 
 from skdistill import DistilledRanker, RankingCascade, RankingGroupKFold
@@ -534,6 +535,30 @@ def test_features_without_a_number_name_the_stage(data):
     is_broken[0] = True
     with pytest.raises(ValueError, match=r"stage 'prerank' cannot score .*broken"):
         cascade.rank(data.queries[:1])
+
+
+@pytest.mark.parametrize("stage", ["teacher", "prerank"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("as_array", [False, True])
+def test_a_model_that_takes_no_missing_features_names_stage_and_columns(
+    data, stage, value, as_array
+):
+    def features(queries, items):
+        table = pd.concat([queries, items], axis=1).assign(gap=value)
+        return table.to_numpy() if as_array else table
+
+    model = LinearRegression()
+    cascade = make_cascade(
+        data,
+        [("retrieve", make_towers(data), 40), ("prerank", model, 20), ("rank", "teacher", 10)],
+        features={stage: features},
+    )
+    if stage == "teacher":
+        cascade.set_params(teacher=model)
+    column = len(data.query_columns) + len(data.item_columns) if as_array else "'gap'"
+    message = rf"stage '{stage}' cannot be fitted: columns \[{column}\] hold missing or infinite"
+    with pytest.raises(ValueError, match=message):
+        fitted(cascade, data)
 
 
 def test_features_are_built_before_anything_is_fitted(data, cascade):
