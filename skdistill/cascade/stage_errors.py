@@ -14,7 +14,7 @@ from skdistill.inputs.column_reading import as_floats, column_of
 from skdistill.inputs.columns import column_names
 
 # What the messages of other libraries about missing and infinite values have in common.
-ABOUT_VALUES = re.compile("nan|infinit|missing", re.IGNORECASE)
+ABOUT_VALUES = re.compile("nan|infinite|infinity|missing", re.IGNORECASE)
 
 
 @contextmanager
