@@ -6,7 +6,8 @@ from skdistill.cascade.estimator import RankingCascade
 from skdistill.cascade.fitted import DeadlineWarning, RankingTrace
 from skdistill.cascade.funnel import Funnel, Stage
 from skdistill.cascade.pair_tables import ChosenColumns, StageTable
-from skdistill.cascade.planning import CascadePlan, plan_cascade
+from skdistill.cascade.plan import CascadePlan
+from skdistill.cascade.planning import plan_cascade
 from skdistill.cascade.popularity import PopularityRetriever
 from skdistill.cascade.report import cascade_report
 from skdistill.cascade.report_tables import CascadeReport

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from sklearn.utils import check_random_state
 from skdistill.cascade.costs import StageCost, measure_costs
 from skdistill.cascade.counting import StageOrders, recall_alone, recall_slabs
 from skdistill.cascade.fitted import FittedCascade, as_queries, check_rows
+from skdistill.cascade.plan import CascadePlan, Combinations
 from skdistill.cascade.spec import StageSpec, read_stages
 from skdistill.cascade.wanted import items_of, stage_orders, teachers_best
-from skdistill.extras import import_extra
 from skdistill.public_names import set_module
 
 # A size is at most so many times the present one, unless sizes= says otherwise.
@@ -23,128 +22,6 @@ LARGEST_GROWTH = 5
 # Ratio of neighbouring sizes that are tried; below 1 / (ratio - 1) every size is.
 RATIO = 1.02
 N_BOOTSTRAP = 500
-
-
-@dataclass(frozen=True)
-class Combinations:
-    """All combinations of sizes that were counted, one per entry.
-
-    Parameters
-    ----------
-    sizes : ndarray of shape (n_combinations, n_stages), int64
-        Sizes of the stages; they do not grow.
-    recall, lower : ndarray of shape (n_combinations,), float64
-        Mean recall over queries, and its lower confidence bound.
-    cost : ndarray of shape (n_combinations,), float64
-        Microseconds per query.
-    product : ndarray of shape (n_combinations,), float64
-        Product of the recalls of the stages alone.
-    """
-
-    sizes: NDArray[np.int64]
-    recall: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    cost: NDArray[np.float64]
-    product: NDArray[np.float64]
-
-    def named(self, number: int, names: list[str]) -> dict[str, int]:
-        """Sizes of a combination by name of the stage."""
-        return dict(zip(names, self.sizes[number].tolist(), strict=True))
-
-    def frontier(self) -> NDArray[np.int64]:
-        """Combinations that no other beats in both cost and recall, by ascending cost."""
-        order = np.lexsort((-self.recall, self.cost))
-        best = np.maximum.accumulate(self.recall[order])
-        is_better = np.append(True, self.recall[order][1:] > best[:-1])
-        return order[is_better]
-
-
-@set_module("skdistill.cascade")
-@dataclass(frozen=True)
-class CascadePlan:
-    """Sizes for the stages of a cascade, with what they keep and what they cost.
-
-    Attributes
-    ----------
-    sizes : dict of str to int
-        Number of items that each stage returns.
-    recall : float
-        Fraction of the wanted items that come through, averaged over the queries.
-    lower : float
-        Its lower confidence bound.
-    cost : float
-        Microseconds per query.
-    confidence : float
-        Probability with which the recall of other queries is above the bound.
-    product_sizes : dict of str to int, or None
-        What the product of the stages' recalls would have chosen; None if it finds nothing.
-    product_recall, product_cost : float
-        The recall that these sizes really have, and their cost; NaN without sizes.
-    costs : dict of str to StageCost
-        Cost of each stage.
-    combinations : Combinations
-        All combinations that were counted.
-    """
-
-    sizes: dict[str, int]
-    recall: float
-    lower: float
-    cost: float
-    confidence: float
-    product_sizes: dict[str, int] | None
-    product_recall: float
-    product_cost: float
-    costs: dict[str, StageCost]
-    combinations: Combinations
-    cascade: FittedCascade
-
-    def apply(self) -> FittedCascade:
-        """Set the sizes in the cascade. It need not be fitted again.
-
-        Returns
-        -------
-        RankingCascade
-            The cascade that was planned.
-        """
-        self.cascade.set_params(**{f"{name}__size": size for name, size in self.sizes.items()})
-        return self.cascade
-
-    def frame(self) -> Any:
-        """Return the combinations that no other beats in both cost and recall.
-
-        Returns
-        -------
-        DataFrame
-            A row per combination: the sizes, ``recall``, ``lower``, ``product`` and ``cost``.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed (extra ``data``).
-        """
-        pandas = import_extra("pandas", "data", "CascadePlan.frame")
-        every, rows = self.combinations, self.combinations.frontier()
-        table = pandas.DataFrame(every.sizes[rows], columns=list(self.sizes))
-        measures = {"recall": every.recall, "lower": every.lower, "product": every.product}
-        return table.assign(**{n: v[rows] for n, v in measures.items()}, cost=every.cost[rows])
-
-    def __str__(self) -> str:
-        lines = [
-            "sizes " + " -> ".join(f"{name} {size}" for name, size in self.sizes.items()),
-            f"recall {self.recall:.4f}, at least {self.lower:.4f} with {self.confidence:.0%} "
-            f"confidence; {self.cost:.0f} us per query",
-        ]
-        if self.product_sizes is None:
-            lines.append("The product of the stages' recalls finds no such sizes.")
-        elif self.product_sizes == self.sizes:
-            lines.append("The product of the stages' recalls chooses the same sizes.")
-        else:
-            shown = " -> ".join(f"{name} {size}" for name, size in self.product_sizes.items())
-            lines.append(
-                f"The product of the stages' recalls would have chosen {shown}: recall "
-                f"{self.product_recall:.4f}, {self.product_cost:.0f} us."
-            )
-        return "\n".join(lines)
 
 
 @set_module("skdistill.cascade")
@@ -236,6 +113,7 @@ def plan_cascade(
     chosen = _choose(every, every.lower, target_recall, budget)
     if chosen is None:
         raise ValueError(_reason(every, names, target_recall, budget, confidence))
+    by_teacher = next((spec.name for spec in specs if spec.is_teacher), None)
     product = _choose(every, every.product, target_recall, budget)
     return CascadePlan(
         every.named(chosen, names),
@@ -246,6 +124,7 @@ def plan_cascade(
         None if product is None else every.named(product, names),
         float("nan") if product is None else float(every.recall[product]),
         float("nan") if product is None else float(every.cost[product]),
+        float("nan") if by_teacher is None else float(given[by_teacher].of(cascade.n_items)),
         given,
         every,
         cascade,
@@ -383,7 +262,8 @@ def _count(
         sizes = np.column_stack([np.tile(first, (len(grid), 1)).astype(np.int64), grid])
         fits = (np.diff(sizes, axis=1) <= 0).all(axis=1)
         flat = slab.reshape(n_queries, -1)[:, fits]
-        bound = np.quantile(weights @ flat, 1 - confidence, axis=0)
+        # Float32 weights do not sum to 1 exactly.
+        bound = np.clip(np.quantile(weights @ flat, 1 - confidence, axis=0), 0.0, 1.0)
         parts.append((sizes[fits], flat.mean(axis=0, dtype=np.float64), bound))
     sizes = np.concatenate([part[0] for part in parts])
     rows = np.column_stack([sizes[:, :1], sizes[:, :-1]])

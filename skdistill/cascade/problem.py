@@ -156,7 +156,7 @@ def check_tables(problem: CascadeProblem, specs: list[StageSpec], teacher: Any) 
         If features are no rows, or lack a column of a fitted model. It names the stage.
     """
     models = {TEACHER: teacher}
-    models |= {spec.name: teacher if spec.model == TEACHER else spec.model for spec in specs[1:]}
+    models |= {spec.name: teacher if spec.is_teacher else spec.model for spec in specs[1:]}
     pairs = problem.pairs
     first = pairs.query[:2], pairs.item[:2]
     for name, model in models.items():

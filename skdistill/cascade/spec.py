@@ -54,6 +54,11 @@ class StageSpec:
     cut: Cut
     quotas: tuple[int, ...] = ()
 
+    @property
+    def is_teacher(self) -> bool:
+        """Whether the stage is the teacher itself."""
+        return isinstance(self.model, str) and self.model == TEACHER
+
 
 def read_stages(stages: Any) -> list[StageSpec]:
     """Read and check the parameter ``stages``.

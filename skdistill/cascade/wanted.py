@@ -11,7 +11,9 @@ from scipy import sparse
 from skdistill.cascade.blocks import query_blocks, stack_padded
 from skdistill.cascade.counting import StageOrders
 from skdistill.cascade.fitted import FittedCascade
+from skdistill.cascade.funnel import Stage
 from skdistill.cascade.problem import PairTeacher
+from skdistill.cascade.spec import read_stages
 from skdistill.inputs.checks import check_pair_matrix
 
 # Queries whose candidates are scored by all stages at once.
@@ -37,15 +39,24 @@ def teacher_of(cascade: FittedCascade, queries: Any) -> PairTeacher:
     ValueError
         If the teacher was not kept, as in a file.
     """
-    if cascade.teacher_ is None:
+    items = cascade.funnel_.items
+    if cascade.teacher_ is not None:
+        table, floor = cascade.teacher_table_, cascade.teacher_log_floor_
+        return PairTeacher(cascade.teacher_, (), None, table, queries, items, floor)
+    stage = teachers_stage(cascade)
+    if stage is None:
         raise ValueError(
             "The cascade has no teacher, whose best items are wanted: it was stored without. Use "
             "the cascade as it was fitted, or save it with keep_teacher=True. plan_cascade also "
             "takes wanted=."
         )
-    items = cascade.funnel_.items
-    table, floor = cascade.teacher_table_, cascade.teacher_log_floor_
-    return PairTeacher(cascade.teacher_, (), None, table, queries, items, floor)
+    return PairTeacher(stage.model, (), None, stage.table, queries, items, stage.log_floor)
+
+
+def teachers_stage(cascade: FittedCascade) -> Stage | None:
+    """Return the stage that is the teacher itself; None if there is none."""
+    names = {spec.name for spec in read_stages(cascade.stages) if spec.is_teacher}
+    return next((stage for stage in cascade.funnel_.stages if stage.name in names), None)
 
 
 def teacher_grid(cascade: FittedCascade, queries: Any, exclude: Any = None) -> NDArray[np.float64]:

@@ -98,11 +98,13 @@ def measured_points(
     ]
 
 
-def beaten_by_trees(points: Sequence[ParetoPoint], random_state: Any) -> dict[str, ParetoPoint]:
+def beaten_by_trees(
+    points: Sequence[ParetoPoint], random_state: Any, most_time: float = 1.0
+) -> dict[str, ParetoPoint]:
     """Find the students that a smaller tree beats.
 
-    A tree beats a student if it is at least as fast, and its NDCG is higher by more than the 95%
-    interval of a paired bootstrap over queries.
+    A tree beats a student if it takes at most ``most_time`` times as long, and its NDCG is higher
+    by more than the 95% interval of a paired bootstrap over queries.
 
     Returns
     -------
@@ -116,7 +118,7 @@ def beaten_by_trees(points: Sequence[ParetoPoint], random_state: Any) -> dict[st
             for tree in points
             if student.kind == STUDENT
             and tree.kind in SMALLER
-            and tree.cost.seconds <= student.cost.seconds
+            and tree.cost.seconds <= most_time * student.cost.seconds
             and bootstrap_ratio(tree.values, student.values, random_state=random_state).low > 1
         ]
         if better:

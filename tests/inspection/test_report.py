@@ -296,6 +296,33 @@ def test_what_cannot_be_reported_is_refused(ranker):
 # Each check: a table that trips it, and one that does not.
 
 
+def test_a_student_that_falls_short_of_its_teacher_trips(ranker, report):
+    name = "student beside its teacher"
+    assert check(name, report).status == "ok"
+    hasty = distil(MLPRanker((8,), max_iter=1, learning_rate_init=1e-6))
+    found = distillation_report(hasty, X, y, qid=qid)
+    ratio = next(point.ratio for point in found.points if point.name == "student")
+    assert ratio.high < 0.99
+    assert check(name, found).status == "look"
+    assert f"{ratio.ratio:.3f}" in check(name, found).message
+    alone = distillation_report(ranker.export_student(), X, y, qid=qid)
+    assert check(name, alone).status == "not checked"
+
+
+def test_checks_that_were_not_made_say_what_they_lack(ranker):
+    student, scores = ranker.export_student(), ranker.teacher_.predict(X)
+    lacking = {
+        "pass teacher=": {},
+        "only its scores are known": {"teacher_scores": scores},
+    }
+    for reason, given in lacking.items():
+        found = distillation_report(student, X, y, qid=qid, **given)
+        for name in ("teacher on its training rows", "smaller trees"):
+            assert reason in check(name, found).message
+    function = distillation_report(student, X, y, qid=qid, teacher=ranker.teacher_.predict)
+    assert "not a bare model of LightGBM" in check("smaller trees", function).message
+
+
 def test_a_teacher_that_remembers_its_rows_trips():
     name = "teacher on its training rows"
     noisy = np.where(np.random.default_rng(0).random(len(DATA.y)) < 0.5, 0, DATA.y)
@@ -427,6 +454,18 @@ def test_ties_trip(ranker, report):
     found = check(name, distillation_report(ranker, X[twice], y[twice], qid=qid[twice]))
     assert found.status == "look"
     assert found.message.startswith("100.0% of the queries")
+
+
+def test_queries_of_two_rows_are_not_said_to_disagree(ranker):
+    """Their Kendall's tau can be -1 or 1 only, so that they would hide all others."""
+    pairs = qid < 110
+    kept = ~pairs | (np.arange(len(qid)) - np.searchsorted(qid, qid) < 2)
+    scores = ranker.teacher_.predict(X) * np.where(pairs, -1.0, 1.0)
+    found = distillation_report(
+        ranker.export_student(), X[kept], y[kept], qid=qid[kept], teacher_scores=scores[kept]
+    )
+    assert check("queries on which they disagree", found).message.startswith("0 of 50 queries")
+    assert all(query.n_rows > 2 for query in found.queries)
 
 
 def test_queries_that_are_ranked_the_other_way_round_trip(ranker, report):

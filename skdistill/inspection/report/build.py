@@ -26,6 +26,7 @@ from skdistill.inspection.report.checks import (
     beats_smaller_trees,
     gains_by_teacher,
     inside_its_grid,
+    keeps_up_with_teacher,
     teacher_overfits,
 )
 from skdistill.inspection.report.column_checks import (
@@ -147,6 +148,7 @@ def distillation_report(
     points, sizes = _measure(evidence)
     on_labels = next((point.values for point in points if point.name == ON_LABELS), None)
     checks = [
+        keeps_up_with_teacher(evidence, points),
         teacher_overfits(evidence),
         beats_smaller_trees(evidence, points),
         gains_by_teacher(evidence, on_labels),

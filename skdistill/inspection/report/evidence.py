@@ -21,6 +21,7 @@ from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import scores_of, teacher_columns, teacher_of, unwrapped
 from skdistill.inspection.relevant_queries import require_relevant_queries
+from skdistill.inspection.report.findings import NEEDS_MODEL, NEEDS_TEACHER
 from skdistill.metrics import kendall_tau, ndcg_score, per_query
 from skdistill.metrics.scorers import offset_of, queries_of
 from skdistill.teachers.fitting import check_teacher, fit_teacher
@@ -104,6 +105,12 @@ class Evidence:
             return None
         return per_query(kendall_tau, self.taught, self.ordered, self.queries.segment)
 
+    @cached_property
+    def is_comparable(self) -> NDArray[np.bool_]:
+        """Whether the orders of a query can differ by degrees: it has three rows or more."""
+        assert self.tau is not None  # there is a teacher
+        return (self.queries.sizes > 2) & ~np.isnan(self.tau)
+
     def ndcg(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """Compute the NDCG of each query by scores of the rows."""
         return per_query(
@@ -111,6 +118,11 @@ class Evidence:
             k=self.k,
             offset=self.data.offset,
         )
+
+    @property
+    def lacks_teacher(self) -> str:
+        """What a check that asks the teacher needs, if there is none to ask."""
+        return NEEDS_TEACHER if self.data.teacher_scores is None else NEEDS_MODEL
 
     @property
     def query_column(self) -> Any:

@@ -10,6 +10,7 @@ from skdistill.metrics import RatioInterval
 OK, LOOK, SKIPPED = "ok", "look", "not checked"
 NEEDS_TRAIN = "needs the training rows: pass X_train, y_train and qid_train (--train)"
 NEEDS_TEACHER = "needs the teacher: pass teacher= (--teacher)"
+NEEDS_MODEL = "needs a teacher that reads the columns of this table; here only its scores are known"
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,12 @@ def slice_reports(evidence: Evidence) -> list[SliceReport]:
 
 
 def worst_queries(evidence: Evidence) -> list[QueryReport]:
-    """Find the queries on which student and teacher disagree most."""
+    """Find the queries of three rows or more on which student and teacher disagree most."""
     tau, teachers = evidence.tau, evidence.teacher_values
     if tau is None or teachers is None:
         return []
-    defined = np.flatnonzero(~np.isnan(tau))
-    worst = defined[np.argsort(tau[defined], kind="stable")][:N_WORST]
+    comparable = np.flatnonzero(evidence.is_comparable)
+    worst = comparable[np.argsort(tau[comparable], kind="stable")][:N_WORST]
     return [
         QueryReport(
             evidence.ids[query],
