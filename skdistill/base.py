@@ -169,8 +169,9 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 f"{type(self).__name__} was fitted with an offset, so scoring needs offset too: "
                 "without it another order would be measured than the one that was learnt. Pass "
-                "offset=, or zeros to measure the scores alone. In cross-validation, enable "
-                "metadata routing (sklearn.set_config(enable_metadata_routing=True))."
+                "offset=, or zeros to measure the scores alone. In a Pipeline or a "
+                "cross-validation, enable metadata routing "
+                "(sklearn.set_config(enable_metadata_routing=True))."
             )
         return offset
 
@@ -190,9 +191,10 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
         elif qid is None and getattr(self, "fitted_with_qid_", False):
             raise ValueError(
                 f"{type(self).__name__} was fitted with qid, so scoring needs qid too: without it "
-                "the whole table would count as one query. Pass qid=. In cross-validation, enable "
-                "metadata routing (sklearn.set_config(enable_metadata_routing=True)), or name a "
-                "column of X by query_column."
+                "the whole table would count as one query. Pass qid=. In a Pipeline or a "
+                "cross-validation, enable metadata routing "
+                "(sklearn.set_config(enable_metadata_routing=True)), or name a column of X by "
+                "query_column."
             )
         if qid is not None and self._queries_of_fit is not None:
             self._warn_if_cut(self._queries_of_fit, qid)

@@ -24,13 +24,17 @@ SINGLE_OBJECTIVE_PARAMETERS = (
 
 def make_student(ranker: Any, seed: int) -> Any:
     """Clone the student, set the ranker's objective, and check the parameters."""
-    student = MLPRanker() if ranker.student is None else clone(ranker.student)
-    last = last_step(student)
-    if not isinstance(last, StudentEstimator):
+    student = MLPRanker() if ranker.student is None else ranker.student
+    if not isinstance(last_step(student), StudentEstimator):
+        shown = type(last_step(student)).__name__
+        if isinstance(student, str):
+            shown = f"{student!r}: pass an instance, such as MLPRanker((64, 32))"
         raise TypeError(
             "student must be one of skdistill.students or a subclass of its BaseStudent, alone or "
-            f"as the last step of a Pipeline, got {type(last).__name__}."
+            f"as the last step of a Pipeline, got {shown}."
         )
+    student = clone(student)
+    last = last_step(student)
     defaults = inspect.signature(type(last)).parameters
     shared = [name for name in OBJECTIVE_PARAMETERS if name in defaults]
     for name in shared:

@@ -297,6 +297,10 @@ def test_bad_input_is_refused(table):
         fit(DistilledRanker(lightgbm.LGBMRanker), table)
     with pytest.raises(TypeError, match=r"student must be one of skdistill.students .* got Ridge"):
         fit(DistilledRanker(Ridge(), Ridge()), table)
+    with pytest.raises(TypeError, match=r"student must be .* pass an instance, such as MLPR"):
+        fit(DistilledRanker(Ridge(), "MLPRanker"), table)
+    with pytest.raises(TypeError, match=r"Expected an estimator instance \(MLPRanker\(\)\)"):
+        fit(DistilledRanker(Ridge(), MLPRanker), table)
     with pytest.raises(
         ValueError, match=r"alpha=0.5 gives the teacher a weight, but there is no teacher"
     ):

@@ -116,7 +116,9 @@ def score(
     query_column: Annotated[str | None, typer.Option(help="Query ids; for --top-k.")] = None,
     id_columns: Ids = None,
     all_columns: AllColumns = False,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Rows to keep per query.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Best rows to keep per query; they keep their order.")
+    ] = None,
     output_format: Format = OutputFormat.parquet,
     rejects: Annotated[
         Path | None, typer.Option(help="CSV file for rows that cannot be scored.")

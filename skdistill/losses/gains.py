@@ -29,11 +29,22 @@ def gain_of_labels(labels: Array, queries: Queries) -> Array:
     ValueError
         If a label is negative.
     """
+    refuse_negative(labels)
+    return exponential_gain(labels, queries)
+
+
+def refuse_negative(labels: Array) -> None:
+    """Refuse labels below 0, of which losses that tell relevant rows from others know no meaning.
+
+    Raises
+    ------
+    ValueError
+        If a label is negative.
+    """
     if labels.size and labels.min() < 0:
         row = int(np.argmin(labels))
         raise ValueError(
             "y must hold relevance labels of 0 or more, because a negative label has no gain: the "
-            f"smallest label is {labels[row]:.6g}. Shift the labels, or use the loss 'pointwise' "
-            "or 'margin'."
+            f"smallest label is {labels[row]:.6g}. Shift the labels, or use the loss 'pointwise', "
+            "'pairwise' or 'margin'."
         )
-    return exponential_gain(labels, queries)

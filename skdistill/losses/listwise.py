@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skdistill.inputs.queries import Queries
-from skdistill.losses.gains import gain_of_labels
+from skdistill.losses.gains import gain_of_labels, refuse_negative
 from skdistill.protocols import Array, Loss
 
 # Up to this fraction of the rows, picking out those with a target is faster than using them all.
@@ -154,6 +154,7 @@ class PlackettLuce(Loss):
         return np.column_stack([queries.level(teacher_scores), np.ones_like(teacher_scores)])
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
+        refuse_negative(labels)
         return np.column_stack([queries.level(labels), (labels > 0).astype(labels.dtype)])
 
     def value_and_gradient(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skdistill.inputs.queries import Queries
+from skdistill.losses.gains import refuse_negative
 from skdistill.losses.log_loss import log_loss
 from skdistill.protocols import Array, Loss
 
@@ -51,6 +52,7 @@ class TopK(Loss):
         )
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
+        refuse_negative(labels)
         target = self.soft_target(labels, queries)
         target[:, 1:] *= (labels > 0)[:, None]
         return target

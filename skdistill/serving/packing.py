@@ -253,7 +253,8 @@ def fill_functions(model: Any, missing: Mapping[str, str], features: Any) -> Non
         example = "{" + ", ".join(f"{place!r}: ..." for place in lacking) + "}"
         raise ValueError(
             "A file cannot hold the functions that build the features of a cascade's stages. "
-            f"Missing are those of {shown}: pass them, load(path, features={example})."
+            f"Missing are those of {shown}: pass them, load(path, features={example}). "
+            "The command line cannot: use rank_table in Python."
         )
     stages = tuple(_filled(stage, specs[stage.name], given) for stage in model.funnel_.stages)
     model.funnel_ = replace(model.funnel_, stages=stages)

@@ -42,7 +42,8 @@ ROOTS = frozenset({"builtins", "collections", "lightgbm", "numpy", "scipy", "skd
 TRUSTED = (
     "only types of skdistill, scikit-learn, NumPy and SciPy, models of LightGBM, and registered "
     "losses, students and teachers. Register your own before save and load: "
-    "skdistill.losses.LOSSES, skdistill.students.STUDENTS, skdistill.teachers.TEACHERS."
+    "skdistill.losses.LOSSES, skdistill.students.STUDENTS, skdistill.teachers.TEACHERS. If a step "
+    "of a Pipeline is a function of your own, save the last step alone, and transform rows before."
 )
 
 

@@ -150,7 +150,9 @@ def check_scores(
     """
     if scores.shape != (n_rows,):
         raise ValueError(
-            f"{name} must give one score per row: expected shape ({n_rows},), got {scores.shape}."
+            f"{name} must give one score per row: expected shape ({n_rows},), got {scores.shape}. "
+            "Of several classes or outputs, pass a function that returns the one to rank by, such "
+            "as lambda X: teacher.predict(X)[:, 1]."
         )
     if not np.isfinite(scores).all():
         row = int(np.flatnonzero(~np.isfinite(scores))[0])

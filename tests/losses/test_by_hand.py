@@ -382,3 +382,20 @@ def test_probabilities_lie_between_0_and_1():
             value_of(get_loss("logistic"), [0.0, 0.0], wrong)
         with pytest.raises(ValueError, match=r"probabilities: y must .* Use labels 0 and 1, or"):
             value_of(get_loss("logistic"), [0.0, 0.0], wrong, "hard")
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_that_tell_relevant_rows_from_others_refuse_negative_labels(name):
+    """Rows of label 0 would count as irrelevant beside those of label -1."""
+    labels, queries = np.array([-1.0, 0.0, 1.0]), Queries.single(3)
+    if name in ("pointwise", "pairwise", "margin"):
+        shifted = get_loss(name).hard_target(labels + 1, queries)
+        scores = np.array([0.5, -1.0, 0.2])
+        values = [
+            get_loss(name).value_and_gradient(scores, target, queries)[0]
+            for target in (get_loss(name).hard_target(labels, queries), shifted)
+        ]
+        assert_allclose(*values)
+    else:
+        with pytest.raises(ValueError, match=r"0 or more|must lie in \[0, 1\]"):
+            get_loss(name).hard_target(labels, queries)

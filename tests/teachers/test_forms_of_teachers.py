@@ -59,7 +59,9 @@ def test_a_column_of_scores_is_taken_as_scores(table):
         def predict(self, X):
             return np.asarray(X)[:, :2]
 
-    with pytest.raises(ValueError, match=r"Two must give one score per row.*\(1398, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"Two must give one score per row.*\(1398, 2\).* lambda X"
+    ):
         score_rows(Two(), table.X)
 
 
