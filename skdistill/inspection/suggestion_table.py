@@ -86,14 +86,18 @@ class StudentSuggestion:
         heading: list[Any] = ["student", "us/request", "ns/row", f"NDCG@{self.k}", "of teacher", ""]
         table = Table([heading])
         for shape in self.shapes:
-            note = "best" if shape.name == self.best else ""
+            note = "" if shape.fits else "too slow"
+            if shape.fits and np.isnan(shape.ndcg):
+                note = "given up"
+            if shape.name == self.best:
+                note = "best"
             table.append(
                 [
                     *(shape.name, f"{shape.microseconds:.1f}"),
                     f"{1000 * shape.microseconds / self.request_rows:.0f}",
                     shape.ndcg,
                     "" if np.isnan(shape.ndcg) else interval(shape.ratio),
-                    note if shape.fits else "too slow",
+                    note,
                 ]
             )
         return table
@@ -115,7 +119,8 @@ class StudentSuggestion:
         return (
             f"Take {self.best!r}: {best.microseconds:.1f} of {self.latency_us:g} microseconds for "
             f"a request of {self.request_rows} rows, {interval(best.ratio)} of the teacher's "
-            f"NDCG@{self.k} {self.teacher_ndcg:.4f}.{reading}"
+            f"NDCG@{self.k} {self.teacher_ndcg:.4f}. If the teacher was fitted on these queries, it "
+            f"remembers them, and all ratios are too low.{reading}"
         )
 
     def frame(self) -> Any:
