@@ -289,7 +289,10 @@ def test_the_page_about_retrieval(shop):
 
 def test_the_page_about_cascades(shop, capsys):
     shop["my_lightgbm_ranker"].booster_.save_model("ranker.txt")
-    found = run("cascade.md", shop)
+    offers = pandas.DataFrame({"user": [0, 1], "film": [3, 4], "price": [7.5, 8.5]})
+    found = run("cascade.md", {**shop, "offers": offers, "pd": pandas})
+    asked = pandas.DataFrame({"user": [1, 1, 0]}), pandas.DataFrame({"film": [4, 3, 3]})
+    np.testing.assert_array_equal(found["with_price"](*asked)["price"], [8.5, np.nan, 7.5])
     by_pair = found["all_features"](shop["users"].head(3), shop["catalogue"].head(3))
     assert by_pair.columns.tolist() == ["age", "year", "years_apart"]
     assert found["ids"].shape == (80, 10)

@@ -119,8 +119,8 @@ class StudentSuggestion:
         return (
             f"Take {self.best!r}: {best.microseconds:.1f} of {self.latency_us:g} microseconds for "
             f"a request of {self.request_rows} rows, {interval(best.ratio)} of the teacher's "
-            f"NDCG@{self.k} {self.teacher_ndcg:.4f}. If the teacher was fitted on these queries, it "
-            f"remembers them, and all ratios are too low.{reading}"
+            f"NDCG@{self.k} {self.teacher_ndcg:.4f}. If the teacher was fitted on these queries, "
+            f"it remembers them, and all ratios are too low.{reading}"
         )
 
     def frame(self) -> Any:

@@ -109,7 +109,7 @@ class FrameScorer:
         batch = pyarrow_extra().RecordBatch.from_pandas(frame[self.features], preserve_index=False)
         scores, rejects = self.scorer.scores(batch, "a partition of the table", 0)
         if rejects:
-            raise TableError(unscored(rejects[0], self.scorer.expected))
+            raise TableError(unscored(rejects[0], self.scorer.expected_in(rejects[0].column)))
         return frame[carried].assign(**{self.score_column: scores})
 
 

@@ -222,10 +222,11 @@ class PairColumns:
         """Take the columns of a table in the order of ``fit``."""
         expected = self.query_names if side == "query" else self.item_names
         name = NAMES[side]
-        if isinstance(table, Mapping):
+        rows = table if isinstance(table, list | tuple) else [table]
+        if rows and isinstance(rows[0], Mapping):
             raise TypeError(
-                f"{name} must be a table with a row per {side}, got a dict. Pass "
-                "pandas.DataFrame([row])."
+                f"{name} must be a table with a row per {side}, got dictionaries. Pass "
+                "pandas.DataFrame([row, ...])."
             )
         if not hasattr(table, "columns") and not hasattr(table, "shape"):
             table = np.asarray(table)

@@ -104,7 +104,8 @@ def test_the_summary_counts_the_checks_that_were_made(report):
         f" Checks: 1 of 1 needs attention: {look.name}.": [look],
         f" Checks: 2 of 3 need attention: {look.name}, {look.name}.": [look, ok, look],
         " Checks: none of 1 needs attention.": [ok, unmade],
-        " 1 more needs the training rows: X_train=, y_train=, qid_train= (--train).": [ok, lacking],
+        " 1 more was skipped for lack of the training rows: X_train=, y_train=, qid_train= "
+        "(--train).": [ok, lacking],
         "are in the student's.": [unmade],
     }
     for end, checks in ends.items():

@@ -83,5 +83,6 @@ def test_one_query_is_a_table_too():
     retriever = cascade.funnel_.retrieval.retrievers["retrieve"]
     assert isinstance(retriever, TwoTowerRetriever)
     for rank in (cascade.rank, retriever.retrieve):
-        with pytest.raises(TypeError, match=r"row per query, got a dict. Pass pandas.DataFrame"):
-            rank(query)
+        for asked in (query, [query, query]):
+            with pytest.raises(TypeError, match=r"row per query, got dictionaries. Pass pandas.D"):
+                rank(asked)

@@ -197,8 +197,8 @@ class DistillationReport:
         n_lacking = sum(check.message == NEEDS_TRAIN for check in self.checks)
         if n_lacking:
             text += (
-                f" {n_lacking} more {'needs' if n_lacking == 1 else 'need'} the training rows: "
-                "X_train=, y_train=, qid_train= (--train)."
+                f" {n_lacking} more {'was' if n_lacking == 1 else 'were'} skipped for lack of the "
+                "training rows: X_train=, y_train=, qid_train= (--train)."
             )
         return text
 

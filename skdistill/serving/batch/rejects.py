@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# What columns hold, by the kind of their values; those of floats are told apart below.
+EXPECTED: dict[str | None, str] = {
+    "integer": "a whole number",
+    "date": "a date of ISO 8601, such as 2026-11-27 or 2026-11-27T08:30:00",
+}
+
 
 @dataclass(frozen=True)
 class Reject:
@@ -29,6 +35,13 @@ class Reject:
     row: int
     column: str
     value: str
+
+
+def expected_of_kind(kind: str | None, *, may_be_missing: bool) -> str:
+    """What a model expects in a cell of a column, given the kind of its values."""
+    if kind == "float":
+        return "a finite number or nothing" if may_be_missing else "a finite number"
+    return EXPECTED.get(kind, "what the model was fitted with")
 
 
 def unscored(reject: Reject, expected: str, can_set_aside: bool = False) -> str:

@@ -233,7 +233,7 @@ class Scoring:
         """Message about a row that ends the run."""
         is_query = reject.column == self.query_column
         is_lacking = is_query and reject.column not in self.columns.features
-        expected = "a query id" if is_lacking else self.scorer.expected
+        expected = "a query id" if is_lacking else self.scorer.expected_in(reject.column)
         return unscored(reject, expected, self.can_keep_rejects)
 
     def best(self, table: Any) -> Any:

@@ -13,7 +13,7 @@ from skdistill.inputs.encoder_kinds import kinds_of_input
 from skdistill.models.scoring import Scratch
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.batch.model_kinds import other_model
-from skdistill.serving.batch.rejects import Reject, rejects_of
+from skdistill.serving.batch.rejects import Reject, expected_of_kind, rejects_of
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
 from skdistill.serving.transformers import is_nothing
 from skdistill.tables.column_types import arrow_type
@@ -29,7 +29,6 @@ CHUNK = 1024
 # lay whole pages apart, the same row of all columns would share a few lines of the cache, and
 # transposing would take five times as long.
 WORD, PAGE, LINE = 4, 1024, 16
-NUMBER, NUMBER_OR_NOTHING = "a finite number", "a finite number or nothing"
 
 
 class TableScorer(Protocol):
@@ -45,8 +44,6 @@ class TableScorer(Protocol):
         Whether the model accepts missing values.
     kinds : list of (str or None)
         Kind of values that the model takes in each column; None if it is not known.
-    expected : str
-        What the model expects in a cell, for messages.
     engine : str
         Computes the scores. It is part of a run's plan, because engines differ in the last bits.
     """
@@ -55,8 +52,10 @@ class TableScorer(Protocol):
     n_features: int
     allows_missing: bool
     kinds: list[str | None]
-    expected: str
     engine: str
+
+    def expected_in(self, column: str) -> str:
+        """Say in a message what the model expects in a cell of a column."""
 
     def scores(
         self, record: Any, file: str, first_row: int
@@ -130,9 +129,11 @@ class CompiledTableScorer:
         self.n_features = scorer.n_features
         self.kinds: list[str | None] = ["float"] * scorer.n_features
         self.allows_missing = bool(may_be_missing.any())
-        self.expected = NUMBER_OR_NOTHING if may_be_missing.all() else NUMBER
         self.engine = scorer.engine
         self.dtype = np.float64 if scorer.needs_float64 else np.float32
+
+    def expected_in(self, column: str) -> str:
+        return expected_of_kind("float", may_be_missing=bool(self.may_be_missing.all()))
 
     def scores(
         self, record: Any, file: str, first_row: int
@@ -177,9 +178,11 @@ class PredictingScorer:
         self.kinds: list[str | None] = ["float"] * self.n_features
         if self.features is not None:
             self.kinds = input_kinds(model, self.features)
-        self.expected = "what the model was fitted with"
-        if all(kind == "float" for kind in self.kinds):
-            self.expected = NUMBER_OR_NOTHING if self.allows_missing else NUMBER
+
+    def expected_in(self, column: str) -> str:
+        is_float = all(kind == "float" for kind in self.kinds)
+        kind = "float" if is_float else self.kinds[(self.features or []).index(column)]
+        return expected_of_kind(kind, may_be_missing=self.allows_missing)
 
     def scores(
         self, record: Any, file: str, first_row: int

@@ -149,7 +149,7 @@ def test_cells_that_the_model_does_not_take_are_refused_or_put_aside(table, mode
     bad = table[:4].astype(object)
     bad.loc[0, "zone"], bad.loc[1, "x"], bad.loc[3, "on"] = "guest", "much", "maybe"
     bad.to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(TableError, match=r"row 0: column 'zone' holds 'guest', expected what the"):
+    with pytest.raises(TableError, match=r"row 0: column 'zone' holds 'guest', expected a whole n"):
         score_table(model, tmp_path / "a.csv", tmp_path / "out")
     rejects = tmp_path / "rejects.csv"
     score_table(model, tmp_path / "a.csv", tmp_path / "out2", rejects=rejects)
@@ -460,3 +460,14 @@ def test_query_ids_that_tell_no_rows_apart_are_refused_by_file_and_column(tmp_pa
             with pytest.raises(TableError, match="a.parquet: column 'q' holds .* tell rows apart"):
                 call()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_date_that_is_none_is_told_how_dates_are_written(tmp_path):
+    days = pd.date_range("2026-01-01", periods=60).astype(str)
+    table = pd.DataFrame({"day": pd.to_datetime(days), "x": np.arange(60.0)})
+    student = LinearRanker(max_iter=2, random_state=0)
+    student.fit(table, np.arange(60) % 3, qid=np.repeat(np.arange(12), 5))
+    written = table.assign(day=["01/02/2026", *days[1:]])
+    written.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(TableError, match=r"'day' holds '01/02/2026', expected a date of ISO 8601"):
+        score_table(student, tmp_path / "a.csv", tmp_path / "out")
