@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,7 +152,7 @@ class FittedCascade(WithCatalogue):
             check_is_fitted(self)  # which costs as much as a stage
         specs = read_stages(self.stages)
         k = min(check_length(specs, k), self.n_items)
-        table = self.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
+        table = self.pair_columns_.check(queries, "query", keeps_numbers=True)
         n_queries = table.shape[0]
         exclude = check_rows("exclude", exclude, n_queries, self.n_items)
         if sparse.issparse(mask):
@@ -370,13 +370,6 @@ def _rank_blocks(
             seconds[spec.name] += spent
     ranked = stack_ranked(blocks, k)
     return ranked, RankingTrace(ranked.stage, ranked.source, seconds, is_complete)
-
-
-def as_queries(queries: Any) -> Any:
-    """Return a table of queries, which may have no rows."""
-    if hasattr(queries, "columns") or sparse.issparse(queries) or isinstance(queries, Mapping):
-        return queries
-    return np.asarray(queries)
 
 
 def check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:

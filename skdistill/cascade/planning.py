@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 
 from skdistill.cascade.costs import StageCost, measure_costs
 from skdistill.cascade.counting import StageOrders, recall_alone, recall_slabs
-from skdistill.cascade.fitted import FittedCascade, as_queries, check_rows
+from skdistill.cascade.fitted import FittedCascade, check_rows
 from skdistill.cascade.plan import CascadePlan, Combinations
 from skdistill.cascade.spec import StageSpec, read_stages
 from skdistill.cascade.wanted import items_of, stage_orders, teachers_best
@@ -96,7 +96,7 @@ def plan_cascade(
     k = cascade.check_places(k)
     tried = _sizes(specs, k, cascade.n_items, sizes)
     names = [spec.name for spec in specs]
-    table = cascade.pair_columns_.check(as_queries(queries), "query", keeps_numbers=True)
+    table = cascade.pair_columns_.check(queries, "query", keeps_numbers=True)
     if not table.shape[0]:
         raise ValueError("There are no queries to plan for.")
     exclude = check_rows("exclude", exclude, table.shape[0], cascade.n_items)

@@ -13,7 +13,7 @@ from scipy import sparse
 from skdistill.cascade.blocks import query_blocks, stack_padded
 from skdistill.cascade.candidates import Candidates
 from skdistill.cascade.cuts import Cut
-from skdistill.cascade.fitted import FittedCascade, as_queries, check_rows
+from skdistill.cascade.fitted import FittedCascade, check_rows
 from skdistill.cascade.funnel import Funnel
 from skdistill.cascade.gains import ceilings, ndcg_of_lists
 from skdistill.cascade.report_tables import CascadeReport, RivalReport, StageReport
@@ -89,7 +89,7 @@ def cascade_report(
         _check_catalogue(name, rival, cascade)
     if y is None:
         labels = None
-        queries = cascade.pair_columns_.check(as_queries(X), "query", keeps_numbers=True)
+        queries = cascade.pair_columns_.check(X, "query", keeps_numbers=True)
     else:
         log = cascade.read_labelled(X, y, qid)
         queries, labels = log.table, log.gains

@@ -226,6 +226,8 @@ def test_a_report_needs_a_teacher_and_queries(cascade, data):
         cascade_report(cascade, data.queries[:0])
     orphan = copy_of(cascade)
     orphan.teacher_ = None
+    assert cascade_report(orphan, data.queries[:20]).stages  # its last stage is the teacher
+    orphan.stages[-1] = ("rank", LinearRanker(), 5)
     with pytest.raises(ValueError, match="save it with keep_teacher=True. plan_cascade also"):
         cascade_report(orphan, data.queries)
     with pytest.raises(ValueError, match="takes wanted="):
