@@ -14,7 +14,7 @@ from skdistill.cascade.gains import ceilings, ndcg_of_lists
 from skdistill.cascade.wanted import teacher_grid, teachers_best
 from skdistill.datasets import make_retrieval
 from skdistill.metrics import retrieval_ndcg
-from skdistill.students import MLPRanker
+from skdistill.students import LinearRanker, MLPRanker
 from tests.cascade.conftest import fitted, make_cascade, make_towers
 from tests.cascade.test_planning import copy_of
 
