@@ -71,11 +71,13 @@ class EpochCallbacks:
     Parameters
     ----------
     estimator : RankingEstimator
-        Estimator whose ``fit`` is running, for at most ``max_iter`` epochs.
+        Estimator whose ``fit`` is running.
     attributes_after : callable
         Takes a state of the training and returns the fitted attributes.
     callback_data : dict
         Arguments for callbacks: ``X``, ``y`` and ``metadata``, or functions that make them.
+    n_epochs : int
+        Largest number of epochs.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class EpochCallbacks:
         estimator: Any,
         attributes_after: Callable[[Any], dict[str, Any]],
         callback_data: dict[str, Any],
+        n_epochs: int,
     ) -> None:
         self.estimator = estimator
         self.attributes_after = attributes_after
         self.callback_data = callback_data
-        self.context = fit_context(estimator, estimator.max_iter)
+        self.n_epochs = n_epochs
+        self.context = fit_context(estimator, n_epochs)
         self.context.call_on_fit_task_begin(estimator=estimator, **callback_data)
 
     @property
@@ -108,7 +112,7 @@ class EpochCallbacks:
 
     def _print(self, epoch: int, state: Any) -> None:
         """Print a line about an epoch."""
-        line = f"{type(self.estimator).__name__}: epoch {epoch + 1} of {self.estimator.max_iter}"
+        line = f"{type(self.estimator).__name__}: epoch {epoch + 1} of {self.n_epochs}"
         line += f", loss {state.loss_curve[-1]:.6f}"
         if state.validation_scores:
             line += f", validation score {state.validation_scores[-1]:.4f}"

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from benchmarks.studies.implicit_feedback import DIMENSIONS, RATE, K, ease, measure
+from benchmarks.studies.implicit_feedback import DIMENSIONS, K, ease, measure
 from skdistill import TwoTowerRetriever
 from skdistill.datasets import load_movielens
 from skdistill.metrics import bootstrap_ratio
@@ -30,7 +30,7 @@ DAY = 0.02
 LIKED = 4
 EASE_RIDGE = 200.0
 PARAMETERS = {
-    "teacher": {"known_items": "mask", "learning_rate_init": RATE},
+    "teacher": {"known_items": "mask"},
     "labels": {"alpha": 0.0},
 }
 

@@ -60,6 +60,11 @@ class TwoTower(TrainableModel):
         """The network g."""
         return Network(self.item_hidden, self.embedding_dim)
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether neither tower has hidden layers."""
+        return not (len(self.query_hidden) or len(self.item_hidden))
+
     def row_parameters(self, inputs: Pairs) -> tuple[str, ...]:
         query = self.query_tower.row_parameters(inputs.query_rows)
         item = self.item_tower.row_parameters(inputs.item_rows)

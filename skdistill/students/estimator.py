@@ -353,7 +353,9 @@ class StudentEstimator(Interpretable):
         validate = None if held_out is None else self.make_validator(held_out)
         stopping = validate and EarlyStopping(validate, self.n_iter_no_change, self.tol)
         inputs = scaled_rows(self.scaler_, data)
-        callbacks = EpochCallbacks(self, self.fitted_attributes, callback_data(held_out or data))
+        callbacks = EpochCallbacks(
+            self, self.fitted_attributes, callback_data(held_out or data), self.max_iter
+        )
         settings = settings_for(self, data.queries)
         model = self.make_model()
         batches = self._batches(data, inputs, synthetic, settings)

@@ -18,9 +18,9 @@ from skdistill.teachers.routing import is_prefit
 from skdistill.towers.batches import CatalogueBatches, LossSource
 from skdistill.towers.in_batch_negatives import InBatchNegatives
 from skdistill.towers.initialization import LoggedPairs, MatrixOfPairs, TeacherMatrix
-from skdistill.towers.objectives import PairObjective, PairTerm
+from skdistill.towers.objectives import PairTerm
 from skdistill.towers.setup import TowerSetup
-from skdistill.towers.supervision import PairFeatures, Supervision
+from skdistill.towers.supervision import SETTINGS, PairFeatures, Supervision
 from skdistill.towers.teacher_lists import (
     SampledCatalogue,
     ScoredLists,
@@ -34,6 +34,10 @@ from skdistill.training.loop import BatchSource
 # Weight decay of towers that learn a catalogue from labels alone. A pair that was not logged need
 # not be bad; a teacher says which are not, and needs no decay (docs/decisions/0021).
 LABEL_DECAY = 0.2
+# Settings of towers that learn a catalogue from a teacher alone, with and without hidden layers.
+# The weights of a query's id get one step per epoch (docs/decisions/0026).
+TAUGHT = {"max_iter": 40}
+LINEAR_TAUGHT = {"max_iter": 40, "learning_rate_init": 0.05}
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,14 @@ class CatalogueSupervision(Supervision):
     def without_teacher(self) -> Self:
         return replace(self, pair_scores=None)
 
-    def weight_decay(self, objective: PairObjective) -> float:
-        terms = objective.catalogue_terms(self)
-        return LABEL_DECAY if all(term.labels is not None for term in terms) else 0.0
+    def automatic_settings(self, setup: TowerSetup) -> dict[str, float]:
+        terms = setup.objective.catalogue_terms(self)
+        n_of_labels = sum(term.labels is not None for term in terms)
+        if n_of_labels == len(terms):
+            return SETTINGS | {"weight_decay": LABEL_DECAY}
+        if n_of_labels:
+            return SETTINGS
+        return SETTINGS | (LINEAR_TAUGHT if setup.model.is_linear else TAUGHT)
 
     def with_labels(self, labels: NDArray[np.float64]) -> Self:
         """Replace the labels."""
@@ -182,7 +191,7 @@ class CatalogueSupervision(Supervision):
             term.loss,
             setup.n_candidates,
             setup.logq_correction,
-            setup.settings.max_iter,
+            setup.settings.n_epochs,
             (self.pairs.query[logged], self.pairs.item[logged]),
             rng,
             slice(term.embedding, None, setup.objective.n_embeddings),

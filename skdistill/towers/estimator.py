@@ -57,11 +57,11 @@ class TowerEstimator(TaughtTowers):
     spectral_start: bool = True
     teacher_check: bool = True
     keep_teacher: bool = True
-    max_iter: int = 20
+    max_iter: int | str = "auto"
     batch_size: int = 64
     max_batch_rows: int = 1 << 16
     optimizer: str = "adam"
-    learning_rate_init: float = 0.02
+    learning_rate_init: float | str = "auto"
     learning_rate: str = "cosine"
     weight_decay: float | str = "auto"
     early_stopping: bool | str = "auto"
@@ -86,6 +86,8 @@ class TowerEstimator(TaughtTowers):
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "n_candidates": [Interval(Integral, 8, None, closed="left"), None],
         "logq_correction": [Interval(Real, 0, 1, closed="both")],
+        "max_iter": [*SETTINGS_CONSTRAINTS["max_iter"], StrOptions({"auto"})],
+        "learning_rate_init": [*SETTINGS_CONSTRAINTS["learning_rate_init"], StrOptions({"auto"})],
         "weight_decay": [*SETTINGS_CONSTRAINTS["weight_decay"], StrOptions({"auto"})],
         "known_items": [StrOptions({"keep", "mask"})],
         "draw_correction": [Interval(Real, 0, 1, closed="both"), StrOptions({DEPRECATED})],
@@ -212,7 +214,9 @@ class TowerEstimator(TaughtTowers):
             shown = data_for_callbacks(X_val, y_val, qid_val)
             queries = np.arange(validation.pairs.n_queries)
             make_early_stopping = partial(validation.make_early_stopping, watched, queries)
-        callbacks = EpochCallbacks(self, self.fitted_attributes, shown)
+        setup = setup.with_automatic(supervision.automatic_settings(setup))
+        n_epochs = setup.settings.n_epochs
+        callbacks = EpochCallbacks(self, self.fitted_attributes, shown, n_epochs)
         result = self._train(supervision, setup, rng, callbacks, make_early_stopping)
         self._publish(result, supervision)
         callbacks.end(result)
@@ -291,7 +295,7 @@ class TowerEstimator(TaughtTowers):
             rng = self.generator()
             queries = np.arange(supervision.pairs.n_queries)
             batches, _ = supervision.make_batches(setup, queries, rng)
-            setup = setup.with_automatic_decay(supervision.weight_decay(setup.objective))
+            setup = setup.with_automatic(supervision.automatic_settings(setup))
             training = setup.run(start, batches, rng)
         training.loss_curve = self.loss_curve_ + training.loss_curve
         training.validation_scores = self.validation_scores_
@@ -345,7 +349,6 @@ class TowerEstimator(TaughtTowers):
         if isinstance(supervision, LogSupervision):
             compares_rows = setup.objective.label_loss.compares_rows
             supervision.data.warn_if_constant(type(self).__name__, compares_rows)
-        setup = setup.with_automatic_decay(supervision.weight_decay(setup.objective))
         params = setup.initialize(rng) if setup.start is None else setup.start
         train_queries = np.arange(supervision.pairs.n_queries)
         if self.early_stopping is True and make_early_stopping is None:

@@ -15,6 +15,7 @@ from skdistill.protocols import Parameters
 from skdistill.towers.pair_table import PairTable
 from skdistill.towers.reading import TowerInput
 from skdistill.towers.setup import TowerSetup
+from skdistill.towers.supervision import SETTINGS
 from skdistill.training.loop import TrainingSettings
 from skdistill.user_warnings import warn_user
 
@@ -132,10 +133,13 @@ def _settings_to_reach(
     weights = params[next(iter(trained))]  # those of queries, which get the fewest steps, if any
     known = weights[weights.any(axis=1)]
     size = float(np.sqrt(np.mean(known * known))) if len(known) else 0.0
+    settings = settings.with_automatic(**SETTINGS)
     return replace(
         settings,
-        max_iter=EPOCHS * settings.max_iter,
-        learning_rate_init=max(settings.learning_rate_init, REACH * size / settings.max_iter),
+        max_iter=EPOCHS * settings.n_epochs,
+        learning_rate_init=max(
+            float(settings.learning_rate_init), REACH * size / settings.n_epochs
+        ),
     )
 
 

@@ -118,11 +118,9 @@ class TowerSetup:
             return setup
         return replace(setup, item_rows=read_rows(retriever, pairs.items, "item"))
 
-    def with_automatic_decay(self, weight_decay: float) -> TowerSetup:
-        """Replace a weight decay "auto"."""
-        if self.settings.weight_decay != "auto":
-            return self
-        return replace(self, settings=replace(self.settings, weight_decay=weight_decay))
+    def with_automatic(self, values: Mapping[str, float]) -> TowerSetup:
+        """Replace those of the settings that are "auto"."""
+        return replace(self, settings=self.settings.with_automatic(**values))
 
     def catalogue(self, n_items: int) -> Rows:
         """Rows of the catalogue, without items that only occur in the log."""

@@ -22,7 +22,6 @@ from skdistill.teachers.pair_scores import pair_rows
 from skdistill.towers.in_batch_negatives import LabelledPairs
 from skdistill.towers.initialization import MatrixOfPairs
 from skdistill.towers.multi_embedding_batches import by_embedding
-from skdistill.towers.objectives import PairObjective
 from skdistill.towers.pair_table import PairTable
 from skdistill.towers.setup import TowerSetup
 from skdistill.training.early_stopping import EarlyStopping, Validate, mean_of, ndcg_on
@@ -30,6 +29,8 @@ from skdistill.training.loop import BatchSource
 from skdistill.training.query_batches import QueryBatches
 
 PairFeatures = Callable[[Any, Any], Any]
+# Settings of a training, if nothing is known that suits better.
+SETTINGS = {"max_iter": 20, "learning_rate_init": 0.02, "weight_decay": 0.0}
 
 
 class PairSupervision(Protocol):
@@ -65,8 +66,8 @@ class PairSupervision(Protocol):
     def without_teacher(self) -> Self:
         """Drop the teacher's scores."""
 
-    def weight_decay(self, objective: PairObjective) -> float:
-        """Weight decay that suits what the objective learns here, if the user names none."""
+    def automatic_settings(self, setup: TowerSetup) -> dict[str, float]:
+        """Epochs, learning rate and weight decay that suit what is learnt, for settings "auto"."""
 
     def make_batches(
         self, setup: TowerSetup, train_queries: NDArray[np.int64], rng: np.random.Generator
@@ -156,8 +157,8 @@ class LogSupervision(Supervision):
     def without_teacher(self) -> Self:
         return self._with_scores(None)
 
-    def weight_decay(self, objective: PairObjective) -> float:
-        return 0.0
+    def automatic_settings(self, setup: TowerSetup) -> dict[str, float]:
+        return SETTINGS
 
     def _with_scores(self, scores: NDArray[np.float64] | None) -> Self:
         return replace(self, data=replace(self.data, teacher_scores=scores))

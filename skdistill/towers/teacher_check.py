@@ -203,7 +203,7 @@ def _label_towers(
     label_loss = setup.objective.label_loss
     objective = MixedObjective(label_loss, label_loss, alpha=0.0)
     towers = replace(setup, model=model, objective=objective, settings=settings)
-    towers = towers.with_automatic_decay(rest.weight_decay(objective))
+    towers = towers.with_automatic(rest.automatic_settings(towers))
     params = towers.initialize(rng)
     batches, _ = rest.make_batches(towers, labelled, rng)
     trained = towers.run(params, batches, rng)

@@ -39,7 +39,7 @@ class TrainingSettings:
 
     Parameters
     ----------
-    max_iter : int
+    max_iter : int or "auto"
         Number of epochs.
     batch_size : int
         Number of queries per step.
@@ -48,23 +48,23 @@ class TrainingSettings:
         many rows, anew in each epoch.
     optimizer : {"adam", "adagrad"}
         Name of an optimizer in ``OPTIMIZERS``.
-    learning_rate_init : float
+    learning_rate_init : float or "auto"
         Learning rate before the schedule.
     learning_rate : {"constant", "cosine", "linear"}
         Schedule over all steps.
     weight_decay : float or "auto"
-        Decoupled weight decay. "auto" has to be replaced before an optimizer is made.
+        Decoupled weight decay. Any "auto" has to be replaced before training.
     n_iter_no_change : int
         Number of epochs without improvement after which early stopping stops.
     tol : float
         Least gain in the validation score that counts as an improvement.
     """
 
-    max_iter: int
+    max_iter: int | str
     batch_size: int
     max_batch_rows: int
     optimizer: str
-    learning_rate_init: float
+    learning_rate_init: float | str
     learning_rate: str
     weight_decay: float | str
     n_iter_no_change: int
@@ -92,8 +92,20 @@ class TrainingSettings:
             return self
         decay = SMALL_DECAY
         if not model.row_parameters(inputs):
-            decay = automatic_decay(model.n_hidden_units, n_steps, self.learning_rate_init)
+            decay = automatic_decay(model.n_hidden_units, n_steps, float(self.learning_rate_init))
         return replace(self, weight_decay=decay)
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs, which is no longer "auto"."""
+        return int(self.max_iter)
+
+    def with_automatic(self, **values: float) -> TrainingSettings:
+        """Replace those of the named settings that are "auto"."""
+        chosen: dict[str, Any] = {
+            name: value for name, value in values.items() if getattr(self, name) == "auto"
+        }
+        return replace(self, **chosen)
 
     def make_optimizer(self, model: TrainableModel, params: Parameters, inputs: Any) -> Optimizer:
         """Make an optimizer of these parameters, for batches of these inputs."""
@@ -107,7 +119,7 @@ class TrainingSettings:
 
     def rate(self, progress: float) -> float:
         """Return the learning rate after a fraction of all steps."""
-        return self.learning_rate_init * SCHEDULES[self.learning_rate](min(progress, 1.0))
+        return float(self.learning_rate_init) * SCHEDULES[self.learning_rate](min(progress, 1.0))
 
 
 # Computes the objective at the scores of a step's inputs, and its gradient with respect to them. It
@@ -207,9 +219,9 @@ def train(
         If the objective, a parameter or a moment of the optimizer becomes NaN or infinite.
     """
     state = Training(optimizer.params)
-    n_steps = settings.max_iter * batches.n_steps
+    n_steps = settings.n_epochs * batches.n_steps
     step = 0
-    for epoch in range(settings.max_iter):
+    for epoch in range(settings.n_epochs):
         values = []
         for inputs, evaluate in batches.epoch(epoch, optimizer.params, rng):
             rate = settings.rate((step + 0.5) / n_steps)

@@ -131,7 +131,7 @@ def test_matrix_csr_and_callable_are_the_same_teacher(dense):
         "matrix": matrix,
         "csr of everything": sparse.csr_array(matrix),
     }.items():
-        retriever = towers(dense, max_iter=3)
+        retriever = towers(dense, max_iter=3, learning_rate_init=0.02)
         retriever.fit(dense.X, dense.y, qid=dense.qid, items=dense.items, teacher_scores=scores)
         kept[name] = retriever.retrieve(dense.queries, 10)
     for ids, _ in kept.values():
@@ -646,3 +646,29 @@ def test_the_default_loss_depends_on_what_is_learnt():
     assert made["temperature"] == (get_loss("listwise", 0.5), get_loss("listwise", 0.5), labels)
     ranks = get_loss("plackett_luce")
     assert made["named"] == (ranks, ranks, get_loss("logistic"))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "learns_from", "settings"),
+    [
+        ({}, "catalogue", (40, 0.05)),
+        ({"n_candidates": 50}, "catalogue", (40, 0.05)),
+        ({"query_hidden": (4,)}, "catalogue", (40, 0.02)),
+        ({"alpha": 0.5}, "catalogue", (20, 0.02)),
+        ({"alpha": 0.0}, "catalogue", (20, 0.02)),
+        ({}, "log", (20, 0.02)),
+    ],
+)
+def test_towers_that_a_teacher_alone_teaches_train_longer(dense, parameters, learns_from, settings):
+    arguments = {"qid": dense.qid, "teacher_scores": dense.utility, "items": dense.items}
+    if learns_from == "log":
+        scores = dense.utility(dense.queries[dense.qid], dense.items[dense.item])
+        arguments = {"qid": dense.qid, "teacher_scores": scores}
+    curves = [
+        towers(dense, max_iter=n_epochs, learning_rate_init=rate, **parameters)
+        .fit(dense.X, dense.y, **arguments)
+        .loss_curve_
+        for n_epochs, rate in (("auto", "auto"), settings)
+    ]
+    assert len(curves[0]) == settings[0]
+    assert curves[0] == curves[1]
