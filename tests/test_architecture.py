@@ -21,6 +21,7 @@ FLOORS = {
         "extras",
         "text_tables",
         "threads",
+        "step_progress",
         "user_warnings",
         "_sklearn_compat",
         "inputs",

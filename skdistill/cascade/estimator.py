@@ -23,7 +23,6 @@ from skdistill.cascade.problem import (
     fit_pair_teacher,
     read_features,
 )
-from skdistill.cascade.progress import FitProgress
 from skdistill.cascade.spec import FirstTrees, StageSpec, check_models, read_stages
 from skdistill.cascade.stage_students import check_unit_of_stages
 from skdistill.cascade.training import StageTraining, next_targets
@@ -35,6 +34,7 @@ from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.row_errors import rows_of_user
 from skdistill.public_names import set_module
+from skdistill.step_progress import StepProgress
 from skdistill.teachers.asking import warn_of_unit
 from skdistill.teachers.fitting import check_teacher, warn_of_refit
 from skdistill.teachers.routing import check_metadata_reaches, is_prefit, teacher_router
@@ -267,7 +267,7 @@ default="auto"
         problem = self._read(specs, X, y, qid, items, sample_weight, offset)
         check_tables(problem, specs, self.teacher)
         seeds = self._draw_seeds(specs)
-        progress = FitProgress(type(self).__name__, self.verbose)
+        progress = StepProgress(type(self).__name__, self.verbose)
         target = self._teach(problem, seeds)
         self.teacher_ = target.model
         progress.ended("the teacher is ready")

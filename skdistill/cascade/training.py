@@ -18,7 +18,6 @@ from skdistill.cascade.blocks import query_blocks, stack_padded
 from skdistill.cascade.candidates import Candidates
 from skdistill.cascade.funnel import Funnel, Stage
 from skdistill.cascade.problem import CascadeProblem, PairTeacher
-from skdistill.cascade.progress import FitProgress
 from skdistill.cascade.retrieval import Retrieval, indexed
 from skdistill.cascade.spec import FirstTrees, StageSpec
 from skdistill.cascade.stage_errors import naming_stage
@@ -28,6 +27,7 @@ from skdistill.inputs.columns import take_rows
 from skdistill.inputs.offsets import log_above, log_floor
 from skdistill.inputs.queries import Queries
 from skdistill.ranker import DistilledRanker
+from skdistill.step_progress import StepProgress
 from skdistill.teachers.asking import name_of
 from skdistill.teachers.first_trees import first_trees
 from skdistill.teachers.fitting import seeded
@@ -68,7 +68,7 @@ class StageTraining:
         Whether the scores of earlier stages are columns of later ones.
     seeds : dict of str to int
         One per stage and retriever.
-    progress : FitProgress
+    progress : StepProgress
         Is told when a stage has been fitted.
     """
 
@@ -80,7 +80,7 @@ class StageTraining:
     exploration: float
     stage_scores: bool
     seeds: dict[str, int]
-    progress: FitProgress
+    progress: StepProgress
 
     def train(self, targets: list[PairTarget]) -> tuple[Funnel, dict[str, dict[str, float]]]:
         """Train all stages, each on its target.

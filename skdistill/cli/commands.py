@@ -6,6 +6,7 @@ What takes long to import is imported by the command that needs it, so that ``--
 from __future__ import annotations
 
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -302,6 +303,7 @@ def report(
             slices=slices or (),
             k=k,
             csv_options=_csv_options(delimiter, decimal, encoding),
+            verbose=sys.stderr.isatty(),
         )
     typer.echo(found.shown_as(style.value))
 

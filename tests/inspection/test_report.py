@@ -145,6 +145,20 @@ def test_the_order_of_the_rows_does_not_matter(ranker, report):
     assert [query.query for query in other.queries] == [query.query for query in report.queries]
 
 
+def test_its_steps_are_told_beside_what_is_printed(ranker, capsys):
+    distillation_report(ranker, X, y, qid=qid, verbose=True)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    steps = [line.rpartition(",")[0] for line in printed.err.splitlines()]
+    assert steps == [
+        f"distillation_report: {step}"
+        for step in ("rows are scored", "smaller trees are ready", "models are timed",
+                     "checks are made")
+    ]  # fmt: skip
+    distillation_report(ranker, X, y, qid=qid)
+    assert capsys.readouterr().err == ""
+
+
 def test_rows_without_a_label_are_left_out(ranker):
     some = np.where(qid < 110, np.nan, y)
     found = distillation_report(ranker, X, some, qid=qid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,7 @@ from skdistill.inspection.row_costs import RowCost, costs_on_tables
 from skdistill.inspection.small_trees import beginnings, fit_small_trees, is_template, without_times
 from skdistill.metrics import kendall_tau, rank_biased_overlap, teacher_recall
 from skdistill.public_names import set_module
+from skdistill.step_progress import StepProgress
 
 ON_LABELS = "on labels alone"
 # Of a teacher of which only the scores are known.
@@ -66,6 +68,7 @@ def distillation_report(
     slices: Sequence[Any] | Mapping[str, ArrayLike] | None = None,
     k: int = 10,
     random_state: Any = 0,
+    verbose: bool = False,
 ) -> DistillationReport:
     """Report what a student is worth beside its teacher and smaller trees, and what looks wrong.
 
@@ -97,6 +100,9 @@ def distillation_report(
         Number of top places that count.
     random_state : int, RandomState or None, default=0
         Seeds the bootstrap, samples of queries, and models that are fitted.
+    verbose : bool, default=False
+        Print to the standard error what was done, and how long it took. Most of the time goes into
+        fitting rivals, if there are training rows.
 
     Returns
     -------
@@ -132,6 +138,7 @@ def distillation_report(
     >>> [point.name for point in report.points]
     ['teacher', 'student', 'first 7 trees', 'first 15 trees']
     """
+    progress = StepProgress("distillation_report", verbose, sys.stderr)
     evidence = gather(
         model,
         X,
@@ -145,7 +152,8 @@ def distillation_report(
         k=k,
         seed=check_random_state(random_state).randint(2**31 - 1),
     )
-    points, sizes = _measure(evidence)
+    progress.ended("rows are scored")
+    points, sizes = _measure(evidence, progress)
     on_labels = next((point.values for point in points if point.name == ON_LABELS), None)
     checks = [
         keeps_up_with_teacher(evidence, points),
@@ -159,6 +167,7 @@ def distillation_report(
         has_few_ties(evidence),
         agrees_on_most_queries(evidence),
     ]
+    progress.ended("checks are made")
     return DistillationReport(
         points=points,
         sizes=sizes,
@@ -181,7 +190,9 @@ def _training_table(X: Any, y: Any, qid: Any) -> tuple[Any, Any, Any] | None:
     return X, y, qid
 
 
-def _measure(evidence: Evidence) -> tuple[list[ParetoPoint], dict[str, int]]:
+def _measure(
+    evidence: Evidence, progress: StepProgress
+) -> tuple[list[ParetoPoint], dict[str, int]]:
     """Measure the quality, the cost and the size of the student and of what it stands beside."""
     table = evidence.data.X
     for_teacher = teacher_columns(evidence.model, table)
@@ -192,14 +203,17 @@ def _measure(evidence: Evidence) -> tuple[list[ParetoPoint], dict[str, int]]:
     models["student"] = evidence.model, table
     if evidence.train is not None and evidence.on_labels is not None:
         models[ON_LABELS] = evidence.on_labels, table
+        progress.ended("the student on labels alone is fitted")
     for_trees = without_times(for_teacher)
     for kind, trees in _smaller_trees(evidence).items():
         models |= {name: (model, for_trees) for name, model in trees.items()}
         kinds |= dict.fromkeys(trees, kind)
+    progress.ended("smaller trees are ready")
     scores = {name: scores_of(model, X, evidence.queries) for name, (model, X) in models.items()}
     if evidence.data.offset is not None:
         scores = in_unit_of_offset(scores, kinds)
     costs = costs_on_tables(models)
+    progress.ended("models are timed")
     taught = evidence.data.teacher_scores
     if taught is not None:
         # First, and in the unit of the offset if there is one.

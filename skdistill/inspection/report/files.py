@@ -33,6 +33,7 @@ def report_table(
     slices: Sequence[str] = (),
     k: int = 10,
     csv_options: CsvOptions | None = None,
+    verbose: bool = False,
 ) -> DistillationReport:
     """Report on a student as :func:`distillation_report` does, from tables in files.
 
@@ -62,6 +63,8 @@ def report_table(
         Number of top places that count.
     csv_options : CsvOptions, optional
         Delimiter, decimal point and encoding of CSV files.
+    verbose : bool, default=False
+        Print to the standard error what was done.
 
     Returns
     -------
@@ -101,6 +104,7 @@ def report_table(
         qid=column_of(frame, query_column),
         slices={name: frame[name] for name in slices},
         k=k,
+        verbose=verbose,
         **arguments,
     )
 
