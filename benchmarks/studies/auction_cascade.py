@@ -36,6 +36,7 @@ def make_cascade(data, teacher, last, sizes, seed):
         item_columns=data.item_columns,
         embedding_dim=16,
         max_iter=20,
+        learning_rate_init=0.02,
         loss="listwise",
         teacher_check=False,
     )
