@@ -34,8 +34,8 @@ from skdistill.training.loop import BatchSource
 # Weight decay of towers that learn a catalogue from labels alone. A pair that was not logged need
 # not be bad; a teacher says which are not, and needs no decay (docs/decisions/0021).
 LABEL_DECAY = 0.2
-# Settings of towers that learn a catalogue from a teacher alone, with and without hidden layers.
-# The weights of a query's id get one step per epoch (docs/decisions/0026).
+# Settings of towers that learn a catalogue from a teacher alone and know queries by their ids, with
+# and without hidden layers. The weights of an id get one step per epoch (docs/decisions/0026).
 TAUGHT = {"max_iter": 40}
 LINEAR_TAUGHT = {"max_iter": 40, "learning_rate_init": 0.05}
 
@@ -84,7 +84,7 @@ class CatalogueSupervision(Supervision):
         n_of_labels = sum(term.labels is not None for term in terms)
         if n_of_labels == len(terms):
             return SETTINGS | {"weight_decay": LABEL_DECAY}
-        if n_of_labels:
+        if n_of_labels or not setup.names_queries:
             return SETTINGS
         return SETTINGS | (LINEAR_TAUGHT if setup.model.is_linear else TAUGHT)
 

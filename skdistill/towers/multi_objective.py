@@ -101,8 +101,9 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
     keep_teacher : bool, default=True
         Keep the fitted teacher as ``teacher_``.
     max_iter : int or "auto", default="auto"
-        Number of epochs. "auto" is 40 if the towers learn a catalogue from a teacher alone, and 20
-        otherwise.
+        Number of epochs. "auto" is 40 if the towers learn a catalogue from a teacher alone and know
+        queries by their ids (the query tower has at least as many inputs as there are queries), and
+        20 otherwise.
     batch_size : int, default=64
         Number of queries per step.
     max_batch_rows : int, default=65536
@@ -110,8 +111,8 @@ class MultiObjectiveRetriever(WithObjectives, TowerEstimator):
     optimizer : {"adam", "adagrad"}, default="adam"
         "adagrad" suits id columns of very different frequency.
     learning_rate_init : float or "auto", default="auto"
-        Learning rate before the schedule. "auto" is 0.05 if towers without hidden layers learn a
-        catalogue from a teacher alone, and 0.02 otherwise.
+        Learning rate before the schedule. "auto" is 0.05 where ``max_iter="auto"`` is 40 and the
+        towers have no hidden layers, and 0.02 otherwise.
     learning_rate : {"constant", "cosine", "linear"}, default="cosine"
         Schedule over the whole training.
     weight_decay : float or "auto", default="auto"

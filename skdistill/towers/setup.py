@@ -118,6 +118,11 @@ class TowerSetup:
             return setup
         return replace(setup, item_rows=read_rows(retriever, pairs.items, "item"))
 
+    @property
+    def names_queries(self) -> bool:
+        """Whether each query can have weights of its own, as it has if its id is a column."""
+        return self.query_rows.n_features >= self.query_rows.n_rows
+
     def with_automatic(self, values: Mapping[str, float]) -> TowerSetup:
         """Replace those of the settings that are "auto"."""
         return replace(self, settings=self.settings.with_automatic(**values))

@@ -649,24 +649,28 @@ def test_the_default_loss_depends_on_what_is_learnt():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "learns_from", "settings"),
+    ("parameters", "ids", "learns_from", "settings"),
     [
-        ({}, "catalogue", (40, 0.05)),
-        ({"n_candidates": 50}, "catalogue", (40, 0.05)),
-        ({"query_hidden": (4,)}, "catalogue", (40, 0.02)),
-        ({"alpha": 0.5}, "catalogue", (20, 0.02)),
-        ({"alpha": 0.0}, "catalogue", (20, 0.02)),
-        ({}, "log", (20, 0.02)),
+        ({}, (60,), "catalogue", (40, 0.05)),
+        ({"n_candidates": 50}, (60,), "catalogue", (40, 0.05)),
+        ({"query_hidden": (4,)}, (60,), "catalogue", (40, 0.02)),
+        ({"alpha": 0.5}, (60,), "catalogue", (20, 0.02)),
+        ({"alpha": 0.0}, (60,), "catalogue", (20, 0.02)),
+        ({}, (60,), "log", (20, 0.02)),
+        ({}, (20,), "catalogue", (20, 0.02)),
     ],
 )
-def test_towers_that_a_teacher_alone_teaches_train_longer(dense, parameters, learns_from, settings):
-    arguments = {"qid": dense.qid, "teacher_scores": dense.utility, "items": dense.items}
+def test_towers_of_ids_that_a_teacher_alone_teaches_train_longer(
+    parameters, ids, learns_from, settings
+):
+    data = make_retrieval(60, 80, query_ids=ids, random_state=0)
+    arguments = {"qid": data.qid, "teacher_scores": data.utility, "items": data.items}
     if learns_from == "log":
-        scores = dense.utility(dense.queries[dense.qid], dense.items[dense.item])
-        arguments = {"qid": dense.qid, "teacher_scores": scores}
+        scores = data.utility(data.queries[data.qid], data.items[data.item])
+        arguments = {"qid": data.qid, "teacher_scores": scores}
     curves = [
-        towers(dense, max_iter=n_epochs, learning_rate_init=rate, **parameters)
-        .fit(dense.X, dense.y, **arguments)
+        towers(data, max_iter=n_epochs, learning_rate_init=rate, **parameters)
+        .fit(data.X, data.y, **arguments)
         .loss_curve_
         for n_epochs, rate in (("auto", "auto"), settings)
     ]
