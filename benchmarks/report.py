@@ -81,7 +81,8 @@ def cells(row: dict[str, Any]) -> list[str]:
     against = f"*{row['against']}*" if row["is_bound"] else row["against"]
     start = [name, against, str(row["threads"])]
     if row["ratio"] is None:
-        return [*start, *[""] * 4, goal_text(row), f"{row['status']}: {row['note']}"]
+        note = " ".join(row["note"].split())  # a cell has one line
+        return [*start, *[""] * 4, goal_text(row), f"{row['status']}: {note}"]
     return [
         *start,
         cost(row, row["ours"]),

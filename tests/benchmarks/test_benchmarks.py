@@ -219,6 +219,12 @@ def test_missed_goals_are_marked():
     assert ["**missed**" in line for line in lines[2:]] == [True, False]
 
 
+def test_the_lines_of_an_error_stand_in_one_cell():
+    failed = row(ratio=None, status="failed", note="ImportError: too old.\nPlease update.")
+    (line,) = report.table([failed.as_dict()]).splitlines()[2:]
+    assert line.endswith("| failed: ImportError: too old. Please update. |")
+
+
 def test_close_numbers():
     assert Close(0.1).complaint([1.0, 2.0], [1.05, 2.0, 7.0]) is None
     assert "value 1" in Close(0.01).complaint([1.0, 2.0], [1.0, 2.1])
