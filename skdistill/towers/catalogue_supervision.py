@@ -20,7 +20,7 @@ from skdistill.towers.in_batch_negatives import InBatchNegatives
 from skdistill.towers.initialization import LoggedPairs, MatrixOfPairs, TeacherMatrix
 from skdistill.towers.objectives import PairTerm
 from skdistill.towers.setup import TowerSetup
-from skdistill.towers.supervision import SETTINGS, PairFeatures, Supervision
+from skdistill.towers.supervision import SCHEDULE, PairFeatures, Supervision
 from skdistill.towers.teacher_lists import (
     SampledCatalogue,
     ScoredLists,
@@ -82,11 +82,10 @@ class CatalogueSupervision(Supervision):
     def automatic_settings(self, setup: TowerSetup) -> dict[str, float]:
         terms = setup.objective.catalogue_terms(self)
         n_of_labels = sum(term.labels is not None for term in terms)
-        if n_of_labels == len(terms):
-            return SETTINGS | {"weight_decay": LABEL_DECAY}
-        if n_of_labels or not setup.names_queries:
-            return SETTINGS
-        return SETTINGS | (LINEAR_TAUGHT if setup.model.is_linear else TAUGHT)
+        schedule = SCHEDULE
+        if n_of_labels == 0 and setup.names_queries:
+            schedule = SCHEDULE | (LINEAR_TAUGHT if setup.model.is_linear else TAUGHT)
+        return schedule | {"weight_decay": LABEL_DECAY if n_of_labels == len(terms) else 0.0}
 
     def with_labels(self, labels: NDArray[np.float64]) -> Self:
         """Replace the labels."""

@@ -15,7 +15,7 @@ from skdistill.protocols import Parameters
 from skdistill.towers.pair_table import PairTable
 from skdistill.towers.reading import TowerInput
 from skdistill.towers.setup import TowerSetup
-from skdistill.towers.supervision import SETTINGS
+from skdistill.towers.supervision import SCHEDULE
 from skdistill.training.loop import TrainingSettings
 from skdistill.user_warnings import warn_user
 
@@ -133,7 +133,7 @@ def _settings_to_reach(
     weights = params[next(iter(trained))]  # those of queries, which get the fewest steps, if any
     known = weights[weights.any(axis=1)]
     size = float(np.sqrt(np.mean(known * known))) if len(known) else 0.0
-    settings = settings.with_automatic(**SETTINGS)
+    settings = settings.with_automatic(**SCHEDULE)
     return replace(
         settings,
         max_iter=EPOCHS * settings.n_epochs,

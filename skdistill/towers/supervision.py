@@ -29,8 +29,8 @@ from skdistill.training.loop import BatchSource
 from skdistill.training.query_batches import QueryBatches
 
 PairFeatures = Callable[[Any, Any], Any]
-# Settings of a training, if nothing is known that suits better.
-SETTINGS = {"max_iter": 20, "learning_rate_init": 0.02, "weight_decay": 0.0}
+# Epochs and learning rate, if nothing is known that suits better.
+SCHEDULE = {"max_iter": 20, "learning_rate_init": 0.02}
 
 
 class PairSupervision(Protocol):
@@ -158,7 +158,7 @@ class LogSupervision(Supervision):
         return self._with_scores(None)
 
     def automatic_settings(self, setup: TowerSetup) -> dict[str, float]:
-        return SETTINGS
+        return SCHEDULE | {"weight_decay": 0.0}
 
     def _with_scores(self, scores: NDArray[np.float64] | None) -> Self:
         return replace(self, data=replace(self.data, teacher_scores=scores))

@@ -212,6 +212,19 @@ def test_fit_without_a_catalogue_drops_the_index_of_former_towers(shop):
         retriever.retrieve(shop.users[:2])
 
 
+def test_further_labels_have_the_decay_of_labels(shop):
+    """A teacher's scores have none, as in fit."""
+    for alpha, decay in ((0.0, 0.2), (1.0, 0.0)):
+        given = {} if alpha else {"teacher_scores": None}
+        fitted = towers(alpha=alpha, max_iter=2).fit(**{**shop.before, **given})
+        curves = {}
+        for one in ("auto", 0.2, 0.0):
+            further = copy_of(fitted).set_params(weight_decay=one).partial_fit(**shop.day | given)
+            curves[one] = further.loss_curve_
+        assert curves["auto"] == curves[decay]
+        assert curves["auto"] != curves[0.2 - decay]
+
+
 def test_a_fitted_teacher_is_asked_and_none_is_fitted(shop):
     columns = ["age", "price"]
     rng = np.random.default_rng(0)

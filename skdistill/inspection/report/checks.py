@@ -104,10 +104,8 @@ def _no_trees(evidence: Evidence) -> str:
     """Say what smaller trees would need."""
     if evidence.teacher is None:
         return f"there are none; it {evidence.lacks_teacher}"
-    reason = "the teacher is not a bare model of LightGBM or XGBoost, whose trees can be cut"
-    return (
-        reason if evidence.train is not None else f"{reason}; to fit small ones, it {NEEDS_TRAIN}"
-    )
+    reason = "the teacher has fewer than ten trees, or is not a bare model of LightGBM or XGBoost"
+    return reason if evidence.train is not None else f"{reason}; for small ones, it {NEEDS_TRAIN}"
 
 
 def gains_by_teacher(evidence: Evidence, on_labels: NDArray[np.float64] | None) -> Check:
