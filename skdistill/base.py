@@ -222,7 +222,9 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
         if ids is None and self.needs_queries:
             warn_user(
                 f"{type(self).__name__} got no qid: all {n_rows} rows are taken as one query. "
-                "Pass qid=, or name a column of X by query_column. If all rows are indeed one "
+                "Pass qid=, or name a column of X by query_column. A Pipeline or a "
+                "cross-validation passes qid on after "
+                "sklearn.set_config(enable_metadata_routing=True). If all rows are indeed one "
                 "query, pass qid=np.zeros(len(X)).",
             )
         self._queries_of_fit = None if ids is None else QuerySample(ids)

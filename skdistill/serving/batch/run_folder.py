@@ -125,8 +125,10 @@ class RunFolder:
         Raises
         ------
         OutputError
-            If an output is an input, or ``rejects`` would be read as one by the next run.
+            If an output is an input, or ``rejects`` would be read as one by the next run, or a new
+            folder has the name of a file of another format.
         """
+        self._check_name()
         own = list(self.path.rglob("*"))
         check_replaces_none(own, files)
         if rejects is None:
@@ -285,6 +287,16 @@ class RunFolder:
                     writer.writerows(mark.rejects)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error}") from error
+
+    def _check_name(self) -> None:
+        """Refuse to make a folder whose name says that it is a file of another format."""
+        ending = self.path.suffix.lower().removeprefix(".")
+        if ending in OUTPUT_FORMATS and ending != self.output_format and not self.path.exists():
+            raise OutputError(
+                f"{self.path}: is the name of a {ending} file, but the output is a folder of "
+                f"{self.output_format} files. Choose another name, or write {ending} by "
+                f"output_format={ending!r} (--format {ending})."
+            )
 
     def _mark_path(self, number: int) -> Path:
         return self.path / DONE / f"part-{number:05d}.json"

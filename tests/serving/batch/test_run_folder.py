@@ -47,6 +47,20 @@ def parts(folder):
     return {name: data for name, data in contents(folder).items() if name.startswith("part-")}
 
 
+@pytest.mark.parametrize(("name", "output_format"), [("s.csv", "parquet"), ("s.Parquet", "csv")])
+def test_a_folder_is_not_named_as_a_file_of_another_format(
+    model, inputs, tmp_path, name, output_format
+):
+    with pytest.raises(OutputError, match="is the name of a .* but the output is a folder"):
+        score_table(model, inputs, tmp_path / name, output_format=output_format)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_may_be_named_by_its_own_format(model, inputs, tmp_path):
+    score_table(model, inputs, tmp_path / "scores.parquet")
+    assert len(pd.read_parquet(tmp_path / "scores.parquet")) == 300
+
+
 @pytest.mark.parametrize("kind", ["same", "link", "hard link", "resolved"])
 def test_rejects_never_replace_an_input(model, inputs, tmp_path, kind):
     before = contents(inputs)
