@@ -12,14 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skdistill.index.block_search import (
-    ForbiddenItems,
-    MarkedPairs,
-    copying_pays,
-    search_block,
-    search_lists,
-)
+from skdistill.index.block_search import SearchedItems, copying_pays
+from skdistill.index.bounded_search import bounds_pay, search_by_bounds
+from skdistill.index.hidden_pairs import ForbiddenItems, Hidden, MarkedPairs, UnmarkedPairs
 from skdistill.index.item_ids import check_distinct, codes_of, named_ids, positions_of
+from skdistill.index.score_bounds import ScoreBounds
 from skdistill.index.search_arguments import check_search
 from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.ids import as_ids, concatenate_ids
@@ -45,6 +42,13 @@ class ExactIndex:
         Added to the dot products with each item, such as a log bid. It is one more dimension of the
         embeddings, which are then copied; :meth:`set_offset` changes it.
 
+    Attributes
+    ----------
+    bounds : ScoreBounds or None
+        Up to 16 numbers per item that bound its scores from above, so that a search for one query
+        scores few items. They are made of a large catalogue whose embeddings lie near a space of
+        few dimensions, as those of towers with item columns do.
+
     Raises
     ------
     ValueError
@@ -64,6 +68,8 @@ class ExactIndex:
     has_offset: bool = False
     # What is added to the offsets in the embeddings.
     shift: NDArray[np.float32] | None = None
+    # None if all items are scored in full.
+    bounds: ScoreBounds | None = None
 
     def __init__(
         self,
@@ -88,6 +94,7 @@ class ExactIndex:
             )
         if self.ids is not None:
             check_distinct(self.ids)
+        self.bounds = ScoreBounds.of(self.embeddings, self.has_offset)
 
     @property
     def n_items(self) -> int:
@@ -140,26 +147,14 @@ class ExactIndex:
             If a shape does not match the index, or k is less than 1.
         """
         table, k, exclude, allowed = check_search(self, queries, k, exclude, mask)
-        has_lists = sparse.issparse(allowed)
-        positions, forbidden = None, []
-        if allowed is not None and not has_lists:
-            n_queries = min(len(table), QUERY_BLOCK)
-            if copying_pays(int(allowed.sum()), self.n_items, n_queries):
-                positions = np.flatnonzero(allowed)
-            else:
-                forbidden = [ForbiddenItems(allowed)]
-
         found = np.full((len(table), k), -1, dtype=np.int64)
         scores = np.full((len(table), k), -np.inf, dtype=np.float32)
 
         def fill(start: int) -> None:
             rows = slice(start, start + QUERY_BLOCK)
-            block = table[rows], found[rows], scores[rows], self.embeddings
-            if has_lists:
-                search_lists(*block, allowed[rows], self.shift)
-            else:
-                seen = [] if exclude is None else [MarkedPairs(exclude[rows], positions)]
-                search_block(*block, [*forbidden, *seen], positions, self.shift)
+            seen = None if exclude is None else exclude[rows]
+            lists = allowed[rows] if sparse.issparse(allowed) else allowed
+            self._search_block(table[rows], found[rows], scores[rows], seen, lists)
 
         starts = range(0, len(table), QUERY_BLOCK)
         threads = min(effective_n_jobs(n_jobs), len(starts))
@@ -170,6 +165,40 @@ class ExactIndex:
             for start in starts:
                 fill(start)
         return named_ids(self.ids, found), scores
+
+    def _search_block(
+        self,
+        queries: NDArray[np.float32],
+        found: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        exclude: Any,
+        allowed: Any,
+    ) -> None:
+        """Fill ``found`` and ``scores`` for a block of queries; the rest is of ``check_search``."""
+        bounds = self.bounds
+        # The products of several queries take so little time that bounds save none.
+        if bounds is not None and (len(queries) > 1 or not bounds_pay(bounds, scores.shape[1])):
+            bounds = None
+        positions: NDArray[np.int64] | None = None
+        hidden: list[Hidden] = []
+        if sparse.issparse(allowed):
+            # Items that no query may get are not scored.
+            positions = np.unique(allowed.indices)
+            hidden.append(UnmarkedPairs(allowed, positions))
+        elif allowed is not None:
+            share = 1.0 if bounds is None else bounds.relative_cost
+            if copying_pays(int(allowed.sum()), int(share * self.n_items), len(queries)):
+                positions = np.flatnonzero(allowed)
+            else:
+                hidden.append(ForbiddenItems(allowed))
+        if exclude is not None:
+            hidden.append(MarkedPairs(exclude, positions))
+        block = queries, found, scores
+        searched = SearchedItems(self.embeddings, hidden, positions, self.shift)
+        if positions is not None:
+            bounds = None
+        if bounds is None or not search_by_bounds(*block, searched, bounds):
+            searched.search(*block)
 
     def set_offset(self, ids: ArrayLike, offset: ArrayLike) -> None:
         """Change the offset of some items in place, which takes effect in the next search.
@@ -196,7 +225,10 @@ class ExactIndex:
         self._check_changes()
         given = as_ids(ids)
         values = check_offset(offset, len(given))
-        self.embeddings[positions_of(given, self.ids, self.n_items), -1] = values
+        positions = positions_of(given, self.ids, self.n_items)
+        self.embeddings[positions, -1] = values
+        if self.bounds is not None:
+            self.bounds.set_offset(positions, self.embeddings[positions])
 
     def with_offset(self, offset: ArrayLike) -> ExactIndex:
         """Return an index with other offsets, such as the bids of one request.
@@ -337,6 +369,9 @@ class ExactIndex:
     def _of(self, embeddings: NDArray[np.float32], ids: NDArray[Any] | None) -> ExactIndex:
         """Make an index of other rows, which contain the offset if this index has one."""
         self._check_changes()
-        other = ExactIndex(embeddings, ids)
-        other.has_offset = self.has_offset
+        other = copy.copy(self)
+        other.embeddings, other.ids = embeddings, ids
+        if ids is not None:
+            check_distinct(ids)
+        other.bounds = ScoreBounds.of(embeddings, self.has_offset)
         return other

@@ -16,6 +16,7 @@ from skdistill.cascade import (
     StageTable,
 )
 from skdistill.index import ExactIndex
+from skdistill.index.score_bounds import ScoreBounds
 from skdistill.inputs import CategoryCodes, ColumnScaler, TableEncoder
 from skdistill.losses import LOSSES
 from skdistill.public_names import FORMER_NAMES, public_name, set_module
@@ -30,7 +31,7 @@ from skdistill.training import OPTIMIZERS
 # Types that are not registered, but occur in fitted estimators.
 PARTS = (
     *(CategoryCodes, ColumnScaler, DistilledRanker, ExactIndex, PairColumns),
-    *(QidAdapter, TableEncoder, TeacherCheck),
+    *(QidAdapter, ScoreBounds, TableEncoder, TeacherCheck),
     *(RankingCascade, Retrieval, Stage, StageTable, ChosenColumns, Cut, Funnel),
     *(FirstTrees, PopularityRetriever, MissingFunction, StoredTable, StoredText),
 )

@@ -141,6 +141,21 @@ def test_towers_come_back_with_their_index(tmp_path, name):
     assert_array_equal(again.predict(data.X), towers.predict(data.X))
 
 
+def test_an_index_with_bounds_comes_back_with_them(tmp_path, monkeypatch):
+    towers, data = retriever("TwoTowerRetriever")
+    monkeypatch.setattr("skdistill.index.score_bounds.LEAST_SAVED", 1)
+    monkeypatch.setattr("skdistill.index.score_bounds.LARGEST_SHARE", 1.0)
+    monkeypatch.setattr("skdistill.index.bounded_search.SAVED_PER_TRIED", 0)
+    towers.index(data.items)
+    bounds = towers.index_.bounds
+    assert bounds is not None
+    save(towers, tmp_path / "towers")
+    again = load(tmp_path / "towers")
+    assert_array_equal(again.index_.bounds.heads, bounds.heads)
+    assert again.index_.bounds.heads.flags.f_contiguous
+    assert_array_equal(again.retrieve(data.queries[:1], 5), towers.retrieve(data.queries[:1], 5))
+
+
 @pytest.mark.parametrize("name", RETRIEVERS)
 @pytest.mark.filterwarnings("ignore::skdistill.TeacherWarning")
 def test_the_teacher_of_towers_stays_behind(tmp_path, name):

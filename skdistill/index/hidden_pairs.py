@@ -1,0 +1,82 @@
+"""Pairs of queries and items that a search does not look at."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Hidden(Protocol):
+    """Scores that are not looked at."""
+
+    def hide(self, start: int, scores: NDArray[np.float32]) -> None:
+        """Set the hidden scores of a block to -inf.
+
+        Parameters
+        ----------
+        start : int
+            The first item of the block.
+        scores : ndarray of shape (n_items_of_block, n_columns), float32
+            A column per query; there may be further columns.
+        """
+
+
+class ForbiddenItems:
+    """Items that no query may get.
+
+    Parameters
+    ----------
+    allowed : ndarray of shape (n_items,), bool
+        Whether an item may be returned.
+    """
+
+    def __init__(self, allowed: NDArray[np.bool_]) -> None:
+        # A sum has no branches: for one query it takes a twentieth of the time of an index.
+        with np.errstate(divide="ignore"):
+            self.added = np.log(allowed, dtype=np.float32)
+
+    def hide(self, start: int, scores: NDArray[np.float32]) -> None:
+        scores += self.added[start : start + len(scores), None]
+
+
+class MarkedPairs:
+    """Marked pairs of a block of queries, by blocks of items.
+
+    Parameters
+    ----------
+    marked : CSR matrix of shape (n_queries, n_items)
+        Its entries are the marked pairs.
+    positions : ndarray of shape (n_allowed,), int64, optional
+        The items that are searched, in ascending order; all by default.
+    """
+
+    def __init__(self, marked: Any, positions: NDArray[np.int64] | None = None) -> None:
+        self.n_queries = marked.shape[0]
+        query = np.repeat(np.arange(self.n_queries), np.diff(marked.indptr))
+        item = marked.indices
+        if positions is not None:
+            place = np.searchsorted(positions, item)
+            is_searched = np.append(positions, -1)[place] == item
+            query, item = query[is_searched], place[is_searched]
+        # A CSC matrix has a number for every item, which takes as long as a search for one query.
+        order = np.argsort(item)
+        self.query, self.item = query[order], item[order]
+
+    def hide(self, start: int, scores: NDArray[np.float32]) -> None:
+        scores[self.of_block(start, start + len(scores))] = -np.inf
+
+    def of_block(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the marked pairs of a block of items: row in the block, and query."""
+        first, last = np.searchsorted(self.item, (start, stop))
+        return self.item[first:last] - start, self.query[first:last]
+
+
+class UnmarkedPairs(MarkedPairs):
+    """All pairs but the marked ones."""
+
+    def hide(self, start: int, scores: NDArray[np.float32]) -> None:
+        hidden = np.ones((len(scores), self.n_queries), dtype=bool)
+        hidden[self.of_block(start, start + len(scores))] = False
+        scores[:, : self.n_queries][hidden] = -np.inf
