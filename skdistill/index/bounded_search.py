@@ -13,7 +13,7 @@ from skdistill.index.score_bounds import ScoreBounds
 TRIED, MORE_TRIED = 2, 128
 # Multiplications to save per such item, and the largest share of the items that may reach the bar.
 # Otherwise to score all items takes less time.
-SAVED_PER_TRIED, LARGEST_SHARE = 2000, 1 / 16
+SAVED_PER_TRIED, LARGEST_SHARE = 4000, 1 / 16
 
 
 def n_tried(k: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Numbers per item that a bound is computed from.
+# Numbers per item that a bound is computed from; at most half of the embedding.
 WIDTHS = (4, 8, 16)
 # Multiplications that a search has to save, or else it takes as long as in full.
 LEAST_SAVED = 1_500_000
@@ -76,7 +76,8 @@ class ScoreBounds:
         """
         n_items, n_columns = embeddings.shape
         dim = n_columns - has_offset
-        widths = [width for width in WIDTHS if n_items * (dim - width) >= LEAST_SAVED]
+        narrow = [width for width in WIDTHS if 2 * width <= dim]
+        widths = [width for width in narrow if n_items * (dim - width) >= LEAST_SAVED]
         if not widths:
             return None
         sample = np.ascontiguousarray(embeddings[:: -(-n_items // TRIED_ITEMS)])
@@ -172,7 +173,7 @@ class ScoreBounds:
         """
         sizes = queries.shape[1] ** 1.5 * self.longest * _lengths(queries)
         if shift is not None:
-            sizes += np.abs(shift).max()
+            sizes += max(shift.max(), -shift.min())
         return (4 * np.finfo(np.float32).eps * sizes).astype(np.float32)
 
     def set_offset(self, positions: NDArray[np.int64], embeddings: NDArray[np.float32]) -> None:
