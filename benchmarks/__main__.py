@@ -46,7 +46,11 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", help="only comparisons whose name contains this")
     parser.add_argument("--out", type=Path, help="folder for benchmarks.json and benchmarks.md")
     parser.add_argument("--write-docs", action="store_true", help=f"fill the tables of {PAGE.name}")
-    parser.add_argument("--record", action="store_true", help="record the ratios of a short run")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="record the ratios of a short run where none lower are recorded",
+    )
     parser.add_argument(
         "--max-load", type=float, default=machine.cores(), metavar="LOAD",
         help="load of the last minute above which a short run is skipped; the cores by default",

@@ -153,6 +153,13 @@ def test_ratios_are_recorded_by_instruction_set(tmp_path):
     assert len(floors.read_recorded(path)["avx2"]) == 2
 
 
+def test_of_several_runs_the_lowest_ratio_is_recorded(tmp_path):
+    path = tmp_path / "recorded.json"
+    for ratio in (3.0, 2.5, 2.7):
+        floors.record("small", [row(ratio=ratio)], "avx2", path)
+    assert list(floors.read_recorded(path)["avx2"].values()) == [2.5]
+
+
 def test_a_busy_machine_is_waited_for_and_then_left_alone():
     loads, slept = iter([3.0, 2.5, 1.9]), []
     assert floors.is_quiet(2, 60, load=lambda: next(loads), sleep=slept.append)

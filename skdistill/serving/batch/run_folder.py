@@ -22,6 +22,7 @@ from skdistill.tables.overwriting import check_is_not_read, check_replaces_none
 from skdistill.tables.reading import Paths, as_list, find_files
 from skdistill.tables.shard import TableFile
 from skdistill.tables.writing import write_batches
+from skdistill.user_warnings import warn_user
 
 PLAN = "_plan.json"
 DONE = "_done"
@@ -125,10 +126,9 @@ class RunFolder:
         Raises
         ------
         OutputError
-            If an output is an input, or ``rejects`` would be read as one by the next run, or a new
-            folder has the name of a file of another format.
+            If an output is an input, or ``rejects`` would be read as one by the next run.
         """
-        self._check_name()
+        self._warn_of_name()
         own = list(self.path.rglob("*"))
         check_replaces_none(own, files)
         if rejects is None:
@@ -288,14 +288,14 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error}") from error
 
-    def _check_name(self) -> None:
-        """Refuse to make a folder whose name says that it is a file of another format."""
+    def _warn_of_name(self) -> None:
+        """Warn if a new folder is named as a file of another format."""
         ending = self.path.suffix.lower().removeprefix(".")
         if ending in OUTPUT_FORMATS and ending != self.output_format and not self.path.exists():
-            raise OutputError(
-                f"{self.path}: is the name of a {ending} file, but the output is a folder of "
-                f"{self.output_format} files. Choose another name, or write {ending} by "
-                f"output_format={ending!r} (--format {ending})."
+            warn_user(
+                f"{self.path} is the name of a {ending} file, but the output is a folder of "
+                f"{self.output_format} files. To write {ending}, pass output_format={ending!r} "
+                f"(--format {ending})."
             )
 
     def _mark_path(self, number: int) -> Path:
