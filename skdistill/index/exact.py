@@ -149,12 +149,25 @@ class ExactIndex:
         table, k, exclude, allowed = check_search(self, queries, k, exclude, mask)
         found = np.full((len(table), k), -1, dtype=np.int64)
         scores = np.full((len(table), k), -np.inf, dtype=np.float32)
+        # The products of several queries take so little time that bounds save none.
+        is_bounded = len(table) == 1 and self.bounds is not None and bounds_pay(self.bounds, k)
+        bounds = self.bounds if is_bounded else None
+        positions: NDArray[np.int64] | None = None
+        if allowed is not None and not sparse.issparse(allowed):
+            share = 1.0 if bounds is None else bounds.relative_cost
+            n_queries = min(len(table), QUERY_BLOCK)
+            if copying_pays(int(allowed.sum()), int(share * self.n_items), n_queries):
+                positions, allowed = np.flatnonzero(allowed), None
 
         def fill(start: int) -> None:
             rows = slice(start, start + QUERY_BLOCK)
             seen = None if exclude is None else exclude[rows]
             lists = allowed[rows] if sparse.issparse(allowed) else allowed
-            self._search_block(table[rows], found[rows], scores[rows], seen, lists)
+            block = table[rows], found[rows], scores[rows]
+            searched = self._searched(seen, lists, positions)
+            of_all = bounds if searched.positions is None else None
+            if of_all is None or not search_by_bounds(*block, searched, of_all):
+                searched.search(*block)
 
         starts = range(0, len(table), QUERY_BLOCK)
         threads = min(effective_n_jobs(n_jobs), len(starts))
@@ -166,39 +179,20 @@ class ExactIndex:
                 fill(start)
         return named_ids(self.ids, found), scores
 
-    def _search_block(
-        self,
-        queries: NDArray[np.float32],
-        found: NDArray[np.int64],
-        scores: NDArray[np.float32],
-        exclude: Any,
-        allowed: Any,
-    ) -> None:
-        """Fill ``found`` and ``scores`` for a block of queries; the rest is of ``check_search``."""
-        bounds = self.bounds
-        # The products of several queries take so little time that bounds save none.
-        if bounds is not None and (len(queries) > 1 or not bounds_pay(bounds, scores.shape[1])):
-            bounds = None
-        positions: NDArray[np.int64] | None = None
+    def _searched(
+        self, exclude: Any, allowed: Any, positions: NDArray[np.int64] | None
+    ) -> SearchedItems:
+        """Return what a block of queries searches; exclude and allowed are of ``check_search``."""
         hidden: list[Hidden] = []
         if sparse.issparse(allowed):
             # Items that no query may get are not scored.
             positions = np.unique(allowed.indices)
             hidden.append(UnmarkedPairs(allowed, positions))
         elif allowed is not None:
-            share = 1.0 if bounds is None else bounds.relative_cost
-            if copying_pays(int(allowed.sum()), int(share * self.n_items), len(queries)):
-                positions = np.flatnonzero(allowed)
-            else:
-                hidden.append(ForbiddenItems(allowed))
+            hidden.append(ForbiddenItems(allowed))
         if exclude is not None:
             hidden.append(MarkedPairs(exclude, positions))
-        block = queries, found, scores
-        searched = SearchedItems(self.embeddings, hidden, positions, self.shift)
-        if positions is not None:
-            bounds = None
-        if bounds is None or not search_by_bounds(*block, searched, bounds):
-            searched.search(*block)
+        return SearchedItems(self.embeddings, hidden, positions, self.shift)
 
     def set_offset(self, ids: ArrayLike, offset: ArrayLike) -> None:
         """Change the offset of some items in place, which takes effect in the next search.
