@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
@@ -75,11 +77,51 @@ def fit_calibrator(
     return sigmoid.fit(scores[:, None], labels, sample_weight=weight)
 
 
-def calibrated(calibrator: Any, scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Convert scores to probabilities, shape (n_rows,)."""
+@dataclass(frozen=True)
+class SigmoidMap:
+    """Maps scores to the sigmoid of ``slope * score + intercept``."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def __call__(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        return expit(self.slope * scores.astype(np.float64) + self.intercept)
+
+
+@dataclass(frozen=True)
+class InterpolatedMap:
+    """Maps scores by straight lines between points; beyond them, as the nearest one."""
+
+    scores: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+
+    def __call__(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        return np.interp(scores, self.scores, self.probabilities)
+
+
+ProbabilityMap = SigmoidMap | InterpolatedMap
+
+
+def probability_map(calibrator: Any) -> ProbabilityMap:
+    """Return the function that turns scores into probabilities.
+
+    Parameters
+    ----------
+    calibrator : IsotonicRegression, LogisticRegression or None
+        Fitted by ``fit_calibrator``. None if scores are log-odds.
+
+    Returns
+    -------
+    callable
+        Takes scores of shape (n_rows,), and returns as many probabilities, float64.
+    """
+    if calibrator is None:
+        return SigmoidMap()
     if isinstance(calibrator, IsotonicRegression):
-        return calibrator.predict(scores)
-    return calibrator.predict_proba(scores[:, None])[:, 1]
+        return InterpolatedMap(
+            calibrator.X_thresholds_.astype(np.float64), calibrator.y_thresholds_.astype(np.float64)
+        )
+    return SigmoidMap(float(calibrator.coef_[0, 0]), float(calibrator.intercept_[0]))
 
 
 def undo_sampling(probability: NDArray[np.float64], rate: float) -> NDArray[np.float64]:

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skdistill.calibration import calibrated
+from skdistill.calibration import probability_map
 from skdistill.inputs.columns import (
     as_table,
     optional_positions,
@@ -90,9 +89,7 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
         ValueError
             If the columns differ from those of ``fit``, or the student cannot take the values.
         """
-        scores = self.predict(X).astype(np.float64)
-        calibrator = self.calibrator_
-        positive = expit(scores) if calibrator is None else calibrated(calibrator, scores)
+        positive = probability_map(self.calibrator_)(self.predict(X))
         return np.column_stack([1 - positive, positive])
 
     def export_student(self) -> Any:

@@ -220,6 +220,22 @@ def test_the_page_about_monitoring(tables, capsys):
     assert overlap > 0.3
 
 
+def test_the_page_about_objectives(tables):
+    labels = pandas.DataFrame({"click": tables["y"] > 0, "purchase": tables["y"] > 2}, dtype=float)
+    found = run("objectives.md", tables | {"y": labels})
+    assert found["scores"].shape == found["purchase"].shape
+    assert 0 < found["purchase"].min() < found["purchase"].max() < 1
+
+
+def test_the_page_about_probabilities(tables):
+    ranker = DistilledRanker(tables["teacher"], calibrate="sigmoid", random_state=0)
+    ranker.fit(tables["X"], tables["y"] > 0, qid=tables["qid"])
+    request = tables["X_now"].head(9)
+    found = run("probabilities.md", {"ranker": ranker, "request": request.to_dict("records")})
+    expected = ranker.predict_proba(request)[:, 1]
+    np.testing.assert_allclose(found["clicks_expected"], expected, atol=1e-5)
+
+
 def test_the_page_about_bids(tables, shop):
     def auction():
         cascade = fit_cascade(

@@ -14,8 +14,8 @@ from benchmarks.declaring import Benchmark, Comparison, Contender, Run, Setting,
 
 DIMENSIONS, K, N_SEEN = 64, 100, 100
 BATCHES = (1, 32, 256)
-# Single queries that follow each other in one measurement.
-N_SINGLE = 16
+# Fewest queries of a measurement. Batches follow each other until there are so many.
+LEAST_QUERIES = 16
 WAYS = ("all items", "half of the items", "100 seen items excluded")
 # Embeddings: drawn at random, or of towers that learnt from a teacher.
 RANDOM, TOWERS = "random", "towers"
@@ -65,13 +65,12 @@ def load(setting: Setting, name: str) -> np.ndarray:
 
 def load_both(setting: Setting, kind: str, batch: int) -> Pair:
     """Return the embeddings of all items and of the queries of one measurement."""
-    n_queries = max(batch, N_SINGLE)
+    n_queries = max(batch, LEAST_QUERIES)
     return load(setting, f"{kind}_items"), load(setting, f"{kind}_queries")[:n_queries]
 
 
-def timed(search: Callable[[slice], Pair], batch: int) -> Timed:
+def timed(search: Callable[[slice], Pair], n_queries: int, batch: int) -> Timed:
     """Time searches for batches of queries, given their rows."""
-    n_queries = max(batch, N_SINGLE)
 
     def call() -> Pair:
         starts = range(0, n_queries, batch)
@@ -103,7 +102,7 @@ def ours(setting: Setting, kind: str, batch: int, way: str) -> Run:
         exclude = seen[rows] if way == WAYS[2] else None
         return index.search(queries[rows], K, exclude=exclude, n_jobs=threads, **options)
 
-    return timed(search, batch)
+    return timed(search, len(queries), batch)
 
 
 def without_seen(ids: np.ndarray, scores: np.ndarray, seen: np.ndarray) -> Pair:
@@ -152,7 +151,7 @@ def faiss(setting: Setting, kind: str, batch: int, way: str) -> Run:
 
     first = slice(0, batch)
     at_best = fastest([partial(search, each) for each in BLAS_THRESHOLDS], first)
-    return timed(at_best, batch)
+    return timed(at_best, len(queries), batch)
 
 
 def implicit(setting: Setting, kind: str, batch: int, way: str) -> Run:
@@ -171,7 +170,7 @@ def implicit(setting: Setting, kind: str, batch: int, way: str) -> Run:
         ids, scores = found
         return ids, scores
 
-    return timed(search, batch)
+    return timed(search, len(queries), batch)
 
 
 def usearch(setting: Setting, kind: str, batch: int, way: str) -> Run:
@@ -189,7 +188,7 @@ def usearch(setting: Setting, kind: str, batch: int, way: str) -> Run:
         scores = 1 - np.asarray(found.distances).reshape(batch, -1)
         return without_seen(ids, scores, seen[rows]) if way == WAYS[2] else (ids, scores)
 
-    return timed(find, batch)
+    return timed(find, len(queries), batch)
 
 
 def products(setting: Setting, kind: str, batch: int, block: int = 4096) -> Run:

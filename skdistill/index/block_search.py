@@ -6,17 +6,22 @@ their scores would not stay in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from skdistill.index.hidden_pairs import Hidden
 from skdistill.inputs.products import product
 from skdistill.inputs.queries import positions_within
+from skdistill.threads import single_blas_thread
 
+# Queries that are searched at once.
+QUERY_BLOCK = 128
 # Fewest items, and most scores, of a block. Its scores stay in the cache until they are compared.
 ITEM_BLOCK = 4096
 BLOCK_SCORES = 1 << 17
@@ -37,6 +42,47 @@ def copying_pays(n_allowed: int, n_scored: int, n_queries: int) -> bool:
     """Whether to copy the allowed items and score them alone, rather than to score ``n_scored``."""
     scored = max(n_queries, LEAST_QUERIES)
     return n_allowed * (COPY_QUERIES + scored) < n_scored * scored
+
+
+def search_in_blocks(
+    queries: NDArray[np.float32],
+    k: int,
+    search: Callable[[slice, NDArray[np.int64], NDArray[np.float32]], None],
+    n_jobs: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Search for the k best items of each query, a block of queries at a time.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, embedding_dim)
+    k : int
+    search : callable
+        Takes the rows of a block of queries, and fills its items and scores, of shape (n, k), which
+        hold -1 and -inf.
+    n_jobs : int, optional
+        Number of threads, as in joblib. Each searches blocks of queries with one BLAS thread.
+
+    Returns
+    -------
+    found : ndarray of shape (n_queries, k), int64
+    scores : ndarray of shape (n_queries, k), float32
+    """
+    found = np.full((len(queries), k), -1, dtype=np.int64)
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+
+    def fill(start: int) -> None:
+        rows = slice(start, start + QUERY_BLOCK)
+        search(rows, found[rows], scores[rows])
+
+    starts = range(0, len(queries), QUERY_BLOCK)
+    threads = min(effective_n_jobs(n_jobs), len(starts))
+    if threads > 1:
+        with single_blas_thread, ThreadPoolExecutor(threads) as pool:
+            list(pool.map(fill, starts))
+    else:
+        for start in starts:
+            fill(start)
+    return found, scores
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skdistill.index.block_search import SearchedItems, copying_pays
+from skdistill.index.block_search import (
+    QUERY_BLOCK,
+    SearchedItems,
+    copying_pays,
+    search_in_blocks,
+)
 from skdistill.index.bounded_search import bounds_pay, search_by_bounds
 from skdistill.index.hidden_pairs import ForbiddenItems, Hidden, MarkedPairs, UnmarkedPairs
 from skdistill.index.item_ids import check_distinct, codes_of, named_ids, positions_of
@@ -21,10 +24,6 @@ from skdistill.index.search_arguments import check_search
 from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.ids import as_ids, concatenate_ids
 from skdistill.inputs.offsets import check_offset
-from skdistill.threads import single_blas_thread
-
-# Queries that are searched at once.
-QUERY_BLOCK = 128
 
 
 class ExactIndex:
@@ -147,8 +146,6 @@ class ExactIndex:
             If a shape does not match the index, or k is less than 1.
         """
         table, k, exclude, allowed = check_search(self, queries, k, exclude, mask)
-        found = np.full((len(table), k), -1, dtype=np.int64)
-        scores = np.full((len(table), k), -np.inf, dtype=np.float32)
         # The products of several queries take so little time that bounds save none.
         is_bounded = len(table) == 1 and self.bounds is not None and bounds_pay(self.bounds, k)
         bounds = self.bounds if is_bounded else None
@@ -159,24 +156,16 @@ class ExactIndex:
             if copying_pays(int(allowed.sum()), int(share * self.n_items), n_queries):
                 positions, allowed = np.flatnonzero(allowed), None
 
-        def fill(start: int) -> None:
-            rows = slice(start, start + QUERY_BLOCK)
+        def fill(rows: slice, found: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
             seen = None if exclude is None else exclude[rows]
             lists = allowed[rows] if sparse.issparse(allowed) else allowed
-            block = table[rows], found[rows], scores[rows]
+            block = table[rows], found, scores
             searched = self._searched(seen, lists, positions)
             of_all = bounds if searched.positions is None else None
             if of_all is None or not search_by_bounds(*block, searched, of_all):
                 searched.search(*block)
 
-        starts = range(0, len(table), QUERY_BLOCK)
-        threads = min(effective_n_jobs(n_jobs), len(starts))
-        if threads > 1:
-            with single_blas_thread, ThreadPoolExecutor(threads) as pool:
-                list(pool.map(fill, starts))
-        else:
-            for start in starts:
-                fill(start)
+        found, scores = search_in_blocks(table, k, fill, n_jobs)
         return named_ids(self.ids, found), scores
 
     def _searched(

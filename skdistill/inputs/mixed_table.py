@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skdistill._sklearn_compat import add_csr_product, csr_transposed_product
+from skdistill.inputs.products import product
 
 # Up to so many rows, gathering the weights and summing them is faster than a sparse product.
 FEW = 8
@@ -135,7 +136,9 @@ class MixedTable:
         """Multiply by weights of shape (n_columns,) or (n_columns, n_outputs)."""
         start = self.numbers.shape[1]
         # A large table of weights is not converted for the sake of a few rows.
-        out = self.numbers @ weights[:start].astype(self.numbers.dtype, copy=False)
+        of_numbers = weights[:start].astype(self.numbers.dtype, copy=False)
+        multiply = product if weights.ndim == 2 else np.dot
+        out = multiply(self.numbers, of_numbers)
         of_categories = weights[start:]
         if out.ndim == 1 or len(out) <= FEW or of_categories.dtype != out.dtype:
             out += of_categories[self.codes].sum(axis=1, dtype=out.dtype)

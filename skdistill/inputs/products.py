@@ -60,8 +60,8 @@ def product(
     if out is None:
         out = np.empty((len(X), weights.shape[1]), dtype=np.result_type(X, weights))
     whole = len(X) // rows * rows
-    strips = X[:whole].reshape(-1, rows, X.shape[1])
-    np.matmul(strips, weights, out=out[:whole].reshape(-1, rows, out.shape[1]))
+    strips = X[:whole].reshape(whole // rows, rows, X.shape[1])
+    np.matmul(strips, weights, out=out[:whole].reshape(whole // rows, rows, out.shape[1]))
     if whole < len(X):
         np.matmul(X[whole:], weights, out=out[whole:])
     return out
@@ -86,8 +86,8 @@ def transposed_product(X: NDArray[Any], grad: NDArray[Any]) -> NDArray[Any]:
     if len(X) <= rows or n_weights > LARGEST:
         return X.T @ grad
     whole = len(X) // rows * rows
-    strips = X[:whole].reshape(-1, rows, X.shape[1])
-    grads = grad[:whole].reshape(-1, rows, grad.shape[1])
+    strips = X[:whole].reshape(whole // rows, rows, X.shape[1])
+    grads = grad[:whole].reshape(whole // rows, rows, grad.shape[1])
     total: NDArray[Any] = np.matmul(strips.transpose(0, 2, 1), grads).sum(axis=0)
     if whole < len(X):
         total += X[whole:].T @ grad[whole:]

@@ -199,7 +199,7 @@ class MixedRows(Rows):
 
     def gradient(self, grad_output: NDArray[Any]) -> NDArray[Any] | RowGradient:
         grad = grad_output.reshape(self.n_rows, -1)
-        of_numbers = self.X.numbers.T @ grad
+        of_numbers = transposed_product(self.X.numbers, grad)
         codes: NDArray[Any] = self.X.codes.ravel()
         n_codes, touched = self.X.n_codes, None
         if self.is_wide:

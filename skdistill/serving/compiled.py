@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.calibration import ProbabilityMap, probability_map
 from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.pipelines import last_step
 from skdistill.public_names import set_module
 from skdistill.serving.decomposition import decompose
-from skdistill.serving.numpy_engine import NumpyEngine
+from skdistill.serving.engines import Engine, make_engine
 from skdistill.serving.scorer_input import FLOAT32, Codes, Rows, ScorerInput
 from skdistill.serving.served import Served
 from skdistill.threads import ThreadPool, single_blas_thread
 
 Floats = NDArray[np.float32]
 
-ENGINES = ("auto", "numpy", "onnxruntime")
 # Pieces of a large table per thread: enough that threads finish at about the same time.
 PIECES = 4
-
-
-class Engine(Protocol):
-    """Scores a C-contiguous table without checking it.
-
-    The table is float32. It may be float64 if a net has an origin.
-    """
-
-    name: str
-    n_rows: int
-
-    def few(self, X: Rows) -> Floats:
-        """Score at most ``n_rows`` rows into a new array."""
-
-    def score(self, X: Rows, out: Floats) -> None:
-        """Score rows into ``out``. Safe to call from several threads at once."""
 
 
 @set_module("skdistill.serving")
@@ -94,30 +77,22 @@ def compile_scorer(
     >>> bool(np.allclose(scorer(data.X), student.predict(data.X), atol=1e-5))
     True
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine must be one of {list(ENGINES)}, got {engine!r}.")
     if n_threads is None:
         n_threads = os.cpu_count() or 1
     if n_threads < 1:
         raise ValueError(f"n_threads must be 1 or more, or None, got {n_threads}.")
     served = decompose(model)
-    return CompiledScorer(served, _make_engine(served, engine, n_threads > 1), n_threads)
+    return CompiledScorer(
+        served, make_engine(served, engine, n_threads > 1), n_threads, _probability_map(model)
+    )
 
 
-def _make_engine(served: Served, engine: str, in_threads: bool) -> Engine:
-    if engine == "numpy":
-        return NumpyEngine(served, in_threads)
-    from skdistill.serving.onnx_engine import OnnxEngine
-
-    if engine == "onnxruntime":
-        return OnnxEngine(served, in_threads)
-    # NumPy gathers the weights of categories twice as fast.
-    reads_categories = any(net.n_codes for net in served.nets)
-    if not reads_categories and find_spec("onnxruntime") and find_spec("onnx"):
-        # NumPy serves models without an ONNX form.
-        with suppress(TypeError):
-            return OnnxEngine(served, in_threads)
-    return NumpyEngine(served, in_threads)
+def _probability_map(model: Any) -> ProbabilityMap | None:
+    """Return what turns scores of a model into probabilities; None if it has none."""
+    ranker = last_step(model)
+    if not getattr(ranker, "has_probabilities", False):
+        return None
+    return probability_map(getattr(ranker, "calibrator_", None))
 
 
 @set_module("skdistill.serving")
@@ -136,6 +111,8 @@ class CompiledScorer:
         Computes the scores.
     n_threads : int
         Number of threads over blocks of rows.
+    probability_map : callable, optional
+        Turns scores into probabilities, if the model has any.
 
     Attributes
     ----------
@@ -159,12 +136,13 @@ class CompiledScorer:
     """
 
     __slots__ = (
-        *("_engine", "_pool", "_reader", "_served", "feature_names"),
+        *("_engine", "_pool", "_probability_map", "_reader", "_served", "feature_names"),
         *("n_codes", "n_features", "needs_float64", "n_threads"),
     )
 
     _engine: Engine
     _pool: ThreadPool | None
+    _probability_map: ProbabilityMap | None
     _reader: ScorerInput
     _served: Served
     feature_names: tuple[str, ...] | None
@@ -173,9 +151,16 @@ class CompiledScorer:
     n_threads: int
     needs_float64: bool
 
-    def __init__(self, served: Served, engine: Engine, n_threads: int) -> None:
+    def __init__(
+        self,
+        served: Served,
+        engine: Engine,
+        n_threads: int,
+        probability_map: ProbabilityMap | None = None,
+    ) -> None:
         assign = object.__setattr__
         assign(self, "_served", served)
+        assign(self, "_probability_map", probability_map)
         assign(self, "_engine", engine)
         reader = ScorerInput.of(served)
         assign(self, "_reader", reader)
@@ -192,7 +177,8 @@ class CompiledScorer:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CompiledScorer, (self._served, self._engine, self.n_threads)
+        parts = self._served, self._engine, self.n_threads, self._probability_map
+        return CompiledScorer, parts
 
     def __repr__(self) -> str:
         return (
@@ -332,6 +318,34 @@ class CompiledScorer:
             If a row lacks a column, or a column holds something else than in ``fit``.
         """
         return self._scores(self._reader.read_rows(rows))
+
+    def probabilities(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Turn scores of this scorer into probabilities of the label 1.
+
+        They are those of the model's ``predict_proba``: the sigmoid of log-odds, or what
+        ``calibrate`` has fitted.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_rows,)
+            What a call, ``rows`` or ``into`` has returned.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float64
+
+        Raises
+        ------
+        TypeError
+            If the model has no ``predict_proba``.
+        """
+        if self._probability_map is None:
+            raise TypeError(
+                "The scores of this model are not probabilities. Fit it with loss='logistic', or a "
+                "DistilledRanker with calibrate='sigmoid' or 'isotonic', and compile the ranker "
+                "itself, because export_student() leaves the calibrator out."
+            )
+        return self._probability_map(np.asarray(scores))
 
     def _checked(self, X: Any, codes: Codes | None = None) -> Any:
         """Check rows, and round float64 to float32 unless a net needs the digits."""

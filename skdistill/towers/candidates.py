@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skdistill.index import ExactIndex
+from skdistill.index.block_search import SearchedItems, search_in_blocks
+from skdistill.index.hidden_pairs import MarkedPairs
 from skdistill.inputs.queries import Queries, positions_within
 from skdistill.protocols import Array
 
@@ -114,7 +115,11 @@ def pick_highest(
     left: Array, right: Array, scored: Any, n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the n largest products per row among unscored columns; return rows and columns."""
-    column, _ = ExactIndex(right).search(left, min(n, len(right)), exclude=scored)
+
+    def search(rows: slice, found: NDArray[np.int64], scores: Array) -> None:
+        SearchedItems(right, [MarkedPairs(scored[rows])]).search(left[rows], found, scores)
+
+    column, _ = search_in_blocks(left, min(n, len(right)), search)
     row, place = np.nonzero(column >= 0)
     return row, column[row, place]
 

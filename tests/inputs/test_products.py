@@ -16,7 +16,7 @@ ROWS = [1, 111, 112, 113, BLOCK_ROWS, BLOCK_ROWS + 1, 1000]
 
 
 @pytest.mark.parametrize("n_rows", ROWS)
-@pytest.mark.parametrize("shape", [(136, 64), (3, 1), (700, 40)])
+@pytest.mark.parametrize("shape", [(136, 64), (3, 1), (700, 40), (0, 8)])
 def test_strips_change_nothing_but_rounding(n_rows, shape):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n_rows, shape[0]))

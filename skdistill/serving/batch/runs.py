@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from skdistill.serving.batch.rejects import Reject
 from skdistill.serving.batch.run_folder import Mark, RunFolder
 from skdistill.tables.reading import format_of
 from skdistill.tables.shard import Shard, TableFile
+from skdistill.threads import single_blas_thread
 
 
 @set_module("skdistill.serving")
@@ -137,11 +139,15 @@ def _do(
     parent: tuple[int, str], task: ShardTask, folder: RunFolder, number: int, shard: Shard
 ) -> tuple[int, int]:
     process, working_folder = parent
-    if os.getpid() != process:
+    is_worker = os.getpid() != process
+    if is_worker:
         # A worker may have been started by an earlier call, in another folder.
         os.chdir(working_folder)
     count = ShardCount()
-    files = folder.write(folder.written(number), task.results(shard, count), task.schema)
+    # Workers share the cores. If each took as many BLAS threads as OMP_NUM_THREADS allows, these
+    # would wait for each other.
+    with single_blas_thread if is_worker else nullcontext():
+        files = folder.write(folder.written(number), task.results(shard, count), task.schema)
     mark = Mark(count.n_rows, [asdict(reject) for reject in count.rejects], files)
     # The mark comes last, because a resumed run trusts every marked part.
     folder.finish(number, mark)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -415,3 +416,13 @@ def test_workers_of_an_earlier_call_find_relative_paths(tmp_path, monkeypatch):
         progress = score_table(student, "logs", "scores", n_jobs=2)
         assert progress.n_rows == 120
         assert len(list((tmp_path / name / "scores").glob("*.parquet"))) == 3
+
+
+def test_workers_take_one_blas_thread_whatever_the_environment_says(tmp_path, monkeypatch):
+    """Two workers of two threads each took five times as long as two of one on two cores."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    main = Path(__file__).parent / "count_threads.py"
+    asked = [sys.executable, str(main), str(tmp_path)]
+    subprocess.run(asked, check=True, timeout=300)
+    assert set(written(tmp_path / "scores")["score"]) == {1.0}
