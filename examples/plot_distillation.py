@@ -269,8 +269,8 @@ def main():
             "",
             summary.to_string(),
             "",
-            "Beaten by trees that are as fast: "
-            + (", ".join(f"{one} by {trees}" for one, trees in beaten.items()) or "no student"),
+            "Students that are beaten by trees of the same speed: "
+            + (", ".join(f"{one} by {trees}" for one, trees in beaten.items()) or "none"),
         ]
     )
     print(f"\n{text}")

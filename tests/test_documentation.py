@@ -27,7 +27,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """What the page begins with: a model file, the same model in a pickle, and a log."""
+    """What the page begins with: a model file, the same model in a pickle, and two logs."""
     data = make_ranking(200, n_features=5, categories=(4, 30), missing=0.05, random_state=0)
     log = data.X.set_axis(FEATURES, axis=1)
     log[["clicks", "views"]] = np.exp(log[["clicks", "views"]].fillna(0.0))
@@ -35,6 +35,7 @@ def folder(tmp_path, monkeypatch):
     log["label"] = data.y
     log["week"] = data.qid * 5 // (data.qid.max() + 1)
     log.to_parquet(tmp_path / "log.parquet")
+    log[log["week"] == 4].to_parquet(tmp_path / "later.parquet")
     log = log[log["week"] < 4].sort_values("query", kind="stable")
     model = lightgbm.LGBMRanker(n_estimators=50, num_leaves=7, verbose=-1)
     sizes = log.groupby("query", sort=True).size()
