@@ -76,8 +76,9 @@ class TableEncoder:
         X : data frame or array of shape (n_rows, n_columns)
             The training table.
         categorical : collection of int or None
-            Positions of the columns of categories. None takes the columns of strings and other
-            values that are neither numbers nor times, and those whose type is categorical.
+            Positions of columns of categories, besides those of strings and other values that are
+            neither numbers nor times, and those whose type is categorical. None takes these alone,
+            and an empty collection refuses them.
         min_frequency : int, float, "auto", "repeated" or None
             Least number, or fraction, of the rows of a category with a code of its own. "auto" is
             10 rows, or 1% of them in a table of less than 1000. "repeated" is 2 rows, except in
@@ -94,18 +95,17 @@ class TableEncoder:
         TypeError, ValueError
             If a column cannot be read. The message names it.
         """
-        names = _names(X)
-        kinds, categories, periods = [], [], []
+        names, kinds, categories, periods = _names(X), [], [], []
         for position in range(X.shape[1]):
             name = position if names is None else names[position]
             column = column_of(X, position, name)
             _refuse_nested(column, name)
             kind = "category" if categorical and position in categorical else _kind(column, name)
             if kind == "category":
-                if categorical is not None and position not in categorical:
+                if categorical is not None and not categorical:
                     raise ValueError(
-                        f"Column {name!r} of X is not numeric, and categorical_features does not "
-                        'name it. Name it there, set categorical_features="from_dtype", or drop it.'
+                        f"Column {name!r} of X is not numeric, but there are no "
+                        'categorical_features. Set categorical_features="from_dtype", or drop it.'
                     )
                 categories.append(CategoryCodes.fit(column, name, min_frequency, max_categories))
             kinds.append(kind)

@@ -26,6 +26,7 @@ from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
+from skdistill.students.reading import warn_of_data
 from skdistill.students.stopping import check_stopping_labels, read_validation, split_for_stopping
 from skdistill.training.early_stopping import EarlyStopping, Validate
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
@@ -344,7 +345,7 @@ class StudentEstimator(Interpretable):
         """Initialise the parameters, hold out queries, train, and publish the result."""
         if not data.is_labelled.any():
             data = replace(data, labels=None)
-        data.warn_if_constant(type(self).__name__, self.compares_rows)
+        warn_of_data(self, data)
         data, validation = in_unit_of_offset(data, validation)
         rng = self.generator()
         if not (self.warm_start and fits_parameters(self, data.X)):

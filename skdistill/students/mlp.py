@@ -96,9 +96,9 @@ class MLPRanker(WithKnots, BaseStudent):
         Bring columns to one scale: dense ones to mean 0 and standard deviation 1, CSR ones to a
         largest absolute value of 1.
     categorical_features : array-like, callable, "from_dtype" or None, default="from_dtype"
-        Columns of categories: names, positions, a mask, or a function of the table. By default,
-        these are the columns of a data frame that hold strings or have a categorical type. With
-        None there are none.
+        Columns of categories besides those of a data frame that hold strings or have a categorical
+        type: names, positions, a mask, or a function of the table. By default, there are no
+        others. With None there are no columns of categories at all.
     min_frequency : int, float, "auto" or None, default="auto"
         Least number, or fraction, of the rows of a category with weights of its own. "auto" is 10
         rows, or 1% of them in a table of less than 1000. Rarer categories share weights with those

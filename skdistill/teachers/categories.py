@@ -24,16 +24,17 @@ def with_categories_of_model(booster: Any, X: Any) -> Any:
 
     Parameters
     ----------
-    booster : lightgbm.Booster
-        The model.
+    booster : lightgbm.Booster, or any other model
+        The model. Others than those of LightGBM read X as it is.
     X : table of shape (n_rows, n_features)
         The columns of the model, in its order.
 
     Returns
     -------
     table of shape (n_rows, n_features)
-        X itself if it is an array, whose categories are codes, if the model has no categories, or
-        if LightGBM reads X as it is. Categories that the model does not know are missing.
+        X itself if it is an array, whose categories are codes, or if LightGBM reads X as it is.
+        Categories that the model does not know are missing. Categories that are numbers become
+        numbers where the model was trained on numbers.
 
     Raises
     ------
@@ -41,27 +42,25 @@ def with_categories_of_model(booster: Any, X: Any) -> Any:
         If it is not clear which columns hold the categories, or a column holds text where the
         model's categories are numbers, or the other way around.
     """
-    known = getattr(booster, "pandas_categorical", None)
-    if not known or column_names(X) is None:
+    if not hasattr(booster, "pandas_categorical") or column_names(X) is None:
+        return X
+    known = booster.pandas_categorical or []
+    if not (known or _may_hold_categories(X)):
         return X
     by_type = [place for place in range(X.shape[1]) if _holds_categories(X, place)]
-    positions = _declared_positions(booster) or []
+    # A model without categories may have columns of codes, which are numbers.
+    positions = (_declared_positions(booster) or []) if known else []
     if len(positions) != len(known):
         positions = by_type
     names = [str(name) for name in column_names(X) or []]
-    further = [names[place] for place in by_type if place not in positions]
-    if len(positions) == len(known) and further:
-        raise ValueError(
-            f"The columns {further} hold categories or text, but the LightGBM model was trained on "
-            "numbers there. Convert these columns to numbers."
-        )
     if len(positions) != len(known):
         raise ValueError(
             f"The LightGBM model has {len(known)} columns of categories. The table has "
             f"{[names[place] for place in by_type]} of categories or text. "
             "Convert these columns to the types that the model was trained on."
         )
-    columns = {}
+    further = [place for place in by_type if place not in positions]
+    columns = {place: _numeric_categories(X, place, names[place]) for place in further}
     for place, categories in zip(positions, known, strict=True):
         if _is_categorical(X, place):  # LightGBM brings it to the model's categories itself
             _check_type(X.iloc[:, place].cat.categories, categories, names[place])
@@ -145,6 +144,12 @@ def _declared_positions(booster: Any) -> list[int] | None:
     return None
 
 
+def _may_hold_categories(X: Any) -> bool:
+    """Whether a data frame has a column whose type is not that of numbers in NumPy."""
+    dtypes = getattr(X, "dtypes", None)
+    return dtypes is None or any(getattr(dtype, "kind", "O") not in "biuf" for dtype in dtypes)
+
+
 def _holds_categories(X: Any, place: int) -> bool:
     """Whether a column of a data frame has a type of categories or text."""
     if hasattr(X, "iloc"):  # pandas
@@ -171,6 +176,17 @@ def _categorical(values: NDArray[Any], categories: list[Any], name: str) -> Any:
     if (codes < 0).all():
         _check_type([value for value in present if value is not None], categories, name)
     return pandas.Categorical.from_codes(codes, categories=pandas.Index(categories))
+
+
+def _numeric_categories(X: Any, place: int, name: str) -> NDArray[np.float64]:
+    """Return a column of categories as the numbers that they are."""
+    values = _without_missing(cells(X, place))
+    if any(isinstance(value, str) for value in values):
+        raise ValueError(
+            f"Column {name!r} holds categories of text, but the LightGBM model was trained on "
+            "numbers there. Convert it to numbers."
+        )
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _check_type(given: Any, categories: list[Any], name: str) -> None:

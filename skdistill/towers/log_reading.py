@@ -72,7 +72,8 @@ def read_log(
     ids = check_qid(retriever.resolve_qid(X, qid), n_rows)
     table = without_query_column(X, retriever.query_column)
     data = RankingData.sort(ids, table, labels, sample_weight=weight, metadata=metadata)
-    in_order = take_rows(X, data.order)
+    # A second copy of the log is not made without need.
+    in_order = data.X if table is X else take_rows(X, data.order)
     if items is not None:
         items = retriever.check_table(as_table(items), "item")
     columns = retriever.pair_columns_

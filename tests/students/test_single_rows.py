@@ -34,7 +34,7 @@ N_TRAIN = 3000
 @pytest.fixture(scope="module")
 def log():
     data = make_clicks(
-        4000, n_users=50, n_ads=30, n_sites=10, spread=3.0, click_rate=0.2, random_state=0
+        4000, n_users=300, n_ads=30, n_sites=10, spread=3.0, click_rate=0.2, random_state=0
     )
     return data.X[:N_TRAIN], data.y[:N_TRAIN], data.X[N_TRAIN:], data.y[N_TRAIN:]
 

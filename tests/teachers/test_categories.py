@@ -129,8 +129,22 @@ def test_tables_that_lightgbm_reads_are_not_copied():
 def test_what_cannot_be_the_models_categories_is_named():
     with pytest.raises(ValueError, match="Column 'size' holds 'large', but .* like 5, of another"):
         score_rows(MODEL, as_text(FRAME).assign(size="large"))
-    with pytest.raises(ValueError, match=r"The columns \['age'\] hold categories or text, but"):
+    with pytest.raises(ValueError, match="Column 'age' holds categories of text, but"):
         score_rows(MODEL, FRAME.assign(age="old"))
+
+
+def test_categories_that_are_numbers_become_numbers_where_the_model_has_some():
+    numbers = FRAME[["price", "age"]]
+    plain = lightgbm.LGBMRegressor(**TREES).fit(numbers, Y).booster_
+    for model, frame in ((MODEL, FRAME), (plain, numbers)):
+        rounded = frame.assign(age=frame["age"].round())
+        as_categories = rounded.astype({"age": "category"})
+        assert as_categories["age"].isna().any() == rounded["age"].isna().any()
+        assert_array_equal(score_rows(model, as_categories), score_rows(model, rounded))
+        polars = pytest.importorskip("polars")
+        text = polars.from_pandas(as_categories.astype({"age": str}).astype({"age": "category"}))
+        with pytest.raises(ValueError, match="Column 'age' holds categories of text, but"):
+            score_rows(model, text)
 
 
 def test_categories_of_another_type_are_not_taken_for_missing():

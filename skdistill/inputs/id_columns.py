@@ -1,0 +1,99 @@
+"""Find columns of integers that are ids, which a model that computes with numbers cannot read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.queries import Queries
+
+# A column is looked at if it has so many different values, each in so many rows on average, so that
+# the mean of a value says something.
+LEAST_VALUES, LEAST_ROWS = 20, 4
+# Rows that are looked at. The first ones tell whether a column holds integers.
+MOST_ROWS, FIRST_ROWS = 200_000, 1000
+# Values on either side whose means are compared with that of a value.
+NEIGHBOURS = 2
+# A value's own mean explains at least so much of the variance, and the means of its neighbours at
+# most so much of what it explains.
+LEAST_EXPLAINED, LARGEST_SHARE = 0.02, 0.25
+# Rows of the mean that a value without rows would have: 0.
+PRIOR_ROWS = 2.0
+
+
+def columns_like_ids(
+    numbers: NDArray[Any], target: NDArray[np.float64], queries: Queries
+) -> list[int]:
+    """Find columns of integers of which each value has an effect of its own.
+
+    The means of the target by value, of half of the queries, are tried on the other half: those of
+    a row's own value, and those of the neighbouring values. Effects that rise and fall with the
+    number are known by the neighbours too. Those of an id are not.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_rows, n_columns)
+        NaN where a number is missing.
+    target : ndarray of shape (n_rows,)
+        A teacher's scores, or labels; NaN where there is none.
+    queries : Queries
+        Segments of the rows.
+
+    Returns
+    -------
+    list of int
+        Positions of the columns, ascending.
+    """
+    rest = (target - _means(target, queries)[queries.segment])[:MOST_ROWS]
+    is_fitted = queries.segment[:MOST_ROWS] % 2 == 0
+    known = np.isfinite(rest)
+    found = []
+    for position in range(numbers.shape[1]):
+        column = numbers[:MOST_ROWS, position]
+        rows = np.flatnonzero(known & np.isfinite(column))
+        first = column[rows[:FIRST_ROWS]]
+        if not len(rows) or (first != np.rint(first)).any():
+            continue
+        values, code = np.unique(column[rows], return_inverse=True)
+        if len(values) < LEAST_VALUES or len(rows) < LEAST_ROWS * len(values):
+            continue
+        own, neighbours = _explained(code, len(values), rest[rows], is_fitted[rows])
+        if own >= LEAST_EXPLAINED and neighbours <= LARGEST_SHARE * own:
+            found.append(position)
+    return found
+
+
+def _means(target: NDArray[np.float64], queries: Queries) -> NDArray[np.float64]:
+    """Mean of the known values of each query."""
+    known = np.isfinite(target)
+    n_known = np.maximum(queries.sum(known.astype(np.float64)), 1)
+    return queries.sum(np.where(known, target, 0.0)) / n_known
+
+
+def _explained(
+    code: NDArray[np.int64],
+    n_values: int,
+    target: NDArray[np.float64],
+    is_fitted: NDArray[np.bool_],
+) -> tuple[float, float]:
+    """Shares of the variance of the other rows that own and neighbouring values explain."""
+    sums = np.bincount(code[is_fitted], target[is_fitted], minlength=n_values)
+    counts = np.bincount(code[is_fitted], minlength=n_values).astype(np.float64)
+    window = np.ones(2 * NEIGHBOURS + 1)
+    window[NEIGHBOURS] = 0
+    around_sums, around_counts = (
+        np.convolve(sums, window, "same"),
+        np.convolve(counts, window, "same"),
+    )
+    tested, at = target[~is_fitted], code[~is_fitted]
+    variance = float(np.square(tested).sum())
+    if not variance:
+        return 0.0, 0.0
+
+    def explained(sums: NDArray[Any], counts: NDArray[Any]) -> float:
+        means = sums / (counts + PRIOR_ROWS)
+        return 1 - float(np.square(tested - means[at]).sum()) / variance
+
+    return explained(sums, counts), explained(around_sums, around_counts)

@@ -1,0 +1,116 @@
+"""Ids among columns of numbers are found; counts and places are not taken for ids."""
+
+import warnings
+
+import numpy as np
+import pytest
+from lightgbm import LGBMRanker
+
+from skdistill import DistilledRanker
+from skdistill.datasets import make_ranking
+from skdistill.inputs import Queries
+from skdistill.inputs.id_columns import columns_like_ids
+from skdistill.students import LinearRanker, MLPRanker
+
+pandas = pytest.importorskip("pandas")
+
+N_ROWS, PER_QUERY = 20_000, 20
+QUERIES = Queries.from_sizes(np.full(N_ROWS // PER_QUERY, PER_QUERY))
+RNG = np.random.default_rng(0)
+SHOP = RNG.integers(5000, 5300, N_ROWS)
+EFFECT = RNG.normal(size=300)[SHOP - 5000]
+NUMBERS = {
+    "views": RNG.poisson(np.exp(RNG.normal(2, 1.5, N_ROWS))),
+    "day of year": RNG.integers(1, 366, N_ROWS),
+    "age": RNG.integers(18, 90, N_ROWS),
+    "place": np.tile(np.arange(1, PER_QUERY + 1), N_ROWS // PER_QUERY),
+    "rank": RNG.integers(1, 501, N_ROWS),
+}
+SMOOTH = {
+    "views": np.log1p,
+    "day of year": lambda day: np.sin(day / 58),
+    "age": lambda age: np.abs(age - 40.0) / 20,
+    "place": lambda place: 1 / place,
+    "rank": lambda rank: 1 / rank,
+}
+
+
+def found(columns, target):
+    return columns_like_ids(np.column_stack(columns).astype(float), target, QUERIES)
+
+
+def test_an_id_is_found_whatever_else_moves_the_target():
+    noise = RNG.normal(size=N_ROWS)
+    for strength in (0.7, 1.0):
+        columns = [NUMBERS["age"], SHOP, NUMBERS["views"]]
+        target = SMOOTH["views"](NUMBERS["views"]) + strength * EFFECT + noise
+        assert found(columns, target) == [1]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_with_smooth_effects_are_no_ids(name):
+    effect = SMOOTH[name](NUMBERS[name].astype(float))
+    for noise in (0.0, 0.5):
+        assert found([NUMBERS[name], SHOP], effect + noise * RNG.normal(size=N_ROWS)) == []
+
+
+def test_columns_that_say_nothing_are_not_told():
+    target = EFFECT + RNG.normal(size=N_ROWS)
+    shuffled = RNG.permutation(SHOP)
+    fractions = SHOP + 0.5
+    nearly_unique = RNG.integers(0, N_ROWS, N_ROWS)
+    few = SHOP % 7
+    assert found([shuffled, fractions, nearly_unique, few], target) == []
+    # The same for all rows of a query: it says nothing about their order.
+    of_query = np.repeat(RNG.integers(0, 100, QUERIES.n_queries), PER_QUERY)
+    assert found([of_query], of_query.astype(float)) == []
+    assert found([SHOP], np.zeros(N_ROWS)) == []
+
+
+def test_missing_numbers_and_targets_are_left_out():
+    column, target = SHOP.astype(float), EFFECT.copy()
+    column[::3], target[1::3] = np.nan, np.nan
+    assert found([column], target) == [0]
+    assert found([np.full(N_ROWS, np.nan), column], target) == [1]
+
+
+@pytest.fixture(scope="module")
+def log():
+    data = make_ranking(400, 20, n_features=4, random_state=0)
+    frame = pandas.DataFrame(data.X, columns=list("abcd"))
+    shop = np.random.default_rng(1).integers(0, 200, len(frame))
+    frame["shop"] = shop + 1000
+    frame["device"] = pandas.Categorical(np.where(shop % 3, "phone", "desk"))
+    quality = np.random.default_rng(2).normal(size=200)[shop]
+    utility = data.X[:, 0] + 2 * quality
+    return frame, np.digitize(utility, np.quantile(utility, [0.7, 0.9])), data.qid
+
+
+def test_a_student_warns_of_an_id_and_ranks_better_with_it_as_a_category(log):
+    X, y, qid = log
+    seen = qid < 300
+    groups = np.unique(qid[seen], return_counts=True)[1]
+    teacher = LGBMRanker(n_estimators=100, verbose=-1).fit(X[seen], y[seen], group=groups).booster_
+    ranker = DistilledRanker(teacher, MLPRanker((16,)), random_state=0)
+    with pytest.warns(UserWarning, match=r"\['shop'\] of X hold integers.*teacher's scores"):
+        ranker.fit(X[seen], y[seen], qid=qid[seen])
+    as_number = ranker.score(X[~seen], y[~seen], qid=qid[~seen])
+    named = MLPRanker((16,), categorical_features=["shop"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ranker = DistilledRanker(teacher, named, random_state=0).fit(
+            X[seen], y[seen], qid=qid[seen]
+        )
+        by_type = X.astype({"shop": "category"})
+        other = DistilledRanker(teacher, MLPRanker((16,)), random_state=0)
+        other.fit(by_type[seen], y[seen], qid=qid[seen])
+    as_category = ranker.score(X[~seen], y[~seen], qid=qid[~seen])
+    assert as_category > as_number + 0.05
+    # The teacher gets the numbers that the categories are.
+    assert other.score(by_type[~seen], y[~seen], qid=qid[~seen]) == pytest.approx(as_category)
+
+
+def test_a_student_on_labels_alone_warns_too(log):
+    X, y, qid = log
+    with pytest.warns(UserWarning, match="effect on the labels"):
+        LinearRanker(max_iter=1).fit(X, y, qid=qid)
