@@ -31,7 +31,7 @@ def check_binary(labels: NDArray[np.float64]) -> None:
     if not np.array_equal(found, [0, 1]):
         raise ValueError(
             "calibrate needs labels 0 and 1, both of them, in the held-out queries; found "
-            f"{found[:5].tolist()}."
+            f"{found[:5].tolist()}. Pass grades as y > 0, and more queries if one is missing."
         )
 
 

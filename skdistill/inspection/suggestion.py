@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from skdistill.inputs.checks import check_finite, check_k, check_labels
@@ -39,6 +40,8 @@ from skdistill.teachers.fitting import check_fits_teacher
 # Rows on which all shapes that are fast enough are compared, before the best are on all rows.
 SMALL_ROWS = 20_000
 N_FINALISTS = 3
+# Parameters by which the shapes differ.
+SHAPE = {"hidden_layer_sizes", "n_factors", "n_knots"}
 # One query in so many is held out.
 HELD_OUT = 4
 
@@ -108,7 +111,9 @@ def suggest_student(
         256 and 128 units, and if X is dense, a few of them with knots.
     ranker : DistilledRanker, optional
         Its parameters, such as ``alpha``, ``loss``, ``teacher_cv`` and ``student_columns``, are
-        used; its teacher and student are not.
+        used; its teacher is not. The shapes that are tried by default take over those parameters
+        of its student, such as ``categorical_features``, that are not part of the shape. Of a
+        Pipeline, give ``students`` yourself.
     k : int, default=10
         Number of top places that count.
     random_state : int, RandomState or None, default=0
@@ -146,8 +151,8 @@ def suggest_student(
     if not isinstance(latency_us, Real) or not latency_us > 0:
         raise ValueError(f"latency_us must be a number above 0, got {latency_us!r}.")
     seed = check_random_state(random_state).randint(2**31 - 1)
-    shapes = _checked_students(default_students(X) if students is None else students)
-    template = _template(ranker)
+    template = _template(ranker, seed)
+    shapes = _with_settings_of(template, X) if students is None else _checked_students(students)
     if teacher_scores is None:
         if teacher is None:
             raise ValueError("suggest_student needs a teacher, or teacher_scores.")
@@ -188,6 +193,29 @@ def suggest_student(
     )
 
 
+def _with_settings_of(template: DistilledRanker, X: Any) -> dict[str, Any]:
+    """Give the default shapes the settings of a ranker's student that are not part of its shape."""
+    shapes, student = default_students(X), template.student
+    if student is None:
+        return shapes
+    if isinstance(student, Pipeline):
+        raise ValueError(
+            "The ranker's student is a Pipeline, which the default shapes would leave out. Pass "
+            "students= with Pipelines of your own, such as {'MLP 8': make_pipeline(..., "
+            "MLPRanker((8,)))}."
+        )
+    defaults = type(student)().get_params()
+    changed = {
+        name: value
+        for name, value in student.get_params().items()
+        if name not in SHAPE and name in defaults and repr(value) != repr(defaults[name])
+    }
+    for shape in shapes.values():
+        known = shape.get_params()
+        shape.set_params(**{name: value for name, value in changed.items() if name in known})
+    return shapes
+
+
 def _checked_students(students: Any) -> dict[str, Any]:
     """Return students by name; refuse what is no student, and none at all."""
     if not isinstance(students, Mapping) or not students:
@@ -205,10 +233,10 @@ def _checked_students(students: Any) -> dict[str, Any]:
     return dict(students)
 
 
-def _template(ranker: Any) -> DistilledRanker:
-    """Return an unfitted ranker whose parameters are used."""
+def _template(ranker: Any, seed: int) -> DistilledRanker:
+    """Return an unfitted ranker whose parameters are used, with a random state."""
     if ranker is None:
-        return DistilledRanker()
+        return DistilledRanker(random_state=seed)
     if not isinstance(ranker, DistilledRanker):
         raise TypeError(f"ranker must be a DistilledRanker, got {type(ranker).__name__}.")
     if ranker.augment:
@@ -217,7 +245,9 @@ def _template(ranker: Any) -> DistilledRanker:
             "Search without it, by ranker.set_params(augment=0), and augment the training of the "
             "student that is suggested."
         )
-    return clone(ranker)
+    return clone(ranker).set_params(
+        random_state=seed if ranker.random_state is None else ranker.random_state
+    )
 
 
 def _features_and_queries(

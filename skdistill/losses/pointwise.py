@@ -130,10 +130,14 @@ class Logistic(Loss):
         return False
 
     def soft_target(self, teacher_scores: Array, queries: Queries) -> Array:
-        return self._probability(teacher_scores, "the teacher's scores", "a classifier as teacher")
+        return self._probability(
+            teacher_scores,
+            "the teacher's scores",
+            "a classifier as teacher, or calibrate= of DistilledRanker with a loss that ranks",
+        )
 
     def hard_target(self, labels: Array, queries: Queries) -> Array:
-        return self._probability(labels, "y", "labels 0 and 1")
+        return self._probability(labels, "y", "labels 0 and 1, or another loss")
 
     @staticmethod
     def _probability(values: Array, name: str, remedy: str) -> Array:
@@ -141,7 +145,7 @@ class Logistic(Loss):
         if values.size and (values.min() < 0 or values.max() > 1):
             raise ValueError(
                 f"The logistic loss needs probabilities: {name} must lie in [0, 1], but run from "
-                f"{values.min():.6g} to {values.max():.6g}. Use {remedy}, or another loss."
+                f"{values.min():.6g} to {values.max():.6g}. Use {remedy}."
             )
         return values
 

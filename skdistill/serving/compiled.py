@@ -337,7 +337,7 @@ class CompiledScorer:
         Raises
         ------
         TypeError
-            If the model has no ``predict_proba``.
+            If the model has no ``predict_proba``, or these are no scores.
         """
         if self._probability_map is None:
             raise TypeError(
@@ -345,7 +345,13 @@ class CompiledScorer:
                 "DistilledRanker with calibrate='sigmoid' or 'isotonic', and compile the ranker "
                 "itself, because export_student() leaves the calibrator out."
             )
-        return self._probability_map(np.asarray(scores))
+        if getattr(scores, "dtype", None) != FLOAT32 or np.ndim(scores) != 1:
+            raise TypeError(
+                "probabilities takes scores, as the scorer returns them: float32 of shape "
+                f"(n_rows,), got {type(scores).__name__}. Call "
+                "scorer.probabilities(scorer(X)) or scorer.probabilities(scorer.rows(rows))."
+            )
+        return self._probability_map(scores)
 
     def _checked(self, X: Any, codes: Codes | None = None) -> Any:
         """Check rows, and round float64 to float32 unless a net needs the digits."""

@@ -6,6 +6,8 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
@@ -100,6 +102,25 @@ def test_parameters_of_the_distillation_are_kept():
     found = suggest(shapes={"linear": SHAPES["linear"]}, ranker=ranker)
     wanted = ranker.get_params(deep=False) | {"student": found.ranker.student}
     assert found.ranker.get_params(deep=False) == wanted
+
+
+def test_default_shapes_take_over_the_settings_of_the_rankers_student():
+    student = MLPRanker((7,), min_frequency=3, n_knots=2, optimizer="adagrad")
+    student.set_params(categorical_features=[2])
+    shapes = suggestion._with_settings_of(DistilledRanker(student=student), DATA.X)
+    for name, shape in shapes.items():
+        assert shape.categorical_features == [2]
+        assert shape.min_frequency == 3
+        assert shape.optimizer == "adagrad"
+        assert (getattr(shape, "n_knots", 0) > 0) == ("knots" in name)
+    assert shapes["MLP 64-32"].hidden_layer_sizes == (64, 32)
+    pipeline = make_pipeline(StandardScaler(), MLPRanker())
+    with pytest.raises(ValueError, match="student is a Pipeline"):
+        suggest(shapes=None, ranker=DistilledRanker(student=pipeline))
+
+
+def test_what_is_suggested_is_reproducible(suggested):
+    assert suggested.ranker.random_state is not None
 
 
 def test_teacher_and_students_see_their_columns(monkeypatch):

@@ -69,10 +69,19 @@ def test_a_loaded_ranker_keeps_its_calibrator_and_the_exported_student_has_none(
         exported.probabilities(exported(rows))
 
 
+def test_rows_are_no_scores(data):
+    y = (data.y > 0).astype(float)
+    rows = np.ascontiguousarray(data.X, dtype=np.float32)
+    scorer = compile_scorer(MODELS["logistic student"].fit(data.X, y, qid=data.qid))
+    for given in (rows, data.X, [{"a": 1}]):
+        with pytest.raises(TypeError, match=r"probabilities takes scores.*scorer\(X\)"):
+            scorer.probabilities(given)
+
+
 def test_scores_that_are_no_log_odds_have_no_probabilities(data):
     scorer = compile_scorer(LinearRanker(max_iter=2).fit(data.X, data.y, qid=data.qid))
     with pytest.raises(TypeError, match="loss='logistic'"):
-        scorer.probabilities(np.zeros(3))
+        scorer.probabilities(np.zeros(3, dtype=np.float32))
 
 
 @pytest.mark.parametrize("n_levels", [1, 2, 50])

@@ -46,7 +46,9 @@ def keeps_up_with_teacher(evidence: Evidence, points: list[ParetoPoint]) -> Chec
     return Check(
         *(name, LOOK),
         f"{found}. If the teacher was fitted on these rows, it has memorised them: compare on "
-        "newer ones. Otherwise try alpha=1, a wider student and more epochs, and compare again.",
+        "newer ones. Otherwise try alpha=1, a later week as X_val, which ends the training in "
+        "time, and a wider student; name ids that are integers in categorical_features of the "
+        "student. Then compare again.",
     )
 
 
