@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.queries import Queries
 
-# A column is looked at if it has so many different values, each in so many rows on average, so that
-# the mean of a value says something.
+# A column is looked at if it has so many values that are about as frequent as each other, and so
+# many rows per value that the mean of a value says something.
 LEAST_VALUES, LEAST_ROWS = 20, 4
 # Rows that are looked at. The first ones tell whether a column holds integers.
 MOST_ROWS, FIRST_ROWS = 200_000, 1000
@@ -56,10 +56,12 @@ def columns_like_ids(
         first = column[rows[:FIRST_ROWS]]
         if not len(rows) or (first != np.rint(first)).any():
             continue
-        values, code = np.unique(column[rows], return_inverse=True)
-        if len(values) < LEAST_VALUES or len(rows) < LEAST_ROWS * len(values):
+        code, counts = np.unique(column[rows], return_inverse=True, return_counts=True)[1:]
+        # Simpson's index: with the years of films, of which four hold most rows, it is about ten.
+        n_frequent = len(rows) ** 2 / np.square(counts, dtype=np.float64).sum()
+        if n_frequent < LEAST_VALUES or len(rows) < LEAST_ROWS * len(counts):
             continue
-        own, neighbours = _explained(code, len(values), rest[rows], is_fitted[rows])
+        own, neighbours = _explained(code, len(counts), rest[rows], is_fitted[rows])
         if own >= LEAST_EXPLAINED and neighbours <= LARGEST_SHARE * own:
             found.append(position)
     return found

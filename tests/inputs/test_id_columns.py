@@ -54,6 +54,13 @@ def test_numbers_with_smooth_effects_are_no_ids(name):
         assert found([NUMBERS[name], SHOP], effect + noise * RNG.normal(size=N_ROWS)) == []
 
 
+def test_a_few_frequent_values_are_no_ids():
+    """As the years of films: most are of the last ones, which differ without being ids."""
+    year = 1998 - RNG.geometric(0.2, N_ROWS)
+    target = np.where(year == 1996, 1.0, 0.0) - np.where(year == 1997, 1.0, 0.0)
+    assert found([year], target + RNG.normal(size=N_ROWS)) == []
+
+
 def test_columns_that_say_nothing_are_not_told():
     target = EFFECT + RNG.normal(size=N_ROWS)
     shuffled = RNG.permutation(SHOP)
