@@ -52,9 +52,11 @@ def columns_like_ids(
     found = []
     for position in range(numbers.shape[1]):
         column = numbers[:MOST_ROWS, position]
+        first = column[:FIRST_ROWS]
+        if (first != np.rint(first))[np.isfinite(first)].any():
+            continue
         rows = np.flatnonzero(known & np.isfinite(column))
-        first = column[rows[:FIRST_ROWS]]
-        if not len(rows) or (first != np.rint(first)).any():
+        if not len(rows):
             continue
         code, counts = np.unique(column[rows], return_inverse=True, return_counts=True)[1:]
         # Simpson's index: with the years of films, of which four hold most rows, it is about ten.

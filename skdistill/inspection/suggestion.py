@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
@@ -204,11 +205,11 @@ def _with_settings_of(template: DistilledRanker, X: Any) -> dict[str, Any]:
             "students= with Pipelines of your own, such as {'MLP 8': make_pipeline(..., "
             "MLPRanker((8,)))}."
         )
-    defaults = type(student)().get_params()
+    defaults = inspect.signature(type(student)).parameters
     changed = {
         name: value
         for name, value in student.get_params().items()
-        if name not in SHAPE and name in defaults and repr(value) != repr(defaults[name])
+        if name not in SHAPE and repr(value) != repr(defaults[name].default)
     }
     for shape in shapes.values():
         known = shape.get_params()

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 from sklearn.utils.metaestimators import available_if
 
 from skdistill._sklearn_compat import Interval
+from skdistill.calibration import probability_map
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.rows import Rows
 from skdistill.losses import LOSS_CONSTRAINTS, get_loss
@@ -154,7 +154,7 @@ class BaseStudent(WithProbabilities, StudentEstimator):
         ValueError
             If the columns differ from those of ``fit``, or values are missing or infinite.
         """
-        positive = expit(self.predict(X).astype(np.float64))
+        positive = probability_map(None)(self.predict(X))
         return np.column_stack([1 - positive, positive])
 
     def teachers_loss(self) -> Loss | None:
