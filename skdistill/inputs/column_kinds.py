@@ -259,10 +259,12 @@ def convert(values: NDArray[Any], kind: str) -> tuple[NDArray[Any], NDArray[np.b
     source = values if values.dtype.kind in "OmM" else values.tolist()
     for row in np.flatnonzero(~missing):
         cell = source[row]
+        # Python takes both hours in which clocks are set back for one time.
+        key = cell, getattr(cell, "fold", 0)
         try:
-            if cell not in known:
-                known[cell] = convert_cell(cell)
-            converted[row] = known[cell]
+            if key not in known:
+                known[key] = convert_cell(cell)
+            converted[row] = known[key]
         except (TypeError, ValueError, OverflowError):
             is_unfit[row] = True
     if kind == "float":

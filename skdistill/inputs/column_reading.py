@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MICROSECONDS = 1e6
+from skdistill.inputs.column_kinds import NUMBERS, kind_of, to_kind
+from skdistill.inputs.ids import as_ids, missing_ids
+from skdistill.inputs.instants import MICROSECONDS, seconds_of_dates
+
+UNITS = {"date": "M8[us]", "timedelta": "m8[us]"}
+NUMBER_KINDS = {*NUMBERS, "Decimal", "missing"}
 # Types of columns that store each category once, by how pandas, polars and Arrow print them.
 NESTED_TYPES = ("List", "Array", "Struct", "list", "large_list", "fixed_size_list", "struct", "map")
 DICTIONARY_TYPES = ("category", "Categorical", "Enum", "dictionary")
@@ -73,24 +78,30 @@ def as_floats(column: Any) -> NDArray[Any] | None:
     return None
 
 
-def as_seconds(column: Any) -> NDArray[np.float64] | None:
-    """Return a column of times or durations in seconds, times since 1970 UTC, NaN if missing.
+def as_seconds(column: Any, kind: str) -> NDArray[np.float64] | None:
+    """Return a column of times since 1970 UTC, or of durations, in seconds.
 
     Parameters
     ----------
     column : ndarray, or a column of pandas, polars or Arrow
+    kind : {"date", "timedelta"}
+        Which of both the column is to hold.
 
     Returns
     -------
     ndarray of shape (n_rows,), float64, or None
-        None if the column has another type.
+        NaN where a time is missing. None if the column has another type.
     """
     times = _times(column)
-    if times is None or times.dtype.kind not in "mM":
+    if times is None or times.dtype.kind != UNITS[kind][0]:
         return None
-    unit = f"{times.dtype.kind}8[us]"
-    ticks = times.astype(unit).astype(np.int64)
+    ticks = times.astype(UNITS[kind]).astype(np.int64)
     return np.where(np.isnat(times), np.nan, ticks / MICROSECONDS)
+
+
+def is_time(column: Any) -> bool:
+    """Whether the type of a column says that it holds times or durations."""
+    return any(as_seconds(column, kind) is not None for kind in UNITS)
 
 
 def _times(column: Any) -> NDArray[Any] | None:
@@ -165,3 +176,47 @@ def values_of(column: Any) -> list[Any]:
         if hasattr(column, method):
             return list(getattr(column, method)())
     return list(column)
+
+
+def read_numbers(column: Any, kind: str, name: Any) -> NDArray[Any]:
+    """Read a column of numbers, or of times in seconds.
+
+    Parameters
+    ----------
+    column : ndarray, or a column of pandas, polars or Arrow
+    kind : {"float", "date", "timedelta"}
+        What the column held in ``fit``.
+    name : str or int
+        Name or position of the column in messages.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        NaN where a value is missing.
+
+    Raises
+    ------
+    ColumnKindError
+        If a cell is no such value.
+    """
+    values = as_floats(column) if kind == "float" else as_seconds(column, kind)
+    if values is None and kind == "date":
+        values = seconds_of_dates(values_of(column))
+    return _read_cells(as_ids(column), kind, name) if values is None else values
+
+
+def _read_cells(cells: NDArray[Any], kind: str, name: Any) -> NDArray[Any]:
+    """Convert each cell exactly, and name one that cannot be."""
+    found = kind_of(cells)
+    if kind == "float" and set(found.split(" and ")) <= NUMBER_KINDS:
+        numbers = np.full(len(cells), np.nan)
+        present = ~missing_ids(cells)
+        numbers[present] = [float(cell) for cell in cells[present]]
+        return numbers
+    converted = to_kind(cells, found, kind, "X", name, allows_words=False)
+    if kind == "float":
+        return converted
+    times = ["NaT" if cell is None else cell for cell in converted.tolist()]
+    seconds = as_seconds(np.array(times, dtype=UNITS[kind]), kind)
+    assert seconds is not None  # the array has a type of times
+    return seconds

@@ -12,7 +12,8 @@ from sklearn.impute import SimpleImputer
 from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.column_kinds import column_kinds
-from skdistill.inputs.table_encoder import NUMBER_KINDS, TIME_KINDS, TableEncoder
+from skdistill.inputs.column_reading import NUMBER_KINDS
+from skdistill.inputs.table_encoder import TIME_KINDS, TableEncoder
 
 # Categories of towers: of ids all are known, of other columns those that are seen twice.
 ID_FREQUENCY = "repeated"

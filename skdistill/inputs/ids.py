@@ -8,7 +8,7 @@ Python objects, which are equal if Python says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Number
 from typing import Any
 
@@ -47,13 +47,16 @@ def as_ids(values: Any) -> NDArray[Any]:
 
 def missing_ids(ids: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether each id is missing: None, NaN, NaT or ``pandas.NA``."""
-    if ids.dtype != object:
-        return np.asarray(ids != ids)
+    return missing_values(ids) if ids.dtype == object else np.asarray(ids != ids)
+
+
+def missing_values(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each of some Python values is missing: None, NaN, NaT or ``pandas.NA``."""
     try:
         # NaN and NaT differ from themselves.
-        return np.fromiter((one is None or one != one for one in ids), bool, len(ids))
+        return np.fromiter((one is None or one != one for one in values), bool, len(values))
     except TypeError:
-        return np.fromiter(map(_is_missing, ids), bool, len(ids))
+        return np.fromiter(map(_is_missing, values), bool, len(values))
 
 
 def id_codes(*parts: NDArray[Any]) -> list[NDArray[np.int64]]:

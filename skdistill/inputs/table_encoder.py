@@ -11,31 +11,29 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.category_codes import CategoryCodes
-from skdistill.inputs.column_kinds import NUMBERS, kind_of, to_kind
+from skdistill.inputs.column_kinds import kind_of
 from skdistill.inputs.column_reading import (
+    NUMBER_KINDS,
     as_floats,
-    as_seconds,
     column_of,
     is_dictionary,
     is_nested,
+    read_numbers,
     type_of,
 )
 from skdistill.inputs.columns import column_names
 from skdistill.inputs.cycles import visible_periods, with_cycles
-from skdistill.inputs.ids import as_ids, missing_ids
+from skdistill.inputs.dictionary_rows import DictionaryReader
+from skdistill.inputs.ids import as_ids
 from skdistill.inputs.mixed_table import MixedTable
 
-NUMBER_KINDS = {*NUMBERS, "Decimal", "missing"}
 TIME_KINDS = {"date", "timedelta"}
-PLAIN_NUMBERS = {float, int, bool, type(None)}
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ class TableEncoder:
                 categories.append(CategoryCodes.fit(column, name, min_frequency, max_categories))
             kinds.append(kind)
             is_date = kind == "date"
-            periods.append(visible_periods(_read(column, kind, name)) if is_date else ())
+            periods.append(visible_periods(read_numbers(column, kind, name)) if is_date else ())
         return cls(tuple(kinds), names, tuple(categories), tuple(periods) if any(periods) else ())
 
     @classmethod
@@ -196,7 +194,7 @@ class TableEncoder:
             if kind == "category":
                 codes.append(self.categories[len(codes)].encode(column, name))
             else:
-                numbers += with_cycles(_read(column, kind, name), periods)
+                numbers += with_cycles(read_numbers(column, kind, name), periods)
         return self._join(_side_by_side(numbers, X.shape[0]), codes)
 
     def _names_in(self, X: Any) -> Sequence[Any] | None:
@@ -241,32 +239,12 @@ class TableEncoder:
             raise ValueError(
                 "The model was fitted on an array, whose columns have no names. Pass an array."
             )
-        try:
-            numbers = self._read_numbers(rows)
-            codes = [
-                known.codes_of([row[name] for row in rows], name)
-                for name, known in zip(self._categorical_names, self.categories, strict=True)
-            ]
-        except KeyError as error:
-            place = next(place for place, row in enumerate(rows) if error.args[0] not in row)
-            raise ValueError(
-                f"Row {place} lacks the column {error.args[0]!r}. Pass None if its value is "
-                "missing."
-            ) from error
-        return self._join(numbers, codes)
+        return self._join(*self._dictionary_reader.read(rows))
 
-    def _read_numbers(self, rows: Sequence[Mapping[Any, Any]]) -> NDArray[Any]:
-        """Read the columns of numbers and times of rows that are dictionaries."""
-        columns = self._number_columns
-        if len(columns) > 1 and {kind for _, kind, _ in columns} == {"float"}:
-            cells = list(map(self._numbers_of_row, rows))
-            # NumPy would read text, too; column by column, only exact conversions are made.
-            if cells and set(map(type, chain.from_iterable(cells))) <= PLAIN_NUMBERS:
-                return np.array(cells, dtype=np.float64)
-        read: list[NDArray[Any]] = []
-        for name, kind, periods in columns:
-            read += with_cycles(_read(_cells(rows, name), kind, name), periods)
-        return _side_by_side(read, len(rows))
+    @cached_property
+    def _dictionary_reader(self) -> DictionaryReader:
+        columns = zip(self._all_names, self.kinds, self.periods_of_columns, strict=True)
+        return DictionaryReader(tuple(columns), self.categories)
 
     @property
     def _all_names(self) -> Sequence[Any]:
@@ -274,24 +252,9 @@ class TableEncoder:
         return range(len(self.kinds)) if self.names is None else self.names
 
     @cached_property
-    def _number_columns(self) -> list[tuple[Any, str, tuple[int, ...]]]:
-        """Name, kind and periods of each column of numbers or times."""
-        columns = zip(self._all_names, self.kinds, self.periods_of_columns, strict=True)
-        return [column for column in columns if column[1] != "category"]
-
-    @cached_property
     def number_names(self) -> list[Any]:
         """Name, or position, of the column of each number."""
         return [self._all_names[column] for column in self.columns_of_numbers.tolist()]
-
-    @cached_property
-    def _categorical_names(self) -> list[Any]:
-        kinds = zip(self._all_names, self.kinds, strict=True)
-        return [name for name, kind in kinds if kind == "category"]
-
-    @cached_property
-    def _numbers_of_row(self) -> Any:
-        return itemgetter(*self.number_names)
 
     @cached_property
     def reads_only_numbers(self) -> bool:
@@ -310,14 +273,6 @@ class TableEncoder:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-
-
-def _cells(rows: Sequence[Mapping[Any, Any]], name: Any) -> NDArray[Any]:
-    """Return the values of a column; refuse lists, of which a table could be made."""
-    values = [row[name] for row in rows]
-    if any(isinstance(value, list | tuple | np.ndarray) for value in values):
-        raise TypeError(f"Column {name!r} holds a list, but the model takes a number in each row.")
-    return as_ids(values)
 
 
 def _names(X: Any) -> tuple[Any, ...] | None:
@@ -365,28 +320,6 @@ def _kind(column: Any, name: Any) -> str:
         "a string in each row, or a number. Convert the column to one type, or name it in "
         "categorical_features if it holds categories."
     )
-
-
-def _read(column: Any, kind: str, name: Any) -> NDArray[Any]:
-    """Read a column of numbers, or of times in seconds."""
-    values = as_floats(column) if kind == "float" else as_seconds(column)
-    if values is not None:
-        return values
-    cells = as_ids(column)
-    found = kind_of(cells)
-    if kind == "float" and set(found.split(" and ")) <= NUMBER_KINDS:
-        numbers = np.full(len(cells), np.nan)
-        present = ~missing_ids(cells)
-        numbers[present] = [float(cell) for cell in cells[present]]
-        return numbers
-    converted = to_kind(cells, found, kind, "X", name, allows_words=False)
-    if kind == "float":
-        return converted
-    unit = "M8[us]" if kind == "date" else "m8[us]"
-    times = np.array(["NaT" if cell is None else cell for cell in converted.tolist()], dtype=unit)
-    seconds = as_seconds(times)
-    assert seconds is not None  # the array has a type of times
-    return seconds
 
 
 def _side_by_side(columns: list[NDArray[Any]], n_rows: int) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from skdistill.inputs.checks import check_labels
-from skdistill.inputs.column_reading import as_seconds, column_of
+from skdistill.inputs.column_reading import column_of, is_time
 from skdistill.inputs.columns import as_table, column_names, take_columns
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
@@ -139,9 +139,7 @@ def without_times(X: Any) -> Any:
     names = column_names(X)
     if names is None:
         return X
-    kept = [
-        place for place, name in enumerate(names) if as_seconds(column_of(X, place, name)) is None
-    ]
+    kept = [place for place, name in enumerate(names) if not is_time(column_of(X, place, name))]
     return X if len(kept) == len(names) else take_columns(X, kept)
 
 

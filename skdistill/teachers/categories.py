@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.inputs.column_reading import as_seconds, column_of
+from skdistill.inputs.column_reading import column_of, is_time
 from skdistill.inputs.columns import cells, column_names
 from skdistill.inputs.ids import missing_ids
 from skdistill.inputs.pipelines import thawed
@@ -83,7 +83,7 @@ def columns_of_times(X: Any) -> list[str]:
     """
     names = column_names(X) or []
     columns = ((name, column_of(X, place, name)) for place, name in enumerate(names))
-    return [str(name) for name, column in columns if as_seconds(column) is not None]
+    return [str(name) for name, column in columns if is_time(column)]
 
 
 def table_for_fit(learner: Any, X: Any) -> Any:

@@ -1,0 +1,126 @@
+"""Rows that are dictionaries, such as those of a request, read as numbers and codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.category_codes import CategoryCodes
+from skdistill.inputs.column_reading import read_numbers
+from skdistill.inputs.cycles import with_cycles
+from skdistill.inputs.ids import as_ids
+from skdistill.inputs.instants import seconds_of_dates
+
+Dictionaries = Sequence[Mapping[Any, Any]]
+# NumPy would read text, too.
+PLAIN_NUMBERS = {float, int, bool, type(None), *(np.dtype(code).type for code in "?bhilBHILfd")}
+
+
+class DictionaryReader:
+    """Reads the columns of a ``TableEncoder`` from dictionaries.
+
+    Parameters
+    ----------
+    columns : tuple of (name, kind, periods)
+        The columns of the table, with the kinds and periods of a ``TableEncoder``.
+    categories : tuple of CategoryCodes
+        Codes of each column of categories, in the order of the columns.
+    """
+
+    def __init__(
+        self,
+        columns: tuple[tuple[Any, str, tuple[int, ...]], ...],
+        categories: tuple[CategoryCodes, ...],
+    ) -> None:
+        names = [name for name, kind, _ in columns if kind == "category"]
+        self._categories = list(zip(names, categories, strict=True))
+        self._floats: list[Any] = []
+        self._places_of_floats: list[int] = []
+        self._times: list[tuple[Any, str, tuple[int, ...], int]] = []
+        self._n_numbers = 0
+        for name, kind, periods in columns:
+            if kind == "float":
+                self._floats.append(name)
+                self._places_of_floats.append(self._n_numbers)
+            elif kind != "category":
+                self._times.append((name, kind, periods, self._n_numbers))
+            self._n_numbers += 0 if kind == "category" else 1 + 2 * len(periods)
+        self._floats_of_row = itemgetter(*self._floats) if self._floats else None
+
+    def read(self, rows: Dictionaries) -> tuple[NDArray[np.float64], list[list[int]]]:
+        """Read rows.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Values by column, None where they are missing. Further keys are ignored.
+
+        Returns
+        -------
+        numbers : ndarray of shape (n_rows, n_numbers), float64
+            NaN where they are missing.
+        codes : list of list of int
+            Codes of the rows within each column of categories.
+
+        Raises
+        ------
+        ValueError
+            If a row lacks a column.
+        ColumnKindError, TypeError
+            If a column holds something else than in ``fit``.
+        """
+        try:
+            return self._numbers(rows), [
+                known.codes_of([row[name] for row in rows], name)
+                for name, known in self._categories
+            ]
+        except KeyError as error:
+            place = next(place for place, row in enumerate(rows) if error.args[0] not in row)
+            raise ValueError(
+                f"Row {place} lacks the column {error.args[0]!r}. Pass None if its value is "
+                "missing."
+            ) from error
+
+    def _numbers(self, rows: Dictionaries) -> NDArray[np.float64]:
+        floats = self._read_floats(rows)
+        if not self._times:
+            return floats
+        numbers = np.empty((len(rows), self._n_numbers))
+        numbers[:, self._places_of_floats] = floats
+        for name, kind, periods, first in self._times:
+            for place, column in enumerate(with_cycles(_times(rows, name, kind), periods), first):
+                numbers[:, place] = column
+        return numbers
+
+    def _read_floats(self, rows: Dictionaries) -> NDArray[np.float64]:
+        """Read the columns of numbers: all at once if they hold nothing else."""
+        shape = len(rows), len(self._floats)
+        if self._floats_of_row is None:
+            return np.empty(shape)
+        cells = list(map(self._floats_of_row, rows))
+        values = cells if len(self._floats) == 1 else chain.from_iterable(cells)
+        if set(map(type, values)) <= PLAIN_NUMBERS:
+            return np.array(cells, dtype=np.float64).reshape(shape)
+        numbers = np.empty(shape)
+        for place, name in enumerate(self._floats):
+            numbers[:, place] = read_numbers(_cells(rows, name), "float", name)
+        return numbers
+
+
+def _times(rows: Dictionaries, name: Any, kind: str) -> NDArray[np.float64]:
+    """Read a column of times in seconds."""
+    seconds = seconds_of_dates([row[name] for row in rows]) if kind == "date" else None
+    return read_numbers(_cells(rows, name), kind, name) if seconds is None else seconds
+
+
+def _cells(rows: Dictionaries, name: Any) -> NDArray[Any]:
+    """Return the values of a column; refuse lists, of which a table could be made."""
+    values = [row[name] for row in rows]
+    if any(isinstance(value, list | tuple | np.ndarray) for value in values):
+        raise TypeError(f"Column {name!r} holds a list, but the model takes a number in each row.")
+    return as_ids(values)
