@@ -18,9 +18,10 @@ from skdistill.cascade.cuts import Cut
 from skdistill.cascade.funnel import Funnel, RankedItems, best_items, stack_ranked
 from skdistill.cascade.gains import LabelledQueries, gains_of_labels, largest_labels, ndcg_of_lists
 from skdistill.cascade.pair_tables import StageTable
+from skdistill.cascade.restrictions import check_rows
 from skdistill.cascade.spec import StageSpec, check_length, default_length, read_stages
 from skdistill.index.item_ids import named_ids
-from skdistill.inputs.checks import check_pair_matrix, check_sample_weight
+from skdistill.inputs.checks import check_sample_weight
 from skdistill.inputs.columns import as_table, take_rows, take_values
 from skdistill.inputs.query_ids import check_qid, sort_by_query
 from skdistill.public_names import set_module
@@ -370,11 +371,3 @@ def _rank_blocks(
             seconds[spec.name] += spent
     ranked = stack_ranked(blocks, k)
     return ranked, RankingTrace(ranked.stage, ranked.source, seconds, is_complete)
-
-
-def check_rows(name: str, pairs: Any, n_queries: int, n_items: int) -> Any:
-    """Check the shape of a sparse matrix of pairs, or None; return it as CSR."""
-    if pairs is None:
-        return None
-    check_pair_matrix(name, pairs, (n_queries, n_items))
-    return sparse.csr_array(pairs)

@@ -11,8 +11,9 @@ from sklearn.utils import check_random_state
 
 from skdistill.cascade.costs import StageCost, measure_costs
 from skdistill.cascade.counting import StageOrders, recall_alone, recall_slabs
-from skdistill.cascade.fitted import FittedCascade, check_rows
+from skdistill.cascade.fitted import FittedCascade
 from skdistill.cascade.plan import CascadePlan, Combinations
+from skdistill.cascade.restrictions import hidden_pairs
 from skdistill.cascade.spec import StageSpec, read_stages
 from skdistill.cascade.wanted import items_of, stage_orders, teachers_best
 from skdistill.public_names import set_module
@@ -34,6 +35,7 @@ def plan_cascade(
     budget: float | None = None,
     wanted: Any = None,
     exclude: Any = None,
+    mask: Any = None,
     sizes: Mapping[str, Sequence[int]] | None = None,
     costs: Mapping[str, StageCost] | None = None,
     confidence: float = 0.9,
@@ -62,6 +64,8 @@ def plan_cascade(
         items of the catalogue that the teacher scores highest, offset included.
     exclude : sparse matrix of shape (n_queries, n_items), optional
         Items that may not be returned.
+    mask : array-like of shape (n_items,), bool, or sparse (n_queries, n_items), optional
+        Items that may be returned, such as those in the city of a search; all by default.
     sizes : dict of str to sequence of int, optional
         Sizes to try, by name of the stage. By default, up to five times the present size, in steps
         of two per cent.
@@ -99,12 +103,12 @@ def plan_cascade(
     table = cascade.pair_columns_.check(queries, "query", keeps_numbers=True)
     if not table.shape[0]:
         raise ValueError("There are no queries to plan for.")
-    exclude = check_rows("exclude", exclude, table.shape[0], cascade.n_items)
+    hidden = hidden_pairs(exclude, mask, table.shape[0], cascade.n_items)
     if wanted is None:
-        items = teachers_best(cascade, table, k, exclude)
+        items = teachers_best(cascade, table, k, hidden)
     else:
         items = items_of(wanted, table.shape[0], cascade.n_items)
-    orders = stage_orders(cascade, table, int(tried[0].max()), exclude, items)
+    orders = stage_orders(cascade, table, int(tried[0].max()), hidden, items)
     orders = orders.take(np.flatnonzero((orders.wanted >= 0).any(axis=1)))
     if not len(orders.item):
         raise ValueError("No query has a wanted item, so that there is nothing to plan for.")

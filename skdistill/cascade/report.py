@@ -13,10 +13,11 @@ from scipy import sparse
 from skdistill.cascade.blocks import query_blocks, stack_padded
 from skdistill.cascade.candidates import Candidates
 from skdistill.cascade.cuts import Cut
-from skdistill.cascade.fitted import FittedCascade, check_rows
+from skdistill.cascade.fitted import FittedCascade
 from skdistill.cascade.funnel import Funnel
 from skdistill.cascade.gains import ceilings, ndcg_of_lists
 from skdistill.cascade.report_tables import CascadeReport, RivalReport, StageReport
+from skdistill.cascade.restrictions import hidden_pairs
 from skdistill.cascade.survival import StageLists, contains, first_loss, run_stages
 from skdistill.cascade.wanted import best_of, teacher_grid
 from skdistill.inputs.columns import row_codes, take_rows
@@ -38,6 +39,7 @@ def cascade_report(
     qid: ArrayLike | None = None,
     k: int | None = None,
     exclude: Any = None,
+    mask: Any = None,
     rivals: Mapping[str, FittedCascade] | None = None,
     random_state: Any = 0,
 ) -> CascadeReport:
@@ -61,6 +63,8 @@ def cascade_report(
     exclude : sparse matrix of shape (n_queries, n_items), optional
         Items that may not be returned. With a log, the queries are in the order of the sorted
         query ids.
+    mask : array-like of shape (n_items,), bool, or sparse (n_queries, n_items), optional
+        Items that may be returned, such as those in the city of a search; all by default.
     rivals : dict of str to RankingCascade, optional
         Fitted cascades to compare with, by name; see :func:`fit_rivals`.
     random_state : int, RandomState or None, default=0
@@ -95,13 +99,13 @@ def cascade_report(
         queries, labels = log.table, log.gains
     if not queries.shape[0]:
         raise ValueError("There are no queries to report on.")
-    exclude = check_rows("exclude", exclude, queries.shape[0], cascade.n_items)
-    grid = teacher_grid(cascade, queries, exclude)
+    hidden = hidden_pairs(exclude, mask, queries.shape[0], cascade.n_items)
+    grid = teacher_grid(cascade, queries, hidden)
     wanted = best_of(grid, k)
     if (wanted < 0).all():
         raise ValueError("Every item is excluded for every query: there is nothing to report on.")
     gains = _gains_of_order(wanted, k, cascade.n_items) if labels is None else labels
-    case = _Case(queries, exclude, grid, wanted, gains, k)
+    case = _Case(queries, hidden, grid, wanted, gains, k)
     ours = _outcome(cascade, case)
     stages = _stage_reports(cascade, case, ours)
     by_rival = {name: (rival, _outcome(rival, case)) for name, rival in (rivals or {}).items()}
@@ -139,7 +143,7 @@ class _Case:
     """Queries, and what should be returned for them."""
 
     queries: Any
-    exclude: Any
+    hidden: Any
     grid: NDArray[np.float64]
     wanted: NDArray[np.int64]
     gains: Any
@@ -164,7 +168,7 @@ class _Outcome:
 def _outcome(cascade: FittedCascade, case: _Case) -> _Outcome:
     """Run a cascade on the queries, and measure what it returns."""
     cuts = case.cuts_of(cascade)
-    stages = run_stages(cascade.funnel_, case.queries, cuts, case.exclude)
+    stages = run_stages(cascade.funnel_, case.queries, cuts, case.hidden)
     found = contains(stages[-1].passed, case.wanted, cascade.n_items)
     n_wanted = (case.wanted >= 0).sum(axis=1)
     # As in a plan, queries without a wanted item do not count.
@@ -260,7 +264,7 @@ def _times(cascade: FittedCascade, case: _Case) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in cascade.stage_names()}
     asked = np.unique(np.linspace(0, n - 1, min(n, TIMED_QUERIES)).astype(np.int64))
     for request, query in enumerate([int(asked[0]), *asked.tolist()]):
-        hidden = None if case.exclude is None else case.exclude[[query]]
+        hidden = None if case.hidden is None else case.hidden[[query]]
         one = take_rows(case.queries, np.array([query]))
         trace = cascade.rank(one, exclude=hidden, return_stages=True)[2]
         if request:  # the first one warms up
@@ -273,7 +277,7 @@ def _swaps(cascade: FittedCascade, case: _Case) -> list[NDArray[np.int64]]:
     """What the cascade would return if one stage ranked by the teacher's scores."""
     cuts, funnel = case.cuts_of(cascade), cascade.funnel_
     results: list[list[NDArray[np.int64]]] = [[] for _ in cuts]
-    for block, queries, hidden in query_blocks(case.queries, QUERY_BLOCK, case.exclude):
+    for block, queries, hidden in query_blocks(case.queries, QUERY_BLOCK, case.hidden):
         grid = case.grid[block]
         found = funnel.retrieval.retrieve(queries, cuts[0].size, hidden, None).limited(cuts[0])
         usual = _scored(funnel, queries, found)

@@ -36,20 +36,44 @@ def check_search(
         table = np.column_stack([table, np.ones(len(table), dtype=np.float32)])
     if exclude is not None:
         exclude = _check_pairs("exclude", exclude, (len(table), index.n_items))
-    if sparse.issparse(mask):
-        mask = _check_pairs("mask", mask, (len(table), index.n_items))
-        if exclude is not None:
+    if mask is not None:
+        mask = check_mask(mask, len(table), index.n_items)
+        if exclude is not None and sparse.issparse(mask):
             mask = mask - mask.multiply(exclude)
             mask.eliminate_zeros()
             exclude = None
-    elif mask is not None:
-        mask = np.asarray(mask)
-        if mask.shape != (index.n_items,) or mask.dtype != bool:
-            raise ValueError(
-                f"mask must be bool of shape ({index.n_items},), or a sparse matrix of shape "
-                f"({len(table)}, {index.n_items}), got {mask.dtype} of shape {mask.shape}."
-            )
     return table, min(int(k), index.n_items), exclude, mask
+
+
+def check_mask(mask: Any, n_queries: int, n_items: int) -> Any:
+    """Check which items may be returned, to all queries or to each.
+
+    Parameters
+    ----------
+    mask : array-like of shape (n_items,), bool, or sparse (n_queries, n_items)
+        What the user passed.
+    n_queries, n_items : int
+        Expected shape.
+
+    Returns
+    -------
+    ndarray of shape (n_items,), bool, or CSR matrix of shape (n_queries, n_items), int8
+        The entries of the matrix are ones.
+
+    Raises
+    ------
+    ValueError
+        If it has another shape or type.
+    """
+    if sparse.issparse(mask):
+        return _check_pairs("mask", mask, (n_queries, n_items))
+    allowed = np.asarray(mask)
+    if allowed.shape != (n_items,) or allowed.dtype != bool:
+        raise ValueError(
+            f"mask must be bool of shape ({n_items},), or a sparse matrix of shape "
+            f"({n_queries}, {n_items}), got {allowed.dtype} of shape {allowed.shape}."
+        )
+    return allowed
 
 
 def _check_pairs(name: str, pairs: Any, shape: tuple[int, int]) -> Any:

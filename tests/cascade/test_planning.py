@@ -5,9 +5,9 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 
-from skdistill.cascade import StageCost, plan_cascade
+from skdistill.cascade import StageCost, cascade_report, plan_cascade
 from skdistill.cascade.planning import geometric_sizes
-from skdistill.cascade.wanted import teachers_best
+from skdistill.cascade.wanted import best_of, teacher_grid, teachers_best
 from skdistill.serving import load, save
 
 COSTS = {
@@ -130,6 +130,43 @@ def test_labels_may_be_wanted_and_items_excluded(cascade, data):
     asked = marked.any(axis=1)
     found = [marked[q, ids[q]].sum() / marked[q].sum() for q in np.flatnonzero(asked)]
     assert plan.recall == pytest.approx(np.mean(found))
+
+
+@pytest.mark.parametrize("mask", ["of all queries", "of each query"])
+@pytest.mark.parametrize("with_seen", [False, True])
+def test_plans_and_reports_look_at_what_a_mask_allows(cascade, data, mask, with_seen):
+    queries, rng = data.queries[:30], np.random.default_rng(0)
+    allowed = rng.random((30, 120)) < 0.4
+    if mask == "of all queries":
+        allowed[:] = allowed[0]
+    given = allowed[0] if mask == "of all queries" else sparse.csr_array(allowed)
+    seen = sparse.csr_array(rng.random((30, 120)) < 0.2) if with_seen else None
+    plan = plan_cascade(
+        cascade, queries, 5, budget=1e9, mask=given, exclude=seen, costs=COSTS,
+        sizes={"retrieve": [20], "prerank": [8]},
+    )  # fmt: skip
+    report = cascade_report(
+        copy_of(cascade).set_params(retrieve__size=20, prerank__size=8), queries, k=5, mask=given,
+        exclude=seen,
+    )  # fmt: skip
+    sized = copy_of(cascade).set_params(retrieve__size=20, prerank__size=8)
+    ids, _ = sized.rank(queries, mask=given, exclude=seen)
+    grid = teacher_grid(cascade, queries)
+    hidden = ~allowed if seen is None else ~allowed | (seen.toarray() != 0)
+    wanted = best_of(np.where(hidden, -np.inf, grid), 5)
+    found = [len(set(a) & set(b)) / 5 for a, b in zip(ids.tolist(), wanted.tolist(), strict=True)]
+    assert 0.3 < np.mean(found) < 1
+    assert plan.recall == pytest.approx(np.mean(found))
+    assert report.recall == pytest.approx(np.mean(found))
+    assert report.stages[-1].recall == pytest.approx(np.mean(found))
+
+
+def test_masks_of_other_shapes_are_refused(cascade, data):
+    for given in (np.ones(119, dtype=bool), np.ones(120), sparse.csr_array((4, 120))):
+        with pytest.raises(ValueError, match="mask must be"):
+            plan_cascade(cascade, data.queries[:5], 5, budget=1e9, mask=given)
+        with pytest.raises(ValueError, match="mask must be"):
+            cascade_report(cascade, data.queries[:5], mask=given)
 
 
 def test_costs_are_measured(cascade, data):
