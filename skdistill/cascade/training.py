@@ -6,6 +6,7 @@ backward: it learns the order of the teacher, or of the stage after it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from inspect import signature
@@ -34,6 +35,7 @@ from skdistill.teachers.fitting import seeded
 from skdistill.teachers.pair_scores import IndexedScores
 from skdistill.teachers.qid_adapter import clone_or_deepcopy
 from skdistill.teachers.routing import is_prefit
+from skdistill.towers.catalogue_match import ForeignItemsWarning
 
 # Scores pairs by their rows in the query table and the catalogue.
 PairTarget = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
@@ -128,7 +130,10 @@ class StageTraining:
             taken = {n: v for n, v in given.items() if n in signature(clone.fit).parameters}
             if getattr(clone, "wants_teacher", True) is False:
                 taken.pop("teacher_scores", None)
-            fitted[name] = clone.fit(problem.data.X, problem.data.labels, **taken)
+            with warnings.catch_warnings():
+                # The cascade has told of them, by the item columns of all stages.
+                warnings.simplefilter("ignore", ForeignItemsWarning)
+                fitted[name] = clone.fit(problem.data.X, problem.data.labels, **taken)
             if problem.offset is not None:
                 fitted[name] = indexed(fitted[name], catalogue, problem.offset)
         return Retrieval(fitted, spec.quotas, problem.offset)

@@ -20,6 +20,10 @@ NOT_PER_PAIR = (
 )
 
 
+class ForeignItemsWarning(UserWarning):
+    """Issued if many rows of a log have items that the catalogue lacks."""
+
+
 def warn_of_catalogue(pairs: PairTable, log_items: Any, catalogue: Any) -> None:
     """Warn if a catalogue lacks items of many rows of a log, or many of its items are equal.
 
@@ -38,7 +42,8 @@ def warn_of_catalogue(pairs: PairTable, log_items: Any, catalogue: Any) -> None:
         warn_user(
             f"{len(foreign):,} of the {n_rows:,} rows of the log have items that are not in the "
             f"catalogue items=, in which all item columns have to agree"
-            f"{differing_columns(take_rows(log_items, foreign), catalogue)}. {NOT_PER_PAIR}"
+            f"{differing_columns(take_rows(log_items, foreign), catalogue)}. {NOT_PER_PAIR}",
+            ForeignItemsWarning,
         )
     if pairs.n_repeated > MOST_EQUAL * pairs.n_catalogue:
         warn_user(

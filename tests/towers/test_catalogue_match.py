@@ -27,8 +27,9 @@ def test_many_rows_that_the_catalogue_lacks_are_told(fit):
         rf"{n_changed} of the {len(LOG)} rows of the log have items that are not in the catalogue "
         r".* are in 'y' \(100%\)\. A column that changes from row to row"
     )
-    with pytest.warns(UserWarning, match=expected):
+    with pytest.warns(UserWarning, match=expected) as told:
         fit(log)
+    assert sum("rows of the log have items" in str(one.message) for one in told) == 1
     for fraction in (0, 0.05):
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
