@@ -261,7 +261,18 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
         """
         names = column_names(X)
         is_numbered = has_numbered_columns(names)
-        table = validate_data(self, X, reset=reset, **(checks or {"skip_check_array": True}))
+        try:
+            table = validate_data(self, X, reset=reset, **(checks or {"skip_check_array": True}))
+        except ValueError as error:
+            fitted = set(getattr(self, "feature_names_in_", ()))
+            if "feature names should match" in str(error) and fitted <= set(names or ()):
+                names_of_fit = "list(model.feature_names_in_)"
+                is_pandas = hasattr(X, "iloc")
+                taken = f"X[{names_of_fit}]" if is_pandas else f"X.select({names_of_fit})"
+                raise ValueError(
+                    f"{error}X has all columns of fit. Pass {taken}, in their order."
+                ) from error
+            raise
         if reset:
             self._column_numbers = names if is_numbered else None
         expected = getattr(self, "_column_numbers", None)

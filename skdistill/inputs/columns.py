@@ -20,6 +20,7 @@ from skdistill.inputs.alignment import number_rows
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import refuse_masked
 from skdistill.inputs.ids import as_ids, concatenate_ids, id_codes
+from skdistill.inputs.libraries import in_library_of
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.rows import chunks_of_rows
 
@@ -249,11 +250,12 @@ def _mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def side_by_side(left: Any, right: Any) -> Any:
-    """Join two tables of the same kind and length, row by row."""
+    """Join two tables of the same length, row by row; data frames in the library of the left."""
     if sparse.issparse(left) or sparse.issparse(right):
         return sparse.hstack([left, right], format="csr")
     if column_names(left) is None:
         return np.concatenate([np.asarray(left), np.asarray(right)], axis=1)
+    right = in_library_of(right, left)
     if hasattr(left, "with_columns"):  # polars
         return left.with_columns(*right.iter_columns())
     if hasattr(left, "append_column"):  # Arrow
