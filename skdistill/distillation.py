@@ -132,6 +132,7 @@ def prepare(
     seeds = Seeds.draw(ranker.random_state)
     student = make_student(ranker, seeds.student)
     last = last_step(student)
+    last.fitted_with_qid_ = ids is not None  # known categories depend on it
     labels = None if y is None else last.read_labels(y, n_rows)
     weight = check_sample_weight(sample_weight, n_rows)
     if teacher_scores is not None:

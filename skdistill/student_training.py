@@ -99,7 +99,6 @@ def train_student(
             last.fit_ranking_data(rows.data, rows.synthetic, rows.validation)
     finally:
         last.set_callbacks(*students_callbacks)
-    last.fitted_with_qid_ = problem.has_queries
     last.fitted_with_offset_ = rows.data.offset is not None
     step.call_on_fit_task_end(estimator=ranker, **callback_data)
     return problem.student

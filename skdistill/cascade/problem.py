@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupKFold
 from skdistill.cascade.pair_tables import ChosenColumns, StageTable, is_function
 from skdistill.cascade.spec import TEACHER, FirstTrees, StageSpec
 from skdistill.cascade.stage_errors import naming_stage
+from skdistill.inputs.columns import column_names
 from skdistill.inputs.offsets import log_above
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.teachers.asking import BLOCK, check_scores, name_of, unchecked_scores
@@ -153,7 +154,8 @@ def check_tables(problem: CascadeProblem, specs: list[StageSpec], teacher: Any) 
     Raises
     ------
     ValueError
-        If features are no rows, or lack a column of a fitted model. It names the stage.
+        If features are no rows, need a column that pairs lack, or lack one of a fitted model. It
+        names the stage.
     """
     models = {TEACHER: teacher}
     models |= {spec.name: teacher if spec.is_teacher else spec.model for spec in specs[1:]}
@@ -164,6 +166,13 @@ def check_tables(problem: CascadeProblem, specs: list[StageSpec], teacher: Any) 
             rows = problem.table(name).rows(pairs.queries, pairs.items, *first, {})
             if not isinstance(model, FirstTrees) and is_prefit(model):
                 positions_among(model, rows, None)
+        except KeyError as error:
+            query, item = (column_names(table) for table in (pairs.queries, pairs.items))
+            raise ValueError(
+                f"The stage {name!r} has no table: its features ask for {error}. A function gets "
+                f"the query columns {query} and the item columns {item}. Name all that it needs in "
+                "query_columns= and item_columns= of the cascade."
+            ) from error
         except ValueError as error:
             raise ValueError(f"The stage {name!r} has no table: {error}") from error
 

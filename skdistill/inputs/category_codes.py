@@ -19,8 +19,8 @@ from skdistill.inputs.ids import as_ids, id_codes, missing_ids
 # Codes, before those of the known categories.
 MISSING, OTHER, N_SPECIAL = 0, 1, 2
 # By default, a category needs so many rows, or in short tables this fraction of them, for a code of
-# its own: docs/decisions/0012 compares other numbers.
-FREQUENT, FREQUENT_FRACTION = 10, 0.01
+# its own. A click tells less than the place in a list: docs/decisions/0028 compares other numbers.
+FREQUENT, FREQUENT_FRACTION = {"auto": 10.0, "listed": 5.0}, 0.01
 # So many categories of a column are looked up even if it has fewer rows.
 FEW_CATEGORIES = 1024
 
@@ -55,7 +55,7 @@ class CategoryCodes:
             Categories of the training rows.
         name : object
             Name of the column in messages.
-        min_frequency : int, float, "auto", "repeated" or None
+        min_frequency : int, float, "auto", "listed", "repeated" or None
             Least number, or fraction, of the rows that a known category has; see
             :class:`TableEncoder`.
         max_categories : int or None
@@ -213,8 +213,8 @@ def _least_count(min_frequency: Any, counts: list[int]) -> float:
         return 1.0
     if min_frequency == "repeated":
         return 2.0 if n_rows > len(counts) else 1.0
-    if min_frequency == "auto":
-        return min(FREQUENT, FREQUENT_FRACTION * n_rows)
+    if min_frequency in FREQUENT:
+        return min(FREQUENT[min_frequency], FREQUENT_FRACTION * n_rows)
     return min_frequency * n_rows if isinstance(min_frequency, float) else float(min_frequency)
 
 

@@ -77,10 +77,11 @@ class TableEncoder:
             Positions of columns of categories, besides those of strings and other values that are
             neither numbers nor times, and those whose type is categorical. None takes these alone,
             and an empty collection refuses them.
-        min_frequency : int, float, "auto", "repeated" or None
+        min_frequency : int, float, "auto", "listed", "repeated" or None
             Least number, or fraction, of the rows of a category with a code of its own. "auto" is
-            10 rows, or 1% of them in a table of less than 1000. "repeated" is 2 rows, except in
-            columns whose values are all different: these are ids, and all are known.
+            10 rows, and "listed", for the rows of queries, is 5, or 1% of the rows if that is less.
+            "repeated" is 2 rows, except in columns whose values are all different: these are ids,
+            and all are known.
         max_categories : int or None
             Largest number of categories of a column with a code of their own.
 

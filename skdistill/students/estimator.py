@@ -26,6 +26,7 @@ from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
+from skdistill.students.optimizing import optimizer_for_fit
 from skdistill.students.reading import warn_of_data
 from skdistill.students.stopping import check_stopping_labels, read_validation, split_for_stopping
 from skdistill.training.early_stopping import EarlyStopping, Validate
@@ -317,6 +318,8 @@ class StudentEstimator(Interpretable):
                 f"{type(self).__name__} requires y to be passed, but the target y is None and "
                 "there are no teacher_scores either. Pass y, teacher_scores, or both."
             )
+        if reset:
+            self.fitted_with_qid_ = qid is not None or self.query_column is not None
         table = self.read_table(X, reset=reset)
         n_rows = table.shape[0]
         ids = self.check_ids(X, qid, n_rows)
@@ -324,7 +327,6 @@ class StudentEstimator(Interpretable):
         if teacher_scores is not None:
             teacher_scores = check_finite("teacher_scores", teacher_scores, n_rows)
         if reset:
-            self.fitted_with_qid_ = ids is not None
             warn_of_leaks(X, labels, teacher_scores)
         check_supervision(labels, teacher_scores, n_rows)
         weight = check_sample_weight(sample_weight, n_rows)
@@ -354,16 +356,14 @@ class StudentEstimator(Interpretable):
         validate = None if held_out is None else self.make_validator(held_out)
         stopping = validate and EarlyStopping(validate, self.n_iter_no_change, self.tol)
         inputs = scaled_rows(self.scaler_, data)
-        callbacks = EpochCallbacks(
-            self, self.fitted_attributes, callback_data(held_out or data), self.max_iter
-        )
+        told = callback_data(held_out or data)
+        callbacks = EpochCallbacks(self, self.fitted_attributes, told, self.max_iter)
         settings = settings_for(self, data.queries)
         model = self.make_model()
         batches = self._batches(data, inputs, synthetic, settings)
-        settings = settings.with_weight_decay(model, inputs, batches.n_steps)
         training = train_on_queries(
             model,
-            settings.make_optimizer(model, self.params_, inputs),
+            optimizer_for_fit(settings, model, self.params_, inputs, data.queries, batches.n_steps),
             batches,
             settings,
             rng,

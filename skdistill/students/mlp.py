@@ -100,9 +100,9 @@ class MLPRanker(WithKnots, BaseStudent):
         type: names, positions, a mask, or a function of the table. By default, there are no
         others. With None there are no columns of categories at all.
     min_frequency : int, float, "auto" or None, default="auto"
-        Least number, or fraction, of the rows of a category with weights of its own. "auto" is 10
-        rows, or 1% of them in a table of less than 1000. Rarer categories share weights with those
-        that ``fit`` did not see.
+        Least number, or fraction, of the rows of a category with weights of its own. "auto" is 5
+        for rows of queries and 10 for rows without, or 1% of the rows if that is less. Rarer
+        categories share weights with those that ``fit`` did not see.
     max_categories : int or None, default=None
         Largest number of categories of a column with weights of their own; the most frequent ones.
     warm_start : bool, default=False

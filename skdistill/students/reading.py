@@ -24,7 +24,7 @@ from skdistill.inputs.columns import (
 from skdistill.inputs.id_columns import columns_like_ids
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.inputs.table_encoder import TableEncoder
+from skdistill.inputs.table_encoder import TIME_KINDS, TableEncoder
 from skdistill.user_warnings import warn_user
 
 AS_NUMBERS = {
@@ -107,11 +107,17 @@ def _encode(student: Any, X: Any, reset: bool) -> Any:
         student.encoder_ = TableEncoder.fit(
             table,
             _categorical_positions(student, X),
-            student.min_frequency,
+            _min_frequency(student),
             student.max_categories,
         )
     encoder = student.encoder_ or TableEncoder.of_numbers(table.shape[1])
     return encoder.transform(table)
+
+
+def _min_frequency(student: Any) -> Any:
+    """Least frequency of a category; that of "auto" depends on whether the rows have queries."""
+    is_listed = getattr(student, "fitted_with_qid_", True)
+    return "listed" if student.min_frequency == "auto" and is_listed else student.min_frequency
 
 
 def _keeps_encoder(student: Any, table: Any) -> bool:
@@ -191,7 +197,9 @@ def warn_of_data(student: Any, data: RankingData) -> None:
         return
     numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
     names = names_of_numbers(student, numbers.shape[1])
-    like_ids = [names[place] for place in columns_like_ids(numbers, target, data.queries)]
+    found = columns_like_ids(numbers, target, data.queries)
+    # A day of the week has an effect of its own too, which a student reads off the date.
+    like_ids = [names[place] for place in found if not _is_time(student, place)]
     if like_ids:
         what = "labels" if data.teacher_scores is None else "teacher's scores"
         warn_user(
@@ -201,6 +209,12 @@ def warn_of_data(student: Any, data: RankingData) -> None:
             f"categorical_features={like_ids} to the student, or give these columns a "
             "categorical type."
         )
+
+
+def _is_time(student: Any, place: int) -> bool:
+    """Whether a number of the table is one of a date or duration."""
+    encoder = student.encoder_
+    return encoder is not None and encoder.kinds[encoder.columns_of_numbers[place]] in TIME_KINDS
 
 
 def names_of_numbers(student: Any, n_numbers: int) -> Sequence[Any]:

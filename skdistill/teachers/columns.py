@@ -110,8 +110,11 @@ def teacher_positions(teacher: Any, X: Any) -> list[int]:
     raise ValueError(
         f"The teacher {type(reader).__name__} was fitted on columns that the table lacks: "
         f"{missing}. The table has {present}. Add or rename columns; further columns and another "
-        "order do no harm. If the columns are those of the teacher under other names, in the order "
-        "of its fit, pass an array (X.to_numpy())."
+        "order do no harm. If they are computed from others, such as the month of a date, pass a "
+        "function that computes them as the teacher, or give its scores: teacher_scores= in "
+        "Python, a column of the table in a recipe or on the command line. If the columns are "
+        "those of the teacher under other names, in the order of its fit, pass an array "
+        "(X.to_numpy())."
     )
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from skdistill._sklearn_compat import Interval, StrOptions
 from skdistill.protocols import Array, Parameters, TrainableModel
+from skdistill.training.category_rows import CategoryRows
 from skdistill.training.early_stopping import EarlyStopping
 from skdistill.training.optimizers import OPTIMIZERS, Optimizer
 from skdistill.training.schedules import SCHEDULES
-from skdistill.training.weight_decay import SMALL_DECAY, automatic_decay
+from skdistill.training.weight_decay import SMALL_DECAY, automatic_decay, category_rate
 
 # Valid values of the estimators' parameters of the same names.
 SETTINGS_CONSTRAINTS: dict[str, list[Any]] = {
@@ -85,15 +86,35 @@ class TrainingSettings:
         return replace(self, max_iter=1, learning_rate="constant", weight_decay=decay)
 
     def with_weight_decay(
-        self, model: TrainableModel, inputs: Any, n_steps: int
+        self, model: TrainableModel, inputs: Any, n_steps: int, categories: CategoryRows | None
     ) -> TrainingSettings:
-        """Replace "auto" by the weight decay for a model, its inputs and their steps per epoch."""
+        """Replace "auto" by the weight decay for a model, its inputs and their steps per epoch.
+
+        In wide tables of ids all weights are those of ids, unless their rows are told apart.
+        """
         if self.weight_decay != "auto":
             return self
         decay = SMALL_DECAY
-        if not model.row_parameters(inputs):
+        if categories is not None or not model.row_parameters(inputs):
             decay = automatic_decay(model.n_hidden_units, n_steps, float(self.learning_rate_init))
         return replace(self, weight_decay=decay)
+
+    def category_rows(self, n_codes: int, n_units: int) -> CategoryRows:
+        """Choose how the weights of categories learn if a step only moves those of its batch.
+
+        Parameters
+        ----------
+        n_codes : int
+            Number of codes of categories, the last inputs.
+        n_units : int
+            Number of hidden units that learn categories by heart; 0 if none do.
+
+        Returns
+        -------
+        CategoryRows
+        """
+        decay = SMALL_DECAY if self.weight_decay == "auto" else float(self.weight_decay)
+        return CategoryRows(n_codes, category_rate(n_units, self.n_epochs), decay)
 
     @property
     def n_epochs(self) -> int:
@@ -107,7 +128,13 @@ class TrainingSettings:
         }
         return replace(self, **chosen)
 
-    def make_optimizer(self, model: TrainableModel, params: Parameters, inputs: Any) -> Optimizer:
+    def make_optimizer(
+        self,
+        model: TrainableModel,
+        params: Parameters,
+        inputs: Any,
+        categories: CategoryRows | None = None,
+    ) -> Optimizer:
         """Make an optimizer of these parameters, for batches of these inputs."""
         return OPTIMIZERS[self.optimizer](
             params,
@@ -115,6 +142,7 @@ class TrainingSettings:
             float(self.weight_decay),
             model.undecayed_parameters,
             model.fixed_parameters(inputs),
+            categories,
         )
 
     def rate(self, progress: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from skdistill.inputs.rows import RowGradient
 from skdistill.protocols import Array, Gradients, Parameters
+from skdistill.training.category_rows import CategoryRows
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Optimizer:
         Names of further parameters that do not decay.
     fixed : tuple of str, default=()
         Names of the parameters that do not change; their gradients are ignored.
+    categories : CategoryRows, optional
+        Rows of ``tables`` that belong to categories. None if all rows learn alike.
 
     Attributes
     ----------
@@ -50,6 +53,7 @@ class Optimizer:
     weight_decay: float = 0.0
     undecayed: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    categories: CategoryRows | None = None
     params: Parameters = field(init=False)
     n_steps: int = field(init=False, default=0)
 
@@ -82,6 +86,10 @@ class Optimizer:
             name: [np.zeros_like(self.params[name]) for _ in range(self.n_moments)]
             for name in self.tables
         }
+        self._row_steps = {
+            name: np.zeros(len(self.params[name]), dtype=np.int64)
+            for name in (self.tables if self.categories else ())
+        }
 
     def _is_decayed(self, name: str) -> bool:
         return "bias" not in name and name not in self.undecayed
@@ -91,16 +99,18 @@ class Optimizer:
             setting.name: getattr(self, setting.name) for setting in fields(self) if setting.init
         }
         moments = self._moments, self._table_moments
-        return settings | {"initial": self.params, "n_steps": self.n_steps, "moments": moments}
+        state = settings | {"initial": self.params, "n_steps": self.n_steps, "moments": moments}
+        return state | ({"row_steps": self._row_steps} if self._row_steps else {})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Stored arrays are no longer views, so the flat vector and its views are built again.
-        moments = state.pop("moments")
+        moments, row_steps = state.pop("moments"), state.pop("row_steps", {})
         vars(self).update(state, tables=tuple(state["tables"]))
         self.fixed = tuple(self.fixed)
         self.undecayed = tuple(self.undecayed)
         self.__post_init__()
         self._moments, self._table_moments = moments
+        self._row_steps = row_steps
 
     def average(self, others: Sequence[Optimizer], weights: Array) -> None:
         """Replace parameters and state by the weighted mean with other optimizers.
@@ -147,7 +157,7 @@ class Optimizer:
         np.concatenate(
             [self._dense(name, grads[name]) for name in self._flat_names], out=self._gradient
         )
-        change = self._direction(self._gradient, self._moments)
+        change = self._direction(self._gradient, self._moments, self.n_steps)
         change *= learning_rate
         if self.weight_decay:
             change += (
@@ -170,17 +180,42 @@ class Optimizer:
         if not len(rows):
             return
         moments = [_gather(moment, rows) for moment in self._table_moments[name]]
-        change = self._direction(gradient.values, moments)
+        rate, decay, n_steps = self._settings_of_rows(name, rows, table)
+        change = self._direction(gradient.values, moments, n_steps)
         for moment, changed in zip(self._table_moments[name], moments, strict=True):
             _scatter(moment, rows, changed)
-        change *= -learning_rate
+        change *= _as_type_of(change, rate * -learning_rate)
         before = _gather(table, rows)
         if self.weight_decay:
-            change -= before * table.dtype.type(learning_rate * self.weight_decay)
+            change -= before * _as_type_of(change, decay * learning_rate)
         _scatter(table, rows, np.add(before, change, out=change))
 
-    def _direction(self, gradient: Array, moments: list[Array]) -> Array:
-        """Return the step at learning rate 1 as a new array, and update the moments in place."""
+    def _settings_of_rows(self, name: str, rows: Array, table: Array) -> tuple[Any, Any, Any]:
+        """Rate, decay and number of steps of rows: of each, or the same ones of all.
+
+        Beside categories, each row has its own number of steps. By that of all steps, the first
+        step of a row would be three times as long as those of Adam are meant to be.
+        """
+        categories = self.categories
+        if categories is None:
+            return 1.0, self.weight_decay, self.n_steps
+        self._row_steps[name][rows] += 1
+        is_category = categories.contains(rows, len(table))
+        of_rows = (
+            np.where(is_category, categories.rate, 1.0),
+            np.where(is_category, categories.weight_decay, self.weight_decay),
+            self._row_steps[name][rows],
+        )
+        shape = (-1, *[1] * (table.ndim - 1))
+        rate, decay, n_steps = (numbers.reshape(shape) for numbers in of_rows)
+        return rate, decay, n_steps
+
+    def _direction(self, gradient: Array, moments: list[Array], n_steps: Any) -> Array:
+        """Return the step at learning rate 1 as a new array, and update the moments in place.
+
+        ``n_steps`` is the number of steps so far, this one included: one for all rows, or an array
+        with that of each.
+        """
         raise NotImplementedError("Optimizer is a base class without a step: use Adam or AdaGrad.")
 
 
@@ -218,17 +253,17 @@ class Adam(Optimizer):
 
     n_moments = 2
 
-    def _direction(self, gradient: Array, moments: list[Array]) -> Array:
+    def _direction(self, gradient: Array, moments: list[Array], n_steps: Any) -> Array:
         mean, square = moments
         mean *= self.beta_1
         mean += gradient * (1 - self.beta_1)
         square *= self.beta_2
         square += gradient * gradient * (1 - self.beta_2)
         change = np.sqrt(square)
-        change *= 1 / float(np.sqrt(1 - self.beta_2**self.n_steps))
+        change *= _as_type_of(change, 1 / np.sqrt(1 - self.beta_2**n_steps))
         change += self.epsilon
         np.divide(mean, change, out=change)
-        change *= 1 / (1 - self.beta_1**self.n_steps)
+        change *= _as_type_of(change, 1 / (1 - self.beta_1**n_steps))
         return change
 
 
@@ -261,12 +296,17 @@ class AdaGrad(Optimizer):
 
     n_moments = 1
 
-    def _direction(self, gradient: Array, moments: list[Array]) -> Array:
+    def _direction(self, gradient: Array, moments: list[Array], n_steps: Any) -> Array:
         (accumulated,) = moments
         accumulated += gradient * gradient
         change = accumulated + self.initial_accumulator
         np.sqrt(change, out=change)
         return np.divide(gradient, change, out=change)
+
+
+def _as_type_of(array: Array, factor: Any) -> Any:
+    """Cast a factor, or one per row, so that a product keeps the type of the array."""
+    return np.asarray(factor, dtype=array.dtype)
 
 
 def _as_cells(table: Array) -> Array:

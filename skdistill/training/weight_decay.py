@@ -1,4 +1,4 @@
-"""The weight decay of a net that suits its size and the number of steps of its epochs."""
+"""The weight decay and the rate of categories that suit the size of a net and its epochs."""
 
 from __future__ import annotations
 
@@ -47,3 +47,34 @@ def automatic_decay(n_hidden_units: int, n_steps: int, learning_rate: float) -> 
     """
     per_step = n_hidden_units / UNITS_PER_EPOCH / n_steps
     return min(per_step / learning_rate, LARGEST_DECAY)
+
+
+def category_rate(n_hidden_units: int, n_epochs: int) -> float:
+    """Choose the factor of the learning rate for weights of categories that few rows train.
+
+    Such weights cannot decay: they would be forgotten between two rows of a category. What these
+    rows say is learnt in few epochs, and a large net goes on to learn them by heart. All epochs
+    together therefore move the weights as far as so many epochs at the full rate as
+    :func:`automatic_decay` lets other weights remember.
+
+    Parameters
+    ----------
+    n_hidden_units : int
+        Number of units of all hidden layers.
+    n_epochs : int
+        Number of epochs.
+
+    Returns
+    -------
+    float
+        1 at most, as for a model without hidden units.
+
+    Examples
+    --------
+    >>> from skdistill.training.weight_decay import category_rate
+    >>> category_rate(96, n_epochs=20)
+    0.25
+    >>> category_rate(16, n_epochs=20)
+    1.0
+    """
+    return min(1.0, UNITS_PER_EPOCH / max(n_hidden_units, 1) / n_epochs)

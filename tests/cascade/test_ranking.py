@@ -569,6 +569,9 @@ def test_features_are_built_before_anything_is_fitted(data, cascade):
          r"The stage 'teacher' has no table: .*fitted on columns that the table lacks.*'i0'"),
         ({"features": {"prerank": lambda queries, items: items[:1]}},
          r"The stage 'prerank' has no table: features\['prerank'\] must return a table with one"),
+        ({"features": {"prerank": lambda queries, items: items[["price"]]}},
+         r"'prerank' has no table: its features ask for .*'price'.* gets the query columns "
+         r"\['q0'.* and the item columns \['i0'.*Name all that it needs in query_columns= and"),
     ]:  # fmt: skip
         unfitted = make_cascade(data, [("retrieve", Untouched(), 40), *cascade.stages[1:]],
                                 query_columns=data.query_columns,

@@ -121,3 +121,17 @@ def test_a_student_on_labels_alone_warns_too(log):
     X, y, qid = log
     with pytest.warns(UserWarning, match="effect on the labels"):
         LinearRanker(max_iter=1).fit(X, y, qid=qid)
+
+
+def test_dates_are_no_ids():
+    """The day of the week has an effect of its own, of which neighbouring days tell nothing."""
+    day = pandas.to_datetime("2026-01-01") + pandas.to_timedelta(RNG.integers(0, 300, N_ROWS), "D")
+    X = pandas.DataFrame({"day": day, "age": NUMBERS["age"]})
+    target = (day.day_of_week == 5).astype(float) + 0.1 * RNG.normal(size=N_ROWS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LinearRanker(max_iter=1, random_state=0).fit(
+            X, teacher_scores=target, qid=np.repeat(np.arange(N_ROWS // PER_QUERY), PER_QUERY)
+        )
+    seconds = X["day"].astype("datetime64[s]").astype(np.int64).to_numpy()
+    assert found([seconds], np.asarray(target)) == [0]
