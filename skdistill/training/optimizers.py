@@ -235,6 +235,8 @@ class Adam(Optimizer):
         Names of parameters that do not decay, beside biases.
     fixed : tuple of str, default=()
         Names of the parameters that do not change.
+    categories : CategoryRows, optional
+        Rows of ``tables`` that belong to categories.
     beta_1 : float, default=0.9
         Decay rate of the moving average of the gradient.
     beta_2 : float, default=0.999
@@ -283,6 +285,8 @@ class AdaGrad(Optimizer):
         Names of parameters that do not decay, beside biases.
     fixed : tuple of str, default=()
         Names of the parameters that do not change.
+    categories : CategoryRows, optional
+        Rows of ``tables`` that belong to categories.
     initial_accumulator : float, default=1e-8
         Added to the sum of squared gradients in the denominator of a step.
 
