@@ -34,14 +34,24 @@ def in_library_of(table: Any, like: Any) -> Any:
     source, target = library_of_frame(table), library_of_frame(like)
     if source == target:
         return table
-    pyarrow = import_extra("pyarrow", "serving", f"A table of {source} beside one of {target}")
-    if source == "pandas":
-        table = pyarrow.Table.from_pandas(table, preserve_index=False)
-    elif source == "polars":
-        table = table.to_arrow()
-    if target == "polars":
+    import_extra("pyarrow", "serving", f"A table of {source} beside one of {target}")
+    return from_arrow(as_arrow(table, source), target)
+
+
+def as_arrow(table: Any, library: str) -> Any:
+    """Return a data frame of a library as a table of Arrow."""
+    if library == "pandas":
+        import pyarrow
+
+        return pyarrow.Table.from_pandas(table, preserve_index=False)
+    return table.to_arrow() if library == "polars" else table
+
+
+def from_arrow(table: Any, library: str) -> Any:
+    """Return a table of Arrow as a data frame of a library."""
+    if library == "polars":
         import polars
 
         return polars.from_arrow(table)
     # Otherwise one missing value would make all integers floats.
-    return table if target == "pyarrow" else table.to_pandas(integer_object_nulls=True)
+    return table if library == "pyarrow" else table.to_pandas(integer_object_nulls=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.columns import column_names
+from skdistill.inputs.libraries import as_arrow, from_arrow
 from skdistill.public_names import set_module
 from skdistill.tables.errors import pyarrow_extra
 
@@ -69,14 +70,9 @@ class StoredTable:
         if nested:
             raise ValueError(f"a stored table has the nested columns {nested}")
         table.validate(full=True)
-        if self.made_by == "polars":
-            import polars
-
-            return polars.from_arrow(table)
-        if self.made_by == "pyarrow":
-            return table
-        # Otherwise one missing value would make all integers of a column of objects floats.
-        return table.to_pandas(integer_object_nulls=True).set_axis(self.names, axis=1)
+        frame = from_arrow(table, self.made_by)
+        is_named = self.made_by in ("polars", "pyarrow")
+        return frame if is_named else frame.set_axis(self.names, axis=1)
 
 
 def stored_table(table: Any, name: str) -> Any:
@@ -104,10 +100,7 @@ def stored_table(table: Any, name: str) -> Any:
     pyarrow = pyarrow_extra()
     library = type(table).__module__.partition(".")[0]
     try:
-        if library == "pandas":
-            arrow = pyarrow.Table.from_pandas(table, preserve_index=False)
-        else:
-            arrow = table.to_arrow() if library == "polars" else table
+        arrow = as_arrow(table, library)
     except Exception as error:  # pyarrow's and those of polars
         raise TypeError(f"{name} cannot be stored: {error}") from error
     nested = _nested_columns(arrow.schema)
