@@ -20,6 +20,7 @@ from skdistill.inputs.category_codes import CategoryCodes
 from skdistill.inputs.column_kinds import kind_of
 from skdistill.inputs.column_reading import (
     NUMBER_KINDS,
+    UNITS,
     as_floats,
     column_of,
     is_dictionary,
@@ -33,7 +34,7 @@ from skdistill.inputs.dictionary_rows import DictionaryReader
 from skdistill.inputs.ids import as_ids
 from skdistill.inputs.mixed_table import MixedTable
 
-TIME_KINDS = {"date", "timedelta"}
+TIME_KINDS = set(UNITS)
 
 
 @dataclass(frozen=True)
