@@ -4,6 +4,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from docutils import nodes
+
 from skdistill import __version__
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -59,11 +61,19 @@ suppress_warnings = ["ref.ref", "ref.term"]
 myst_heading_anchors = 3
 
 
+def without_mail_links(app, doctree):
+    """Keep the text alone of what reStructuredText takes for an address of mail: NDCG@10."""
+    for link in list(doctree.findall(nodes.reference)):
+        if link.get("refuri", "").startswith("mailto:"):
+            link.replace_self(nodes.Text(link.astext()))
+
+
+def write_plain_pages(app, error):
+    if error is None and app.builder.format == "html":
+        plain_pages.write_plain_pages(Path(app.outdir))
+
+
 def setup(app):
-    """Write the plain pages after a build of HTML."""
-
-    def finish(app, error):
-        if error is None and app.builder.format == "html":
-            plain_pages.write_plain_pages(Path(app.outdir))
-
-    app.connect("build-finished", finish)
+    """Connect what changes pages while they are built, and what is written after a build."""
+    app.connect("doctree-read", without_mail_links)
+    app.connect("build-finished", write_plain_pages)
