@@ -6,7 +6,7 @@ BENCH_VENV ?= .venv-benchmarks
 # Tools that build the package warn of what is no fault here, such as an editable installation.
 PIP = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 STUDIES = quality columns teaching ties auction auction_cascade cascade implicit_feedback day ctr \
-	index_recall million pareto budget
+	index_recall million pareto budget replicas
 # Small products gain nothing from more BLAS threads, and processes share the cores better.
 export OPENBLAS_NUM_THREADS = 1
 

@@ -41,6 +41,7 @@ STUDIES = {
         "ctr",
         "index_recall",
         "million",
+        "replicas",
     )
 }
 # Studies whose short form continuous integration runs, to check that they run.

@@ -359,6 +359,14 @@ def test_the_page_about_serving(tables, shop, ranker):
     assert set(found["trace"].seconds)
 
 
+def test_the_page_of_questions(capsys):
+    """What the page prints is what it says is printed."""
+    run("faq.md")
+    shown = re.search(r"```text\n(.*?)```", (DOCS / "faq.md").read_text("utf-8"), re.DOTALL)
+    assert shown is not None
+    assert capsys.readouterr().out == shown[1]
+
+
 def test_the_page_about_search_engines(tables, capsys):
     pytest.importorskip("skl2onnx")
     Path("application/files").mkdir(parents=True)
