@@ -79,6 +79,13 @@ def folder(tmp_path_factory):
     ranker = DistilledRanker(teacher.booster_, MLPRanker((8,), max_iter=5), random_state=0)
     ranker.fit(frame.loc[is_train, features], data.y[is_train], qid=data.qid[is_train])
     save(ranker, folder / "student.skd")
+    clicks = DistilledRanker(
+        teacher.booster_, MLPRanker((8,), max_iter=5), calibrate="sigmoid", random_state=0
+    )
+    clicks.fit(
+        frame.loc[is_train, features], frame.loc[is_train, "clicked"], qid=data.qid[is_train]
+    )
+    save(clicks, folder / "calibrated.skd")
     cascade = students()
     save(cascade, folder / "cascade.skd")
     save(cascade.funnel_.retrieval.retrievers["retrieve"], folder / "towers.skd")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,25 @@ from rich.table import Table
 
 from skdistill import __version__
 from skdistill.cli.exit_codes import exit_codes, load_model, load_recipe, messages
+from skdistill.cli.options import (
+    AllColumns,
+    AsJson,
+    Decimal,
+    Delimiter,
+    Encoding,
+    Format,
+    Ids,
+    Inputs,
+    Jobs,
+    ModelFile,
+    Output,
+    OutputFormat,
+    ProbabilityColumn,
+    ReportFormat,
+    Resume,
+    ScoreColumn,
+    TopK,
+)
 from skdistill.cli.progress import ProgressReport
 
 if TYPE_CHECKING:
@@ -34,60 +52,6 @@ app = typer.Typer(
 )
 # Names of columns may look like markup.
 results = Console(soft_wrap=True, highlight=False, markup=False)
-
-
-class OutputFormat(StrEnum):
-    """Formats of the output files."""
-
-    parquet = "parquet"
-    csv = "csv"
-
-
-class ReportFormat(StrEnum):
-    """Formats of a report."""
-
-    text = "text"
-    markdown = "markdown"
-    html = "html"
-    json = "json"
-
-
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by save.")]
-Inputs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="INPUT...", help="Parquet, CSV, JSON lines or Arrow: files, folders or globs."
-    ),
-]
-Output = Annotated[
-    Path, typer.Option("-o", "--output", help="Output folder: new, or that of an earlier run.")
-]
-Ids = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--id-column",
-        help="Column to copy to the output; default: text, integers, UUIDs and dates that are not "
-        "features.",
-    ),
-]
-AllColumns = Annotated[
-    bool, typer.Option("--all-columns", help="Copy all columns that are not features.")
-]
-Delimiter = Annotated[
-    str | None, typer.Option(help="Between the cells of CSV files; default: ',', tab in .tsv.")
-]
-Decimal = Annotated[str, typer.Option(help="Decimal point in CSV files.")]
-Encoding = Annotated[
-    str | None, typer.Option(help="Of CSV files, such as latin-1; default: UTF-8, or as marked.")
-]
-Format = Annotated[OutputFormat, typer.Option("--format", help="Format of the output files.")]
-Resume = Annotated[
-    bool, typer.Option("--resume/--no-resume", help="Continue where an earlier run stopped.")
-]
-Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", min=-1, help="Number of processes; -1: one per core.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -113,13 +77,12 @@ def score(
     model: ModelFile,
     inputs: Inputs,
     output: Output,
-    score_column: Annotated[str, typer.Option(help="Name of the output column.")] = "score",
+    score_column: ScoreColumn = "score",
+    probability_column: ProbabilityColumn = None,
     query_column: Annotated[str | None, typer.Option(help="Query ids; for --top-k.")] = None,
     id_columns: Ids = None,
     all_columns: AllColumns = False,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, help="Best rows to keep per query; they keep their order.")
-    ] = None,
+    top_k: TopK = None,
     output_format: Format = OutputFormat.parquet,
     rejects: Annotated[
         Path | None, typer.Option(help="CSV file for rows that cannot be scored.")
@@ -142,6 +105,7 @@ def score(
             inputs,
             output,
             score_column=score_column,
+            probability_column=probability_column,
             query_column=query_column,
             id_columns=_copied(id_columns, all_columns),
             top_k=top_k,

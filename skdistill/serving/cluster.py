@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
 from skdistill.extras import import_extra
 from skdistill.public_names import set_module
 from skdistill.serving.batch.rejects import unscored
 from skdistill.serving.batch.table_scorer import table_scorer
+from skdistill.serving.probabilities import probability_column_of
 from skdistill.tables.columns import check_there
 from skdistill.tables.errors import TableError, pyarrow_extra
 
@@ -23,6 +26,9 @@ class FrameScorer:
         A model fitted on tables with column names.
     score_column : str, default="score"
         Name of the output column with the scores.
+    probability_column : str, optional
+        Name of an output column with the probabilities of ``predict_proba``, float64; without a
+        name there is none.
     id_columns : sequence of str, optional
         Columns to copy to the output; by default all that are not features.
 
@@ -36,7 +42,9 @@ class FrameScorer:
     NotFittedError
         If the model is not fitted.
     ValueError
-        If the model was fitted without column names.
+        If the model was fitted without column names, or two output columns have one name.
+    TypeError
+        If the model has no probabilities for the ``probability_column``.
 
     Examples
     --------
@@ -50,9 +58,15 @@ class FrameScorer:
     """
 
     def __init__(
-        self, model: Any, score_column: str = "score", id_columns: Sequence[str] | None = None
+        self,
+        model: Any,
+        score_column: str = "score",
+        id_columns: Sequence[str] | None = None,
+        *,
+        probability_column: str | None = None,
     ) -> None:
         self.scorer = table_scorer(model)
+        self.probabilities = probability_column_of(model, probability_column, score_column)
         if self.scorer.features is None:
             raise ValueError(
                 "The model was fitted without column names, so the columns of a table cannot be "
@@ -96,7 +110,8 @@ class FrameScorer:
         Returns
         -------
         pandas.DataFrame
-            The copied columns and the scores, with the index of ``frame``.
+            The copied columns, the scores and, if asked for, the probabilities, with the index of
+        ``frame``.
 
         Raises
         ------
@@ -110,12 +125,20 @@ class FrameScorer:
         scores, rejects = self.scorer.scores(batch, "a partition of the table", 0)
         if rejects:
             raise TableError(unscored(rejects[0], self.scorer.expected_in(rejects[0].column)))
-        return frame[carried].assign(**{self.score_column: scores})
+        added: dict[str, NDArray[Any]] = {self.score_column: scores}
+        if self.probabilities is not None:
+            added[self.probabilities.name] = self.probabilities.of_scores(scores)
+        return frame[carried].assign(**added)
 
 
 @set_module("skdistill.serving")
 def score_dask(
-    model: Any, frame: Any, *, score_column: str = "score", id_columns: Sequence[str] | None = None
+    model: Any,
+    frame: Any,
+    *,
+    score_column: str = "score",
+    id_columns: Sequence[str] | None = None,
+    probability_column: str | None = None,
 ) -> Any:
     """Score a Dask frame lazily; ``to_parquet`` or ``compute`` of the result runs the scoring.
 
@@ -127,25 +150,30 @@ def score_dask(
         A table with the model's features.
     score_column : str, default="score"
         Name of the output column with the scores.
+    probability_column : str, optional
+        Name of an output column with the probabilities of ``predict_proba``, float64; without a
+        name there is none.
     id_columns : sequence of str, optional
         Columns to copy to the output; by default all that are not features.
 
     Returns
     -------
     dask.dataframe.DataFrame
-        The copied columns and the scores.
+        The copied columns, the scores and, if asked for, the probabilities.
 
     Raises
     ------
     ValueError
-        If the model was fitted without column names.
+        If the model was fitted without column names, or two output columns have one name.
+    TypeError
+        If the model has no probabilities for the ``probability_column``.
     TableError
         If a column is missing; once the scoring runs, also if a row cannot be scored.
     ImportError
         If Dask is not installed (extra ``dask``).
     """
     dask = import_extra("dask", "dask", "score_dask")
-    scorer = FrameScorer(model, score_column, id_columns)
+    scorer = FrameScorer(model, score_column, id_columns, probability_column=probability_column)
     # A delayed scorer is one node of the graph: it is sent to each worker once, not with every
     # partition.
     return frame.map_partitions(_scored, dask.delayed(scorer, pure=True), meta=scorer(frame._meta))
@@ -158,6 +186,7 @@ def score_ray(
     *,
     score_column: str = "score",
     id_columns: Sequence[str] | None = None,
+    probability_column: str | None = None,
 ) -> Any:
     """Score a Ray dataset lazily; ``write_parquet`` of the result runs the scoring.
 
@@ -169,31 +198,43 @@ def score_ray(
         A table with the model's features.
     score_column : str, default="score"
         Name of the output column with the scores.
+    probability_column : str, optional
+        Name of an output column with the probabilities of ``predict_proba``, float64; without a
+        name there is none.
     id_columns : sequence of str, optional
         Columns to copy to the output; by default all that are not features.
 
     Returns
     -------
     ray.data.Dataset
-        The copied columns and the scores.
+        The copied columns, the scores and, if asked for, the probabilities.
 
     Raises
     ------
     ValueError
-        If the model was fitted without column names.
+        If the model was fitted without column names, or two output columns have one name.
+    TypeError
+        If the model has no probabilities for the ``probability_column``.
     TableError
         Once the scoring runs, if a column is missing or a row cannot be scored.
     ImportError
         If Ray is not installed (extra ``ray``).
     """
     ray = import_extra("ray", "ray", "score_ray")
-    shared = ray.put(FrameScorer(model, score_column, id_columns))
+    shared = ray.put(
+        FrameScorer(model, score_column, id_columns, probability_column=probability_column)
+    )
     return dataset.map_batches(lambda frame: ray.get(shared)(frame), batch_format="pandas")
 
 
 @set_module("skdistill.serving")
 def score_spark(
-    model: Any, frame: Any, *, score_column: str = "score", id_columns: Sequence[str] | None = None
+    model: Any,
+    frame: Any,
+    *,
+    score_column: str = "score",
+    id_columns: Sequence[str] | None = None,
+    probability_column: str | None = None,
 ) -> Any:
     """Score a Spark frame lazily; ``write.parquet`` of the result runs the scoring.
 
@@ -205,28 +246,35 @@ def score_spark(
         A table with the model's features.
     score_column : str, default="score"
         Name of the output column with the scores.
+    probability_column : str, optional
+        Name of an output column with the probabilities of ``predict_proba``, float64; without a
+        name there is none.
     id_columns : sequence of str, optional
         Columns to copy to the output; by default all that are not features.
 
     Returns
     -------
     pyspark.sql.DataFrame
-        The copied columns and the scores.
+        The copied columns, the scores and, if asked for, the probabilities.
 
     Raises
     ------
     ValueError
-        If the model was fitted without column names.
+        If the model was fitted without column names, or two output columns have one name.
+    TypeError
+        If the model has no probabilities for the ``probability_column``.
     TableError
         Once the scoring runs, if a column is missing or a row cannot be scored.
     ImportError
         If PySpark is not installed (extra ``spark``).
     """
     types = import_extra("pyspark.sql.types", "spark", "score_spark")
-    scorer = FrameScorer(model, score_column, id_columns)
+    scorer = FrameScorer(model, score_column, id_columns, probability_column=probability_column)
     shared = frame.sparkSession.sparkContext.broadcast(scorer)
     fields = [frame.schema[name] for name in scorer.carried(frame.columns)]
     schema = types.StructType(fields).add(score_column, types.FloatType())
+    if probability_column is not None:
+        schema = schema.add(probability_column, types.DoubleType())
 
     def scored(frames: Iterator[Any]) -> Iterator[Any]:
         return map(shared.value, frames)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.calibration import ProbabilityMap, probability_map
+from skdistill.calibration import ProbabilityMap
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.inputs.pipelines import last_step
 from skdistill.public_names import set_module
 from skdistill.serving.decomposition import decompose
 from skdistill.serving.engines import Engine, make_engine
+from skdistill.serving.probabilities import NO_PROBABILITIES, probability_map_of
 from skdistill.serving.scorer_input import FLOAT32, Codes, Rows, ScorerInput
 from skdistill.serving.served import Served
 from skdistill.threads import ThreadPool, single_blas_thread
@@ -83,16 +83,8 @@ def compile_scorer(
         raise ValueError(f"n_threads must be 1 or more, or None, got {n_threads}.")
     served = decompose(model)
     return CompiledScorer(
-        served, make_engine(served, engine, n_threads > 1), n_threads, _probability_map(model)
+        served, make_engine(served, engine, n_threads > 1), n_threads, probability_map_of(model)
     )
-
-
-def _probability_map(model: Any) -> ProbabilityMap | None:
-    """Return what turns scores of a model into probabilities; None if it has none."""
-    ranker = last_step(model)
-    if not getattr(ranker, "has_probabilities", False):
-        return None
-    return probability_map(getattr(ranker, "calibrator_", None))
 
 
 @set_module("skdistill.serving")
@@ -340,11 +332,7 @@ class CompiledScorer:
             If the model has no ``predict_proba``, or these are no scores.
         """
         if self._probability_map is None:
-            raise TypeError(
-                "The scores of this model are not probabilities. Fit it with loss='logistic', or a "
-                "DistilledRanker with calibrate='sigmoid' or 'isotonic', and compile the ranker "
-                "itself, because export_student() leaves the calibrator out."
-            )
+            raise TypeError(NO_PROBABILITIES)
         if getattr(scores, "dtype", None) != FLOAT32 or np.ndim(scores) != 1:
             raise TypeError(
                 "probabilities takes scores, as the scorer returns them: float32 of shape "

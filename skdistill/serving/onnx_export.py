@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from skdistill.calibration import ProbabilityMap
 from skdistill.extras import import_extra
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
@@ -16,6 +17,7 @@ from skdistill.serving.description import describe, versions
 from skdistill.serving.onnx_columns import add_arrays, add_columns
 from skdistill.serving.onnx_graph import OPSET, Graph, onnx_model
 from skdistill.serving.onnx_outputs import add_outputs
+from skdistill.serving.probabilities import probability_map_of
 from skdistill.serving.served import Served
 from skdistill.students import STUDENTS
 from skdistill.towers import RETRIEVERS
@@ -38,7 +40,7 @@ def to_onnx(model: Any) -> Any:
         categories, it has an input of shape (n_rows, 1) per column instead, with the column's name:
         floats for numbers, seconds since 1970 UTC, float64, for dates, strings or int64 for
         categories. The output ``scores`` has the shape
-        (n_rows, 1), float32. A student with ``predict_proba`` also has ``probabilities`` of shape
+        (n_rows, 1), float32. A model with ``predict_proba`` also has ``probabilities`` of shape
         (n_rows, 2), and one of several objectives ``objective_`` and its name for each of them, as
         ``predict_objectives`` returns it. ``metadata_props`` describe the model, its features, its
         teacher and its training, and list the versions of the libraries.
@@ -66,6 +68,7 @@ def to_onnx(model: Any) -> Any:
     """
     skl2onnx = import_extra("skl2onnx", "onnx", "to_onnx")
     description = describe(model) | {"versions": versions()}
+    of_scores = probability_map_of(model)
     if isinstance(model, DistilledRanker):
         model = model.export_student()
     try:
@@ -75,7 +78,7 @@ def to_onnx(model: Any) -> Any:
             raise
         proto = _converted(skl2onnx, model)
     else:
-        proto = _proto(model, served)
+        proto = _proto(model, served, of_scores)
     for name, value in description.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = name, value if isinstance(value, str) else json.dumps(value)
@@ -95,7 +98,7 @@ def _converted(skl2onnx: Any, model: Pipeline) -> Any:
     )
 
 
-def _proto(model: Any, served: Served) -> Any:
+def _proto(model: Any, served: Served, of_scores: ProbabilityMap | None) -> Any:
     """Make the model of a student or of towers."""
     net = served.nets[0]
     encoder = served.encoder
@@ -109,7 +112,7 @@ def _proto(model: Any, served: Served) -> Any:
     else:
         graph = Graph()
         X = add_arrays(graph, served)
-    outputs = add_outputs(graph, model, served, X)
+    outputs = add_outputs(graph, model, served, X, of_scores)
     taken = [name for name, *_ in graph.inputs if name in outputs]
     if taken:
         raise ValueError(

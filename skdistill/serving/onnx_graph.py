@@ -18,6 +18,7 @@ ML_OPSET = 3
 ML_DOMAIN = "ai.onnx.ml"
 # Codes of types.
 ONNX_FLOAT = 1
+ONNX_INT64 = 7
 ONNX_DOUBLE = 11
 
 

@@ -65,7 +65,7 @@ def test_a_loaded_ranker_keeps_its_calibrator_and_the_exported_student_has_none(
     expected = ranker.predict_proba(data.X)[:, 1]
     assert_allclose(scorer.probabilities(scorer(rows)), expected, atol=1e-5)
     exported = compile_scorer(ranker.export_student())
-    with pytest.raises(TypeError, match="not probabilities.*compile the ranker"):
+    with pytest.raises(TypeError, match="not probabilities.*serve the ranker"):
         exported.probabilities(exported(rows))
 
 

@@ -18,6 +18,7 @@ from skdistill.serving.batch.rejects import Reject, unscored
 from skdistill.serving.batch.run_folder import RunFolder
 from skdistill.serving.batch.runs import Progress, ShardCount, run
 from skdistill.serving.batch.table_scorer import TableScorer, table_scorer
+from skdistill.serving.probabilities import ProbabilityColumn, probability_column_of
 from skdistill.tables.columns import TableColumns, copied_columns
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import TableError, pyarrow_extra
@@ -33,6 +34,7 @@ def score_table(
     output: str | os.PathLike[str],
     *,
     score_column: str = "score",
+    probability_column: str | None = None,
     query_column: str | None = None,
     id_columns: Sequence[str] | Literal["all"] | None = None,
     top_k: int | None = None,
@@ -66,6 +68,9 @@ def score_table(
         Output folder: new, or that of an earlier run.
     score_column : str, default="score"
         Name of the output column with the scores.
+    probability_column : str, optional
+        Name of an output column with the probabilities of ``predict_proba``, float64; without a
+        name there is none.
     query_column : str, optional
         Column of query ids. Required for ``top_k``, which ranks no row without a query id: such a
         row ends the run or is one of the rejects.
@@ -106,7 +111,10 @@ def score_table(
         If the output cannot be written, would replace an input, or would be read as one by the next
         run.
     ValueError
-        If ``output_format`` or ``top_k`` is invalid, or ``top_k`` comes without ``query_column``.
+        If ``output_format`` or ``top_k`` is invalid, ``top_k`` comes without ``query_column``, or
+        two output columns have one name.
+    TypeError
+        If the model scores no rows, or has no probabilities for the ``probability_column``.
     NotFittedError
         If the model is not fitted.
     ImportError
@@ -123,6 +131,7 @@ def score_table(
     paths = [file.path for file in files]
     folder.check(inputs, paths, None if rejects is None else Path(rejects))
     scorer = table_scorer(model)
+    probabilities = probability_column_of(model, probability_column, score_column)
     columns = TableColumns.match(
         files,
         features=scorer.features,
@@ -130,12 +139,19 @@ def score_table(
         ids=ids,
         targets=[] if query_column is None else [query_column],
         rest=rest,
-        added=[score_column],
+        added=[score_column, *([] if probability_column is None else [probability_column])],
         kinds=scorer.kinds,
         parses_text=True,
     )
     scoring = Scoring(
-        scorer, joblib.hash(model), columns, score_column, query_column, top_k, rejects is not None
+        scorer,
+        joblib.hash(model),
+        columns,
+        score_column,
+        query_column,
+        top_k,
+        rejects is not None,
+        probabilities=probabilities,
     )
     progress = run(scoring, files, folder, resume=resume, n_jobs=n_jobs, on_progress=on_progress)
     if top_k is not None:
@@ -166,6 +182,8 @@ class Scoring:
         Whether rows that cannot be scored are set aside rather than end the run.
     can_keep_rejects : bool, default=True
         Whether the caller could ask for that.
+    probabilities : ProbabilityColumn, optional
+        The output column with probabilities.
     """
 
     scorer: TableScorer
@@ -176,16 +194,23 @@ class Scoring:
     top_k: int | None
     keeps_rejects: bool
     can_keep_rejects: bool = True
+    probabilities: ProbabilityColumn | None = None
 
     def plan(self) -> dict[str, Any]:
         names = ("score_column", "query_column", "top_k", "keeps_rejects")
         options = {name: getattr(self, name) for name in names}
         made_by = {"model": self.model_hash, "engine": self.scorer.engine}
+        if self.probabilities is not None:
+            options["probability_column"] = self.probabilities.name
         return made_by | self.columns.plan() | options
 
     @property
     def schema(self) -> Any:
-        return self.columns.carried.append(pyarrow_extra().field(self.score_column, "float32"))
+        pyarrow = pyarrow_extra()
+        schema = self.columns.carried.append(pyarrow.field(self.score_column, "float32"))
+        if self.probabilities is None:
+            return schema
+        return schema.append(pyarrow.field(self.probabilities.name, "float64"))
 
     def results(self, shard: Shard, count: ShardCount) -> Iterator[Any]:
         batches = self._batches(shard, count)
@@ -204,6 +229,8 @@ class Scoring:
             if self.top_k is not None:
                 rejects = self._without_query(record, str(shard.path), first_row, rejects)
             arrays = [*self.columns.carry(record, shard.path), pyarrow.array(scores)]
+            if self.probabilities is not None:
+                arrays.append(pyarrow.array(self.probabilities.of_scores(scores)))
             result = pyarrow.RecordBatch.from_arrays(arrays, schema=self.schema)
             if rejects:
                 if not self.keeps_rejects:
