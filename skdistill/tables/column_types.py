@@ -90,8 +90,13 @@ def _texts(files: list[TableFile], names: list[str]) -> Iterator[Any]:
                 yield [batch.column(name) for name in names]
 
 
-def text_field(name: str, kind: str | None, parses_text: bool) -> Any:
-    """Field as which a feature of a known kind is read from text."""
+def feature_field(files: list[TableFile], name: str, kind: str | None, parses_text: bool) -> Any:
+    """Field of a feature: as text is read; dates keep the unit of files that have types."""
+    types = types_of(files, name)
+    if kind == "date" and len(types) == len(files):
+        common = common_of(types)
+        if common is not None and pyarrow_extra().types.is_temporal(common):
+            return pyarrow_extra().field(name, common)
     if parses_text and kind in ("integer", "float"):
         return text_of_numbers(name)
     return pyarrow_extra().field(name, arrow_type(None if parses_text else kind))

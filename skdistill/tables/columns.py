@@ -10,21 +10,14 @@ from typing import Any, Literal
 from skdistill.tables.column_types import (
     content_types,
     copied_type,
-    text_field,
+    feature_field,
     types_of,
     used_type,
 )
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.shard import TableFile
 from skdistill.tables.text import is_untyped
-from skdistill.tables.types import (
-    as_text,
-    is_category,
-    is_id,
-    is_number,
-    plain,
-    plain_column,
-)
+from skdistill.tables.types import as_text, is_category, is_id, is_number, plain, plain_column
 
 # Which columns are copied besides those that the caller names: none, those that may identify a row
 # (see ``types.is_id``), or all that are not features.
@@ -144,7 +137,9 @@ class TableColumns:
         carried |= {name: copied_type(files, name) for name in copied if name not in carried}
         kinds = tuple(kinds or [None] * len(features))
         by_name = dict(zip(features, kinds, strict=True))
-        fields = {name: text_field(name, kind, parses_text) for name, kind in by_name.items()}
+        fields = {
+            name: feature_field(files, name, kind, parses_text) for name, kind in by_name.items()
+        }
         unknown = [name for name, kind in by_name.items() if kind is None and name not in carried]
         fields |= _content_fields(files, unknown)
         fields |= {name: pyarrow.field(name, type_) for name, type_ in carried.items()}
@@ -228,9 +223,9 @@ def _cast(column: Any, field: Any, path: Path) -> Any:
         return column.cast(field.type)
     except pyarrow.ArrowException as error:
         raise TableError(
-            f"{path}: column {field.name!r} holds {column.type}, expected {field.type} as in other "
-            f"files, and not every value can be converted: {error}. Convert the column, or leave "
-            "it out."
+            f"{path}: column {field.name!r} holds {column.type}, expected {field.type} as in fit "
+            f"or other files, and not every value can be converted: {error}. Convert the column, "
+            "or leave it out."
         ) from error
 
 

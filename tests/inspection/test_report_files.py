@@ -50,6 +50,22 @@ def test_categories_are_read_as_in_fit(data, table):
     assert values >= set(data.X["category_0"].dropna())
 
 
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "ns, UTC"])
+def test_times_keep_the_unit_that_files_have(data, tmp_path, unit):
+    """Nanoseconds that are no whole microseconds were refused."""
+    X = data.X.filter(like="number").fillna(0.0)
+    nanoseconds = np.random.default_rng(0).integers(0, 10**15, len(X)) + 1
+    X["shown"] = pd.to_datetime(nanoseconds, utc="UTC" in unit).as_unit(unit[:2].strip(","))
+    # As in the first file, and in another with another unit.
+    for number, other in enumerate((X, X.assign(shown=X["shown"].dt.as_unit("us")))):
+        other.assign(y=data.y, q=data.qid + number * 100).to_parquet(tmp_path / f"{number}.parquet")
+    student = LinearRanker(max_iter=2, random_state=0).fit(X, data.y, qid=data.qid)
+    for paths in (tmp_path / "0.parquet", tmp_path):
+        report = report_table(student, paths, train=paths, **COLUMNS)
+        wanted = student.score(X, data.y, qid=data.qid)
+        assert qualities(report)["student"] == pytest.approx(wanted, abs=1e-6)
+
+
 def test_a_first_file_without_columns_is_passed_over(data, table, tmp_path):
     (tmp_path / "0.jsonl").touch()
     student = LinearRanker(max_iter=2, random_state=0).fit(data.X, data.y, qid=data.qid)
