@@ -46,8 +46,7 @@ def columns_like_ids(
     list of int
         Positions of the columns, ascending.
     """
-    rest = (target - _means(target, queries)[queries.segment])[:MOST_ROWS]
-    is_fitted = queries.segment[:MOST_ROWS] % 2 == 0
+    rest, is_fitted = _without_means(target, queries)[:MOST_ROWS], _halves(queries)
     known = np.isfinite(rest)
     found = []
     for position in range(numbers.shape[1]):
@@ -63,10 +62,73 @@ def columns_like_ids(
         n_frequent = len(rows) ** 2 / np.square(counts, dtype=np.float64).sum()
         if n_frequent < LEAST_VALUES or len(rows) < LEAST_ROWS * len(counts):
             continue
-        own, neighbours = _explained(code, len(counts), rest[rows], is_fitted[rows])
-        if own >= LEAST_EXPLAINED and neighbours <= LARGEST_SHARE * own:
+        if _are_own(*_explained(code, len(counts), rest[rows], is_fitted[rows]), LEAST_EXPLAINED):
             found.append(position)
     return found
+
+
+def columns_with_own_effects(
+    columns: NDArray[Any],
+    target: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    queries: Queries,
+    least: float,
+) -> list[int]:
+    """Find the columns whose values explain what scores leave of the target, as those of ids do.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_rows, n_columns)
+        NaN where a number is missing. The rows are the first ones of ``queries``.
+    target : ndarray of shape (n_rows,)
+        NaN where there is none.
+    scores : ndarray of shape (n_rows,)
+        Of a model that has read the columns as numbers.
+    queries : Queries
+        Segments of at least these rows.
+    least : float
+        Share of the variance of the target that the values must explain beyond the scores.
+
+    Returns
+    -------
+    list of int
+        Positions of the columns, ascending.
+    """
+    n_rows, is_fitted = len(target), _halves(queries)
+    whole = np.full(queries.n_rows, np.nan)
+    whole[:n_rows] = np.where(np.isfinite(target), scores, np.nan)
+    line = _without_means(whole, queries)[:n_rows]
+    whole[:n_rows] = target
+    rest = _without_means(whole, queries)[:n_rows]
+    known = np.isfinite(rest)
+    total, power = (float(np.square(values[known]).sum()) for values in (rest, line))
+    if power:
+        rest = rest - float(rest[known] @ line[known]) / power * line
+    left = float(np.square(rest[known]).sum()) / total if total else 0.0
+    found = []
+    for position in range(columns.shape[1]):
+        rows = np.flatnonzero(known & np.isfinite(columns[:, position]))
+        values = columns[rows, position]
+        code, counts = np.unique(values, return_inverse=True, return_counts=True)[1:]
+        own, neighbours = _explained(code, len(counts), rest[rows], is_fitted[rows])
+        if _are_own(left * own, left * neighbours, least):
+            found.append(position)
+    return found
+
+
+def _are_own(own: float, neighbours: float, least: float) -> bool:
+    """Whether values explain so much, and their neighbours hardly any of it."""
+    return own >= least and neighbours <= LARGEST_SHARE * own
+
+
+def _halves(queries: Queries) -> NDArray[np.bool_]:
+    """Mark the rows of every other query, of those that are looked at."""
+    return queries.segment[:MOST_ROWS] % 2 == 0
+
+
+def _without_means(target: NDArray[np.float64], queries: Queries) -> NDArray[np.float64]:
+    """Subtract from each value the mean of its query."""
+    return target - _means(target, queries)[queries.segment]
 
 
 def _means(target: NDArray[np.float64], queries: Queries) -> NDArray[np.float64]:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 from sklearn.callback import with_callbacks
 
 from skdistill._sklearn_compat import Interval, RealNotInt, StrOptions
@@ -20,20 +19,19 @@ from skdistill.inputs.checks import check_finite, check_sample_weight, check_sup
 from skdistill.inputs.leaks import warn_of_leaks
 from skdistill.inputs.offsets import check_compares_offset, check_offset, in_unit_of_offset
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
-from skdistill.inputs.rows import Rows
 from skdistill.inputs.validation import ValidationTable
 from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss
+from skdistill.students.batches import batches_of
+from skdistill.students.id_warning import SuspectedIds
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
 from skdistill.students.optimizing import optimizer_for_fit
-from skdistill.students.reading import warn_of_data
 from skdistill.students.stopping import check_stopping_labels, read_validation, split_for_stopping
 from skdistill.training.early_stopping import EarlyStopping, Validate
-from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training, TrainingSettings
+from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training
 from skdistill.training.objective import HeadsObjective, Objective
 from skdistill.training.query_batches import (
-    AugmentedBatches,
     QueryBatches,
     settings_for,
     train_on_queries,
@@ -347,7 +345,7 @@ class StudentEstimator(Interpretable):
         """Initialise the parameters, hold out queries, train, and publish the result."""
         if not data.is_labelled.any():
             data = replace(data, labels=None)
-        warn_of_data(self, data)
+        data.warn_if_constant(type(self).__name__, self.compares_rows)
         data, validation = in_unit_of_offset(data, validation)
         rng = self.generator()
         if not (self.warm_start and fits_parameters(self, data.X)):
@@ -355,12 +353,13 @@ class StudentEstimator(Interpretable):
         data, held_out = split_for_stopping(self, data, validation, rng)
         validate = None if held_out is None else self.make_validator(held_out)
         stopping = validate and EarlyStopping(validate, self.n_iter_no_change, self.tol)
+        suspects = SuspectedIds.of(self, data)
         inputs = scaled_rows(self.scaler_, data)
         told = callback_data(held_out or data)
         callbacks = EpochCallbacks(self, self.fitted_attributes, told, self.max_iter)
         settings = settings_for(self, data.queries)
         model = self.make_model()
-        batches = self._batches(data, inputs, synthetic, settings)
+        batches = batches_of(self, data, inputs, synthetic, settings)
         training = train_on_queries(
             model,
             optimizer_for_fit(settings, model, self.params_, inputs, data.queries, batches.n_steps),
@@ -373,27 +372,9 @@ class StudentEstimator(Interpretable):
         self.optimizer_ = None
         self.publish(training)
         self._importances = self.measure_importances(inputs, data.queries)
+        suspects.warn(model, self.params_, inputs)
         callbacks.end(training)
         return self
-
-    def _batches(
-        self,
-        data: RankingData,
-        inputs: Rows,
-        synthetic: SyntheticRows | None,
-        settings: TrainingSettings,
-    ) -> QueryBatches | AugmentedBatches:
-        """Make batches of the training data, with synthetic rows if there are any."""
-        batches = QueryBatches(inputs, data.queries, self.make_objective(data), settings)
-        if synthetic is None:
-            return batches
-        if data.teacher_scores is None or sparse.issparse(data.X):
-            raise ValueError("Synthetic rows need teacher_scores and a dense table.")
-        table = self.read_table(synthetic.X, reset=False)
-        scores = check_finite("synthetic scores", synthetic.scores, table.shape[0])
-        target = (scores - data.teacher_scores.mean()) / self.score_unit(data.teacher_scores)
-        rows = Rows(self.scaler_.transform(table))
-        return AugmentedBatches(batches, rows, target.astype(np.float32), synthetic.fraction)
 
     def score_unit(self, teacher_scores: NDArray[np.float64]) -> float:
         """Return the difference in teacher score that equals one unit of the student's score."""

@@ -21,11 +21,8 @@ from skdistill.inputs.columns import (
     refuse_lazy,
     without_query_column,
 )
-from skdistill.inputs.id_columns import columns_like_ids
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.inputs.ranking_data import RankingData
-from skdistill.inputs.table_encoder import TIME_KINDS, TableEncoder
-from skdistill.user_warnings import warn_user
+from skdistill.inputs.table_encoder import TableEncoder
 
 AS_NUMBERS = {
     "accept_sparse": "csr",
@@ -179,42 +176,6 @@ def _check_csr(student: Any, X: Any) -> None:
             "X is a CSR matrix, but fit saw a dense table with missing values. Pass a dense table, "
             "such as X.toarray()."
         )
-
-
-def warn_of_data(student: Any, data: RankingData) -> None:
-    """Warn of training data that have no order to learn, or ids that are read as numbers.
-
-    Parameters
-    ----------
-    student : StudentEstimator
-        It has read the table.
-    data : RankingData
-        What it is trained on, with the table that ``read_table`` returned.
-    """
-    data.warn_if_constant(type(student).__name__, student.compares_rows)
-    target = data.labels if data.teacher_scores is None else data.teacher_scores
-    if target is None or target.ndim > 1 or sparse.issparse(data.X):
-        return
-    numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
-    names = names_of_numbers(student, numbers.shape[1])
-    found = columns_like_ids(numbers, target, data.queries)
-    # A day of the week has an effect of its own too, which a student reads off the date.
-    like_ids = [names[place] for place in found if not _is_time(student, place)]
-    if like_ids:
-        what = "labels" if data.teacher_scores is None else "teacher's scores"
-        warn_user(
-            f"The columns {like_ids} of X hold integers, which the student reads as numbers. But "
-            f"each value has its own effect on the {what}, of which its neighbours tell nothing, "
-            "as with an id. Trees can tell such values apart, a student cannot. Pass "
-            f"categorical_features={like_ids} to the student, or give these columns a "
-            "categorical type."
-        )
-
-
-def _is_time(student: Any, place: int) -> bool:
-    """Whether a number of the table is one of a date or duration."""
-    encoder = student.encoder_
-    return encoder is not None and encoder.kinds[encoder.columns_of_numbers[place]] in TIME_KINDS
 
 
 def names_of_numbers(student: Any, n_numbers: int) -> Sequence[Any]:

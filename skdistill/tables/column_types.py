@@ -90,7 +90,7 @@ def _texts(files: list[TableFile], names: list[str]) -> Iterator[Any]:
                 yield [batch.column(name) for name in names]
 
 
-def feature_field(files: list[TableFile], name: str, kind: str | None, parses_text: bool) -> Any:
+def field_of(files: list[TableFile], name: str, kind: str | None, parses_text: bool) -> Any:
     """Field of a feature: as text is read; dates keep the unit of files that have types."""
     types = types_of(files, name)
     if kind == "date" and len(types) == len(files):

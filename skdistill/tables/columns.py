@@ -10,7 +10,7 @@ from typing import Any, Literal
 from skdistill.tables.column_types import (
     content_types,
     copied_type,
-    feature_field,
+    field_of,
     types_of,
     used_type,
 )
@@ -137,9 +137,7 @@ class TableColumns:
         carried |= {name: copied_type(files, name) for name in copied if name not in carried}
         kinds = tuple(kinds or [None] * len(features))
         by_name = dict(zip(features, kinds, strict=True))
-        fields = {
-            name: feature_field(files, name, kind, parses_text) for name, kind in by_name.items()
-        }
+        fields = {name: field_of(files, name, kind, parses_text) for name, kind in by_name.items()}
         unknown = [name for name, kind in by_name.items() if kind is None and name not in carried]
         fields |= _content_fields(files, unknown)
         fields |= {name: pyarrow.field(name, type_) for name, type_ in carried.items()}

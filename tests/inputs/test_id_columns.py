@@ -99,7 +99,7 @@ def test_a_student_warns_of_an_id_and_ranks_better_with_it_as_a_category(log):
     groups = np.unique(qid[seen], return_counts=True)[1]
     teacher = LGBMRanker(n_estimators=100, verbose=-1).fit(X[seen], y[seen], group=groups).booster_
     ranker = DistilledRanker(teacher, MLPRanker((16,)), random_state=0)
-    with pytest.warns(UserWarning, match=r"\['shop'\] of X hold integers.*teacher's scores"):
+    with pytest.warns(UserWarning, match=r"\['shop'\] of X hold whole numbers.*seem to be ids"):
         ranker.fit(X[seen], y[seen], qid=qid[seen])
     as_number = ranker.score(X[~seen], y[~seen], qid=qid[~seen])
     named = MLPRanker((16,), categorical_features=["shop"])
@@ -119,8 +119,31 @@ def test_a_student_warns_of_an_id_and_ranks_better_with_it_as_a_category(log):
 
 def test_a_student_on_labels_alone_warns_too(log):
     X, y, qid = log
-    with pytest.warns(UserWarning, match="effect on the labels"):
+    with pytest.warns(UserWarning, match=r"\['shop'\].*seem to be ids"):
         LinearRanker(max_iter=1).fit(X, y, qid=qid)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["with labels", "teacher alone"])
+def test_a_price_that_goes_with_an_item_is_no_id(alone):
+    """Its values have effects that neighbours do not have, which other columns explain."""
+    rng = np.random.default_rng(0)
+    item = rng.integers(0, 400, N_ROWS)
+    X = pandas.DataFrame({"price": rng.integers(10_000, 90_000, 400)[item]})
+    for name in "abc":
+        X[name] = rng.normal(size=400)[item]
+    X["match"] = rng.normal(size=N_ROWS)
+    utility = np.maximum(X["a"], X["b"]) + X["c"] * X["match"] + rng.normal(size=N_ROWS)
+    y = np.digitize(utility, np.quantile(utility, [0.7, 0.9]))
+    teacher = LGBMRanker(n_estimators=100, verbose=-1)
+    teacher.fit(X, y, group=np.full(N_ROWS // PER_QUERY, PER_QUERY))
+    scores = teacher.predict(X)
+    assert found([X["price"]], scores) == [0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MLPRanker(alpha=1.0 if alone else 0.5, random_state=0).fit(
+            X, None if alone else y, teacher_scores=scores,
+            qid=np.repeat(np.arange(N_ROWS // PER_QUERY), PER_QUERY),
+        )  # fmt: skip
 
 
 def test_dates_are_no_ids():

@@ -1,0 +1,126 @@
+"""Warn of ids that a student has read as numbers, by what it has failed to learn of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skdistill.inputs.id_columns import MOST_ROWS, columns_like_ids, columns_with_own_effects
+from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.queries import Queries
+from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.rows import Rows
+from skdistill.inputs.table_encoder import TIME_KINDS
+from skdistill.students.reading import names_of_numbers
+from skdistill.user_warnings import warn_user
+
+# Share of the variance that the values of an id explain beyond the student's scores: of labels, or
+# of a teacher's scores, which have less noise. A teacher that can read ids remembers some of the
+# noise of its labels, value by value.
+LEAST_OF_LABELS, LEAST_OF_SCORES = 0.01, 0.03
+BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class SuspectedIds:
+    """Columns of integers whose values have effects of their own, as far as other columns allow.
+
+    An item that a log shows often has a price, and whatever else it has, in all of its rows. So the
+    values of the price have effects that their neighbours do not have, though it is no id. They are
+    told apart after training: a student explains those of a price by the other columns.
+
+    Parameters
+    ----------
+    names : list
+        Names of the columns.
+    columns : ndarray of shape (n_rows, n_columns)
+        Their numbers, NaN where one is missing.
+    target : ndarray of shape (n_rows,)
+        Labels or, if few rows have one, the teacher's scores.
+    least : float
+        Share of the variance of the target that the values of an id explain beyond the student.
+    queries : Queries
+        Segments of the rows.
+    """
+
+    names: list[Any]
+    columns: NDArray[Any]
+    target: NDArray[np.float64]
+    least: float
+    queries: Queries
+
+    @classmethod
+    def of(cls, student: Any, data: RankingData) -> SuspectedIds:
+        """Find the columns, of which there may be none, before a student is trained.
+
+        Parameters
+        ----------
+        student : StudentEstimator
+            It has read the table.
+        data : RankingData
+            What it is trained on, with the table that ``read_table`` returned.
+        """
+        taught = data.labels if data.teacher_scores is None else data.teacher_scores
+        if taught is None or taught.ndim > 1 or sparse.issparse(data.X):
+            return cls([], np.empty((0, 0)), np.empty(0), 0.0, data.queries)
+        numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
+        # A day of the week has an effect of its own too, which a student reads off the date.
+        found = [
+            place
+            for place in columns_like_ids(numbers, taught, data.queries)
+            if not _is_time(student, place)
+        ]
+        labels = data.labels
+        has_labels = labels is not None and labels.ndim == 1 and np.isfinite(labels).mean() >= 0.5
+        names = names_of_numbers(student, numbers.shape[1])
+        return cls(
+            [names[place] for place in found],
+            numbers[:MOST_ROWS, found],
+            (labels if has_labels and labels is not None else taught)[:MOST_ROWS],
+            LEAST_OF_LABELS if has_labels else LEAST_OF_SCORES,
+            data.queries,
+        )
+
+    def warn(self, model: Any, params: Any, inputs: Rows) -> None:
+        """Warn of the columns of which the trained student misses the effects of the values.
+
+        Parameters
+        ----------
+        model : StudentModel
+            The student's model, with one output.
+        params : dict of str to ndarray
+            Its parameters.
+        inputs : Rows
+            Scaled training rows.
+        """
+        if not self.names:
+            return
+        n_rows = len(self.target)
+        cuts = [*range(0, n_rows, BLOCK), n_rows]
+        blocks = (inputs.take(np.arange(start, stop)) for start, stop in pairwise(cuts))
+        scores = np.concatenate([model.forward(params, block)[0] for block in blocks])
+        if scores.size != n_rows:
+            return  # the outputs of several objectives are not one score
+        found = columns_with_own_effects(
+            self.columns, self.target, scores.ravel().astype(np.float64), self.queries, self.least
+        )
+        names = [self.names[place] for place in found]
+        if names:
+            warn_user(
+                f"The columns {names} of X hold whole numbers, which the student reads as numbers. "
+                "But they seem to be ids: each value has an effect of its own, which the student "
+                f"misses. Try categorical_features={names} of the student, or a categorical type, "
+                "and compare both students on rows that were not trained on. If these are amounts "
+                "or counts, ignore this warning."
+            )
+
+
+def _is_time(student: Any, place: int) -> bool:
+    """Whether a number of the table is one of a date or duration."""
+    encoder = student.encoder_
+    return encoder is not None and encoder.kinds[encoder.columns_of_numbers[place]] in TIME_KINDS
