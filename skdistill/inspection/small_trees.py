@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_random_state
+from sklearn.utils.parallel import Parallel, delayed
 
 from skdistill.inputs.checks import check_labels
 from skdistill.inputs.column_reading import column_of, is_time
@@ -119,13 +120,21 @@ def fit_small_trees(
             "Pass qid=."
         )
     ranker = seeded(_default_trees(data) if template is None else _without_stopping(template), seed)
+    parallel = Parallel(n_jobs=1, prefer="threads")
+    if ranker.n_jobs is None:
+        # Threads of one fit wait for each other, for most of the time if the cores are busy; fits
+        # that take one thread each do not.
+        ranker, parallel = clone(ranker).set_params(n_jobs=1), Parallel(-1, prefer="threads")
     data = labelled_rows(ranker, data)
     some = some_queries(data, SEARCHED_ROWS, seed)
-    chosen = _search(ranker, some, n_trees, list(product(n_leaves, learning_rates)), k, seed)
-    return {
-        f"{size} trees of {leaves} leaves": fit_teacher(_resized(ranker, size, leaves, rate), data)
+    settings = list(product(n_leaves, learning_rates))
+    chosen = _search(ranker, some, n_trees, settings, k, seed, parallel)
+    sized = {
+        f"{size} trees of {leaves} leaves": _resized(ranker, size, leaves, rate)
         for size, (leaves, rate) in chosen.items()
     }
+    fitted = parallel(delayed(fit_teacher)(model, data) for model in sized.values())
+    return dict(zip(sized, fitted, strict=True))
 
 
 def is_template(model: Any) -> bool:
@@ -213,6 +222,7 @@ def _search(
     settings: list[tuple[int, float]],
     k: int,
     seed: int,
+    parallel: Parallel,
 ) -> dict[int, tuple[int, float]]:
     """Choose leaves and rate for each number of trees.
 
@@ -223,12 +233,15 @@ def _search(
     n_held_out = -(-len(shuffled) // HELD_OUT)
     held_out = data.take_queries(np.sort(shuffled[:n_held_out]))
     train = data.take_queries(np.sort(shuffled[n_held_out:]))
-    found: dict[int, list[float]] = {size: [] for size in n_trees}
     labels, qid = held_out.labels, held_out.queries.segment
     assert labels is not None  # the caller passes labelled rows only
-    for leaves, rate in settings:
+
+    def qualities(leaves: int, rate: float) -> list[float]:
         model = fit_teacher(_resized(ranker, max(n_trees), leaves, rate), train)
-        for size in n_trees:
-            scores = score_rows(first_trees(model, size), held_out.X, held_out.queries)
-            found[size].append(ndcg_score(labels, scores, qid, k=k))
-    return {size: settings[int(np.argmax(scores))] for size, scores in found.items()}
+        cut = (first_trees(model, size) for size in n_trees)
+        scores = (score_rows(trees, held_out.X, held_out.queries) for trees in cut)
+        return [ndcg_score(labels, of_rows, qid, k=k) for of_rows in scores]
+
+    found = np.array(parallel(delayed(qualities)(*setting) for setting in settings))
+    best = found.argmax(axis=0).tolist()
+    return {size: settings[place] for size, place in zip(n_trees, best, strict=True)}

@@ -66,6 +66,23 @@ def test_times_keep_the_unit_that_files_have(data, tmp_path, unit):
         assert qualities(report)["student"] == pytest.approx(wanted, abs=1e-6)
 
 
+@pytest.mark.parametrize("with_teacher", [False, True])
+def test_a_ranker_whose_student_reads_some_columns(data, table, tmp_path, with_teacher):
+    """It was taken for a teacher that misses the others."""
+    columns = [name for name in data.X if name.startswith("number")][:2]
+    ranker = DistilledRanker(teacher(), LinearRanker(), student_columns=columns, random_state=0)
+    ranker.fit(data.X, data.y, qid=data.qid)
+    narrow = tmp_path / "narrow.parquet"
+    frame = data.X if with_teacher else data.X[columns]
+    frame.assign(y=data.y, q=data.qid, s=ranker.teacher_.predict(data.X)).to_parquet(narrow)
+    given = {} if with_teacher else {"teacher_column": "s"}
+    found = qualities(report_table(ranker, narrow, train=narrow, **given, **COLUMNS))
+    wanted = qualities(distillation_report(ranker, data.X, data.y, qid=data.qid))
+    for name in ("teacher", "student"):
+        assert found[name] == pytest.approx(wanted[name], abs=1e-6)
+    assert "student on labels alone" in found or len(found) > 2
+
+
 def test_a_first_file_without_columns_is_passed_over(data, table, tmp_path):
     (tmp_path / "0.jsonl").touch()
     student = LinearRanker(max_iter=2, random_state=0).fit(data.X, data.y, qid=data.qid)

@@ -10,6 +10,7 @@ from skdistill.inspection.models import unwrapped
 from skdistill.inspection.report.build import distillation_report
 from skdistill.inspection.report.document import DistillationReport
 from skdistill.public_names import set_module
+from skdistill.ranker import DistilledRanker
 from skdistill.serving.batch.table_scorer import TableScorer, table_scorer
 from skdistill.tables.columns import TableColumns, column_of, filled
 from skdistill.tables.csv import CsvOptions
@@ -81,8 +82,14 @@ def report_table(
     """
     if teacher is not None and teacher_column is not None:
         raise ValueError("The teacher is given twice: by teacher and by teacher_column.")
+    model = unwrapped(model)
+    if isinstance(model, DistilledRanker) and model.student_columns is not None:
+        # Files are not asked for the columns that only the teacher has read.
+        if teacher_column is None and teacher is None:
+            teacher = getattr(model, "teacher_", None)
+        model = model.export_student()
     of_teacher = [] if teacher is None else fitted_names(teacher) or []
-    reader = _Reader(table_scorer(unwrapped(model)), query_column, label_column, csv_options)
+    reader = _Reader(table_scorer(model), query_column, label_column, csv_options)
     numbers = [] if teacher_column is None else [teacher_column]
     table, frame = reader.read(inputs, "inputs", [*of_teacher, *slices], numbers)
     arguments: dict[str, Any] = {}
