@@ -23,6 +23,7 @@ from skdistill.inputs.columns import (
 )
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.table_encoder import TableEncoder
+from skdistill.inputs.unknown_categories import columns_without_known, warn_of_unknown
 
 AS_NUMBERS = {
     "accept_sparse": "csr",
@@ -108,7 +109,11 @@ def _encode(student: Any, X: Any, reset: bool) -> Any:
             student.max_categories,
         )
     encoder = student.encoder_ or TableEncoder.of_numbers(table.shape[1])
-    return encoder.transform(table)
+    encoded = encoder.transform(table)
+    if not reset:
+        names = column_names(table) or range(table.shape[1])
+        warn_of_unknown(columns_without_known(encoder, encoded, names), "student")
+    return encoded
 
 
 def _min_frequency(student: Any) -> Any:

@@ -16,6 +16,7 @@ from skdistill.inputs.column_reading import column_of, is_time
 from skdistill.inputs.columns import cells, column_names
 from skdistill.inputs.ids import missing_ids
 from skdistill.inputs.pipelines import thawed
+from skdistill.inputs.unknown_categories import MANY_ROWS, warn_of_unknown
 from skdistill.teachers.limits import library_of
 
 
@@ -66,6 +67,11 @@ def with_categories_of_model(booster: Any, X: Any) -> Any:
             _check_type(X.iloc[:, place].cat.categories, categories, names[place])
         else:
             columns[place] = _categorical(cells(X, place), categories, names[place])
+    if X.shape[0] >= MANY_ROWS:
+        read = zip(positions, known, strict=True)
+        warn_of_unknown(
+            [names[place] for place, of in read if _none_is_in(X, place, of)], "teacher"
+        )
     return _as_pandas(X, columns) if columns else X
 
 
@@ -176,6 +182,16 @@ def _categorical(values: NDArray[Any], categories: list[Any], name: str) -> Any:
     if (codes < 0).all():
         _check_type([value for value in present if value is not None], categories, name)
     return pandas.Categorical.from_codes(codes, categories=pandas.Index(categories))
+
+
+def _none_is_in(X: Any, place: int, categories: list[Any]) -> bool:
+    """Whether a column has categories, none of which is among those of a model."""
+    is_categorical = _is_categorical(X, place)
+    values = (
+        X.iloc[:, place].cat.categories if is_categorical else _without_missing(cells(X, place))
+    )
+    present = set(values) - {None}
+    return bool(present) and present.isdisjoint(categories)
 
 
 def _numeric_categories(X: Any, place: int, name: str) -> NDArray[np.float64]:

@@ -1,0 +1,57 @@
+"""Warn of columns of categories of which a model knows none, as in another spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from skdistill.inputs.category_codes import MISSING, OTHER
+from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.table_encoder import TableEncoder
+from skdistill.user_warnings import warn_user
+
+# In fewer rows, such as those of a request, all categories may be new.
+MANY_ROWS = 1000
+
+
+def warn_of_unknown(names: Sequence[Any], model: str) -> None:
+    """Warn that a model knows no category of some columns.
+
+    Parameters
+    ----------
+    names : sequence
+        Names of the columns; there is no warning if there are none.
+    model : str
+        Which model it is.
+    """
+    if names:
+        warn_user(
+            f"The {model} knows none of the categories in the columns {list(names)}, and treats "
+            "all of them alike. Are they spelt as in its fit, upper and lower case included?"
+        )
+
+
+def columns_without_known(encoder: TableEncoder, table: Any, names: Sequence[Any]) -> list[Any]:
+    """Return the names of a student's columns of categories in which it knows none.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Of the student.
+    table : ndarray or MixedTable
+        What it has made of at least so many rows that not all of them can be new.
+    names : sequence
+        Names of all columns.
+    """
+    if not isinstance(table, MixedTable) or len(table.codes) < MANY_ROWS:
+        return []
+    of_categories = [
+        name for name, kind in zip(names, encoder.kinds, strict=True) if kind == "category"
+    ]
+    found, start = [], 0
+    for place, (name, codes) in enumerate(zip(of_categories, encoder.categories, strict=True)):
+        column = table.codes[:, place] - start
+        start += codes.n_codes
+        if len(codes.values) and (column <= OTHER).all() and (column != MISSING).any():
+            found.append(name)
+    return found
