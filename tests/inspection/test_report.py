@@ -336,6 +336,14 @@ def test_checks_that_were_not_made_say_what_they_lack(ranker):
             assert reason in check(name, found).message
     function = distillation_report(student, X, y, qid=qid, teacher=ranker.teacher_.predict)
     assert "not a bare model of LightGBM" in check("smaller trees", function).message
+    # Small trees read the table, and not what a function computes from it.
+    function = distillation_report(
+        ranker, X, y, qid=qid, teacher=lambda table: ranker.teacher_.predict(table),
+        X_train=X, y_train=y, qid_train=qid,
+    )  # fmt: skip
+    found = check("smaller trees", function)
+    assert found.status == "look" or "what the teacher reads is not known" in found.message
+    assert found.status != "ok"
 
 
 def test_a_teacher_that_remembers_its_rows_trips():
