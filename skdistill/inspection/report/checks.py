@@ -95,8 +95,8 @@ def beats_smaller_trees(evidence: Evidence, points: list[ParetoPoint]) -> Check:
         return Check(
             *(name, SKIPPED),
             "none that takes up to twice the student's time is better, but they read the columns "
-            "of the table, and what the teacher reads is not known. If it computes others from these, "
-            "compare with fit_small_trees on the columns that it computes",
+            "of the table, and what the teacher reads is not known. If it computes others, compare "
+            "with fit_small_trees on the columns that it computes",
         )
     tree = beaten["student"]
     student = next(point for point in points if point.name == "student")
