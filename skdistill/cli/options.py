@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""The options of the commands, many of which several commands share."""
 
 from __future__ import annotations
 

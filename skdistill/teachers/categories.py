@@ -69,9 +69,8 @@ def with_categories_of_model(booster: Any, X: Any) -> Any:
             columns[place] = _categorical(cells(X, place), categories, names[place])
     if X.shape[0] >= MANY_ROWS:
         read = zip(positions, known, strict=True)
-        warn_of_unknown(
-            [names[place] for place, of in read if _none_is_in(X, place, of)], "teacher"
-        )
+        unknown = [place for place, of in read if _knows_none(X, place, columns.get(place), of)]
+        warn_of_unknown([names[place] for place in unknown], "teacher")
     return _as_pandas(X, columns) if columns else X
 
 
@@ -184,14 +183,15 @@ def _categorical(values: NDArray[Any], categories: list[Any], name: str) -> Any:
     return pandas.Categorical.from_codes(codes, categories=pandas.Index(categories))
 
 
-def _none_is_in(X: Any, place: int, categories: list[Any]) -> bool:
-    """Whether a column has categories, none of which is among those of a model."""
-    is_categorical = _is_categorical(X, place)
-    values = (
-        X.iloc[:, place].cat.categories if is_categorical else _without_missing(cells(X, place))
-    )
-    present = set(values) - {None}
-    return bool(present) and present.isdisjoint(categories)
+def _knows_none(X: Any, place: int, converted: Any, categories: list[Any]) -> bool:
+    """Whether a column has categories, none of which is among those of a model.
+
+    ``converted`` is what :func:`_categorical` has made of a column that was not one of pandas.
+    """
+    if converted is None:
+        present = X.iloc[:, place].cat.categories
+        return len(present) > 0 and set(present).isdisjoint(categories)
+    return bool((converted.codes < 0).all()) and not missing_ids(cells(X, place)).all()
 
 
 def _numeric_categories(X: Any, place: int, name: str) -> NDArray[np.float64]:
