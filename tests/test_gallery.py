@@ -85,9 +85,11 @@ def test_cascade_of_three(run):
     text = run("plot_cascade_of_three.py")
     sizes = re.findall(r"sizes towers (\d+) -> network (\d+) -> LightGBM 10", text)
     assert len(sizes) == 2
+    # What the stages cost as measured decides the first sizes, so a busy machine moves them.
     for towers, network in sizes:
-        assert 1682 / 4 > int(towers) > 1.5 * int(network)
-        assert int(network) > 10
+        assert 1682 / 4 > int(towers) > int(network) > 10
+    # The second has a stated cost that is large beside what is measured.
+    assert int(sizes[1][0]) > 1.5 * int(sizes[1][1])
     # The network spares the slow ranker most of the films that it would get without it.
     two = re.findall(r"three stages [\d.]+ ms, two [\d.]+ ms, with (\d+) films", text)
     assert int(two[1]) > 1.2 * int(sizes[1][1])
