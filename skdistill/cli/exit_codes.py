@@ -21,9 +21,12 @@ messages = Console(stderr=True, soft_wrap=True, highlight=False)
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn errors that a user can fix into a message and an exit code."""
+    """Turn errors that a user can fix into a message and an exit code, and print warnings."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # The line of this package that Python would show says nothing to the user.
+            warnings.showwarning = _print_warning
+            yield
     except OutputError as error:
         raise _end(OUTPUT, str(error)) from error
     except TableError as error:
@@ -49,7 +52,7 @@ def load_model(path: Path) -> Any:
     except ImportError as error:
         raise _end(USAGE, str(error)) from error
     for warning in caught:
-        messages.print(f"warning: {warning.message}", markup=False)
+        _print_warning(warning.message)
     return model
 
 
@@ -61,6 +64,10 @@ def load_recipe(path: Path) -> Any:
         return read_recipe(path)
     except OSError as error:
         raise _end(USAGE, f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    messages.print(f"warning: {message}", markup=False)
 
 
 def _end(code: int, text: str) -> typer.Exit:

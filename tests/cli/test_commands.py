@@ -146,8 +146,12 @@ def test_inspect_describes_a_model_and_evaluate_measures_it(folder, frame):
     assert figures["ratio"] == pytest.approx(own / teacher, abs=1e-4)
     assert figures["ratio, low"] < figures["ratio"] < figures["ratio, high"]
 
+    assert done.stderr == ""
+
     done = run("evaluate", folder / "student.skd", folder / "table.csv", *options[2:], "--json")
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("warning: The model was fitted with queries, but no query column")
+    assert len(done.stderr.splitlines()) == 1
     figures = json.loads(done.stdout)
     relevant = frame["label"] > 0
     assert set(figures) == {"rows", "auc", "average_precision", "teacher auc", "kendall_tau"}

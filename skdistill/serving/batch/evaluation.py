@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.inputs.pipelines import last_step
 from skdistill.metrics import (
     average_precision_score,
     bootstrap_ratio,
@@ -27,6 +28,7 @@ from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.query_codes import missing_cells, query_codes
 from skdistill.tables.reading import Paths, find_files
 from skdistill.tables.shard import TableFile
+from skdistill.user_warnings import warn_user
 
 SCORE = "_score"
 
@@ -54,7 +56,7 @@ def evaluate_table(
         Files, folders or globs of Parquet, CSV, JSON lines or Arrow tables.
     query_column : str, optional
         Column of query ids, which every row must have. Without it, the rows are compared with all
-        others.
+        others, and a model that was fitted with queries warns.
     label_column : str
         Column of relevance labels, 0 or more, which every row must have. For MRR and average
         precision, labels above 0 are relevant.
@@ -101,6 +103,12 @@ def evaluate_table(
     scoring = Scoring(
         *(scorer, "", columns, SCORE, None, None), keeps_rejects=False, can_keep_rejects=False
     )
+    if query_column is None and getattr(last_step(model), "fitted_with_qid_", False):
+        warn_user(
+            "The model was fitted with queries, but no query column is given: all rows are "
+            "compared with one another, though the model orders the rows of a query. Pass "
+            "query_column= (--query-column)."
+        )
     qid, table = _read(scoring, files, query_column)
     teacher = table[teacher_column] if teacher_column else None
     labels, scores = table[label_column], table[SCORE]
