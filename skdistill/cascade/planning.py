@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from skdistill.cascade.costs import StageCost, measure_costs
 from skdistill.cascade.counting import StageOrders, recall_alone, recall_slabs
 from skdistill.cascade.fitted import FittedCascade
-from skdistill.cascade.plan import CascadePlan, Combinations
+from skdistill.cascade.plan import CascadePlan, Combinations, PlanWithout
 from skdistill.cascade.restrictions import hidden_pairs
 from skdistill.cascade.spec import StageSpec, read_stages
 from skdistill.cascade.wanted import items_of, stage_orders, teachers_best
@@ -129,6 +129,7 @@ def plan_cascade(
         float("nan") if product is None else float(every.recall[product]),
         float("nan") if product is None else float(every.cost[product]),
         float("nan") if by_teacher is None else float(given[by_teacher].of(cascade.n_items)),
+        _without_a_stage(every, chosen, given, target_recall, budget),
         given,
         every,
         cascade,
@@ -167,10 +168,10 @@ def _costs(
     unknown = sorted(set(given) - set(names))
     if unknown:
         raise ValueError(f"costs names {unknown}, which are no stages: {names}.")
-    if set(names) == set(given):
-        return given
-    widths = dict(zip(names, [int(s.max()) for s in (tried[0], *tried[:-1])], strict=True))
-    return measure_costs(cascade.funnel_, queries, widths) | given
+    if set(names) != set(given):
+        widths = dict(zip(names, [int(s.max()) for s in (tried[0], *tried[:-1])], strict=True))
+        given = measure_costs(cascade.funnel_, queries, widths) | given
+    return {name: given[name] for name in names}
 
 
 def _choose(
@@ -182,12 +183,46 @@ def _choose(
     """Return the cheapest combination that reaches the target, or the best within the budget."""
     if target_recall is not None:
         meets = np.flatnonzero(measure >= target_recall)
-        keys = (-measure[meets], every.cost[meets])
     else:
         assert budget is not None
         meets = np.flatnonzero(every.cost <= budget)
-        keys = (every.cost[meets], -measure[meets])
-    return int(meets[np.lexsort(keys)[0]]) if len(meets) else None
+    first, second = _keys(every, measure, target_recall)
+    return int(meets[np.lexsort((second[meets], first[meets]))[0]]) if len(meets) else None
+
+
+def _keys(
+    every: Combinations, measure: NDArray[np.float64], target_recall: float | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What combinations are chosen by, the less the better: cost first if there is a target."""
+    return (every.cost, -measure) if target_recall is not None else (-measure, every.cost)
+
+
+def _without_a_stage(
+    every: Combinations,
+    chosen: int,
+    costs: Mapping[str, StageCost],
+    target_recall: float | None,
+    budget: float | None,
+) -> PlanWithout | None:
+    """Plan without each stage between the first and the last; return the best if it is better.
+
+    A stage that passes on all that it gets changes no recall, and costs only time.
+    """
+    names = list(costs)
+    best, found = [key[chosen] for key in _keys(every, every.lower, target_recall)], None
+    for number in range(1, len(names) - 1):
+        others = every.without(number, costs[names[number]])
+        row = _choose(others, others.lower, target_recall, budget)
+        keys = _keys(others, others.lower, target_recall)
+        if row is not None and [key[row] for key in keys] < best:
+            best = [key[row] for key in keys]
+            rest = [name for name in names if name != names[number]]
+            found = PlanWithout(
+                names[number],
+                others.named(row, rest),
+                *(float(of[row]) for of in (others.recall, others.lower, others.cost)),
+            )
+    return found
 
 
 def _sizes(

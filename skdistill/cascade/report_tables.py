@@ -103,7 +103,7 @@ STAGE_COLUMNS = {
 
 
 @set_module("skdistill.cascade")
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CascadeReport:
     """Where a cascade loses what it should return.
 
@@ -223,6 +223,8 @@ class CascadeReport:
         if self.rivals:
             parts.append(text_table(self.rival_rows()))
         return "\n\n".join(parts)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         parts = [f"<p>{self.summary()}</p>", html(self.rows())]

@@ -42,7 +42,7 @@ class ShapeReport:
 
 
 @set_module("skdistill.inspection")
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudentSuggestion:
     """The student to take for a latency budget, and what the others would cost.
 
@@ -157,6 +157,8 @@ class StudentSuggestion:
 
     def __str__(self) -> str:
         return f"{self.summary()}\n\n{text_table(self.rows())}"
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return f"<p>{self.summary()}</p>\n{html(self.rows())}"

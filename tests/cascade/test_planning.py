@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
 
@@ -178,15 +179,56 @@ def test_costs_are_measured(cascade, data):
     assert "recall" in str(plan)
 
 
-def test_the_teacher_alone_and_idle_stages_are_told(cascade, data):
-    sizes = {"retrieve": [40], "prerank": [40]}
+def test_a_plan_tells_the_teacher_alone_and_what_each_stage_takes(cascade, data):
+    sizes = {"retrieve": [40], "prerank": [39]}
     plan = plan_cascade(cascade, data.queries[:30], 5, budget=1e9, sizes=sizes, costs=COSTS)
     assert plan.teacher_cost == 80 + 10 * len(data.items)
     assert "on the whole catalogue: 1280 us" in str(plan)
-    assert "'prerank' drops nothing and takes 130 us" in str(plan)
-    sizes = {"retrieve": [40], "prerank": [39]}
-    plan = plan_cascade(cascade, data.queries[:30], 5, budget=1e9, sizes=sizes, costs=COSTS)
-    assert "drops nothing" not in str(plan)
+    assert plan.rows() == [
+        ["stage", "gets", "returns", "us", "of these features"],
+        ["retrieve", "", 40, "120", "0"],
+        ["prerank", 40, 39, "130", "40"],
+        ["rank", 39, 5, "470", "0"],
+    ]
+    assert sum(float(row[3]) for row in plan.rows()[1:]) == plan.cost
+    assert repr(plan) == str(plan)
+    assert plan.without is None
+    assert "Without" not in str(plan)
+
+
+@pytest.mark.parametrize(("per_row", "target", "is_dear"), [(8, 0.7, True), (0.01, 0.9, False)])
+def test_a_stage_that_costs_more_than_it_spares_is_named(cascade, data, per_row, target, is_dear):
+    """By brute force: a cascade of two stages is planned beside that of three."""
+    queries, sizes = data.queries[:30], np.arange(5, 71)
+    costs = COSTS | {"prerank": StageCost(1.0, per_row)}
+    given = {"costs": costs, "random_state": 0}
+    tried = {"retrieve": sizes, "prerank": sizes}
+    every = plan_cascade(cascade, queries, 5, budget=1e9, sizes=tried, **given).combinations
+    idle = every.sizes[:, 0] == every.sizes[:, 1]
+    two = every.cost[idle] - 1 - per_row * every.sizes[idle, 0]
+    expected = 100 + 0.5 * every.sizes[idle, 0] + 80 + 10 * every.sizes[idle, 0]
+    assert_allclose(two, expected)
+
+    plan = plan_cascade(cascade, queries, 5, target_recall=target, sizes=tried, **given)
+    cheapest = two[every.lower[idle] >= target].min()
+    assert (cheapest < plan.cost) == is_dear
+    if is_dear:
+        assert plan.without.stage == "prerank"
+        assert list(plan.without.sizes) == ["retrieve", "rank"]
+        assert plan.without.cost == pytest.approx(cheapest)
+        assert plan.without.lower >= target
+        assert "Without the stage 'prerank': retrieve" in str(plan)
+    else:
+        assert plan.without is None
+
+    budget = plan.cost
+    plan = plan_cascade(cascade, queries, 5, budget=budget, sizes=tried, **given)
+    best = every.lower[idle][two <= budget].max()
+    assert (best > plan.lower) == is_dear
+    assert (plan.without is not None) == is_dear
+    if is_dear:
+        assert plan.without.lower == best
+        assert plan.without.cost <= budget
 
 
 def test_bounds_are_recalls(cascade, data):

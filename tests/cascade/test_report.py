@@ -218,6 +218,7 @@ def test_the_report_in_all_its_forms(report):
     assert markdown.count("\n| ") == 5  # heading, line and three stages
     assert "<table>" in report._repr_html_()
     assert "NDCG@5" in str(report)
+    assert repr(report) == str(report)
     assert all(stage.p50 <= stage.p99 for stage in report.stages)
 
 

@@ -212,6 +212,7 @@ def test_a_row_is_explained_against_the_mean_or_another_row():
     assert table[1][0] == MIXED.X.columns[largest]
     assert list(found.frame().columns) == list(MIXED.X.columns)
     assert "mean size" in str(found)
+    assert repr(found) == str(found)
     assert "<table>" in found._repr_html_()
     order = np.random.default_rng(0).permutation(len(MIXED.y))
     found = explain(student, MIXED.X.iloc[order], qid=MIXED.qid[order])

@@ -114,6 +114,7 @@ def test_the_summary_counts_the_checks_that_were_made(report):
 
 def test_it_is_shown_as_text_markdown_html_and_json(report):
     text = str(report)
+    assert repr(report) == text
     assert text.startswith(f"{len(y):,} rows in 60 queries. The student's NDCG@10 is ")
     for piece in ("Checks", "Models", "Slices", "on labels alone", "upper"):
         assert piece in text

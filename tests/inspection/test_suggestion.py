@@ -158,6 +158,7 @@ def test_the_queries_may_stand_in_a_column():
 
 def test_it_is_shown_as_text_markdown_html_and_frame(suggested):
     assert str(suggested).startswith(f"Take {suggested.best!r}: ")
+    assert repr(suggested) == str(suggested)
     assert "| --- |" in suggested.to_markdown()
     assert "<table>" in suggested._repr_html_()
     assert list(suggested.frame().index) == [shape.name for shape in suggested.shapes]

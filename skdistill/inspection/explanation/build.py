@@ -24,7 +24,7 @@ from skdistill.text_tables import Rows, Table, html, text_table
 
 
 @set_module("skdistill.inspection")
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """What each column contributes to the scores of rows, against the other rows of the query.
 
@@ -128,6 +128,8 @@ class Explanation:
 
     def __str__(self) -> str:
         return text_table(self.mean_table())
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return html(self.mean_table())

@@ -43,7 +43,7 @@ th, td {{ padding: 0.25em 0.7em; border-bottom: 1px solid #8884; vertical-align:
 
 
 @set_module("skdistill.inspection")
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DistillationReport:
     """What a student is worth: quality, fidelity, speed and size, slices, queries and checks.
 
@@ -312,6 +312,8 @@ class DistillationReport:
             shown = _listed(rows) if title == "Checks" else text_table(rows)
             parts.append(f"{title}\n\n{shown}")
         return "\n\n".join(parts)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         parts = [f"<p>{escape(self.summary())}</p>"]
