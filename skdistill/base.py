@@ -100,6 +100,35 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
+    def set_params(self, **params: Any) -> RankingEstimator:
+        """Set parameters, also those of nested estimators, such as ``student__alpha``.
+
+        Parameters
+        ----------
+        **params
+            Values by name.
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or it is one of an estimator that is None.
+        """
+        for name in params:
+            outer, is_nested, _ = name.partition("__")
+            if is_nested and outer not in params and getattr(self, outer, self) is None:
+                example = ", such as MLPRanker(), which None stands for"
+                raise ValueError(
+                    f"{name} cannot be set, because {outer} is None. Pass an estimator: "
+                    f"{type(self).__name__}({outer}=...){example if outer == 'student' else ''}."
+                )
+        super().set_params(**params)
+        return self
+
     def score(
         self,
         X: Any,

@@ -171,7 +171,16 @@ class FittedDistillation(WithStudentsImportances, WithProbabilities):
         """
         check_is_fitted(self, "student_")
         X = as_table(X)
-        self.check_columns(X, reset=False)
+        try:
+            self.check_columns(X, reset=False)
+        except ValueError as error:
+            if X.shape[1] >= self.n_features_in_:
+                raise
+            raise ValueError(
+                f"{error}\nA ranker takes all columns of fit, also those that only the teacher or "
+                "the queries need. A service that has only the student's columns uses "
+                "ranker.export_student()."
+            ) from error
         table = without_query_column(X, self.query_column)
         return select_columns(table, self.student_positions_)
 

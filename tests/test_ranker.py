@@ -323,5 +323,18 @@ def test_bad_input_is_refused(table):
     ranker = fit(DistilledRanker(Ridge(), LinearRanker(max_iter=2)), table)
     with pytest.raises(ValueError, match="X has 3 features, but DistilledRanker is expecting 8"):
         ranker.predict(table.X[:, :3])
+    with pytest.raises(ValueError, match=r"only the student's columns uses ranker.export_student"):
+        ranker.predict(table.X[:, :3])
     with pytest.raises(NotFittedError):
         DistilledRanker().predict(table.X)
+
+
+def test_parameters_of_an_estimator_that_is_none_cannot_be_set():
+    with pytest.raises(ValueError, match=r"student is None. Pass an estimator: DistilledRanker"):
+        DistilledRanker(Ridge()).set_params(student__alpha=0.1)
+    with pytest.raises(ValueError, match=r"teacher__alpha cannot be set, because teacher is None"):
+        DistilledRanker().set_params(teacher__alpha=0.1)
+    ranker = DistilledRanker().set_params(student=LinearRanker(), student__max_iter=3)
+    assert ranker.student.max_iter == 3
+    with pytest.raises(ValueError, match="Invalid parameter 'nothing'"):
+        ranker.set_params(nothing__alpha=0.1)

@@ -32,7 +32,7 @@ def exit_codes() -> Iterator[None]:
     except TableError as error:
         raise _end(TABLE, str(error)) from error
     except (ValueError, TypeError, ImportError) as error:
-        raise _end(USAGE, str(error)) from error
+        raise _end(USAGE, "\n".join([str(error), *getattr(error, "__notes__", [])])) from error
     except OSError as error:
         raise _end(OUTPUT, str(error)) from error
     except KeyboardInterrupt as error:

@@ -232,10 +232,12 @@ class TableEncoder:
         ColumnKindError, TypeError
             If a column holds something else than in ``fit``.
         """
-        if isinstance(rows, Mapping) or column_names(rows) is not None:
+        is_no_list = isinstance(rows, Mapping | str | bytes) or not hasattr(rows, "__len__")
+        if is_no_list or column_names(rows) is not None:
             raise TypeError(
                 f"Expected a list of dictionaries, got a {type(rows).__name__}. Put one dictionary "
-                "into a list, and pass a data frame to the scorer itself."
+                "into a list, read JSON by json.loads, make a list of a generator, and pass a data "
+                "frame to the scorer itself."
             )
         if self.names is None:
             raise ValueError(

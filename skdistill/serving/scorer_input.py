@@ -144,6 +144,11 @@ class ScorerInput:
 
     def _unfit(self, X: Any, codes: Any) -> ValueError:
         """Make the error about rows that cannot be scored."""
+        if getattr(X, "ndim", 2) == 1:
+            return ValueError(
+                f"A compiled scorer takes a table of rows, got a {type(X).__name__} of one "
+                "dimension. Pass one row as a table, such as frame.iloc[[0]] or X[[0]]."
+            )
         if self.n_codes and codes is None and isinstance(X, np.ndarray):
             return ValueError(
                 "The model reads categories, which an array of numbers does not hold. Pass a data "

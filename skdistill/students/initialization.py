@@ -104,8 +104,8 @@ def fits_parameters(student: Any, X: Any) -> bool:
         name: array.shape for name, array in student.params_.items()
     }:
         raise ValueError(
-            "warm_start=True needs parameters of the same shapes as in the previous fit, but "
-            f"the model or the {X.shape[1]} columns of X have changed. Set warm_start=False."
+            "warm_start=True needs parameters of the same shapes as in the previous fit, but the "
+            "model or the columns of X have changed. Set warm_start=False."
         )
     return True
 

@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 
 from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
-from skdistill.inputs.columns import take_rows
+from skdistill.inputs.columns import column_names, take_rows
 from skdistill.inputs.offsets import are_probabilities
 from skdistill.inputs.pipelines import thawed
 from skdistill.inputs.queries import Queries
@@ -86,9 +86,32 @@ def unchecked_scores(teacher: Any, X: Any, queries: Queries | None = None) -> ND
     table = teacher_table(teacher, canonical_csr(X))
     try:
         return _scores_of_table(teacher, table, queries)
-    except Exception:
+    except Exception as error:
         refuse_times(teacher, table)  # of which LightGBM and NumPy say something else
+        error.add_note(_what_was_asked(teacher, table))
         raise
+
+
+def _what_was_asked(teacher: Any, table: Any) -> str:
+    """Say which table a teacher got that failed, since libraries speak of the table alone."""
+    names = column_names(table)
+    columns = f"{table.shape[1]} columns"
+    if names is not None:
+        columns += f": {', '.join(map(repr, names[:20]))}{', ...' if len(names) > 20 else ''}"
+    library = type(table).__module__.partition(".")[0]
+    said = f"{name_of(teacher)} was given a {library} {type(table).__name__} with {columns}."
+    model = getattr(teacher, "__self__", None)
+    if hasattr(model, "predict"):
+        said += (
+            f" It is a method of {type(model).__name__}. Pass FrozenEstimator(model) instead: its "
+            "columns and categories are then matched with those of the table."
+        )
+    elif not hasattr(teacher, "predict"):
+        said += (
+            " A function gets the columns of X as they are. If it needs columns that the student "
+            "should not read, pass all of them, and name those of the student in student_columns."
+        )
+    return said
 
 
 def _scores_of_table(teacher: Any, table: Any, queries: Queries | None) -> NDArray[np.float64]:

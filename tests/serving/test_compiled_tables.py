@@ -215,6 +215,9 @@ def test_what_does_not_fit_is_refused(data):
     for dictionaries in ({"number_0": 1.0}, [{"number_0": 1.0}]):
         with pytest.raises(ValueError, match="Pass a list of dictionaries to scorer.rows"):
             scorer(dictionaries)
+    for one_row in (data.X.iloc[0], numbers[0]):
+        with pytest.raises(ValueError, match=r"Pass one row as a table, such as frame.iloc"):
+            scorer(one_row)
     with pytest.raises(ValueError, match=r"X lacks the columns \['category_0'\]"):
         scorer(data.X.drop(columns="category_0"))
     array = compile_scorer(fitted("mlp", data, data.X.filter(like="number").to_numpy()))

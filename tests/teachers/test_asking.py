@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -32,6 +33,25 @@ def test_a_teacher_that_returns_nan_or_too_much_is_refused():
 
 
 X = np.random.default_rng(0).normal(size=(60, 2))
+
+
+def test_an_error_of_a_teacher_says_what_it_was_asked():
+    def by_price(table):
+        return table["price"]
+
+    frame = pd.DataFrame(X, columns=["stars", "cost"])
+    with pytest.raises(KeyError, match="price") as caught:
+        score_rows(by_price, frame)
+    (note,) = caught.value.__notes__
+    assert note.startswith(
+        "The teacher by_price was given a pandas DataFrame with 2 columns: 'stars', 'cost'. A func"
+    )
+    model = LogisticRegression().fit(frame, X[:, 0] > 0)
+    with pytest.raises(ValueError, match="feature names") as caught:
+        score_rows(model.predict, polars.DataFrame({"stars": X[:, 0], "price": X[:, 1]}))
+    (note,) = caught.value.__notes__
+    assert "was given a polars DataFrame with 2 columns: 'stars', 'price'. It is a method" in note
+    assert "Pass FrozenEstimator(model) instead" in note
 
 
 def test_a_classifier_of_two_classes_scores_by_the_second():
