@@ -42,8 +42,9 @@ lint: $(VENV)/dev
 	$(BIN)/codespell
 	$(BIN)/mypy
 
+# Two processes share the cores: with more threads each, those of LightGBM wait for each other.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 	$(BIN)/python -m benchmarks --short
 
 # All benchmarks of speed, into the tables of docs/benchmarks.md, and the floors of the short form.

@@ -116,6 +116,37 @@ def columns_with_own_effects(
     return found
 
 
+def columns_like_query_ids(numbers: NDArray[Any], queries: Queries) -> list[int]:
+    """Find columns that hold another whole number for each query, in the order of the queries.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_rows, n_columns)
+        NaN where a number is missing. The rows are in the order of their queries' ids.
+    queries : Queries
+        Segments of the rows.
+
+    Returns
+    -------
+    list of int
+        Positions of the columns, ascending. None are found among few queries, or if
+        no query has two rows.
+    """
+    if queries.n_queries < LEAST_VALUES or not queries.has_lists:
+        return []
+
+    def is_id(column: NDArray[Any]) -> bool:
+        of_query = column[queries.starts]
+        rises = (np.diff(of_query[:FIRST_ROWS]) > 0).all() and (np.diff(of_query) > 0).all()
+        return bool(
+            rises
+            and (of_query == np.rint(of_query)).all()
+            and (column == of_query[queries.segment]).all()
+        )
+
+    return [place for place in range(numbers.shape[1]) if is_id(numbers[:, place])]
+
+
 def _are_own(own: float, neighbours: float, least: float) -> bool:
     """Whether values explain so much, and their neighbours hardly any of it."""
     return own >= least and neighbours <= LARGEST_SHARE * own

@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skdistill.inputs.id_columns import MOST_ROWS, columns_like_ids, columns_with_own_effects
+from skdistill.inputs.id_columns import (
+    MOST_ROWS,
+    columns_like_ids,
+    columns_like_query_ids,
+    columns_with_own_effects,
+)
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.ranking_data import RankingData
@@ -24,6 +29,30 @@ from skdistill.user_warnings import warn_user
 # noise of its labels, value by value.
 LEAST_OF_LABELS, LEAST_OF_SCORES = 0.01, 0.03
 BLOCK = 8192
+
+
+def warn_of_query_ids(student: Any, data: RankingData) -> None:
+    """Warn of columns that name the query, which a model reads as numbers.
+
+    Parameters
+    ----------
+    student : StudentEstimator
+        It has read the table.
+    data : RankingData
+        What it is trained on, with the table that ``read_table`` returned.
+    """
+    if sparse.issparse(data.X):
+        return
+    numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
+    names = names_of_numbers(student, numbers.shape[1])
+    found = columns_like_query_ids(numbers, data.queries)
+    named = [names[place] for place in found if not _is_time(student, place)]
+    if named:
+        warn_user(
+            f"The columns {named} of X hold another whole number for each query, as its id or its "
+            "time does. Later ones have numbers that no model has learnt from. Leave them out "
+            "of X. If the queries are users who come again, name them in categorical_features."
+        )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from lightgbm import LGBMRanker
 from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
 from skdistill.inputs import Queries
-from skdistill.inputs.id_columns import columns_like_ids
+from skdistill.inputs.id_columns import columns_like_ids, columns_like_query_ids
 from skdistill.students import LinearRanker, MLPRanker
 
 pandas = pytest.importorskip("pandas")
@@ -158,3 +158,33 @@ def test_dates_are_no_ids():
         )
     seconds = X["day"].astype("datetime64[s]").astype(np.int64).to_numpy()
     assert found([seconds], np.asarray(target)) == [0]
+
+
+def test_a_column_that_names_the_query_is_told():
+    rng = np.random.default_rng(3)
+    # Queries in any order, ids with gaps that float32 does not hold.
+    qid = rng.permutation(np.repeat(1_700_000_001 + 7 * np.arange(100), 10))
+    X = pandas.DataFrame({"request": qid, "a": rng.normal(size=len(qid))})
+    X["of_query"] = rng.permutation(np.arange(100))[(qid - qid.min()) // 7]
+    y = (X["a"] > 0).astype(int)
+    student = MLPRanker((4,), max_iter=1)
+    with pytest.warns(UserWarning, match=r"\['request'\] of X hold another whole .* each query"):
+        student.fit(X, y, qid=qid)
+    one_less = X.assign(request=X["request"].where(X["request"] != qid.max(), qid.min()))
+    for table in (
+        X.drop(columns="request"),
+        X.assign(request=X["request"] / 3),
+        X.assign(request=pandas.to_datetime(X["request"], unit="s")),
+        X.assign(request=X["request"].astype("category")),
+        one_less,
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            student.fit(table, y, qid=qid)
+
+
+def test_few_queries_do_not_tell_ids_from_other_columns():
+    queries = Queries.from_sizes(np.full(19, 3))
+    assert columns_like_query_ids(queries.segment[:, None] + 5.0, queries) == []
+    queries = Queries.from_sizes(np.full(20, 3))
+    assert columns_like_query_ids(queries.segment[:, None] + 5.0, queries) == [0]
