@@ -17,6 +17,7 @@ from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
 from skdistill.recipe import follow, read_recipe
 from skdistill.serving import load
+from skdistill.teachers import score_rows
 
 PAGE = Path(__file__).parent.parent / "docs" / "from_a_lightgbm_file.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -106,7 +107,7 @@ def test_the_dates_on_the_page_reach_teacher_and_student(folder):
     page = {"teacher": model.booster_, "DistilledRanker": DistilledRanker}
     exec(compile(code, PAGE, "exec"), page)
     X = log[[*FEATURES, "check_in"]]
-    assert_array_equal(page["teacher_on_dates"](X), model.predict(numbers))
+    assert_array_equal(score_rows(page["dated_teacher"], X), model.predict(numbers))
     student = page["ranker"].fit(X, log["label"], qid=log["query"]).student_
     assert student.encoder_.kinds[-1] == "date"
 

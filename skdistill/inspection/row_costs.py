@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from skdistill.inputs.checks import check_k
 from skdistill.inputs.columns import as_table, column_names, take_rows
+from skdistill.inputs.pipelines import last_step
 from skdistill.inspection.models import (
     check_models,
     dense_rows,
@@ -21,6 +23,7 @@ from skdistill.inspection.models import (
 )
 from skdistill.public_names import set_module
 from skdistill.serving.compiled import CompiledScorer, compile_scorer
+from skdistill.students.pipelines import through_head
 from skdistill.teachers.asking import unchecked_scores
 from skdistill.teachers.boosters import is_lightgbm_booster
 from skdistill.teachers.columns import teacher_table
@@ -77,7 +80,12 @@ def serving_call(model: Any, X: Any) -> Score:
     student = student_of(model)
     with suppress(TypeError):  # not one that can be compiled
         return _compiled_call(compile_scorer(student), table)
-    booster = getattr(student, "booster_", student)
+    trees = unwrapped(last_step(student))
+    booster = getattr(trees, "booster_", trees)
+    if is_lightgbm_booster(booster) and isinstance(student, Pipeline):
+        return lambda: booster.predict(
+            teacher_table(booster, through_head(student, table)), num_threads=1
+        )
     if is_lightgbm_booster(booster):
         table = teacher_table(booster, table)
         return lambda: booster.predict(table, num_threads=1)

@@ -16,6 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skdistill.inputs.checks import check_labels
 from skdistill.inputs.column_reading import column_of, is_time
 from skdistill.inputs.columns import as_table, column_names, take_columns
+from skdistill.inputs.pipelines import last_step, with_last_step
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import unwrapped
@@ -162,11 +163,12 @@ def beginnings(teacher: Any) -> dict[str, Any]:
 
     Returns
     -------
-    dict of str to Booster
-        By a name such as "first 20 trees". Empty for teachers whose trees cannot be taken one after
-        the other.
+    dict of str to Booster or Pipeline
+        By a name such as "first 20 trees"; Pipelines of the teacher's steps before, if it is one.
+        Empty for teachers whose trees cannot be taken one after the other.
     """
-    model = unwrapped(teacher)
+    whole = unwrapped(teacher)
+    model = unwrapped(last_step(whole))
     try:
         n_trees = number_of_trees(model)
     except TypeError:
@@ -175,7 +177,8 @@ def beginnings(teacher: Any) -> dict[str, Any]:
     while n_trees >= 2 * FEWEST_TREES:
         n_trees //= 2
         sizes.append(n_trees)
-    return {f"first {size} trees": first_trees(model, size) for size in reversed(sizes)}
+    cuts = {f"first {size} trees": first_trees(model, size) for size in reversed(sizes)}
+    return {name: with_last_step(whole, cut) for name, cut in cuts.items()}
 
 
 def _check_sizes(

@@ -86,7 +86,12 @@ def _pipeline(model: Pipeline) -> ServedStudent:
     first = next(part for _, part in model.steps if not is_nothing(part))
     names = getattr(first, "feature_names_in_", None)
     names = None if names is None else tuple(str(name) for name in names)
-    n_columns = first.n_features_in_
+    n_columns = getattr(first, "n_features_in_", None)
+    if n_columns is None:
+        raise TypeError(
+            f"The first step of the Pipeline, a {type(first).__name__}, does not tell how many "
+            "columns it was fitted on (n_features_in_). Fit the Pipeline as a whole."
+        )
     kinds = kinds_of_input(model, n_columns, None if names is None else list(names))
     texts = frozenset(place for place, kind in enumerate(kinds) if kind not in (*NUMBERS, None))
     front = Front(n_columns, names, texts)

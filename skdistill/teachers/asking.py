@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.columns import column_names, take_rows
 from skdistill.inputs.offsets import are_probabilities
-from skdistill.inputs.pipelines import thawed
+from skdistill.inputs.pipelines import last_step, thawed
 from skdistill.inputs.queries import Queries
+from skdistill.students.pipelines import through_head
 from skdistill.students.probabilities import ScoringClassifierTags
 from skdistill.teachers.boosters import is_xgboost_booster, xgboost_scores
 from skdistill.teachers.columns import refuse_times, teacher_table
@@ -40,7 +42,8 @@ def score_rows(teacher: Any, X: Any, queries: Queries | None = None) -> NDArray[
     ----------
     teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
         Fitted; it has ``predict``, ``predict_proba`` or ``decision_function``. A Booster is one of
-        LightGBM or XGBoost; a callable takes the table and returns a score per row.
+        LightGBM or XGBoost, and may be the last step of a Pipeline; a callable takes the table and
+        returns a score per row.
     X : table of shape (n_rows, n_features)
         The columns that the teacher was fitted on, sorted by query if ``queries`` is given. If both
         have names, columns are matched by name: the table may have further columns, in any order.
@@ -192,7 +195,14 @@ def predicts_by_query(teacher: Any) -> bool:
 
 
 def _score_block(teacher: Any, X: Any) -> NDArray[np.float64]:
-    """Score one block of rows with whichever method the teacher has."""
+    """Score one block of rows with whichever method the teacher has.
+
+    The last step of a Pipeline is asked for itself, so that it may be a Booster, and gets its
+    columns and categories.
+    """
+    model = thawed(teacher)
+    if isinstance(model, Pipeline) and len(model) > 1:
+        return unchecked_scores(last_step(model), through_head(model, X))
     has_scores = hasattr(teacher, "predict") and not _predicts_classes(teacher)
     if not has_scores and hasattr(teacher, "predict_proba"):
         probability = _as_array(teacher.predict_proba(X), X, teacher)

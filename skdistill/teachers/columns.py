@@ -110,9 +110,10 @@ def teacher_positions(teacher: Any, X: Any) -> list[int]:
     raise ValueError(
         f"The teacher {type(reader).__name__} was fitted on columns that the table lacks: "
         f"{missing}. The table has {present}. Add or rename columns; further columns and another "
-        "order do no harm. If they are computed from others, such as the month of a date, pass a "
-        "function that computes them as the teacher, or give its scores: teacher_scores= in "
-        "Python, a column of the table in a recipe or on the command line. If the columns are "
+        "order do no harm. If they are computed from others, such as the month of a date, put the "
+        "step that does so in front: make_pipeline(FunctionTransformer(compute), model). Or give "
+        "the teacher's scores: teacher_scores= in Python, a column of the table in a recipe or on "
+        "the command line (--teacher-column). If the columns are "
         "those of the teacher under other names, in the order of its fit, pass an array "
         "(X.to_numpy())."
     )
@@ -159,8 +160,8 @@ def refuse_times(teacher: Any, table: Any) -> None:
     if times:
         raise ValueError(
             f"The teacher {type(reader).__name__} was fitted on numbers, but the columns {times} "
-            "hold times. Make the same numbers of them in a function around the model, and pass "
-            "the function as the teacher; or pass the teacher's scores."
+            "hold times. Put the step that makes the same numbers of them in front: "
+            "make_pipeline(FunctionTransformer(compute), model). Or pass the teacher's scores."
         )
 
 

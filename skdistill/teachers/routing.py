@@ -32,6 +32,7 @@ from skdistill._sklearn_compat import (
     own_request,
 )
 from skdistill.base import RankingEstimator
+from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.validation import VALIDATION_REQUESTS, validation_arguments
 from skdistill.teachers.categories import table_for_fit
@@ -51,8 +52,11 @@ WAYS_OUT = "Fit it yourself and pass it in a FrozenEstimator, or pass its scores
 
 
 def is_prefit(teacher: Any) -> bool:
-    """Check whether a teacher is used as it is: it is frozen, or has no ``fit``, like a Booster."""
-    return isinstance(teacher, FrozenEstimator) or not hasattr(teacher, "fit")
+    """Check whether a teacher is used as it is.
+
+    It is frozen, or has no ``fit``, like a Booster, which may be the last step of a Pipeline.
+    """
+    return isinstance(teacher, FrozenEstimator) or not hasattr(last_step(teacher), "fit")
 
 
 def fit_routed(teacher: Any, data: RankingData, validation: RankingData | None = None) -> Any:

@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdistill import DistilledRanker, RankingGroupKFold
 from skdistill.datasets import make_ranking
@@ -345,6 +345,33 @@ def test_checks_that_were_not_made_say_what_they_lack(ranker):
     found = check("smaller trees", function)
     assert found.status == "look" or "what the teacher reads is not known" in found.message
     assert found.status != "ok"
+
+
+def _add_product(table):
+    return np.column_stack([table, table[:, 0] * table[:, 1]])
+
+
+def test_rivals_stand_behind_the_steps_of_the_teacher():
+    """What the steps take is part of what the rivals take, and of what they read."""
+    learner = trees().fit(
+        _add_product(DATA.X[TRAIN]), DATA.y[TRAIN], group=np.bincount(DATA.qid[TRAIN])
+    )
+    teacher = make_pipeline(FunctionTransformer(_add_product), learner.booster_)
+    report = distillation_report(distil(teacher=teacher), X, y, qid=qid, **TRAINING)
+    bare = distillation_report(
+        distil(table=_add_product(DATA.X), teacher=FrozenEstimator(learner)),
+        *(_add_product(X), y),
+        qid=qid,
+        **TRAINING | {"X_train": _add_product(DATA.X[TRAIN])},
+    )
+    quality = {point.name: point.quality for point in report.points}
+    of_bare = {point.name: point.quality for point in bare.points}
+    assert list(quality) == list(of_bare)
+    beside = [name for name in quality if "trees" in name or name == "teacher"]
+    assert len(beside) == 8
+    assert [quality[name] for name in beside] == pytest.approx([of_bare[name] for name in beside])
+    assert set(report.sizes) == set(quality)
+    assert check("smaller trees", report).status != "not checked"
 
 
 def test_a_teacher_that_remembers_its_rows_trips():

@@ -1,15 +1,19 @@
 """Asking a teacher for scores, and refusing what is no score."""
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import polars
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from skdistill import DistilledRanker
 from skdistill.inputs.queries import Queries
 from skdistill.teachers import asking, score_rows
 
@@ -169,3 +173,36 @@ def test_an_answer_by_query_is_checked_like_any_other():
     teacher.keeps_order = False
     with pytest.raises(ValueError, match="^The teacher Shuffled must return one row per row"):
         score_rows(teacher, frame, queries)
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["as it is", "frozen"])
+def test_a_booster_may_stand_behind_the_step_that_computes_its_columns(frozen):
+    rng = np.random.default_rng(0)
+    day = pd.to_datetime("2026-01-01") + pd.to_timedelta(rng.integers(0, 300, 200), "D")
+    city = pd.Categorical(rng.choice(["Bonn", "Kiel", "Ulm"], 200))
+    frame = pd.DataFrame({"price": rng.normal(size=200), "day": day, "city": city})
+
+    def compute(table):
+        return table.assign(day=table["day"].dt.day_of_year)
+
+    y = (frame["day"].dt.day_of_year % 30 + (city == "Ulm") * 9 > 20).astype(int)
+    model = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(compute(frame), y)
+    pipeline = make_pipeline(FunctionTransformer(compute), model.booster_)
+    teacher = FrozenEstimator(pipeline) if frozen else pipeline
+    # The categories are matched behind the step, too.
+    other = frame.assign(city=frame["city"].cat.set_categories(["Ulm", "Kiel", "Bonn"]))
+    expected = model.predict_proba(compute(frame))[:, 1]
+    assert_array_equal(score_rows(teacher, other), expected)
+    assert_array_equal(score_rows(clone(teacher), other), expected)
+    with pytest.raises(ValueError, match=r"make_pipeline\(FunctionTransformer\(compute\), model\)"):
+        score_rows(model, frame)
+    ranker = DistilledRanker(teacher, alpha=1.0, keep_teacher=True, random_state=0)
+    ranker.fit(frame, qid=np.repeat(np.arange(20), 10))
+    assert_array_equal(score_rows(ranker.teacher_, other), expected)
+
+
+def test_blocks_of_a_pipeline_score_as_the_whole(monkeypatch):
+    teacher = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, X[:, 0] > 0)
+    expected = teacher.predict_proba(X)[:, 1]
+    monkeypatch.setattr(asking, "BLOCK", 7)
+    assert_allclose(score_rows(FrozenEstimator(teacher), X), expected)

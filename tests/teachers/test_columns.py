@@ -193,8 +193,8 @@ def test_missing_columns_are_listed_with_what_there_is():
         match=r"^The teacher Ridge was fitted on columns that the table lacks: \['unit price', "
         r"'clicks'\]\. The table has \['age', 'day'\]\. Add or rename columns; further columns and "
         r"another order do no harm\. If they are computed from others, such as the month of a "
-        r"date, pass a function .* teacher_scores= in Python, a column of the table in a recipe or "
-        r"on the command line\. If the columns are those of the teacher under other names, in the "
+        r"date, put the step .* in front: .* teacher_scores= in Python, a column of the table in a recipe or "
+        r"on the command line \(--teacher-column\)\. If the columns are those of the teacher under other names, in the "
         r"order of its fit, pass an array \(X\.to_numpy\(\)\)\.$",
     ):
         teacher_positions(teacher, X[["age"]].assign(day=0))
@@ -263,7 +263,9 @@ def test_dates_where_a_lightgbm_model_was_fitted_on_numbers_are_named(form):
     assert positions_among(teacher, numbers.assign(note=days), None) == [0, 1]
     student = LinearRanker(max_iter=1)
     qid = np.arange(60) // 10
-    with pytest.raises(ValueError, match="Make the same numbers of them"):
+    with pytest.raises(
+        ValueError, match="Put the step that makes the same numbers of them in front"
+    ):
         DistilledRanker(teacher, student).fit(table, qid=qid)
     both = pd.DataFrame(numbers).assign(day=days)
     ranker = DistilledRanker(

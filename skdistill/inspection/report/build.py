@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from skdistill.inputs.pipelines import last_step, with_last_step
@@ -46,6 +47,7 @@ from skdistill.inspection.small_trees import beginnings, fit_small_trees, is_tem
 from skdistill.metrics import kendall_tau, rank_biased_overlap, teacher_recall
 from skdistill.public_names import set_module
 from skdistill.step_progress import StepProgress
+from skdistill.students.pipelines import through_head
 
 ON_LABELS = "on labels alone"
 # Of a teacher of which only the scores are known.
@@ -204,7 +206,9 @@ def _measure(
     if evidence.train is not None and evidence.on_labels is not None:
         models[ON_LABELS] = evidence.on_labels, table
         progress.ended("the student on labels alone is fitted")
-    for_trees = without_times(for_teacher)
+    # The steps before trees read what they read for the teacher.
+    has_steps = isinstance(unwrapped(evidence.teacher), Pipeline)
+    for_trees = for_teacher if has_steps else without_times(for_teacher)
     for kind, trees in _smaller_trees(evidence).items():
         models |= {name: (model, for_trees) for name, model in trees.items()}
         kinds |= dict.fromkeys(trees, kind)
@@ -241,14 +245,16 @@ def _smaller_trees(evidence: Evidence) -> dict[str, dict[str, Any]]:
     if evidence.train is not None:
         train, teacher = evidence.train, unwrapped(evidence.teacher)
         assert train.labels is not None  # rows without one were left out
-        trees[TREES] = fit_small_trees(
-            without_times(teacher_columns(evidence.model, train.X)),
+        learner = unwrapped(last_step(teacher))
+        fitted = fit_small_trees(
+            without_times(through_head(teacher, teacher_columns(evidence.model, train.X))),
             train.labels,
             qid=train.queries.segment,
-            template=teacher if is_template(teacher) else None,
+            template=learner if is_template(learner) else None,
             k=evidence.k,
             random_state=evidence.seed,
         )
+        trees[TREES] = {name: with_last_step(teacher, model) for name, model in fitted.items()}
     return trees
 
 
