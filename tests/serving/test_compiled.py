@@ -260,7 +260,9 @@ def test_users_convert_pipelines_themselves(data):
 def test_wrong_tables_and_models_are_refused(data):
     student = fitted(MLPRanker((4,), max_iter=1), data)
     scorer = compile_scorer(student)
-    for wrong in (data.X.astype(int), data.X[:, :3], data.X[0], data.X.T, [[1.0] * 8]):
+    with pytest.raises(ValueError, match=r"got a ndarray of one dimension. Pass one row as a tab"):
+        scorer(data.X[0])
+    for wrong in (data.X.astype(int), data.X[:, :3], data.X.T, [[1.0] * 8]):
         with pytest.raises(ValueError, match=r"float64 array of shape \(n_rows, 8\), got"):
             scorer(wrong)
     with pytest.raises(ValueError, match="out must be C-contiguous float32"):
