@@ -63,6 +63,7 @@ TRUTH: dict[Any, bool] = {
 }
 
 
+NO_NAMES = " Pass booleans themselves, or 1 and 0, and not the words."
 ISO_8601 = (
     " A date in text is that of ISO 8601, such as '2026-11-27' or '2026-11-27T08:30:00'; "
     "pandas.to_datetime(values, unit='ms') converts milliseconds since 1970."
@@ -88,10 +89,11 @@ class ColumnKindError(RowError):
     def __init__(
         self, table: str, row: int, column: Any, cell: Any, kind: str, expected: str
     ) -> None:
+        is_name = expected in ("float", "integer") and str(cell).lower() in ("true", "false")
         self.problem = (
             f"column {column!r} held values of type {expected} in fit and holds {kind} now; "
             f"{cell!r} has no exact counterpart. Pass values as they were in fit, or drop such "
-            f"rows.{ISO_8601 if expected == 'date' else ''}"
+            f"rows.{ISO_8601 if expected == 'date' else ''}{NO_NAMES if is_name else ''}"
         )
         super().__init__(f"{table}: ", row, f": {self.problem}")
 

@@ -174,7 +174,7 @@ class CompiledScorer:
 
     def __repr__(self) -> str:
         return (
-            f"CompiledScorer(n_features={self.n_features}, engine={self.engine!r}, "
+            f"CompiledScorer(n_columns={len(self.kinds)}, engine={self.engine!r}, "
             f"n_threads={self.n_threads})"
         )
 

@@ -294,6 +294,11 @@ def test_dictionaries_are_read_as_strictly_as_frames(value):
     with pytest.raises((ColumnKindError, TypeError), match="column 'a'|Column 'a'"):
         encoder.read_rows([{"a": value, "b": 1}])
     assert_array_equal(encoder.read_rows([{"a": "1.5", "b": np.int64(3)}]), [[1.5, 3]])
+    with pytest.raises(
+        ColumnKindError, match="Pass booleans themselves, or 1 and 0, and not the w"
+    ):
+        encoder.read_rows([{"a": "True", "b": 1}])
+    assert_array_equal(encoder.read_rows([{"a": True, "b": 1}]), [[1, 1]])
     row = {"a": 1.0, "b": 2}
     for wrong in (row, pd.DataFrame([row]), '[{"a": 1, "b": 2}]', (row for _ in range(2))):
         with pytest.raises(TypeError, match="Expected a list of dictionaries"):
