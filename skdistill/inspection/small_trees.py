@@ -16,7 +16,6 @@ from sklearn.utils.parallel import Parallel, delayed
 from skdistill.inputs.checks import check_labels
 from skdistill.inputs.column_reading import column_of, is_time
 from skdistill.inputs.columns import as_table, column_names, take_columns
-from skdistill.inputs.pipelines import last_step, with_last_step
 from skdistill.inputs.query_ids import check_qid
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inspection.models import unwrapped
@@ -167,8 +166,7 @@ def beginnings(teacher: Any) -> dict[str, Any]:
         By a name such as "first 20 trees"; Pipelines of the teacher's steps before, if it is one.
         Empty for teachers whose trees cannot be taken one after the other.
     """
-    whole = unwrapped(teacher)
-    model = unwrapped(last_step(whole))
+    model = unwrapped(teacher)
     try:
         n_trees = number_of_trees(model)
     except TypeError:
@@ -177,8 +175,7 @@ def beginnings(teacher: Any) -> dict[str, Any]:
     while n_trees >= 2 * FEWEST_TREES:
         n_trees //= 2
         sizes.append(n_trees)
-    cuts = {f"first {size} trees": first_trees(model, size) for size in reversed(sizes)}
-    return {name: with_last_step(whole, cut) for name, cut in cuts.items()}
+    return {f"first {size} trees": first_trees(model, size) for size in reversed(sizes)}
 
 
 def _check_sizes(

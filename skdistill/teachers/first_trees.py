@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
-from skdistill.inputs.pipelines import thawed
+from skdistill.inputs.pipelines import last_step, thawed, with_last_step
 from skdistill.teachers.boosters import is_lightgbm_booster, is_xgboost_booster
 
 # More than any model has.
@@ -20,15 +20,16 @@ def first_trees(model: Any, n_trees: int) -> Any:
 
     Parameters
     ----------
-    model : Booster, or fitted estimator of LightGBM or XGBoost
+    model : Booster, fitted estimator of LightGBM or XGBoost, or Pipeline that ends in either
         The model. It is not changed.
     n_trees : int
         Number of boosting iterations to keep; all if the model has fewer.
 
     Returns
     -------
-    Booster
-        A model of its own, with the names and categories of the columns.
+    Booster or Pipeline
+        A model of its own, with the names and categories of the columns; in a Pipeline behind the
+        same steps, if the model is one.
 
     Raises
     ------
@@ -51,24 +52,21 @@ def first_trees(model: Any, n_trees: int) -> Any:
     """
     if not isinstance(n_trees, Integral) or n_trees < 1:
         raise ValueError(f"n_trees must be an int of at least 1, got {n_trees!r}.")
-    inner = thawed(model)
-    for attribute in ("booster_", "get_booster"):
-        if hasattr(inner, attribute):
-            booster = getattr(inner, attribute)
-            inner = booster() if callable(booster) else booster
-            break
-    if is_lightgbm_booster(inner):
+    whole, booster = thawed(model), _booster_of(model)
+    if is_lightgbm_booster(booster):
         import lightgbm
 
         # best_iteration is that of early stopping: no tree after it is ever used.
-        kept = n_trees if inner.best_iteration <= 0 else min(n_trees, inner.best_iteration)
-        return lightgbm.Booster(model_str=inner.model_to_string(num_iteration=kept))
-    if is_xgboost_booster(inner):
-        return inner[: min(n_trees, inner.num_boosted_rounds())]
-    raise TypeError(
-        f"first_trees cuts models of LightGBM and XGBoost, got {type(inner).__name__}, whose trees "
-        "cannot be taken one after the other."
-    )
+        kept = n_trees if booster.best_iteration <= 0 else min(n_trees, booster.best_iteration)
+        cut: Any = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=kept))
+    elif is_xgboost_booster(booster):
+        cut = booster[: min(n_trees, booster.num_boosted_rounds())]
+    else:
+        raise TypeError(
+            f"first_trees cuts models of LightGBM and XGBoost, got {type(booster).__name__}, whose "
+            "trees cannot be taken one after the other."
+        )
+    return with_last_step(whole, cut)
 
 
 def number_of_trees(model: Any) -> int:
@@ -76,7 +74,7 @@ def number_of_trees(model: Any) -> int:
 
     Parameters
     ----------
-    model : Booster, or fitted estimator of LightGBM or XGBoost
+    model : Booster, fitted estimator of LightGBM or XGBoost, or Pipeline that ends in either
         After early stopping, only those up to the best iteration count.
 
     Returns
@@ -88,7 +86,17 @@ def number_of_trees(model: Any) -> int:
     TypeError
         If the model is not one of LightGBM or XGBoost.
     """
-    booster = first_trees(model, MANY)
+    booster = last_step(first_trees(model, MANY))
     if is_xgboost_booster(booster):
         return int(booster.num_boosted_rounds())
     return int(booster.current_iteration())
+
+
+def _booster_of(model: Any) -> Any:
+    """Return the Booster of a fitted estimator, or of the last step of a Pipeline."""
+    inner = thawed(last_step(thawed(model)))
+    for attribute in ("booster_", "get_booster"):
+        if hasattr(inner, attribute):
+            booster = getattr(inner, attribute)
+            return booster() if callable(booster) else booster
+    return inner

@@ -6,9 +6,12 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdistill.datasets import make_ranking
 from skdistill.teachers import first_trees, score_rows
+from skdistill.teachers.first_trees import number_of_trees
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,19 @@ def test_trees_of_xgboost(data):
     cut = first_trees(model, 5)
     assert_allclose(score_rows(cut, X), model.predict(X, iteration_range=(0, 5)), rtol=1e-5)
     assert first_trees(model, 99).num_boosted_rounds() == 12
+
+
+def test_trees_behind_steps_stay_behind_them(data):
+    X = np.asarray(data.X)
+    scaled = StandardScaler().fit(X)
+    model = lightgbm.LGBMRegressor(n_estimators=9, verbose=-1).fit(scaled.transform(X), data.y)
+    expected = model.predict(scaled.transform(X), num_iteration=4)
+    for last in (model, model.booster_, FrozenEstimator(model)):
+        cut = first_trees(FrozenEstimator(make_pipeline(scaled, last)), 4)
+        assert_allclose(score_rows(cut, X), expected)
+    assert number_of_trees(make_pipeline(scaled, model)) == 9
+    with pytest.raises(TypeError, match="LightGBM and XGBoost, got StandardScaler"):
+        first_trees(make_pipeline("passthrough", scaled), 4)
 
 
 def test_other_models_have_no_first_trees(data):
