@@ -351,10 +351,21 @@ def test_the_page_about_serving(tables, shop, ranker):
 
     plain = fit_cascade(shop, PAIR_COLUMNS)
     of_cascade = {"cascade": plain, "users": shop["users"], "seen": shop["already_seen"]}
-    given = [arrays, frames, None, {"mlflow": mlflow, "trusted_types": trusted_types}]
+    candidates = tables["X"].assign(
+        listed=pandas.Timestamp("2026-01-01") + pandas.to_timedelta(np.arange(len(X)), "h"),
+        shop=np.where(np.arange(len(X)) % 7, "abroad", None),
+        month=np.arange(len(X)) % 12,
+    )
+    candidates.loc[3, "listed"] = None
+    student = MLPRanker((8,), max_iter=2, categorical_features=["month", "shop"], random_state=0)
+    student.fit(candidates, tables["y"], qid=tables["qid"])
+
+    of_onnx = {"student": student, "candidates": candidates}
+    given = [arrays, frames, of_onnx, None, {"mlflow": mlflow, "trusted_types": trusted_types}]
     found = run("serving.md", *given, of_cascade, by_function, by_columns)
     np.testing.assert_allclose(found["out"], pipeline.predict(X), atol=1e-5)
-    np.testing.assert_allclose(found["scores"].ravel()[:1], found["scores"].ravel()[:1])
+    fed = found["session"].run(["scores"], dict(found["inputs"](candidates)))[0]
+    np.testing.assert_allclose(fed[:, 0], student.predict(candidates), rtol=1e-4, atol=1e-4)
     assert found["ids"].shape == (1, 10)
     assert set(found["trace"].seconds)
 
