@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.column_kinds import NUMBERS, kind_of, to_kind
+from skdistill.inputs.columns import column_names
 from skdistill.inputs.ids import as_ids, missing_ids
 from skdistill.inputs.instants import MICROSECONDS, seconds_of_dates
 
@@ -97,6 +98,34 @@ def as_seconds(column: Any, kind: str) -> NDArray[np.float64] | None:
         return None
     ticks = times.astype(UNITS[kind]).astype(np.int64)
     return np.where(np.isnat(times), np.nan, ticks / MICROSECONDS)
+
+
+def ordered_values(column: Any) -> NDArray[Any]:
+    """Return a column so that its values can be compared: numbers and times as NumPy has them.
+
+    Parameters
+    ----------
+    column : array-like, or a column of pandas, polars or Arrow
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Times with a time zone are those of UTC. Other values are as :func:`as_ids` returns them.
+    """
+    values = as_ids(column)
+    if values.dtype != object or not (hasattr(column, "dtype") or hasattr(column, "type")):
+        return values
+    numbers = as_floats(column)
+    if numbers is not None:
+        return numbers
+    times = _times(column)
+    return values if times is None or times.dtype.kind not in "mM" else times
+
+
+def ordered_cells(X: Any, position: int) -> NDArray[Any]:
+    """Return a column of an array or data frame by its position, as ``ordered_values`` does."""
+    names = column_names(X)
+    return ordered_values(column_of(X, position, None if names is None else names[position]))
 
 
 def is_time(column: Any) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import replace
 import lightgbm
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
@@ -242,6 +244,46 @@ def test_dates_are_cut_into_quarters(ranker):
     assert parts[-1].n_rows == 5
     assert len(parts) == 5
     assert sum(part.n_rows for part in parts) == len(y)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_times_with_a_zone_and_missing_integers_are_compared_as_they_are_ordered(library):
+    hour = pd.to_datetime("2026-01-01", utc=True) + pd.to_timedelta(np.arange(len(DATA.y)), "h")
+    count = pd.Series(np.arange(len(DATA.y)) % 50, dtype="Int64")
+    count[::9] = pd.NA
+    frame = pd.DataFrame(DATA.X, columns=[*"abcdef"]).assign(
+        hour=hour.tz_convert("Europe/Paris"), count=count, best=pd.Series(DATA.y, dtype="Int64")
+    )
+
+    def rows(mask):
+        part = frame.loc[mask]
+        if library == "pandas":
+            return part
+        return pl.from_pandas(part) if library == "polars" else pa.Table.from_pandas(part)
+
+    student = LinearRanker(max_iter=3, random_state=0, categorical_features=None)
+    with pytest.warns(UserWarning, match=r"\['best'\] of X equal y"):
+        student.fit(rows(TRAIN), DATA.y[TRAIN], qid=DATA.qid[TRAIN])
+    found = distillation_report(
+        student, rows(TEST), y, qid=qid, teacher_scores=DATA.utility[TEST],
+        slices=["hour", "count"], **TRAINING | {"X_train": rows(TRAIN)},
+    )  # fmt: skip
+    of_hour, of_count = (
+        [part.value for part in found.slices if part.name == name] for name in ("hour", "count")
+    )
+    assert len(of_hour) == 4
+    assert of_hour[0].startswith(f"{hour[TEST][0]:%Y-%m-%d %H:%M:%S} to 2026-")
+    assert len(of_count) == 5
+    assert of_count[-1] == "missing"
+    assert (
+        "hour: 100.0% of the rows beyond the training range"
+        in check("rows outside the training range", found).message
+    )
+    # A whole number that may be missing is a number, whatever the library.
+    assert check("a column that is too good", found).message.startswith("best alone has")
+    given = {"hour": frame["hour"][TEST].reset_index(drop=True)}
+    same = distillation_report(student, rows(TEST), y, qid=qid, teacher_scores=y, slices=given)
+    assert [part.value for part in same.slices if part.name == "hour"] == of_hour
 
 
 def test_offsets_are_part_of_the_order():

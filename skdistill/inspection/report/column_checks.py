@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skdistill.distilled import FittedDistillation
-from skdistill.inputs.columns import cells, column_names, optional_positions, take_columns
+from skdistill.inputs.column_reading import ordered_cells
+from skdistill.inputs.columns import column_names, optional_positions, take_columns
 from skdistill.inputs.ids import id_codes, missing_ids
 from skdistill.inputs.queries import Queries
 from skdistill.inspection.models import scores_of, teacher_columns, unwrapped
@@ -52,7 +53,7 @@ def inside_training_range(evidence: Evidence) -> Check:
         return Check(name, SKIPPED, "the columns of a sparse matrix are not compared")
     found = []
     for position in evidence.feature_positions:
-        new, seen = cells(X, position), cells(train, position)
+        new, seen = ordered_cells(X, position), ordered_cells(train, position)
         is_number = new.dtype.kind in "iufbM" and seen.dtype.kind in "iufbM"
         beyond = _beyond(new, seen) if is_number else _is_new(new, seen)
         limit = MOST_BEYOND if is_number else MOST_NEW
@@ -131,7 +132,7 @@ def has_no_leak(evidence: Evidence) -> Check:
         return Check(name, SKIPPED, "the teacher is not better than a random order")
     gain, column = 0.0, ""
     for position in range(table.shape[1]):
-        values = cells(table, position)
+        values = ordered_cells(table, position)
         if values.dtype.kind not in "iufb" or missing_ids(values).all():
             continue
         numbers = values.astype(np.float64)

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from skdistill.inputs.checks import check_finite, check_k, check_labels
-from skdistill.inputs.columns import as_table, cells, column_names, column_positions, query_ids
-from skdistill.inputs.ids import as_ids
+from skdistill.inputs.column_reading import ordered_cells, ordered_values
+from skdistill.inputs.columns import as_table, column_names, column_positions, query_ids
 from skdistill.inputs.offsets import check_offset, log_unless_logs
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.queries import Queries
@@ -243,7 +243,7 @@ def _slices(
 ) -> dict[str, NDArray[Any]]:
     """Return the values of each row by which a table is sliced."""
     if isinstance(slices, Mapping):
-        by_row = {str(name): as_ids(values) for name, values in slices.items()}
+        by_row = {str(name): ordered_values(values) for name, values in slices.items()}
         for name, values in by_row.items():
             if values.shape != (n_rows,):
                 raise ValueError(
@@ -254,4 +254,4 @@ def _slices(
     slices = [slices] if isinstance(slices, str) else slices
     positions = column_positions(X, list(slices), "slices") if slices else []
     names = column_names(X) or [f"column {place}" for place in range(X.shape[1])]
-    return {str(names[place]): cells(X, place) for place in positions}
+    return {str(names[place]): ordered_cells(X, place) for place in positions}
