@@ -40,7 +40,7 @@ Ids = Annotated[
     typer.Option(
         "--id-column",
         help="Column to copy to the output; default: text, integers, UUIDs and dates that are not "
-        "features.",
+        "features, and with --top-k categories that are.",
     ),
 ]
 AllColumns = Annotated[

@@ -90,8 +90,10 @@ class ColumnKindError(RowError):
         self, table: str, row: int, column: Any, cell: Any, kind: str, expected: str
     ) -> None:
         is_name = expected in ("float", "integer") and str(cell).lower() in ("true", "false")
+        # A column of numbers may have been one of integers or booleans.
+        shown = "number" if expected == "float" else expected
         self.problem = (
-            f"column {column!r} held values of type {expected} in fit and holds {kind} now; "
+            f"column {column!r} held values of type {shown} in fit and holds {kind} now; "
             f"{cell!r} has no exact counterpart. Pass values as they were in fit, or drop such "
             f"rows.{ISO_8601 if expected == 'date' else ''}{NO_NAMES if is_name else ''}"
         )

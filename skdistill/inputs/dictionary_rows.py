@@ -72,13 +72,21 @@ class DictionaryReader:
         ValueError
             If a row lacks a column.
         ColumnKindError, TypeError
-            If a column holds something else than in ``fit``.
+            If a column holds something else than in ``fit``, or a row is no dictionary.
         """
         try:
             return self._numbers(rows), [
                 known.codes_of([row[name] for row in rows], name)
                 for name, known in self._categories
             ]
+        except TypeError:
+            for place, row in enumerate(rows):
+                if not isinstance(row, Mapping):
+                    raise TypeError(
+                        f"Row {place} is a {type(row).__name__}, but a row is a dictionary of "
+                        "values by column."
+                    ) from None
+            raise
         except KeyError as error:
             place = next(place for place, row in enumerate(rows) if error.args[0] not in row)
             raise ValueError(

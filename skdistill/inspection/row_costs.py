@@ -149,15 +149,14 @@ def costs_on_tables(
 ) -> dict[str, RowCost]:
     """Measure what a row costs as :func:`row_costs` does, each model on a table of its own."""
     with single_thread():
-        slowest = max(
-            _seconds(serving_call(model, take_rows(X, np.arange(X.shape[0])[:FEWEST_ROWS])), 1)
-            for model, X in models.values()
-        )
-        n_rows = int(np.clip(FEWEST_ROWS * LONGEST / slowest, FEWEST_ROWS, MOST_ROWS))
-        calls = {
-            name: serving_call(model, take_rows(X, np.arange(n_rows) % X.shape[0]))
-            for name, (model, X) in models.items()
-        }
+        n_rows, calls = FEWEST_ROWS, _calls(models, FEWEST_ROWS)
+        # A call has a fixed cost too, so that more rows do not take as much more time.
+        while n_rows < MOST_ROWS:
+            slowest = max(_seconds(call, 1) for call in calls.values())
+            if slowest > LONGEST / 2:
+                break
+            n_rows = int(min(n_rows * max(LONGEST / slowest, 2), MOST_ROWS))
+            calls = _calls(models, n_rows)
         repeats = {name: 1 + int(SHORTEST / _seconds(call, 1)) for name, call in calls.items()}
         times = np.array(
             [
@@ -167,6 +166,14 @@ def costs_on_tables(
         )
     quartiles = np.quantile(times, [0.5, 0.25, 0.75], axis=0).T.tolist()
     return {name: RowCost(*of) for name, of in zip(calls, quartiles, strict=True)}
+
+
+def _calls(models: Mapping[str, tuple[Any, Any]], n_rows: int) -> dict[str, Score]:
+    """Functions that score so many rows by each model, which may stand there several times."""
+    return {
+        name: serving_call(model, take_rows(X, np.arange(n_rows) % X.shape[0]))
+        for name, (model, X) in models.items()
+    }
 
 
 def _warm_seconds(call: Score, repeats: int) -> float:

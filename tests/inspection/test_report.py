@@ -185,7 +185,8 @@ def test_a_teacher_can_be_given_by_its_scores(ranker):
     alone = distillation_report(student, X, y, qid=qid)
     assert [point.name for point in alone.points] == ["student"]
     assert alone.fidelity is None
-    assert "of the teacher" not in alone.summary()
+    assert "of the teacher's" not in alone.summary()
+    assert "6 more were skipped for lack of the teacher: teacher= (--teacher)." in alone.summary()
     assert "ok  ties" in str(alone)
 
 

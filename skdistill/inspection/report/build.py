@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
+from skdistill.inputs.columns import column_names, take_columns
 from skdistill.inputs.pipelines import last_step, with_last_step
 from skdistill.inspection.models import (
     BEGINNING,
@@ -48,6 +49,7 @@ from skdistill.metrics import kendall_tau, rank_biased_overlap, teacher_recall
 from skdistill.public_names import set_module
 from skdistill.step_progress import StepProgress
 from skdistill.students.pipelines import through_head
+from skdistill.teachers.columns import fitted_names, teacher_positions
 
 ON_LABELS = "on labels alone"
 # Of a teacher of which only the scores are known.
@@ -93,8 +95,8 @@ def distillation_report(
         Such as a log bid; see :func:`skdistill.metrics.ndcg_score`.
     X_train, y_train, qid_train : array-like, optional
         The table that the student was fitted on. With it, the report also fits the student on
-        labels alone, and small LightGBM models on all columns but times, and makes the checks that
-        need training rows.
+        labels alone, and small LightGBM models on the columns that the teacher knows by their
+        names, or on all columns but times, and makes the checks that need training rows.
     slices : sequence of columns, or dict of str to array-like of shape (n_rows,), optional
         Columns of X, or values of rows by name, by which quality is broken down. Slices by the
         number of rows per query are always made.
@@ -246,8 +248,9 @@ def _smaller_trees(evidence: Evidence) -> dict[str, dict[str, Any]]:
         train, teacher = evidence.train, unwrapped(evidence.teacher)
         assert train.labels is not None  # rows without one were left out
         learner = unwrapped(last_step(teacher))
+        table = through_head(teacher, teacher_columns(evidence.model, train.X))
         fitted = fit_small_trees(
-            without_times(through_head(teacher, teacher_columns(evidence.model, train.X))),
+            _columns_of_trees(learner, table),
             train.labels,
             qid=train.queries.segment,
             template=learner if is_template(learner) else None,
@@ -256,6 +259,16 @@ def _smaller_trees(evidence: Evidence) -> dict[str, dict[str, Any]]:
         )
         trees[TREES] = {name: with_last_step(teacher, model) for name, model in fitted.items()}
     return trees
+
+
+def _columns_of_trees(learner: Any, table: Any) -> Any:
+    """Return the columns that trees are fitted on: those that the teacher knows by their names.
+
+    They were chosen for trees, while students may read ids and times besides.
+    """
+    if fitted_names(learner) is None or column_names(table) is None:
+        return without_times(table)
+    return take_columns(table, teacher_positions(learner, table))
 
 
 def _fidelity(evidence: Evidence) -> Fidelity | None:

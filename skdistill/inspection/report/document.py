@@ -14,6 +14,8 @@ from skdistill.extras import import_extra
 from skdistill.inspection.points import ParetoPoint
 from skdistill.inspection.report.findings import (
     LOOK,
+    NEEDS_MODEL,
+    NEEDS_TEACHER,
     NEEDS_TRAIN,
     OK,
     SKIPPED,
@@ -194,12 +196,16 @@ class DistillationReport:
             verb = "needs" if n <= 1 else "need"
             text += f" Checks: {n or 'none'} of {n_made} {verb} attention"
             text += f": {names}." if n else "."
-        n_lacking = sum(check.message == NEEDS_TRAIN for check in self.checks)
-        if n_lacking:
-            text += (
-                f" {n_lacking} more {'was' if n_lacking == 1 else 'were'} skipped for lack of the "
-                "training rows: X_train=, y_train=, qid_train= (--train)."
-            )
+        lacking = {
+            "the training rows: X_train=, y_train=, qid_train= (--train)": NEEDS_TRAIN,
+            "the teacher: teacher= (--teacher)": NEEDS_TEACHER,
+            "a teacher that reads the table: teacher= (--teacher)": NEEDS_MODEL,
+        }
+        for what, message in lacking.items():
+            n_lacking = sum(check.message.endswith(message) for check in self.checks)
+            if n_lacking:
+                verb = "was" if n_lacking == 1 else "were"
+                text += f" {n_lacking} more {verb} skipped for lack of {what}."
         return text
 
     def frame(self) -> Any:

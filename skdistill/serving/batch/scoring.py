@@ -26,6 +26,9 @@ from skdistill.tables.query_codes import missing_cells, query_codes
 from skdistill.tables.reading import Paths, read_batches
 from skdistill.tables.shard import Shard
 
+# Kinds of features that identify no item.
+NOT_NAMES = ("float", "boolean", "date", "timedelta")
+
 
 @set_module("skdistill.serving")
 def score_table(
@@ -76,9 +79,10 @@ def score_table(
         row ends the run or is one of the rejects.
     id_columns : sequence of str or "all", optional
         Columns to copy to the output besides ``query_column``. By default, those of text, integers,
-        bytes, UUIDs and dates that are not features; with "all", every column that is not a
-        feature. Columns of CSV files and of folders count as text. In files without such a column
-        it is null, and if types in several files have nothing in common it becomes text.
+        bytes, UUIDs and dates that are not features, and with ``top_k`` the categories that are,
+        such as an item's id; with "all", every column that is not a feature. Columns of CSV files
+        and of folders count as text. In files without such a column it is null, and if types in
+        several files have nothing in common it becomes text.
     top_k : int, optional
         Number of rows to keep per query, over all files; all rows by default. Kept rows stay in the
         order of the input. Of equal scores, the earlier row is kept. The query and score of
@@ -132,6 +136,10 @@ def score_table(
     folder.check(inputs, paths, None if rejects is None else Path(rejects))
     scorer = table_scorer(model)
     probabilities = probability_column_of(model, probability_column, score_column)
+    added = [score_column, *([] if probability_column is None else [probability_column])]
+    if top_k is not None and id_columns is None:
+        # The place of a row in the input, by which an item could be known, is lost.
+        ids = [name for name in _categories_of(scorer) if name not in added]
     columns = TableColumns.match(
         files,
         features=scorer.features,
@@ -139,7 +147,7 @@ def score_table(
         ids=ids,
         targets=[] if query_column is None else [query_column],
         rest=rest,
-        added=[score_column, *([] if probability_column is None else [probability_column])],
+        added=added,
         kinds=scorer.kinds,
         parses_text=True,
     )
@@ -159,6 +167,12 @@ def score_table(
     if rejects is not None:
         folder.write_rejects(Path(rejects), progress.n_shards)
     return progress
+
+
+def _categories_of(scorer: TableScorer) -> list[str]:
+    """Names of the features that are categories of text, integers and the like."""
+    named = zip(scorer.features or [], scorer.kinds, strict=False)
+    return [name for name, kind in named if kind not in (*NOT_NAMES, None)]
 
 
 @dataclass(frozen=True)

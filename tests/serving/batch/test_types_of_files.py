@@ -471,3 +471,31 @@ def test_a_date_that_is_none_is_told_how_dates_are_written(tmp_path):
     written.to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(TableError, match=r"'day' holds '01/02/2026', expected a date of ISO 8601"):
         score_table(student, tmp_path / "a.csv", tmp_path / "out")
+
+
+def test_the_best_rows_name_their_items_though_the_model_reads_the_ids(tmp_path):
+    table = pd.DataFrame(
+        {
+            "query": np.repeat(np.arange(5), 8),
+            "item": [f"i{row}" for row in range(40)],
+            "shelf": pd.Categorical(np.arange(40) % 4),
+            "price": np.linspace(0, 1, 40),
+            "is_new": np.arange(40) % 3 == 0,
+            "note": "x",
+        }
+    )
+    features = ["item", "shelf", "price", "is_new"]
+    model = LinearRanker(max_iter=2, min_frequency=1, random_state=0)
+    model.fit(table[features], np.arange(40) % 3, qid=table["query"])
+    table.to_parquet(tmp_path / "t.parquet")
+    given = {"query_column": "query", "top_k": 2}
+    score_table(model, tmp_path / "t.parquet", tmp_path / "best", **given)
+    best = read(tmp_path / "best").to_pandas()
+    assert list(best) == ["query", "item", "shelf", "note", "score"]
+    scores = model.predict(table[features])
+    expected = table.assign(score=scores).sort_values("score").groupby("query").tail(2)
+    assert set(best["item"]) == set(expected["item"])
+    score_table(model, tmp_path / "t.parquet", tmp_path / "named", id_columns=["note"], **given)
+    assert list(read(tmp_path / "named").to_pandas()) == ["query", "note", "score"]
+    score_table(model, tmp_path / "t.parquet", tmp_path / "all", query_column="query")
+    assert list(read(tmp_path / "all").to_pandas()) == ["query", "note", "score"]
