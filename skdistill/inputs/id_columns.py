@@ -147,6 +147,33 @@ def columns_like_query_ids(numbers: NDArray[Any], queries: Queries) -> list[int]
     return [place for place in range(numbers.shape[1]) if is_id(numbers[:, place])]
 
 
+def categories_of_queries(codes: NDArray[Any], queries: Queries) -> list[int]:
+    """Find columns of categories in which most queries have one value, which no other query has.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_rows, n_columns), integer
+        Codes of the categories. Rare ones may share a code.
+    queries : Queries
+        Segments of the rows.
+
+    Returns
+    -------
+    list of int
+        Positions of the columns, ascending. None are found among few queries, or if no query has
+        two rows.
+    """
+    if queries.n_queries < LEAST_VALUES or not queries.has_lists:
+        return []
+
+    def is_id(column: NDArray[Any]) -> bool:
+        of_query = column[queries.starts]
+        n_own = int((np.unique(of_query, return_counts=True)[1] == 1).sum())
+        return 2 * n_own > queries.n_queries and bool((column == of_query[queries.segment]).all())
+
+    return [place for place in range(codes.shape[1]) if is_id(codes[:, place])]
+
+
 def _are_own(own: float, neighbours: float, least: float) -> bool:
     """Whether values explain so much, and their neighbours hardly any of it."""
     return own >= least and neighbours <= LARGEST_SHARE * own

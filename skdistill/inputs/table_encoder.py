@@ -261,6 +261,12 @@ class TableEncoder:
         return [self._all_names[column] for column in self.columns_of_numbers.tolist()]
 
     @cached_property
+    def category_names(self) -> list[Any]:
+        """Name, or position, of each column of categories."""
+        named = zip(self._all_names, self.kinds, strict=True)
+        return [name for name, kind in named if kind == "category"]
+
+    @cached_property
     def reads_only_numbers(self) -> bool:
         """Whether no column holds categories or times."""
         return all(kind == "float" for kind in self.kinds)

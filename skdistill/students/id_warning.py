@@ -12,6 +12,7 @@ from scipy import sparse
 
 from skdistill.inputs.id_columns import (
     MOST_ROWS,
+    categories_of_queries,
     columns_like_ids,
     columns_like_query_ids,
     columns_with_own_effects,
@@ -43,6 +44,10 @@ def warn_of_query_ids(student: Any, data: RankingData) -> None:
     """
     if sparse.issparse(data.X):
         return
+    way_out = (
+        "Leave them out of X. If the queries are users who come again, name them in "
+        "categorical_features."
+    )
     numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
     names = names_of_numbers(student, numbers.shape[1])
     found = columns_like_query_ids(numbers, data.queries)
@@ -50,9 +55,24 @@ def warn_of_query_ids(student: Any, data: RankingData) -> None:
     if named:
         warn_user(
             f"The columns {named} of X hold another whole number for each query, as its id or its "
-            "time does. Later ones have numbers that no model has learnt from. Leave them out "
-            "of X. If the queries are users who come again, name them in categorical_features."
+            f"time does. Later ones have numbers that no model has learnt from. {way_out}"
         )
+    if not isinstance(data.X, MixedTable) or student.encoder_ is None:
+        return
+    names = student.encoder_.category_names
+    found = categories_of_queries(data.X.codes, data.queries)
+    named = [names[place] for place in found if names[place] not in _named_categories(student)]
+    if named:
+        warn_user(
+            f"The columns {named} of X name the query: each query has a value of its own, so that "
+            f"what a model learns of it holds for no other query. {way_out}"
+        )
+
+
+def _named_categories(student: Any) -> list[Any]:
+    """Columns that the user has named as categories, and not only by their type."""
+    named = student.categorical_features
+    return [] if named is None or isinstance(named, str) or callable(named) else list(named)
 
 
 @dataclass(frozen=True)

@@ -175,12 +175,36 @@ def test_a_column_that_names_the_query_is_told():
         X.drop(columns="request"),
         X.assign(request=X["request"] / 3),
         X.assign(request=pandas.to_datetime(X["request"], unit="s")),
-        X.assign(request=X["request"].astype("category")),
         one_less,
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             student.fit(table, y, qid=qid)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MLPRanker((4,), max_iter=1, categorical_features=["request"]).fit(X, y, qid=qid)
+
+
+def test_a_category_that_names_the_query_is_told():
+    rng = np.random.default_rng(4)
+    qid = rng.permutation(np.repeat([f"s{query}" for query in range(60)], 12))
+    X = pandas.DataFrame({"search": qid, "a": rng.normal(size=len(qid))})
+    y = (X["a"] > 0).astype(int)
+    student = MLPRanker((4,), max_iter=1)
+    message = r"\['search'\] of X name the query: each query has a value of its own"
+    with pytest.warns(UserWarning, match=message):
+        student.fit(X, y, qid=qid)
+    # Rare values share a code.
+    sizes = np.where(np.arange(60) < 20, 2, 12)
+    some = np.repeat(np.arange(60), sizes)
+    table = pandas.DataFrame({"search": [f"s{query}" for query in some], "a": np.arange(len(some))})
+    with pytest.warns(UserWarning, match=message):
+        student.fit(table, some % 2, qid=some)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student.fit(X.assign(search=rng.permutation(qid)), y, qid=qid)
+        student.fit(X.assign(search=X["search"].str[-1]), y, qid=qid)
+        student.fit(X.drop(columns="search"), y, qid=qid)
 
 
 def test_few_queries_do_not_tell_ids_from_other_columns():
