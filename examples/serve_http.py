@@ -70,6 +70,7 @@ BODY_SECONDS = 5
 # A larger body of JSON is parsed in a thread.
 INLINE_BYTES = 1 << 16
 BINARY = "application/octet-stream"
+READS_CATEGORIES = 'the model reads categories: send JSON such as {"records": [...]}'
 
 
 Cell = bool | int | float | str | None
@@ -285,6 +286,8 @@ def scores_of(scorer, body, is_binary):
         except (TypeError, ValueError) as error:
             # An answer must not grow with the request, whose values the message may name.
             raise HTTPException(422, str(error)[:500]) from None
+    if scorer.n_codes:
+        raise HTTPException(422, READS_CATEGORIES)
     if not given.rows or any(len(row) != scorer.n_features for row in given.rows):
         raise HTTPException(422, f"expected one row or more of {scorer.n_features} numbers each")
     # NumPy makes NaN of None.
@@ -308,7 +311,7 @@ def score_array(scorer, X):
     """Score rows of numbers; what the scorer does not take raises an HTTPException."""
     check_number(X)
     if scorer.n_codes:
-        raise HTTPException(422, "the model reads categories: send records as JSON")
+        raise HTTPException(422, READS_CATEGORIES)
     unfit = np.isinf(X) if scorer.allows_missing else ~np.isfinite(X)
     if unfit.any():
         row, column = np.argwhere(unfit)[0]

@@ -29,6 +29,8 @@ def make_student(ranker: Any, seed: int) -> Any:
         shown = type(last_step(student)).__name__
         if isinstance(student, str):
             shown = f"{student!r}: pass an instance, such as MLPRanker((64, 32))"
+        if isinstance(last_step(ranker.teacher), StudentEstimator):
+            shown += ", and a student as teacher. The teacher comes first"
         raise TypeError(
             "student must be one of skdistill.students or a subclass of its BaseStudent, alone or "
             f"as the last step of a Pipeline, got {shown}."

@@ -163,8 +163,10 @@ def test_columns_are_named_by_lists_slices_and_callables(frames, table):
         if expected is not None:
             assert_array_equal(ranker.predict(X), expected)
         expected = ranker.predict(X)
-    with pytest.raises(ValueError, match=r"student_columns=\['f9'\] names a column that is not"):
-        ranker.set_params(student_columns=["f9"]).fit(X, table.y, qid=table.qid)
+    with pytest.raises(
+        ValueError, match=r"\['f9', 'f0'\] names a column that is not in X \('f9'\),"
+    ):
+        ranker.set_params(student_columns=["f9", "f0"]).fit(X, table.y, qid=table.qid)
     with pytest.raises(ValueError, match="teacher_columns=.* names a column that is not in X"):
         ranker.set_params(student_columns=None, teacher_columns=[0, 99]).fit(
             X, table.y, qid=table.qid
@@ -293,10 +295,12 @@ def test_bad_input_is_refused(table):
         match="or a function of the table, got <",
     ):
         fit(DistilledRanker(Mute()), table)
-    with pytest.raises(TypeError, match=r"LGBMRanker \(a class\)"):
+    with pytest.raises(TypeError, match=r"LGBMRanker \(a class\). Create one: LGBMRanker\(\)"):
         fit(DistilledRanker(lightgbm.LGBMRanker), table)
     with pytest.raises(TypeError, match=r"student must be one of skdistill.students .* got Ridge"):
         fit(DistilledRanker(Ridge(), Ridge()), table)
+    with pytest.raises(TypeError, match=r"got Ridge, and a student as teacher. The teacher comes"):
+        fit(DistilledRanker(MLPRanker(), Ridge()), table)
     with pytest.raises(TypeError, match=r"student must be .* pass an instance, such as MLPR"):
         fit(DistilledRanker(Ridge(), "MLPRanker"), table)
     with pytest.raises(TypeError, match=r"Expected an estimator instance \(MLPRanker\(\)\)"):

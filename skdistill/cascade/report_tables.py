@@ -175,18 +175,23 @@ class CascadeReport:
         return table
 
     def summary(self) -> str:
-        """Say in one sentence what the cascade keeps, and which stage loses most.
+        """Say what the cascade keeps, which stage loses most, and which rivals rank better.
 
         Returns
         -------
         str
         """
         worst = max(self.stages, key=lambda stage: stage.lost)
+        better = [rival for rival in self.rivals if rival.ndcg_ratio.high < 1]
         return (
             f"{self.n_queries} queries. Recall of the teacher's top {self.k}: {self.recall:.4f}. "
             f"NDCG@{self.k} by {self.truth}: {self.ndcg:.4f}, of the teacher over the whole "
             f"catalogue {self.teacher_ndcg:.4f}. The stage {worst.name!r} loses most: "
             f"{worst.lost:.4f}."
+        ) + "".join(
+            f" The rival {rival.name!r} ranks better: ours is {interval(rival.ndcg_ratio)} of its "
+            "NDCG."
+            for rival in better
         )
 
     def frame(self) -> Any:

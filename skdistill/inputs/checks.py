@@ -152,8 +152,12 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any], table: str = "
             f"{table} contains a value too large for {type(estimator).__name__}, whose arithmetic "
             "is float32: ",
             int(rows.start + row),
-            f" of column {names[column]!r} holds {value}, the limit is {LARGEST}. Divide the "
-            "column, or take its logarithm.",
+            f" of column {names[column]!r} holds {value}, the limit is {LARGEST}. "
+            + (
+                "Replace infinity by NaN, or by a number."
+                if np.isinf(value)
+                else "Divide the column, or take its logarithm."
+            ),
         )
 
 

@@ -86,8 +86,11 @@ def column_positions(X: Any, columns: Any, parameter: str) -> list[int]:
     except (ValueError, IndexError) as error:
         names = column_names(X)
         present = f"{X.shape[1]} columns" + ("" if names is None else f": {names}")
+        asked = columns if isinstance(columns, list | tuple) else []
+        lacking = [one for one in asked if isinstance(one, str) and one not in (names or ())]
+        named = f" ({', '.join(map(repr, lacking))})" if 0 < len(lacking) < len(asked) else ""
         raise ValueError(
-            f"{parameter}={columns!r} names a column that is not in X, which has {present}."
+            f"{parameter}={columns!r} names a column that is not in X{named}, which has {present}."
         ) from error
 
 

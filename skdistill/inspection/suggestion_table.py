@@ -114,7 +114,8 @@ class StudentSuggestion:
         if self.reading_us:
             reading = (
                 f" Reading a data frame of these rows takes another {self.reading_us:.0f} "
-                "microseconds, whatever the student: send what CompiledScorer.encode makes of it."
+                "microseconds, whatever the student. A service that gets dictionaries passes them "
+                "to CompiledScorer.rows, and makes no data frame."
             )
         return (
             f"Take {self.best!r}: {best.microseconds:.1f} of {self.latency_us:g} microseconds for "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sklearn.pipeline import Pipeline
@@ -54,13 +55,13 @@ def decompose(model: Any) -> Served:
         return decompose(model.export_student())
     if isinstance(model, Pipeline):
         return _pipeline(model)
-    check_is_fitted(model)
-    if isinstance(model, StudentEstimator):
-        return _student(model)
-    if isinstance(model, FittedTowers):
-        return _towers(model)
+    if isinstance(model, StudentEstimator | FittedTowers):
+        check_is_fitted(model)
+        return _student(model) if isinstance(model, StudentEstimator) else _towers(model)
     refuse_search(model)
     way_out = " Use compile_cascade for a cascade." if hasattr(model, "rank") else ""
+    if isinstance(model, str | Path):
+        way_out = f" Load a file first: load({str(model)!r})."
     raise TypeError(
         "serving takes students, a DistilledRanker, a TwoTowerRetriever or a Pipeline that ends "
         f"in a student or a DistilledRanker, got {type(model).__name__}.{way_out}"

@@ -32,7 +32,7 @@ def check_teacher(teacher: Any) -> None:
     methods = ("predict", "predict_proba", "decision_function", "__call__")
     if isinstance(teacher, type) or not any(hasattr(teacher, method) for method in methods):
         shown = teacher.__name__ + " (a class)" if isinstance(teacher, type) else repr(teacher)
-        way_out = ""
+        way_out = f" Create one: {teacher.__name__}()." if isinstance(teacher, type) else ""
         if isinstance(teacher, str | Path):
             way_out = f" Load a LightGBM file by lightgbm.Booster(model_file={str(teacher)!r})."
         raise TypeError(

@@ -190,6 +190,9 @@ def test_rivals_have_the_same_teacher_and_are_compared_query_by_query(data):
         assert rival.ndcg_ratio.low <= rival.ndcg_ratio.ratio <= rival.ndcg_ratio.high
         assert rival.ndcg_ratio.ratio == pytest.approx(report.ndcg / rival.ndcg)
         assert set(rival.agreement) == {"retrieve", "prerank"}
+    for rival in report.rivals:
+        told = f"The rival {rival.name!r} ranks better" in report.summary()
+        assert told == (rival.ndcg_ratio.high < 1)
     # One objective: what learnt the teacher's order prefers what the last stage prefers.
     on_labels = report.rivals[1]
     assert report.stages[0].agreement > on_labels.agreement["retrieve"]

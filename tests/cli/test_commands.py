@@ -120,6 +120,15 @@ def test_report_finds_what_the_function_finds(folder, frame):
     done = run("report", folder / "student.skd", table, *options, *given[:2], "--teacher", table)
     assert done.returncode == 2
     assert "cannot be read as a LightGBM model" in done.stderr
+    derived = frame.assign(extra=frame["f0"] * frame["f1"])[[*NAMES, "extra"]]
+    other = lightgbm.LGBMRegressor(n_estimators=2, verbose=-1).fit(derived, frame["label"])
+    other.booster_.save_model(folder / "derived.txt")
+    done = run(
+        "report", folder / "student.skd", table, *options, "--teacher", folder / "derived.txt"
+    )
+    assert done.returncode == 3
+    assert "lacks the columns ['extra'], which the teacher was fitted on" in done.stderr
+    assert "name them: teacher_column (--teacher-column)" in done.stderr
     done = run("report", folder / "student.skd", table, "--query-column", "q", *options[2:])
     assert done.returncode == 3
     assert "lacks the columns ['q']" in done.stderr

@@ -4,6 +4,7 @@ import pickle
 import threading
 import tracemalloc
 
+import lightgbm
 import numpy as np
 import onnx
 import onnxruntime
@@ -276,6 +277,11 @@ def test_wrong_tables_and_models_are_refused(data):
     polynomial = fitted(make_pipeline(PolynomialFeatures(2), LinearRanker(max_iter=1)), data)
     with pytest.raises(TypeError, match="step 'polynomialfeatures' of the Pipeline"):
         compile_scorer(polynomial)
+    with pytest.raises(TypeError, match=r"got str. Load a file first: load\('student.skd'\)"):
+        compile_scorer("student.skd")
+    trees = lightgbm.LGBMRegressor(n_estimators=1, verbose=-1).fit(data.X, data.y)
+    with pytest.raises(TypeError, match="serving takes students, .* got Booster"):
+        compile_scorer(trees.booster_)
     with pytest.raises(TypeError, match="serving takes students"):
         compile_scorer(StandardScaler().fit(data.X))
 

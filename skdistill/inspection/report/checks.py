@@ -75,8 +75,9 @@ def teacher_overfits(evidence: Evidence) -> Check:
         return Check(name, OK, f"{found}; the student learnt from out-of-fold scores (teacher_cv)")
     return Check(
         *(name, LOOK),
-        f"{found}: it has memorised its training rows, so that its scores there are no guide to "
-        "new ones. Try alpha=1, let the student learn from rows that the teacher has not seen, or "
+        f"{found}: it remembers the labels of its training rows, and a student that learns from "
+        "its scores of these rows learns what it remembers. Try alpha=1, let the student learn "
+        "from rows that the teacher has not seen, or "
         "from out-of-fold scores of a model that is fitted anew with the teacher's settings: "
         "DistilledRanker(LGBMRanker(**settings), teacher_cv=5).",
     )

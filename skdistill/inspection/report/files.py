@@ -14,6 +14,7 @@ from skdistill.ranker import DistilledRanker
 from skdistill.serving.batch.table_scorer import TableScorer, table_scorer
 from skdistill.tables.columns import TableColumns, column_of, filled
 from skdistill.tables.csv import CsvOptions
+from skdistill.tables.errors import TableError
 from skdistill.tables.frames import read_frame
 from skdistill.tables.reading import Paths, find_files
 from skdistill.tables.types import is_category
@@ -91,6 +92,7 @@ def report_table(
     of_teacher = [] if teacher is None else fitted_names(teacher) or []
     reader = _Reader(table_scorer(model), query_column, label_column, csv_options)
     numbers = [] if teacher_column is None else [teacher_column]
+    reader.check_teacher(inputs, of_teacher)
     table, frame = reader.read(inputs, "inputs", [*of_teacher, *slices], numbers)
     arguments: dict[str, Any] = {}
     if train is not None:
@@ -128,6 +130,17 @@ class _Reader:
     def reads(self, columns: Sequence[str]) -> bool:
         """Whether the model reads these columns; one without names reads any."""
         return self.scorer.features is None or set(columns) <= set(self.scorer.features)
+
+    def check_teacher(self, paths: Paths, columns: Sequence[str]) -> None:
+        """Raise a TableError if the first file lacks columns of the teacher."""
+        file = filled(find_files(paths, self.csv_options))[0]
+        lacking = [name for name in columns if name not in file.schema.names]
+        if lacking:
+            raise TableError(
+                f"{file.path}: lacks the columns {lacking}, which the teacher was fitted on. If "
+                "they are computed from others, such as the month of a date, write the teacher's "
+                "scores into the table and name them: teacher_column (--teacher-column)."
+            )
 
     def read(
         self, paths: Paths, name: str, further: Sequence[str], numbers: Sequence[str]
