@@ -149,8 +149,8 @@ def check_magnitude(X: Any, estimator: Any, names: Sequence[Any], table: str = "
             row, column = np.argwhere(np.abs(chunk) > LARGEST)[0]
             value = chunk[row, column]
         raise RowError(
-            f"{table} contains a value too large for {type(estimator).__name__}, whose arithmetic "
-            "is float32: ",
+            f"{table} contains infinity or a value too large for {type(estimator).__name__}, whose "
+            "arithmetic is float32: ",
             int(rows.start + row),
             f" of column {names[column]!r} holds {value}, the limit is {LARGEST}. "
             + (

@@ -25,11 +25,12 @@ from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.inputs.unknown_categories import columns_without_known, warn_of_unknown
 
+# Infinity is refused with its row and column by check_magnitude.
 AS_NUMBERS = {
     "accept_sparse": "csr",
     "dtype": [np.float64, np.float32],
     "order": "C",
-    "ensure_all_finite": "allow-nan",
+    "ensure_all_finite": False,
 }
 
 

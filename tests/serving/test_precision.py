@@ -179,6 +179,10 @@ def test_numbers_beyond_float32_are_named(table):
             ValueError, match=r"row 7 of column 2 holds 1e\+39, the limit is 1e\+38"
         ):
             LinearRanker().fit(table_of(X), table.y, qid=table.qid)
+    infinite = X.copy()
+    infinite[7, 2] = np.inf
+    with pytest.raises(ValueError, match=r"holds inf.* Replace infinity by NaN, or by a number\.$"):
+        LinearRanker().fit(infinite, table.y, qid=table.qid)
     with pytest.raises(ValueError, match="row 7 of column 'x2'"):
         student.predict(pd.DataFrame(X).add_prefix("x"))
     with pytest.raises(ValueError, match="row 7 of column 2"):
