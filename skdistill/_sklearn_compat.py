@@ -179,12 +179,19 @@ def check_further_metadata(estimator: Any, metadata: Mapping[str, Any]) -> None:
     ------
     TypeError, ValueError
         scikit-learn's errors: routing is off, or a name is unknown or not requested. LightGBM's
-        ``group`` gets one that says how ``qid`` is made of it.
+        ``group`` and ``eval_set`` get errors that say what to pass instead.
     """
     if "group" in metadata and not get_config()["enable_metadata_routing"]:
         raise TypeError(
             "fit takes a query id per row, qid, and not the numbers of rows of the queries, group. "
             "Pass qid=np.repeat(np.arange(len(group)), group)."
+        )
+    validation = sorted(name for name in metadata if name.startswith("eval_"))
+    if validation and not get_config()["enable_metadata_routing"]:
+        raise TypeError(
+            f"fit takes a validation table as X_val, y_val and qid_val, and not as {validation}. "
+            "Teachers with early stopping of their own get it as well. What else a teacher's fit "
+            "takes is passed on after sklearn.set_config(enable_metadata_routing=True)."
         )
     if metadata:
         _raise_for_params(metadata, estimator, "fit")

@@ -331,6 +331,18 @@ def test_bad_input_is_refused(table):
         DistilledRanker().predict(table.X)
 
 
+def test_arguments_of_lightgbm_are_told_from_those_of_fit(table):
+    ranker = DistilledRanker(lightgbm.LGBMRanker(**QUICK), LinearRanker(max_iter=1))
+    sizes = np.bincount(table.qid)
+    with pytest.raises(TypeError, match=r"Pass qid=np.repeat\(np.arange\(len\(group\)\), group\)"):
+        ranker.fit(table.X, table.y, group=sizes)
+    given = {"eval_set": [(table.X, table.y)], "eval_group": [sizes]}
+    with pytest.raises(
+        TypeError, match=r"X_val, y_val and qid_val, .*\['eval_group', 'eval_set'\]"
+    ):
+        fit(ranker, table, **given)
+
+
 def test_parameters_of_an_estimator_that_is_none_cannot_be_set():
     with pytest.raises(ValueError, match=r"student is None. Pass an estimator: DistilledRanker"):
         DistilledRanker(Ridge()).set_params(student__alpha=0.1)

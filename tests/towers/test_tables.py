@@ -121,7 +121,7 @@ class Untouched:
 
 def test_errors_about_a_table_come_before_the_teacher_and_name_the_column():
     bad = {
-        "queries contains a value too large.*column 'age'": (
+        "queries contains infinity or a value too large.*column 'age'": (
             USERS.assign(age=np.where(USERS["age"] > 50, np.inf, USERS["age"])), ITEMS,
         ),
         "Column 'kind' of X holds lists": (USERS, ITEMS.assign(kind=[["x"]] * N_ITEMS)),
@@ -139,7 +139,9 @@ def test_numbers_may_be_missing_although_fit_saw_all():
     hole = X.copy()
     hole[:, 0] = np.nan
     assert np.isfinite(towers.predict(hole)).all()
-    with pytest.raises(ValueError, match="queries contains a value too large.* column 1 holds inf"):
+    with pytest.raises(
+        ValueError, match="queries contains infinity or a value too large.* column 1 holds inf"
+    ):
         towers.transform_queries(np.array([[0.0, np.inf, 0.0]]))
 
 
