@@ -90,8 +90,8 @@ class DictionaryReader:
         except KeyError as error:
             place = next(place for place, row in enumerate(rows) if error.args[0] not in row)
             raise ValueError(
-                f"Row {place} lacks the column {error.args[0]!r}. Pass None if its value is "
-                "missing."
+                f"Row {place} lacks the column {error.args[0]!r}. Pass None (null in JSON) if "
+                "its value is missing."
             ) from error
 
     def _numbers(self, rows: Dictionaries) -> NDArray[np.float64]:
