@@ -85,7 +85,11 @@ def test_scores_records_of_every_kind_of_column(example, table, tmp_path):
             ({"records": records[:1] * 2001}, 413, "2000 rows, got 2001"),
             ({"records": records, "rows": [[1.0]]}, 422, "expected JSON such as"),
             ({}, 422, "expected JSON such as"),
-            ({"rows": [[1.0] * student.n_features_in_]}, 422, "the model reads categories: send JSON"),
+            (
+                {"rows": [[1.0] * student.n_features_in_]},
+                422,
+                "the model reads categories: send JSON",
+            ),
         ]:
             answer = client.post("/score", json=body)
             assert answer.status_code == code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 from importlib.metadata import version
 from typing import Any
@@ -35,10 +36,10 @@ def describe(model: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``model``, ``student``, ``teacher``, ``n_features``, ``feature_names``, ``n_parameters``,
-        ``n_iter``, ``final_loss`` and ``validation_score``. Values that do not apply are None. Of a
-        cascade: ``model``, ``stages``, ``n_items``, ``teacher``, ``n_features`` and
-        ``feature_names``.
+        ``model``, ``student``, ``settings`` (those that are not defaults, as text), ``teacher``,
+        ``n_features``, ``feature_names``, ``n_parameters``, ``n_iter``, ``final_loss`` and
+        ``validation_score``. Values that do not apply are None. Of a cascade: ``model``,
+        ``stages``, ``n_items``, ``teacher``, ``n_features`` and ``feature_names``.
     """
     if isinstance(model, FittedCascade):
         return _describe_cascade(model)
@@ -53,6 +54,7 @@ def describe(model: Any) -> dict[str, Any]:
     return {
         "model": type(model).__name__,
         "student": type(student).__name__,
+        "settings": _settings_of(student),
         "teacher": None if teacher is None else type(teacher).__name__,
         **_columns_of(model),
         "n_parameters": None if params is None else int(sum(np.size(p) for p in params.values())),
@@ -86,6 +88,16 @@ def _name_of_model(model: Any) -> str:
     for attribute in ("estimator", "student_"):
         model = getattr(model, attribute, model)
     return type(last_step(model)).__name__
+
+
+def _settings_of(student: Any) -> dict[str, str]:
+    """Parameters that are not defaults, as Python writes them; functions are left out."""
+    defaults = inspect.signature(type(student)).parameters
+    return {
+        name: repr(value)
+        for name, value in student.get_params(deep=False).items()
+        if not callable(value) and repr(value) != repr(defaults[name].default)
+    }
 
 
 def _columns_of(model: Any) -> dict[str, Any]:

@@ -139,6 +139,10 @@ def test_inspect_describes_a_model_and_evaluate_measures_it(folder, frame):
     held = json.loads(done.stdout)
     assert held["student"] == "MLPRanker"
     assert held["teacher"] == "LGBMRanker"
+    assert held["settings"] == {
+        "hidden_layer_sizes": "(16,)", "loss": "'plackett_luce'", "alpha": "0.5",
+        "max_iter": "10", "random_state": "0",
+    }  # fmt: skip
     assert held["feature_names"] == NAMES
     assert held["bytes"] == (folder / "student.skd").stat().st_size
     assert "MLPRanker" in run("inspect", folder / "student.skd").stdout
