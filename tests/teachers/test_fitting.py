@@ -177,7 +177,11 @@ def test_one_method_that_scores_is_enough(method):
 
 
 @pytest.mark.parametrize(
-    ("teacher", "shown"), [(lightgbm.LGBMRanker, r"LGBMRanker \(a class\)"), ([1], r"\[1\]")]
+    ("teacher", "shown"),
+    [
+        (lightgbm.LGBMRanker, r"LGBMRanker \(a class\). Create one: LGBMRanker\(\)"),
+        ([1], r"\[1\]"),
+    ],
 )
 def test_what_cannot_score_is_no_teacher(teacher, shown):
     message = (
