@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -129,22 +130,14 @@ def columns_like_query_ids(numbers: NDArray[Any], queries: Queries) -> list[int]
     Returns
     -------
     list of int
-        Positions of the columns, ascending. None are found among few queries, or if
-        no query has two rows.
+        Positions of the columns, ascending. None are found among few queries, or if no query has
+        two rows.
     """
-    if queries.n_queries < LEAST_VALUES or not queries.has_lists:
-        return []
 
-    def is_id(column: NDArray[Any]) -> bool:
-        of_query = column[queries.starts]
-        rises = (np.diff(of_query[:FIRST_ROWS]) > 0).all() and (np.diff(of_query) > 0).all()
-        return bool(
-            rises
-            and (of_query == np.rint(of_query)).all()
-            and (column == of_query[queries.segment]).all()
-        )
+    def rise(values: NDArray[Any]) -> bool:
+        return bool((np.diff(values) > 0).all() and (values == np.rint(values)).all())
 
-    return [place for place in range(numbers.shape[1]) if is_id(numbers[:, place])]
+    return _columns_of_queries(numbers, queries, rise)
 
 
 def categories_of_queries(codes: NDArray[Any], queries: Queries) -> list[int]:
@@ -163,15 +156,31 @@ def categories_of_queries(codes: NDArray[Any], queries: Queries) -> list[int]:
         Positions of the columns, ascending. None are found among few queries, or if no query has
         two rows.
     """
+
+    def are_own(values: NDArray[Any]) -> bool:
+        n_own = int((np.unique(values, return_counts=True)[1] == 1).sum())
+        return 2 * n_own > len(values)
+
+    return _columns_of_queries(codes, queries, are_own)
+
+
+def _columns_of_queries(
+    columns: NDArray[Any], queries: Queries, are_ids: Callable[[NDArray[Any]], bool]
+) -> list[int]:
+    """Find columns with one value in each query, whose values by query are those of ids."""
     if queries.n_queries < LEAST_VALUES or not queries.has_lists:
         return []
-
-    def is_id(column: NDArray[Any]) -> bool:
-        of_query = column[queries.starts]
-        n_own = int((np.unique(of_query, return_counts=True)[1] == 1).sum())
-        return 2 * n_own > queries.n_queries and bool((column == of_query[queries.segment]).all())
-
-    return [place for place in range(codes.shape[1]) if is_id(codes[:, place])]
+    first = queries.starts[queries.segment]
+    found = []
+    for position in range(columns.shape[1]):
+        column = columns[:, position]
+        # Most columns differ within one of the first queries.
+        is_constant = (column[:FIRST_ROWS] == column[first[:FIRST_ROWS]]).all() and (
+            column == column[first]
+        ).all()
+        if is_constant and are_ids(column[queries.starts]):
+            found.append(position)
+    return found
 
 
 def _are_own(own: float, neighbours: float, least: float) -> bool:

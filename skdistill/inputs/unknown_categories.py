@@ -31,7 +31,7 @@ def warn_of_unknown(names: Sequence[Any], model: str) -> None:
         )
 
 
-def columns_without_known(encoder: TableEncoder, table: Any, names: Sequence[Any]) -> list[Any]:
+def columns_without_known(encoder: TableEncoder, table: Any) -> list[Any]:
     """Return the names of a student's columns of categories in which it knows none.
 
     Parameters
@@ -40,16 +40,12 @@ def columns_without_known(encoder: TableEncoder, table: Any, names: Sequence[Any
         Of the student.
     table : ndarray or MixedTable
         What it has made of at least so many rows that not all of them can be new.
-    names : sequence
-        Names of all columns.
     """
     if not isinstance(table, MixedTable) or len(table.codes) < MANY_ROWS:
         return []
-    of_categories = [
-        name for name, kind in zip(names, encoder.kinds, strict=True) if kind == "category"
-    ]
     found, start = [], 0
-    for place, (name, codes) in enumerate(zip(of_categories, encoder.categories, strict=True)):
+    named = zip(encoder.category_names, encoder.categories, strict=True)
+    for place, (name, codes) in enumerate(named):
         column = table.codes[:, place] - start
         start += codes.n_codes
         if len(codes.values) and (column <= OTHER).all() and (column != MISSING).any():

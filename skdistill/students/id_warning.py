@@ -33,7 +33,7 @@ BLOCK = 8192
 
 
 def warn_of_query_ids(student: Any, data: RankingData) -> None:
-    """Warn of columns that name the query, which a model reads as numbers.
+    """Warn of columns that name the query, as numbers or as categories.
 
     Parameters
     ----------

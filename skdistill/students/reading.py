@@ -112,8 +112,7 @@ def _encode(student: Any, X: Any, reset: bool) -> Any:
     encoder = student.encoder_ or TableEncoder.of_numbers(table.shape[1])
     encoded = encoder.transform(table)
     if not reset:
-        names = column_names(table) or range(table.shape[1])
-        warn_of_unknown(columns_without_known(encoder, encoded, names), "student")
+        warn_of_unknown(columns_without_known(encoder, encoded), "student")
     return encoded
 
 
