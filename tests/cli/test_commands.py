@@ -129,6 +129,10 @@ def test_report_finds_what_the_function_finds(folder, frame):
     assert done.returncode == 3
     assert "lacks the columns ['extra'], which the teacher was fitted on" in done.stderr
     assert "name them: teacher_column (--teacher-column)" in done.stderr
+    (folder / "semicolons.csv").write_text("a;query;label\n1;2;0\n")
+    done = run("report", folder / "student.skd", folder / "semicolons.csv", *options, *given)
+    assert done.returncode == 3
+    assert "set it: delimiter (--delimiter)" in done.stderr
     done = run("report", folder / "student.skd", table, "--query-column", "q", *options[2:])
     assert done.returncode == 3
     assert "lacks the columns ['q']" in done.stderr

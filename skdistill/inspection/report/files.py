@@ -12,11 +12,12 @@ from skdistill.inspection.report.document import DistillationReport
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.batch.table_scorer import TableScorer, table_scorer
-from skdistill.tables.columns import TableColumns, column_of, filled
+from skdistill.tables.columns import TableColumns, check_there, column_of, filled
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import TableError
 from skdistill.tables.frames import read_frame
 from skdistill.tables.reading import Paths, find_files
+from skdistill.tables.shard import TableFile
 from skdistill.tables.types import is_category
 from skdistill.teachers.asking import score_rows
 from skdistill.teachers.columns import fitted_names
@@ -90,13 +91,14 @@ def report_table(
             teacher = getattr(model, "teacher_", None)
         model = model.export_student()
     of_teacher = [] if teacher is None else fitted_names(teacher) or []
-    reader = _Reader(table_scorer(model), query_column, label_column, csv_options)
+    reader = _Reader(table_scorer(model), query_column, label_column)
     numbers = [] if teacher_column is None else [teacher_column]
-    reader.check_teacher(inputs, of_teacher)
-    table, frame = reader.read(inputs, "inputs", [*of_teacher, *slices], numbers)
+    files = find_files(inputs, csv_options)
+    _check_teacher(filled(files)[0], [query_column, label_column], of_teacher)
+    table, frame = reader.read(files, "inputs", [*of_teacher, *slices], numbers)
     arguments: dict[str, Any] = {}
     if train is not None:
-        rows, whole = reader.read(train, "train", [], [])
+        rows, whole = reader.read(find_files(train, csv_options), "train", [], [])
         arguments = {
             "X_train": rows,
             "y_train": whole[label_column].to_numpy(dtype=float),
@@ -118,6 +120,22 @@ def report_table(
     )
 
 
+def _check_teacher(file: TableFile, targets: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise a TableError if a file lacks columns of the teacher; first, if it lacks the targets.
+
+    A file that is read with another delimiter than its own lacks all.
+    """
+    present = file.schema.names
+    check_there(file.path, present, targets)
+    lacking = [name for name in columns if name not in present]
+    if lacking:
+        raise TableError(
+            f"{file.path}: lacks the columns {lacking}, which the teacher was fitted on. If they "
+            "are computed from others, such as the month of a date, write the teacher's scores "
+            "into the table and name them: teacher_column (--teacher-column)."
+        )
+
+
 @dataclass(frozen=True)
 class _Reader:
     """Reads tables with the columns of a model."""
@@ -125,28 +143,15 @@ class _Reader:
     scorer: TableScorer
     query_column: str
     label_column: str
-    csv_options: CsvOptions | None
 
     def reads(self, columns: Sequence[str]) -> bool:
         """Whether the model reads these columns; one without names reads any."""
         return self.scorer.features is None or set(columns) <= set(self.scorer.features)
 
-    def check_teacher(self, paths: Paths, columns: Sequence[str]) -> None:
-        """Raise a TableError if the first file lacks columns of the teacher."""
-        file = filled(find_files(paths, self.csv_options))[0]
-        lacking = [name for name in columns if name not in file.schema.names]
-        if lacking:
-            raise TableError(
-                f"{file.path}: lacks the columns {lacking}, which the teacher was fitted on. If "
-                "they are computed from others, such as the month of a date, write the teacher's "
-                "scores into the table and name them: teacher_column (--teacher-column)."
-            )
-
     def read(
-        self, paths: Paths, name: str, further: Sequence[str], numbers: Sequence[str]
+        self, files: list[TableFile], name: str, further: Sequence[str], numbers: Sequence[str]
     ) -> tuple[Any, Any]:
         """Read the table of the model, and a frame that also has labels and further columns."""
-        files = find_files(paths, self.csv_options)
         targets = [self.query_column, self.label_column, *numbers]
         features = self.scorer.features
         if features is None:
