@@ -70,7 +70,6 @@ BODY_SECONDS = 5
 # A larger body of JSON is parsed in a thread.
 INLINE_BYTES = 1 << 16
 BINARY = "application/octet-stream"
-READS_CATEGORIES = 'the model reads categories: send JSON such as {"records": [...]}'
 
 
 Cell = bool | int | float | str | None
@@ -271,6 +270,7 @@ async def receive(request, state, max_bytes):
 def scores_of(scorer, body, is_binary):
     """Score the rows of a body; an invalid body raises an HTTPException."""
     if is_binary:
+        check_reads_numbers(scorer)
         size = 4 * scorer.n_features
         if not body or len(body) % size:
             expected = f"rows of {scorer.n_features} float32 numbers"
@@ -286,8 +286,7 @@ def scores_of(scorer, body, is_binary):
         except (TypeError, ValueError) as error:
             # An answer must not grow with the request, whose values the message may name.
             raise HTTPException(422, str(error)[:500]) from None
-    if scorer.n_codes:
-        raise HTTPException(422, READS_CATEGORIES)
+    check_reads_numbers(scorer)
     if not given.rows or any(len(row) != scorer.n_features for row in given.rows):
         raise HTTPException(422, f"expected one row or more of {scorer.n_features} numbers each")
     # NumPy makes NaN of None.
@@ -297,6 +296,13 @@ def scores_of(scorer, body, is_binary):
 def dtype_of(scorer):
     """Type of the arrays that a scorer takes: large numbers such as times need more digits."""
     return np.float64 if scorer.needs_float64 else np.float32
+
+
+def check_reads_numbers(scorer):
+    """Raise an HTTPException if rows of numbers lack the categories that the model reads."""
+    if scorer.n_codes:
+        expected = 'send JSON such as {"records": [...]}'
+        raise HTTPException(422, f"the model reads categories: {expected}")
 
 
 def check_number(rows):
@@ -310,8 +316,6 @@ def check_number(rows):
 def score_array(scorer, X):
     """Score rows of numbers; what the scorer does not take raises an HTTPException."""
     check_number(X)
-    if scorer.n_codes:
-        raise HTTPException(422, READS_CATEGORIES)
     unfit = np.isinf(X) if scorer.allows_missing else ~np.isfinite(X)
     if unfit.any():
         row, column = np.argwhere(unfit)[0]

@@ -163,6 +163,8 @@ def test_columns_are_named_by_lists_slices_and_callables(frames, table):
         if expected is not None:
             assert_array_equal(ranker.predict(X), expected)
         expected = ranker.predict(X)
+    with pytest.raises(ValueError, match=r"student_columns=\['f9'\] names a column that is not"):
+        ranker.set_params(student_columns=["f9"]).fit(X, table.y, qid=table.qid)
     with pytest.raises(ValueError, match=r"names a column that is not in X \('f9'\),"):
         ranker.set_params(student_columns=["f9", "f0"]).fit(X, table.y, qid=table.qid)
     with pytest.raises(ValueError, match="teacher_columns=.* names a column that is not in X"):

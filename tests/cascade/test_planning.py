@@ -179,6 +179,15 @@ def test_costs_are_measured(cascade, data):
     assert "recall" in str(plan)
 
 
+def test_a_stage_that_drops_nothing_is_named(cascade, data):
+    sizes = {"retrieve": [40], "prerank": [40]}
+    plan = plan_cascade(cascade, data.queries[:30], 5, budget=1e9, sizes=sizes, costs=COSTS)
+    assert plan.without.stage == "prerank"
+    assert plan.without.lower == plan.lower
+    assert plan.cost - plan.without.cost == 130
+    assert "Without the stage 'prerank': retrieve 40 -> rank 5" in str(plan)
+
+
 def test_a_plan_tells_the_teacher_alone_and_what_each_stage_takes(cascade, data):
     sizes = {"retrieve": [40], "prerank": [39]}
     plan = plan_cascade(cascade, data.queries[:30], 5, budget=1e9, sizes=sizes, costs=COSTS)
