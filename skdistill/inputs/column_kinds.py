@@ -51,7 +51,7 @@ NUMBERS = ("integer", "float", "boolean")
 EXACT_FLOAT = 2**53
 NUMBER_TYPES = bool | np.bool_ | int | np.integer | float | np.floating | Decimal
 # The end of the text of a time with a zone, of which NumPy warns.
-ZONE = r"[T ]\d\d(:?\d\d)*(\.\d*)?(Z|[+-]\d\d(:?\d\d)?)$"
+ZONE = r"[T ]\d\d(:?\d\d)*(\.\d*)?(?P<zone>Z|[+-]\d\d(:?\d\d)?)$"
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 TRUTH: dict[Any, bool] = {
     "true": True,
@@ -118,6 +118,14 @@ def kind_of(values: NDArray[Any]) -> str:
     present = values[~missing_ids(values)]
     kinds = {_kind_of_type(type_) for type_ in set(map(type, present))}
     return " and ".join(sorted(kinds)) or "missing"
+
+
+def kind_of_dtype(dtype: Any) -> str | None:
+    """Kind that the type of a column says it holds; None if it does not say."""
+    if isinstance(dtype, np.dtype):
+        return None if dtype.kind == "O" else KIND_OF_DTYPE.get(dtype.kind, str(dtype))
+    name = str(dtype).lower()
+    return next((kind for pattern, kind in KIND_OF_TYPE_NAME if re.fullmatch(pattern, name)), None)
 
 
 def to_kinds(
@@ -285,15 +293,7 @@ def _dtypes(table: Any) -> list[Any]:
 
 def _kind_of_column(table: Any, position: int, dtype: Any) -> str:
     """Kind of a column; read off its type where that says it."""
-    if isinstance(dtype, np.dtype):
-        if dtype.kind != "O":
-            return KIND_OF_DTYPE.get(dtype.kind, str(dtype))
-    else:
-        name = str(dtype).lower()
-        for pattern, kind in KIND_OF_TYPE_NAME:
-            if re.fullmatch(pattern, name):
-                return kind
-    return kind_of(_distinct_cells(table, position, dtype))
+    return kind_of_dtype(dtype) or kind_of(_distinct_cells(table, position, dtype))
 
 
 def _distinct_cells(table: Any, position: int, dtype: Any) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from skdistill.inputs.column_reading import read_numbers
 from skdistill.inputs.cycles import with_cycles
 from skdistill.inputs.ids import as_ids
 from skdistill.inputs.instants import seconds_of_dates
+from skdistill.inputs.time_zones import warn_of_zone, zone_of_cells
 
 Dictionaries = Sequence[Mapping[Any, Any]]
 # NumPy would read text, too.
@@ -26,29 +27,29 @@ class DictionaryReader:
 
     Parameters
     ----------
-    columns : tuple of (name, kind, periods)
-        The columns of the table, with the kinds and periods of a ``TableEncoder``.
+    columns : tuple of (name, kind, periods, had_zone)
+        The columns of the table, with what a ``TableEncoder`` knows of each.
     categories : tuple of CategoryCodes
         Codes of each column of categories, in the order of the columns.
     """
 
     def __init__(
         self,
-        columns: tuple[tuple[Any, str, tuple[int, ...]], ...],
+        columns: tuple[tuple[Any, str, tuple[int, ...], bool | None], ...],
         categories: tuple[CategoryCodes, ...],
     ) -> None:
-        names = [name for name, kind, _ in columns if kind == "category"]
+        names = [name for name, kind, _, _ in columns if kind == "category"]
         self._categories = list(zip(names, categories, strict=True))
         self._floats: list[Any] = []
         self._places_of_floats: list[int] = []
-        self._times: list[tuple[Any, str, tuple[int, ...], int]] = []
+        self._times: list[tuple[Any, str, tuple[int, ...], bool | None, int]] = []
         self._n_numbers = 0
-        for name, kind, periods in columns:
+        for name, kind, periods, had_zone in columns:
             if kind == "float":
                 self._floats.append(name)
                 self._places_of_floats.append(self._n_numbers)
             elif kind != "category":
-                self._times.append((name, kind, periods, self._n_numbers))
+                self._times.append((name, kind, periods, had_zone, self._n_numbers))
             self._n_numbers += 0 if kind == "category" else 1 + 2 * len(periods)
         self._floats_of_row = itemgetter(*self._floats) if self._floats else None
 
@@ -100,9 +101,12 @@ class DictionaryReader:
             return floats
         numbers = np.empty((len(rows), self._n_numbers))
         numbers[:, self._places_of_floats] = floats
-        for name, kind, periods, first in self._times:
-            for place, column in enumerate(with_cycles(_times(rows, name, kind), periods), first):
+        for name, kind, periods, had_zone, first in self._times:
+            cells = [row[name] for row in rows]
+            for place, column in enumerate(with_cycles(_times(cells, name, kind), periods), first):
                 numbers[:, place] = column
+            if had_zone is not None:
+                warn_of_zone(name, had_zone, zone_of_cells(cells))
         return numbers
 
     def _read_floats(self, rows: Dictionaries) -> NDArray[np.float64]:
@@ -116,19 +120,19 @@ class DictionaryReader:
             return np.array(cells, dtype=np.float64).reshape(shape)
         numbers = np.empty(shape)
         for place, name in enumerate(self._floats):
-            numbers[:, place] = read_numbers(_cells(rows, name), "float", name)
+            column = _as_ids([row[name] for row in rows], name)
+            numbers[:, place] = read_numbers(column, "float", name)
         return numbers
 
 
-def _times(rows: Dictionaries, name: Any, kind: str) -> NDArray[np.float64]:
+def _times(cells: list[Any], name: Any, kind: str) -> NDArray[np.float64]:
     """Read a column of times in seconds."""
-    seconds = seconds_of_dates([row[name] for row in rows]) if kind == "date" else None
-    return read_numbers(_cells(rows, name), kind, name) if seconds is None else seconds
+    seconds = seconds_of_dates(cells) if kind == "date" else None
+    return read_numbers(_as_ids(cells, name), kind, name) if seconds is None else seconds
 
 
-def _cells(rows: Dictionaries, name: Any) -> NDArray[Any]:
-    """Return the values of a column; refuse lists, of which a table could be made."""
-    values = [row[name] for row in rows]
-    if any(isinstance(value, list | tuple | np.ndarray) for value in values):
+def _as_ids(cells: list[Any], name: Any) -> NDArray[Any]:
+    """Make an array of a column's values; refuse lists, of which a table could be made."""
+    if any(isinstance(cell, list | tuple | np.ndarray) for cell in cells):
         raise TypeError(f"Column {name!r} holds a list, but the model takes a number in each row.")
-    return as_ids(values)
+    return as_ids(cells)

@@ -56,7 +56,15 @@ def missing_values(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.bool_]:
         # NaN and NaT differ from themselves.
         return np.fromiter((one is None or one != one for one in values), bool, len(values))
     except TypeError:
-        return np.fromiter(map(_is_missing, values), bool, len(values))
+        return np.fromiter(map(is_missing, values), bool, len(values))
+
+
+def is_missing(one: Any) -> bool:
+    """Whether a Python value is missing, as ``missing_values`` tells it."""
+    try:
+        return one is None or bool(one != one)
+    except TypeError:  # pandas.NA is neither true nor false
+        return True
 
 
 def id_codes(*parts: NDArray[Any]) -> list[NDArray[np.int64]]:
@@ -115,7 +123,7 @@ def _object_codes(ids: Iterable[Any]) -> NDArray[np.int64]:
         raise TypeError(
             f"An id or category argument must be a string, a number or the like: {error}."
         ) from error
-    present = [one for one in place if not _is_missing(one)]
+    present = [one for one in place if not is_missing(one)]
     code = np.full(len(place), len(present), dtype=np.int64)
     code[[place[one] for one in _in_order(present)]] = np.arange(len(present))
     return code[appearance]
@@ -138,13 +146,6 @@ def _family(one: Any) -> str:
     if isinstance(one, Number | np.bool_):
         return ""
     return "str" if isinstance(one, str) else type(one).__name__
-
-
-def _is_missing(one: Any) -> bool:
-    try:
-        return one is None or bool(one != one)
-    except TypeError:  # pandas.NA is neither true nor false
-        return True
 
 
 def _numpy_backed(values: Any) -> Any:

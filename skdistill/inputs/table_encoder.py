@@ -33,6 +33,7 @@ from skdistill.inputs.cycles import visible_periods, with_cycles
 from skdistill.inputs.dictionary_rows import DictionaryReader
 from skdistill.inputs.ids import as_ids
 from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.time_zones import warn_of_zone, zone_of_column
 
 TIME_KINDS = set(UNITS)
 
@@ -53,12 +54,16 @@ class TableEncoder:
     periods : tuple of tuple of int
         Periods, in seconds, of the cyclic numbers of each column, which only dates have. Empty if
         no column has any, as in files of former versions: there, a date is one number.
+    zoned : tuple of (bool or None)
+        Whether the dates of each column had a time zone; None if that is not known. Empty if no
+        column had any, as in files of former versions.
     """
 
     kinds: tuple[str, ...]
     names: tuple[Any, ...] | None = None
     categories: tuple[CategoryCodes, ...] = ()
     periods: tuple[tuple[int, ...], ...] = ()
+    zoned: tuple[bool | None, ...] = ()
 
     @classmethod
     def fit(
@@ -96,6 +101,7 @@ class TableEncoder:
             If a column cannot be read. The message names it.
         """
         names, kinds, categories, periods = _names(X), [], [], []
+        zoned: list[bool | None] = []
         for position in range(X.shape[1]):
             name = position if names is None else names[position]
             column = column_of(X, position, name)
@@ -111,7 +117,15 @@ class TableEncoder:
             kinds.append(kind)
             is_date = kind == "date"
             periods.append(visible_periods(read_numbers(column, kind, name)) if is_date else ())
-        return cls(tuple(kinds), names, tuple(categories), tuple(periods) if any(periods) else ())
+            zone = zone_of_column(column) if is_date else None
+            zoned.append(None if zone is None else zone != "none")
+        return cls(
+            tuple(kinds),
+            names,
+            tuple(categories),
+            tuple(periods) if any(periods) else (),
+            tuple(zoned) if "date" in kinds else (),
+        )
 
     @classmethod
     def of_numbers(cls, n_columns: int) -> TableEncoder:
@@ -143,6 +157,11 @@ class TableEncoder:
     def periods_of_columns(self) -> tuple[tuple[int, ...], ...]:
         """Periods of the cyclic numbers of each column."""
         return self.periods or ((),) * len(self.kinds)
+
+    @cached_property
+    def zoned_columns(self) -> tuple[bool | None, ...]:
+        """Whether the dates of each column had a time zone; None if that is not known."""
+        return self.zoned or (None,) * len(self.kinds)
 
     @cached_property
     def columns_of_numbers(self) -> NDArray[np.int64]:
@@ -189,14 +208,16 @@ class TableEncoder:
         names = self._names_in(X)
         numbers: list[NDArray[Any]] = []
         codes: list[NDArray[np.int32]] = []
-        read = zip(self.kinds, self.periods_of_columns, strict=True)
-        for position, (kind, periods) in enumerate(read):
+        read = zip(self.kinds, self.periods_of_columns, self.zoned_columns, strict=True)
+        for position, (kind, periods, had_zone) in enumerate(read):
             name = position if names is None else names[position]
             column = column_of(X, position, name)
             if kind == "category":
                 codes.append(self.categories[len(codes)].encode(column, name))
             else:
                 numbers += with_cycles(read_numbers(column, kind, name), periods)
+                if had_zone is not None:
+                    warn_of_zone(name, had_zone, zone_of_column(column))
         return self._join(_side_by_side(numbers, X.shape[0]), codes)
 
     def _names_in(self, X: Any) -> Sequence[Any] | None:
@@ -247,7 +268,9 @@ class TableEncoder:
 
     @cached_property
     def _dictionary_reader(self) -> DictionaryReader:
-        columns = zip(self._all_names, self.kinds, self.periods_of_columns, strict=True)
+        columns = zip(
+            self._all_names, self.kinds, self.periods_of_columns, self.zoned_columns, strict=True
+        )
         return DictionaryReader(tuple(columns), self.categories)
 
     @property

@@ -168,8 +168,10 @@ def _read(
     numbers: list[Number | Coded] = []
     categories: list[Any] = []
     known = iter(encoder.categories)
-    read = zip(columns, encoder.kinds, encoder.periods_of_columns, strict=True)
-    for column, kind, periods in read:
+    read = zip(
+        columns, encoder.kinds, encoder.periods_of_columns, encoder.zoned_columns, strict=True
+    )
+    for column, kind, periods, had_zone in read:
         if kind == "float":
             numbers.append(front.number(column, kind, where))
             continue
@@ -180,7 +182,7 @@ def _read(
                 "missing values and dates themselves."
             )
         if kind != "category":
-            numbers += [front.number(column, kind, where), *front.cycles(column, periods)]
+            numbers += [front.number(column, kind, where), *front.cycles(column, periods, had_zone)]
             continue
         codes = next(known)
         categories += front.coded(column, codes, sparse.identity(codes.n_codes, format="csc"))

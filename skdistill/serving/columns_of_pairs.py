@@ -54,6 +54,7 @@ class ColumnsOfPairs:
         kinds: dict[int, str] = {}
         known: dict[int, CategoryCodes] = {}
         periods: dict[int, tuple[int, ...]] = {}
+        zoned: dict[int, bool | None] = {}
         for name in ("query", "item"):
             positions = getattr(model.pair_columns_, name)
             transformer = getattr(model, f"{name}_transformer_")
@@ -62,6 +63,7 @@ class ColumnsOfPairs:
                 kinds |= dict(zip(positions, transformer.kinds, strict=True))
                 known |= _categories(positions, transformer)
                 periods |= dict(zip(positions, transformer.periods_of_columns, strict=True))
+                zoned |= dict(zip(positions, transformer.zoned_columns, strict=True))
         names = getattr(model, "feature_names_in_", None)
         if set(kinds.values()) == {"float"}:
             n_columns = model.n_features_in_
@@ -79,6 +81,7 @@ class ColumnsOfPairs:
             tuple(str(names[position]) for position in read),
             tuple(known[position] for position in sorted(known)),
             tuple(periods.get(position, ()) for position in read),
+            tuple(zoned.get(position) for position in read),
         )
         columns = encoder.columns_of_numbers
         starts = np.cumsum([0, *(known[position].n_codes for position in sorted(known))])

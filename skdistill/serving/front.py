@@ -167,6 +167,8 @@ class Front:
         Columns that are read as codes.
     periods : dict of int to tuple of int
         Periods of the cyclic numbers of dates, as in a ``TableEncoder``.
+    zoned : dict of int to (bool or None)
+        Whether dates had a time zone in ``fit``, as in a ``TableEncoder``.
     """
 
     n_columns: int
@@ -175,6 +177,7 @@ class Front:
     kinds: dict[int, str] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
     periods: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    zoned: dict[int, bool | None] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[Column]:
@@ -206,9 +209,10 @@ class Front:
             ) from error
         return number.then(Fill(fill))
 
-    def cycles(self, column: Raw, periods: tuple[int, ...]) -> list[Number]:
+    def cycles(self, column: Raw, periods: tuple[int, ...], had_zone: bool | None) -> list[Number]:
         """Read the cyclic numbers of a raw column of dates."""
         self.periods[column.source] = periods
+        self.zoned[column.source] = had_zone
         return [Number(Input(column.source, 1 + place)) for place in range(2 * len(periods))]
 
     def name(self, source: int) -> Any:
@@ -267,19 +271,21 @@ class Front:
         kinds: list[str] = []
         names: list[str] = []
         periods: list[tuple[int, ...]] = []
+        zoned: list[bool | None] = []
         for source, groups in enumerate(of_source):
             here = [self.kinds[source]] if source in self.kinds else []
             if self.names is None and not groups:
                 here = [self.kinds.get(source, "float")]
             periods += [self.periods.get(source, ())] * len(here)
+            zoned += [self.zoned.get(source)] * len(here)
             here += ["category"] * len(groups)
             periods += [()] * len(groups)
+            zoned += [None] * len(groups)
             kinds += here
             names += [self.name(source)] * len(here)
         known = tuple(group.known for group in self.groups)
-        return TableEncoder(
-            tuple(kinds), None if self.names is None else tuple(names), known, tuple(periods)
-        )
+        shown = None if self.names is None else tuple(names)
+        return TableEncoder(tuple(kinds), shown, known, tuple(periods), tuple(zoned))
 
     def inputs(self) -> list[Input]:
         """Numbers of the table that are read, in the order of the encoder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,10 @@ def parse(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
 
 
 def parse_feature(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
-    """Convert text to a type as models read frames, in which true is 1 and times are in UTC.
+    """Convert text to a type as models read frames, in which true is 1.
 
-    Text of a time without a zone is in UTC. Digits below microseconds are cut off.
+    Text of a time without a zone is in UTC. Digits below microseconds are cut off. The type has the
+    zone of the first time if all have one.
 
     Parameters
     ----------
@@ -156,7 +158,7 @@ def convert_text(column: Any, field: Any, first_row: int | str, path: Path) -> A
             f"{path}: {place}: column {field.name!r} holds {column[row].as_py()!r}, expected "
             f"{field.type}."
         )
-    return converted
+    return converted.cast(field.type)
 
 
 def _fits(cell: str, type_: Any, is_integer: bool) -> bool:
@@ -192,7 +194,7 @@ def _numbers(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
 
 
 def _times(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
-    """Convert text, of which some may have a zone, to times in UTC."""
+    """Convert text, of which some may have a zone, to times; to times in UTC if some have none."""
     pyarrow = pyarrow_extra()
     from pyarrow import compute
 
@@ -208,7 +210,12 @@ def _times(column: Any, type_: Any) -> tuple[Any, NDArray[np.bool_]]:
         compute.if_else(has_zone, column, None), pyarrow.timestamp(type_.unit, "UTC")
     )
     others, are_unfit = parse(compute.if_else(has_zone, None, column), type_)
-    return compute.coalesce(moments.cast(type_), others), is_unfit | are_unfit
+    is_unfit = is_unfit | are_unfit
+    if others.null_count == len(others) and moments.null_count < len(moments):
+        first = column[int(moments.is_valid().index(True).as_py())].as_py()
+        offset = datetime.datetime.fromisoformat(first).isoformat()[-len("+00:00") :]
+        return moments.cast(pyarrow.timestamp(type_.unit, offset)), is_unfit
+    return compute.coalesce(moments.cast(type_), others), is_unfit
 
 
 class TextContent:

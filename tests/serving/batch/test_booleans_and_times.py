@@ -82,7 +82,7 @@ def test_every_file_has_the_scores_of_the_frame(name, with_category, tmp_path):
 
 @pytest.mark.filterwarnings("error")
 def test_text_with_a_zone_is_a_time_for_every_face():
-    student, frame = fitted(NAIVE)
+    student, frame = fitted(NAIVE.dt.tz_localize("UTC"))
     text = frame.assign(column=AWARE.map(pd.Timestamp.isoformat))
     expected = student.predict(frame)
     np.testing.assert_allclose(student.predict(text), expected, atol=1e-5)
