@@ -32,6 +32,7 @@ STUDIES = {
         "budget",
         "columns",
         "teaching",
+        "remembering",
         "ties",
         "auction",
         "auction_cascade",
@@ -54,6 +55,7 @@ SHORT_STUDIES = (
     "quality",
     "pareto",
     "budget",
+    "remembering",
 )
 
 

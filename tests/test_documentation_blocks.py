@@ -185,7 +185,7 @@ def test_the_page_about_students_that_are_worse(tables, capsys):
 
 
 def test_the_page_about_queries(tables):
-    log = tables["X"].assign(query=tables["qid"], label=tables["y"])
+    log = tables["X"].assign(query=tables["qid"], label=tables["y"], week=0)
     log.to_parquet("log.parquet", index=False)
     found = run("queries.md", tables)
     assert_array_equal(
@@ -242,7 +242,8 @@ def test_the_page_about_bids(tables, shop):
             shop, PAIR_COLUMNS, towers=small_towers(loss="listwise"), offset=np.zeros(60)
         )
         ids = {"changed_ids": [3, 5], "new_ids": [f"ad {i}" for i in range(60)]}
-        bids = {"ads": shop["catalogue"], "ad_bid": np.linspace(1, 2, 60)}
+        ads = shop["catalogue"].assign(ad=np.arange(60))
+        bids = {"ads": ads, "ad_bid": np.linspace(1, 2, 60)}
         new = {"new_ads": shop["catalogue"], "bid_of_new_ads": np.ones(60)}
         return (
             shop

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 
 from skdistill.cascade import Cut, FirstTrees, PopularityRetriever, RankingCascade
@@ -113,6 +114,7 @@ def make_cascade(path: Path, section: dict[str, Any], teacher: Any, seed: Any) -
         features[TEACHER] = section["teacher_features"]
     first, *later = stages or [{}]
     made = [_first_stage(path, first), *(_later_stage(path, stage) for stage in later)]
+    _check_can_be_saved(path, made[1:], teacher)
     try:
         check_models(read_stages(made))
         return RankingCascade(
@@ -195,13 +197,24 @@ def _later_stage(path: Path, section: dict[str, Any]) -> tuple[str, Any, Any]:
     if section.get("estimator") == TEACHER:
         check_keys(path, "cascade.stage", section, STAGE_KEYS | {"features", "estimator"})
         return _entry(section, TEACHER)
-    regressors = {
-        name: cls for name, cls in {**TEACHERS, **OTHER_TEACHERS}.items() if "Regressor" in name
-    }
+    regressors = {name: cls for name, cls in TEACHERS.items() if "Regressor" in name}
     cls = _class(path, "cascade.stage", section, {TEACHER: None, **STUDENTS, **regressors})
     model = make_estimator(path, "cascade.stage", cls, section, LATER_KEYS)
     steps = steps_of(path, section)
     return _entry(section, make_pipeline(*make_steps(path, steps), model) if steps else model)
+
+
+def _check_can_be_saved(path: Path, later: Sequence[tuple[str, Any, Any]], teacher: Any) -> None:
+    """Refuse a teacher that is a stage if the file of the cascade could not hold it."""
+    model = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
+    library = type(model).__module__.partition(".")[0]
+    uses = [name for name, stage, _ in later if stage == TEACHER or isinstance(stage, FirstTrees)]
+    if uses and library in {cls.partition(".")[0] for cls in OTHER_TEACHERS.values()}:
+        raise RecipeError(
+            f"{path}: the stage {uses[0]!r} is the teacher, a model of {library}, which the file "
+            "of the cascade cannot hold. Let a student be the stage, take a LightGBM teacher, or "
+            "fit the cascade in Python and store it by joblib.dump."
+        )
 
 
 def _class(path: Path, name: str, section: dict[str, Any], registry: Mapping[str, Any]) -> Any:

@@ -251,8 +251,9 @@ class TowerEstimator(TaughtTowers):
         qid : array-like of shape (n_rows,), optional
             Query of each row, as in ``fit``.
         items : table of shape (n_items, n_item_columns), optional
-            The catalogue, new items included. It is indexed as in ``fit``. Without it, the towers
-            learn from the rows of the log, and there is no index afterwards.
+            The catalogue, new items included. It is indexed as in ``fit``, without ids or offsets:
+            call ``index`` again if you use them. Without it, the towers learn from the rows of the
+            log, and there is no index afterwards.
         sample_weight : array-like of shape (n_rows,), optional
             Row weights, as in ``fit``.
         teacher_scores : array-like of shape (n_rows,), matrix, CSR matrix or callable, optional
@@ -299,7 +300,13 @@ class TowerEstimator(TaughtTowers):
             training = setup.run(start, batches, rng)
         training.loss_curve = self.loss_curve_ + training.loss_curve
         training.validation_scores = self.validation_scores_
+        had_ids = getattr(getattr(self, "index_", None), "ids", None) is not None
         self._publish(training, supervision)
+        if had_ids and supervision.catalogue is not None:
+            warn_user(
+                "partial_fit has indexed the catalogue anew, without the ids of the former index: "
+                "retrieve returns positions. Call index(items, ids) again."
+            )
         return self
 
     def check_parameters(self) -> None:

@@ -237,6 +237,7 @@ def test_the_command_writes_a_cascade(folder, tmp_path):
         ("label_column", "# label_column", "[data] lacks the key label_column"),
         ('query_column = "session"', "", "[data] lacks the key query_column"),
         ('"brand"]', '"brand"]\npreprocess = 3', "preprocess must be a section"),
+        ('estimator = "LinearRanker"', 'estimator = "XGBRegressor"', "must be one of ['teacher',"),
     ],
 )
 def test_what_is_wrong_with_a_recipe_is_said(folder, old, new, message):
@@ -246,6 +247,17 @@ def test_what_is_wrong_with_a_recipe_is_said(folder, old, new, message):
         read(folder, text)
     assert message in str(caught.value)
     assert "recipe.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("last", ['estimator = "teacher"', "trees = 3"])
+@pytest.mark.parametrize("estimator", ["XGBRanker", "CatBoostRanker"])
+def test_a_teacher_that_no_file_holds_is_told_before_the_training(folder, estimator, last):
+    text = RECIPE.replace(LAST, f"{last}\nsize = 5\n")
+    trees = "n_estimators = 10\nnum_leaves = 7\nmin_child_samples = 5"
+    assert trees in text
+    message = "the stage 'rank' is the teacher, a model of .*, which the file of the cascade cannot"
+    with pytest.raises(RecipeError, match=message):
+        read(folder, text.replace(trees, f'estimator = "{estimator}"'))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Towers that go on: ``partial_fit`` of a day's log, and ``fit`` with ``warm_start=True``."""
 
+import warnings
 from pathlib import Path
 
 import joblib
@@ -377,3 +378,13 @@ def test_equal_seeds_give_equal_bits(shop, fitted):
         go_on(fitted, shop).transform_queries(shop.users),
         go_on(fitted, shop).transform_queries(shop.users),
     )
+
+
+def test_an_index_that_loses_its_ids_is_told(shop, fitted):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy_of(fitted).partial_fit(**shop.day)
+    with_ids = copy_of(fitted).index(shop.items, [f"i{item}" for item in range(len(shop.items))])
+    with pytest.warns(UserWarning, match=r"anew, without the ids.*Call index\(items, ids\) again"):
+        with_ids.partial_fit(**shop.day)
+    assert with_ids.retrieve(shop.users, k=1)[0].dtype.kind == "i"
