@@ -18,6 +18,7 @@ from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import prepare, teach
 from skdistill.distilled import FittedDistillation
 from skdistill.held_out import fit_calibrator_of
+from skdistill.inputs.alignment import warn_of_other_order
 from skdistill.inputs.pipelines import last_step
 from skdistill.inputs.validation import (
     OFFSET_REQUESTS,
@@ -283,6 +284,8 @@ class DistilledRanker(FittedDistillation):
         given = {"y": y_val, "qid": qid_val, "sample_weight": sample_weight_val}
         further = {"teacher_scores": teacher_scores_val, "offset": offset_val}
         table = ValidationTable.of(X_val, **given, **further)
+        columns = {"y": y, "qid": qid, "sample_weight": sample_weight, "offset": offset}
+        warn_of_other_order(X, **columns, teacher_scores=teacher_scores)
         problem = prepare(self, X, y, qid, sample_weight, teacher_scores, metadata, table, offset)
         self.fitted_with_qid_ = problem.has_queries
         self.fitted_with_offset_ = offset is not None

@@ -209,7 +209,10 @@ def evaluate(
     encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a model on labelled tables, and compare it with a teacher."""
+    """Evaluate a model on labelled tables; compare it with a teacher whose scores are a column.
+
+    `skdistill report` takes the teacher's file.
+    """
     from skdistill.serving import evaluate_table
 
     with exit_codes():
@@ -313,6 +316,8 @@ def distill(
                 "columns that are features in [data] features, the others in ignore.",
                 markup=False,
             )
+        read = getattr(trained.model, "feature_names_in_", [])
+        messages.print(f"the model reads {len(read)} columns: {', '.join(read)}", markup=False)
         save(trained.model, output)
         messages.print(f"wrote {output}", markup=False)
         report = trained.report()

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from skdistill.user_warnings import warn_user
+
 
 def number_rows(table: Any) -> Any:
     """Give a pandas table the index 0, 1, 2, ...; other tables have no index and stay as they are.
@@ -87,6 +89,36 @@ def check_index(result: Any, table: Any, name: str) -> None:
         f"{_shown(expected)}, got {_shown(index)}. Keep the order of the rows; if it is right, "
         "return an array, or call reset_index(drop=True)."
     )
+
+
+def warn_of_other_order(X: Any, **columns: Any) -> None:
+    """Warn if the index of a column has the labels of the table's index in another order.
+
+    Parameters
+    ----------
+    X : table of shape (n_rows, n_columns)
+        Only data frames of pandas have an index.
+    **columns : array-like of shape (n_rows,), or None
+        What belongs to the rows, by the names of the arguments.
+    """
+    if not hasattr(X, "reset_index"):
+        return
+    indexes = {name: one.index for name, one in columns.items() if hasattr(one, "reset_index")}
+    found = [name for name, index in indexes.items() if _is_reordered(index, X.index)]
+    if found:
+        name = found[0]
+        warn_user(
+            f"The index of {' and of '.join(found)} has the labels of the index of X in another "
+            "order. Rows are taken by position, whatever their index: pass "
+            f"{name}.loc[X.index]. If the positions are right, pass {name}.to_numpy()."
+        )
+
+
+def _is_reordered(index: Any, other: Any) -> bool:
+    """Whether two indexes have the same distinct labels in different orders."""
+    if len(index) != len(other) or index.equals(other):
+        return False
+    return bool(index.is_unique and other.is_unique and other.isin(index).all())
 
 
 def _shown(index: Any) -> str:

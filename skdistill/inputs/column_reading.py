@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.column_kinds import NUMBERS, kind_of, to_kind
 from skdistill.inputs.columns import column_names
-from skdistill.inputs.ids import as_ids, missing_ids
+from skdistill.inputs.ids import as_ids, is_missing, missing_ids
 from skdistill.inputs.instants import MICROSECONDS, seconds_of_dates
 
 UNITS = {"date": "M8[us]", "timedelta": "m8[us]"}
@@ -39,11 +39,15 @@ def is_dictionary(column: Any) -> bool:
     return str(type_of(column)).startswith(DICTIONARY_TYPES)
 
 
-def is_nested(column: Any) -> bool:
-    """Whether each cell of a column of polars or Arrow holds several values."""
-    return not isinstance(type_of(column), np.dtype) and str(type_of(column)).startswith(
-        NESTED_TYPES
-    )
+def nested_type(column: Any) -> str | None:
+    """Name the type of a column, or of its first cell, that holds several values; None if not."""
+    type_ = type_of(column)
+    if not isinstance(type_, np.dtype):
+        return str(type_) if str(type_).startswith(NESTED_TYPES) else None
+    cells = np.asarray(column) if type_.kind == "O" else ()
+    first = next((cell for cell in cells if not is_missing(cell)), None)
+    is_nested = isinstance(first, list | tuple | set | dict | np.ndarray)
+    return type(first).__name__ if is_nested else None
 
 
 def as_floats(column: Any) -> NDArray[Any] | None:

@@ -20,6 +20,8 @@ NEIGHBOURS = 2
 # A value's own mean explains at least so much of the variance, and the means of its neighbours at
 # most so much of what it explains.
 LEAST_EXPLAINED, LARGEST_SHARE = 0.02, 0.25
+# Places are known by so many of the queries: logs lack some rows.
+MOST_LISTS = 0.9
 # Rows of the mean that a value without rows would have: 0.
 PRIOR_ROWS = 2.0
 
@@ -138,6 +140,46 @@ def columns_like_query_ids(numbers: NDArray[Any], queries: Queries) -> list[int]
         return bool((np.diff(values) > 0).all() and (values == np.rint(values)).all())
 
     return _columns_of_queries(numbers, queries, rise)
+
+
+def columns_of_places(numbers: NDArray[Any], queries: Queries) -> list[int]:
+    """Find columns that number the rows of each query from 0 or 1, in whichever order.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_rows, n_columns)
+        NaN where a number is missing.
+    queries : Queries
+        Segments of the rows.
+
+    Returns
+    -------
+    list of int
+        Positions of the columns, ascending. None are found among few queries of two rows or more.
+    """
+    segment = queries.segment[:MOST_ROWS]
+    if (np.bincount(segment) > 1).sum() < LEAST_VALUES:
+        return []
+    found = []
+    for position in range(numbers.shape[1]):
+        column = numbers[:MOST_ROWS, position]
+        # Most columns are told by their first rows, and need not be sorted.
+        begin = column[:FIRST_ROWS], segment[:FIRST_ROWS]
+        if _are_places(*begin) and _are_places(column, segment):
+            found.append(position)
+    return found
+
+
+def _are_places(column: NDArray[Any], segment: NDArray[np.int64]) -> bool:
+    """Whether a column numbers the rows of most queries of two rows or more from 0 or 1."""
+    sizes = np.bincount(segment)
+    starts = np.cumsum(sizes) - sizes
+    ordered = column[np.lexsort((column, segment))]
+    place = np.arange(len(segment)) - starts[segment]
+    least = ordered[starts]
+    is_numbered = np.logical_and.reduceat(ordered == least[segment] + place, starts)
+    is_numbered &= (least == 0) | (least == 1)
+    return bool(is_numbered[sizes > 1].mean() >= MOST_LISTS) if (sizes > 1).any() else False
 
 
 def categories_of_queries(codes: NDArray[Any], queries: Queries) -> list[int]:

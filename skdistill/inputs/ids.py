@@ -55,7 +55,7 @@ def missing_values(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.bool_]:
     try:
         # NaN and NaT differ from themselves.
         return np.fromiter((one is None or one != one for one in values), bool, len(values))
-    except TypeError:
+    except (TypeError, ValueError):
         return np.fromiter(map(is_missing, values), bool, len(values))
 
 
@@ -65,6 +65,8 @@ def is_missing(one: Any) -> bool:
         return one is None or bool(one != one)
     except TypeError:  # pandas.NA is neither true nor false
         return True
+    except ValueError:  # an array has several values
+        return False
 
 
 def id_codes(*parts: NDArray[Any]) -> list[NDArray[np.int64]]:

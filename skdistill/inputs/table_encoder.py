@@ -24,9 +24,8 @@ from skdistill.inputs.column_reading import (
     as_floats,
     column_of,
     is_dictionary,
-    is_nested,
+    nested_type,
     read_numbers,
-    type_of,
 )
 from skdistill.inputs.columns import column_names
 from skdistill.inputs.cycles import visible_periods, with_cycles
@@ -323,9 +322,10 @@ def _names(X: Any) -> tuple[Any, ...] | None:
 
 def _refuse_nested(column: Any, name: Any) -> None:
     """Raise a TypeError if each cell of a column holds several values."""
-    if is_nested(column):
+    found = nested_type(column)
+    if found is not None:
         raise TypeError(
-            f"Column {name!r} of X holds lists or records ({type_of(column)}). Make a column of "
+            f"Column {name!r} of X holds lists or records ({found}). Make a column of "
             "each of their values, or drop it."
         )
 

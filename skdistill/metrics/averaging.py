@@ -110,7 +110,7 @@ def per_query(metric: Callable[..., float], *arrays: Any, **options: Any) -> NDA
     if by_query is None:
         raise ValueError(
             f"metric must be a function of skdistill.metrics that averages over queries, got "
-            f"{metric!r}."
+            f"{metric!r}. Pass its options beside it: per_query(ndcg_score, ..., k=5)."
         )
     found = by_query(*arrays, **options)
     return np.where(found.defined, found.values, np.nan)

@@ -88,6 +88,8 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     """
     skops = import_extra("skops.io", "serving", "A file of save and load")
     refuse_search(model)
+    if not Path(path).resolve().parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no such folder.")
     check_is_fitted(model[-1] if isinstance(model, Pipeline) else model)
     description = describe(model)
     way_out = " If it belongs to the teacher, set keep_teacher=False." if keep_teacher else ""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skdistill.inputs.columns import column_names
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.table_encoder import TableEncoder
+from skdistill.inputs.unknown_categories import columns_without_known, warn_of_unknown
 from skdistill.serving.served import Served
 
 Rows = NDArray[np.float32] | NDArray[np.float64]
@@ -87,11 +88,16 @@ class ScorerInput:
 
     def read_frame(self, frame: Any) -> Any:
         """Read a data frame as an array or a MixedTable."""
-        return self._finite(self._rounded(self._encoder.transform(frame)))
+        return self._known(self._encoder.transform(frame))
 
     def read_rows(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         """Read dictionaries as an array or a MixedTable."""
-        return self._finite(self._rounded(self._encoder.read_rows(rows)))
+        return self._known(self._encoder.read_rows(rows))
+
+    def _known(self, table: Any) -> Any:
+        """Round a table, and check that it holds what the model can score."""
+        warn_of_unknown(columns_without_known(self._encoder, table), "model")
+        return self._finite(self._rounded(table))
 
     @property
     def _encoder(self) -> TableEncoder:

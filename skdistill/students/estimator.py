@@ -15,6 +15,7 @@ from sklearn.callback import with_callbacks
 from skdistill._sklearn_compat import Interval, RealNotInt, StrOptions
 from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks, rows_for_callbacks, sorted_rows_for_callbacks
+from skdistill.inputs.alignment import warn_of_other_order
 from skdistill.inputs.checks import check_finite, check_sample_weight, check_supervision
 from skdistill.inputs.leaks import warn_of_leaks
 from skdistill.inputs.offsets import check_compares_offset, check_offset, in_unit_of_offset
@@ -23,7 +24,7 @@ from skdistill.inputs.validation import ValidationTable
 from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss
 from skdistill.students.batches import batches_of
-from skdistill.students.id_warning import SuspectedIds, warn_of_query_ids
+from skdistill.students.id_warning import SuspectedIds, warn_of_places, warn_of_query_ids
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
 from skdistill.students.optimizing import optimizer_for_fit
@@ -329,6 +330,8 @@ class StudentEstimator(Interpretable):
         check_supervision(labels, teacher_scores, n_rows)
         weight = check_sample_weight(sample_weight, n_rows)
         added = check_offset(offset, n_rows)
+        given = {"sample_weight": sample_weight, "teacher_scores": teacher_scores}
+        warn_of_other_order(X, y=y, qid=qid, **given, offset=offset)
         self.fitted_with_offset_ = added is not None
         if added is not None:
             check_compares_offset(None if teacher_scores is None else self.teachers_loss())
@@ -354,6 +357,7 @@ class StudentEstimator(Interpretable):
         validate = None if held_out is None else self.make_validator(held_out)
         stopping = validate and EarlyStopping(validate, self.n_iter_no_change, self.tol)
         warn_of_query_ids(self, data)
+        warn_of_places(self, data)
         suspects = SuspectedIds.of(self, data)
         inputs = scaled_rows(self.scaler_, data)
         told = callback_data(held_out or data)

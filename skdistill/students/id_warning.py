@@ -15,6 +15,7 @@ from skdistill.inputs.id_columns import (
     categories_of_queries,
     columns_like_ids,
     columns_like_query_ids,
+    columns_of_places,
     columns_with_own_effects,
 )
 from skdistill.inputs.mixed_table import MixedTable
@@ -66,6 +67,29 @@ def warn_of_query_ids(student: Any, data: RankingData) -> None:
         warn_user(
             f"The columns {named} of X name the query: each query has a value of its own, so that "
             f"what a model learns of it holds for no other query. {way_out}"
+        )
+
+
+def warn_of_places(student: Any, data: RankingData) -> None:
+    """Warn of columns that number the rows of each query, as the places of a served list do.
+
+    Parameters
+    ----------
+    student : StudentEstimator
+        It has read the table.
+    data : RankingData
+        What it is trained on, with the table that ``read_table`` returned.
+    """
+    if sparse.issparse(data.X):
+        return
+    numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
+    names = names_of_numbers(student, numbers.shape[1])
+    named = [names[place] for place in columns_of_places(numbers, data.queries)]
+    if named:
+        warn_user(
+            f"The columns {named} of X number the rows of each query from 0 or 1, as the positions "
+            "at which they were shown do. A service does not know these before it ranks, and a "
+            "model that reads them repeats the former order: leave them out of X."
         )
 
 

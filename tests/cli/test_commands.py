@@ -254,7 +254,11 @@ def test_distill_says_which_columns_it_does_not_read(folder, frame, tmp_path):
     assert re.search(unread, " ".join(done.stderr.split()))
     ignoring = recipe.replace('["teacher"]', '["teacher", "check_in", "city"]')
     (folder / "wide.toml").write_text(ignoring + "[teacher]\nn_estimators = 5\n")
-    assert "not read" not in run("distill", folder / "wide.toml", "-o", tmp_path / "a.skd").stderr
+    done = run("distill", folder / "wide.toml", "-o", tmp_path / "a.skd")
+    assert "not read" not in done.stderr
+    names = load(tmp_path / "a.skd").feature_names_in_
+    told = f"the model reads {len(names)} columns: {', '.join(names)}"
+    assert told in " ".join(done.stderr.split())
     # A fitted teacher that read numbers made of the times says so, rather than that they lack.
     numbers = wide[[*NAMES, "check_in"]].assign(check_in=wide["check_in"].dt.day)
     lightgbm.LGBMRanker(n_estimators=5, verbose=-1).fit(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightgbm import LGBMRegressor
 from numpy.testing import assert_array_equal
+from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import FunctionTransformer
 
 from skdistill import DistilledRanker, TwoTowerRetriever
@@ -265,3 +266,25 @@ def test_an_error_names_the_pair_and_not_a_row_of_a_block(monkeypatch):
     )
     with pytest.raises(ValueError, match=r"The teacher Rule .* query 7 .* and item 3 is nan"):
         asked(query, item)
+
+
+def test_labels_in_another_order_are_told():
+    """A join or a sort of one of both leaves the index, by which nothing is aligned."""
+    order = np.random.default_rng(1).permutation(N_ROWS)
+    y, qid = pd.Series(Y), pd.Series(QID)
+    student = LinearRanker(max_iter=1)
+    ranker = DistilledRanker(FrozenEstimator(TEACHER), student, alpha=1.0)
+    for model in (student, ranker):
+        with pytest.warns(UserWarning, match=r"The index of y has .* pass y\.loc\[X\.index\]"):
+            model.fit(X, y.iloc[order], qid=qid)
+        with pytest.warns(UserWarning, match="The index of y and of qid has the labels"):
+            model.fit(X.iloc[order], y, qid=qid)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.fit(X.iloc[order], y.iloc[order], qid=qid.iloc[order])
+            model.fit(X.iloc[order], Y[order], qid=QID[order])
+            # Another index says nothing.
+            model.fit(X, y.set_axis(np.arange(N_ROWS) + 7), qid=qid.set_axis(["a"] * N_ROWS))
+            model.fit(pl.from_pandas(X), y, qid=qid)
+    with pytest.warns(UserWarning, match=r"pass teacher_scores\.loc\[X\.index\]"):
+        DistilledRanker().fit(X, qid=QID, teacher_scores=y.iloc[order])

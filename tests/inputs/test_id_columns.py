@@ -9,7 +9,11 @@ from lightgbm import LGBMRanker
 from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
 from skdistill.inputs import Queries
-from skdistill.inputs.id_columns import columns_like_ids, columns_like_query_ids
+from skdistill.inputs.id_columns import (
+    columns_like_ids,
+    columns_like_query_ids,
+    columns_of_places,
+)
 from skdistill.students import LinearRanker, MLPRanker
 
 pandas = pytest.importorskip("pandas")
@@ -183,6 +187,38 @@ def test_a_column_that_names_the_query_is_told():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         MLPRanker((4,), max_iter=1, categorical_features=["request"]).fit(X, y, qid=qid)
+
+
+def test_a_column_of_positions_is_told():
+    rng = np.random.default_rng(5)
+    sizes = rng.integers(1, 12, 60)
+    qid = np.repeat(np.arange(60), sizes)
+    shown = np.concatenate([rng.permutation(size) + 1 for size in sizes])
+    X = pandas.DataFrame({"a": rng.normal(size=len(qid)), "position": shown})
+    X["count"] = rng.poisson(3, len(qid))
+    X["day"] = X["position"] + 738_000
+    X["missing"] = X["position"].where(X["position"] != 2)
+    y = (X["a"] > 0).astype(int)
+    student = MLPRanker((4,), max_iter=1)
+    order = rng.permutation(len(qid))
+    for start in (0, 1):
+        table = X.assign(position=shown - 1 + start).iloc[order]
+        with pytest.warns(UserWarning, match=r"\['position'\] of X number the rows of each query"):
+            student.fit(table, y.iloc[order], qid=qid[order])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student.fit(X.drop(columns="position"), y, qid=qid)
+        # As in every second query: a few lists happen to be numbered.
+        half = X["position"].where(qid % 2 == 0, X["count"])
+        student.fit(X.assign(position=half), y, qid=qid)
+
+
+def test_few_queries_do_not_tell_positions():
+    sizes = np.append(np.full(19, 3), np.ones(30, dtype=int))
+    column = np.concatenate([np.arange(size) for size in sizes])[:, None]
+    assert columns_of_places(column, Queries.from_sizes(sizes)) == []
+    queries = Queries.from_sizes(np.full(20, 3))
+    assert columns_of_places(np.tile(np.arange(3), 20)[:, None], queries) == [0]
 
 
 def test_a_category_that_names_the_query_is_told():

@@ -240,8 +240,10 @@ def test_named_columns_are_categories_besides_those_of_text():
             TypeError,
             r"'a' of X mixes values of the kinds \['float', 'integer', 'text'\]",
         ),
-        ([[1], [2], [3]], TypeError, "'a' of X: the argument must be a string"),
-        ([{}, {}, {}], TypeError, "'a' of X: the argument must be a string"),
+        ([[1], [2], [3]], TypeError, r"'a' of X holds lists or records \(list\)"),
+        ([{}, {}, {}], TypeError, r"'a' of X holds lists or records \(dict\)"),
+        ([None, *np.zeros((2, 3))], TypeError, r"'a' of X holds lists or records \(ndarray\)"),
+        ([b"a", [1], "c"], TypeError, "'a' of X"),
     ],
 )
 def test_columns_that_cannot_be_read_are_named(column, error, message):

@@ -5,8 +5,12 @@ import warnings
 import numpy as np
 import pytest
 from lightgbm import LGBMRanker
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from skdistill import DistilledRanker
+from skdistill.serving import compile_scorer, score_table
 from skdistill.students import LinearRanker
 from skdistill.teachers import score_rows
 
@@ -53,6 +57,32 @@ def test_a_student_that_knows_no_category(log, form):
     student = LinearRanker(max_iter=1).fit(X, y, qid=qid)
     with pytest.warns(UserWarning, match=r"The student knows none of the.*\['device'\]"):
         student.predict(spelt(X, "device", form))
+
+
+def test_what_serves_a_student_that_knows_no_category(log, tmp_path):
+    X, y, qid = log
+    student = LinearRanker(max_iter=1).fit(X, y, qid=qid)
+    pipeline = make_pipeline(
+        make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), ["device"]), remainder="passthrough"
+        ),
+        LinearRanker(max_iter=1),
+    ).fit(X[["age", "device"]], y, linearranker__qid=qid)
+    other = spelt(X, "device", "text")
+    other.to_parquet(tmp_path / "a.parquet")
+    message = r"The model knows none of the.*\['device'\]"
+    for model in (student, pipeline):
+        scorer = compile_scorer(model)
+        with pytest.warns(UserWarning, match=message):
+            scorer(other)
+        with pytest.warns(UserWarning, match=message):
+            scorer.rows(other.to_dict("records"))
+        with pytest.warns(UserWarning, match=message):
+            score_table(model, tmp_path / "a.parquet", tmp_path / type(model).__name__)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            scorer(X)
+            scorer(other.head(500))  # as in a request, all may be new
 
 
 def test_what_may_be_new_is_not_told(log, booster):

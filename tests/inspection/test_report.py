@@ -84,6 +84,10 @@ def test_fidelity_slices_and_queries_are_those_of_the_metrics(report, ranker):
     upper = next(part for part in report.slices if part.value == "upper")
     rows = X[:, 0] > 0
     assert upper.n_rows == rows.sum()
+    # An order of one row says nothing.
+    ids, sizes = np.unique(qid[rows], return_counts=True)
+    rows &= np.isin(qid, ids[sizes > 1])
+    assert upper.n_rows > rows.sum()
     assert upper.ndcg == pytest.approx(ndcg_score(y[rows], learnt[rows], qid[rows], k=10))
     assert upper.teacher_ndcg == pytest.approx(ndcg_score(y[rows], taught[rows], qid[rows], k=10))
     assert upper.tau == pytest.approx(kendall_tau(taught[rows], learnt[rows], qid[rows]))
@@ -421,9 +425,13 @@ def test_a_teacher_that_remembers_its_rows_trips():
     name = "teacher on its training rows"
     noisy = np.where(np.random.default_rng(0).random(len(DATA.y)) < 0.5, 0, DATA.y)
     deep = trees(150, num_leaves=63, min_child_samples=2)
-    remembers = distil(labels=noisy, teacher=deep)
     rows = {**TRAINING, "y_train": noisy[TRAIN]}
+    remembers = distil(labels=noisy, teacher=deep)
     found = check(name, distillation_report(remembers, X, noisy[TEST], qid=qid, **rows))
+    assert found.status == "ok"
+    assert "but the student ranks these no worse" in found.message
+    learns_little = distil(labels=noisy, teacher=deep, student_columns=[5])
+    found = check(name, distillation_report(learns_little, X, noisy[TEST], qid=qid, **rows))
     assert found.status == "look"
     assert "teacher_cv" in found.message
     shallow = distil(teacher=FrozenEstimator(Ridge().fit(DATA.X[TRAIN], DATA.y[TRAIN])))

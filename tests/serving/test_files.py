@@ -141,6 +141,12 @@ def test_towers_come_back_with_their_index(tmp_path, name):
     assert_array_equal(again.predict(data.X), towers.predict(data.X))
 
 
+def test_a_folder_that_is_missing_is_named(data, tmp_path):
+    student = LinearRanker(max_iter=1).fit(data.X, data.y, qid=data.qid)
+    with pytest.raises(FileNotFoundError, match="a.skd cannot be written: there is no such folder"):
+        save(student, tmp_path / "none" / "a.skd")
+
+
 def test_an_index_with_bounds_comes_back_with_them(tmp_path, monkeypatch):
     towers, data = retriever("TwoTowerRetriever")
     monkeypatch.setattr("skdistill.index.score_bounds.LEAST_SAVED", 1)

@@ -161,7 +161,7 @@ def distillation_report(
     on_labels = next((point.values for point in points if point.name == ON_LABELS), None)
     checks = [
         keeps_up_with_teacher(evidence, points),
-        teacher_overfits(evidence),
+        teacher_overfits(evidence, points),
         beats_smaller_trees(evidence, points),
         gains_by_teacher(evidence, on_labels),
         inside_its_grid(evidence),

@@ -46,14 +46,14 @@ def keeps_up_with_teacher(evidence: Evidence, points: list[ParetoPoint]) -> Chec
     return Check(
         *(name, LOOK),
         f"{found}. If the teacher was fitted on these rows, it has memorised them: compare on "
-        "newer ones. Otherwise try alpha=1, a later week as X_val, which ends the training in "
-        "time, and a wider student; name ids that are integers in categorical_features of the "
-        "student. Then compare again.",
+        "newer ones. Otherwise try a later week as X_val, which ends the training in time, "
+        "alpha=0.25 and alpha=1, another student (wider, or with n_knots=4), and name integers "
+        "that are ids in categorical_features of the student. Then compare again.",
     )
 
 
-def teacher_overfits(evidence: Evidence) -> Check:
-    """Compare the teacher on its training rows with the teacher on new ones."""
+def teacher_overfits(evidence: Evidence, points: list[ParetoPoint]) -> Check:
+    """Compare the teacher on its training rows with the teacher, and the student, on new ones."""
     name = "teacher on its training rows"
     if evidence.teacher is None:
         return Check(name, SKIPPED, evidence.lacks_teacher)
@@ -73,12 +73,15 @@ def teacher_overfits(evidence: Evidence) -> Check:
         return Check(name, OK, found)
     if getattr(unwrapped(evidence.model), "teacher_cv", None) is not None:
         return Check(name, OK, f"{found}; the student learnt from out-of-fold scores (teacher_cv)")
+    ratio = next(point.ratio for point in points if point.name == "student")
+    if ratio.ratio >= 1:
+        return Check(name, OK, f"{found}; but the student ranks these no worse than the teacher")
     return Check(
         *(name, LOOK),
         f"{found}: it remembers the labels of its training rows, and a student that learns from "
-        "its scores of these rows learns what it remembers. Try alpha=1, let the student learn "
-        "from rows that the teacher has not seen, or "
-        "from out-of-fold scores of a model that is fitted anew with the teacher's settings: "
+        "its scores of these rows may learn what it remembers. Let the student learn from rows "
+        "that the teacher has not seen, which need no labels. Or compare, on such rows, "
+        "alpha=0.25, alpha=1, and out-of-fold scores of a model that is fitted anew: "
         "DistilledRanker(LGBMRanker(**settings), teacher_cv=5).",
     )
 

@@ -100,7 +100,9 @@ def _slice_report(
     offset = None if evidence.data.offset is None else evidence.data.offset[mask]
 
     def ndcg(scores: NDArray[Any]) -> NDArray[np.float64]:
-        return per_query(ndcg_score, labels, scores[mask], qid, k=evidence.k, offset=offset)
+        values = per_query(ndcg_score, labels, scores[mask], qid, k=evidence.k, offset=offset)
+        # A single row is in the best order whatever its score: its NDCG of 1 would say nothing.
+        return np.where(queries.sizes > 1, values, np.nan)
 
     ours = ndcg(evidence.scores)
     undefined = float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ EXPECTED: dict[str | None, str] = {
     "integer": "a whole number",
     "date": "a date of ISO 8601, such as 2026-11-27 or 2026-11-27T08:30:00",
 }
+# As ``_shown`` writes a number with a decimal comma.
+DECIMAL_COMMA = r"'[+-]?[\d.]*\d,\d+'"
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,17 @@ def expected_of_kind(kind: str | None, *, may_be_missing: bool) -> str:
 
 def unscored(reject: Reject, expected: str, can_set_aside: bool = False) -> str:
     """Message about a row that ends a run, which ``score_table`` can set aside instead."""
-    way_out = ", or set them aside (rejects=, --rejects)" if can_set_aside else ""
-    return (
+    problem = (
         f"{reject.file}: row {reject.row}: column {reject.column!r} holds {reject.value}, expected "
-        f"{expected}. Correct or drop such rows{way_out}."
+        f"{expected}."
     )
+    if re.fullmatch(DECIMAL_COMMA, reject.value):
+        return (
+            f"{problem} If the comma is a decimal one, read the file by --decimal , or "
+            "csv_options=CsvOptions(decimal=',')."
+        )
+    way_out = ", or set them aside (rejects=, --rejects)" if can_set_aside else ""
+    return f"{problem} Correct or drop such rows{way_out}."
 
 
 def rejects_of(record: Any, bad: NDArray[np.bool_], file: str, first_row: int) -> list[Reject]:

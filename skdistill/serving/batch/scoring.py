@@ -126,8 +126,8 @@ def score_table(
     """
     if top_k is not None and (query_column is None or top_k < 1):
         raise ValueError(
-            f"top_k must be 1 or more and needs a query_column, got top_k={top_k} and "
-            f"query_column={query_column!r}."
+            "top_k (--top-k) must be 1 or more and needs a query_column (--query-column), got "
+            f"top_k={top_k} and query_column={query_column!r}."
         )
     folder = RunFolder(Path(output), output_format, top_k is not None)
     ids, rest = copied_columns(id_columns)

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
 from skdistill.datasets import make_ranking
-from skdistill.serving import OutputError, TableError, save, score_table
+from skdistill.serving import CsvOptions, OutputError, TableError, save, score_table
 from skdistill.students import LinearRanker, MLPRanker
 from skdistill.tables import parquet as parquet_format
 from skdistill.tables import reading
@@ -228,6 +228,20 @@ def test_bad_rows_stop_the_run_or_are_put_aside(frame, model, tmp_path, small_sh
     good = pd.concat([frame.drop([10, 333]), frame.drop(301)])
     assert list(result["item"]) == list(good["item"])
     np.testing.assert_allclose(result["score"], model.predict(good[NAMES]), atol=1e-5)
+
+
+def test_a_decimal_comma_is_told(frame, model, tmp_path):
+    frame.to_csv(tmp_path / "a.csv", index=False, sep=";", decimal=",")
+    message = r"row 0: column 'f0' holds '-?\d+,\d+', expected a .*by --decimal , or csv_options="
+    with pytest.raises(TableError, match=message) as caught:
+        score_table(
+            model, tmp_path / "a.csv", tmp_path / "out", csv_options=CsvOptions(delimiter=";")
+        )
+    assert "set them aside" not in str(caught.value)
+    options = CsvOptions(delimiter=";", decimal=",")
+    score_table(model, tmp_path / "a.csv", tmp_path / "out2", csv_options=options)
+    expected = model.predict(frame[NAMES])
+    np.testing.assert_allclose(written(tmp_path / "out2")["score"], expected, atol=1e-5)
 
 
 def test_missing_columns_changed_types_and_unreadable_files_are_named(frame, model, tmp_path):
