@@ -24,7 +24,7 @@ from skdistill.inputs.validation import ValidationTable
 from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss
 from skdistill.students.batches import batches_of
-from skdistill.students.id_warning import SuspectedIds, warn_of_places, warn_of_query_ids
+from skdistill.students.id_warning import SuspectedIds, warn_of_columns_of_lists
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
 from skdistill.students.optimizing import optimizer_for_fit
@@ -356,8 +356,7 @@ class StudentEstimator(Interpretable):
         data, held_out = split_for_stopping(self, data, validation, rng)
         validate = None if held_out is None else self.make_validator(held_out)
         stopping = validate and EarlyStopping(validate, self.n_iter_no_change, self.tol)
-        warn_of_query_ids(self, data)
-        warn_of_places(self, data)
+        warn_of_columns_of_lists(self, data)
         suspects = SuspectedIds.of(self, data)
         inputs = scaled_rows(self.scaler_, data)
         told = callback_data(held_out or data)

@@ -33,8 +33,8 @@ LEAST_OF_LABELS, LEAST_OF_SCORES = 0.01, 0.03
 BLOCK = 8192
 
 
-def warn_of_query_ids(student: Any, data: RankingData) -> None:
-    """Warn of columns that name the query, as numbers or as categories.
+def warn_of_columns_of_lists(student: Any, data: RankingData) -> None:
+    """Warn of columns that name the query, or number its rows, as in a list that was served.
 
     Parameters
     ----------
@@ -53,6 +53,13 @@ def warn_of_query_ids(student: Any, data: RankingData) -> None:
     names = names_of_numbers(student, numbers.shape[1])
     found = columns_like_query_ids(numbers, data.queries)
     named = [names[place] for place in found if not _is_time(student, place)]
+    numbering = [names[place] for place in columns_of_places(numbers, data.queries)]
+    if numbering:
+        warn_user(
+            f"The columns {numbering} of X number the rows of each query from 0 or 1, as the "
+            "positions at which they were shown do. A service does not know these before it ranks, "
+            "and a model that reads them repeats the former order: leave them out of X."
+        )
     if named:
         warn_user(
             f"The columns {named} of X hold another whole number for each query, as its id or its "
@@ -67,29 +74,6 @@ def warn_of_query_ids(student: Any, data: RankingData) -> None:
         warn_user(
             f"The columns {named} of X name the query: each query has a value of its own, so that "
             f"what a model learns of it holds for no other query. {way_out}"
-        )
-
-
-def warn_of_places(student: Any, data: RankingData) -> None:
-    """Warn of columns that number the rows of each query, as the places of a served list do.
-
-    Parameters
-    ----------
-    student : StudentEstimator
-        It has read the table.
-    data : RankingData
-        What it is trained on, with the table that ``read_table`` returned.
-    """
-    if sparse.issparse(data.X):
-        return
-    numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
-    names = names_of_numbers(student, numbers.shape[1])
-    named = [names[place] for place in columns_of_places(numbers, data.queries)]
-    if named:
-        warn_user(
-            f"The columns {named} of X number the rows of each query from 0 or 1, as the positions "
-            "at which they were shown do. A service does not know these before it ranks, and a "
-            "model that reads them repeats the former order: leave them out of X."
         )
 
 
