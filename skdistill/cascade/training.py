@@ -212,7 +212,10 @@ class StageTraining:
         measures = {}
         for sources in tried:
             shown = taught.take(~is_held_out & taught.rows.of_sources(sources))
-            model = self._fit_model(spec, shown)
+            with warnings.catch_warnings():
+                # The fit with the chosen sources warns of the same.
+                warnings.simplefilter("ignore")
+                model = self._fit_model(spec, shown)
             kept = passed.fraction_kept(model.predict(passed.table), k, spec.cut.size)
             measures["+".join(sources)] = kept
         best = max(measures, key=lambda name: measures[name])  # the first of equals

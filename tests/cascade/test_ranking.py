@@ -321,6 +321,21 @@ def test_sources_are_compared_on_held_out_queries(cascade, data):
     assert len(unexplored.source_scores_["prerank"]) == 3
 
 
+class TellsOfItsFit(LinearRegression):
+    def fit(self, X, y):
+        warnings.warn(f"fitted on {len(y)} rows", UserWarning, stacklevel=2)
+        return super().fit(X, y)
+
+
+def test_the_comparison_of_sources_does_not_repeat_warnings(data):
+    first, _, last = make_cascade(data).stages
+    told = make_cascade(data, [first, ("prerank", TellsOfItsFit(), 15), last])
+    with pytest.warns(UserWarning, match="fitted on") as caught:
+        compared = fitted(told, data)
+    assert len(compared.source_scores_["prerank"]) == 6
+    assert sum("fitted on" in str(one.message) for one in caught) == 1
+
+
 def test_labels_are_mixed_in_by_alpha(data):
     assert not np.array_equal(
         fitted(make_cascade(data, alpha=0.2), data).rank(data.queries)[0],
