@@ -116,9 +116,12 @@ def warn_of_other_order(X: Any, **columns: Any) -> None:
 
 def _is_reordered(index: Any, other: Any) -> bool:
     """Whether two indexes have the same distinct labels in different orders."""
-    if len(index) != len(other) or index.equals(other):
+    if len(index) != len(other) or index.nlevels != other.nlevels or index.equals(other):
         return False
-    return bool(index.is_unique and other.is_unique and other.isin(index).all())
+    try:
+        return bool(index.is_unique and other.is_unique and other.isin(index).all())
+    except (TypeError, ValueError):  # labels of types that cannot be compared are others
+        return False
 
 
 def _shown(index: Any) -> str:

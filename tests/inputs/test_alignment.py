@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import FunctionTransformer
 
 from skdistill import DistilledRanker, TwoTowerRetriever
-from skdistill.inputs.alignment import call_aligned, check_index
+from skdistill.inputs.alignment import call_aligned, check_index, warn_of_other_order
 from skdistill.students import LinearRanker, MultiObjectiveRanker
 from skdistill.teachers import MLPEnsembleRanker, RankEnsemble, pair_scores, score_rows
 
@@ -288,3 +288,28 @@ def test_labels_in_another_order_are_told():
             model.fit(pl.from_pandas(X), y, qid=qid)
     with pytest.warns(UserWarning, match=r"pass teacher_scores\.loc\[X\.index\]"):
         DistilledRanker().fit(X, qid=QID, teacher_scores=y.iloc[order])
+
+
+KINDS_OF_INDEX = {
+    "range": pd.RangeIndex(3),
+    "text": pd.Index(list("abc")),
+    "mixed": pd.Index(["a", 1, None]),
+    "dates": pd.date_range("2026-01-01", periods=3, tz="UTC"),
+    "categories": pd.CategoricalIndex(list("cde")),
+    "intervals": pd.interval_range(0, 3),
+    "two levels": pd.MultiIndex.from_arrays([[1, 1, 2], [1, 2, 1]]),
+    "three levels": pd.MultiIndex.from_arrays([[1, 1, 2], [1, 2, 1], [0, 0, 0]]),
+}
+
+
+@pytest.mark.parametrize("of_table", KINDS_OF_INDEX)
+@pytest.mark.parametrize("of_labels", KINDS_OF_INDEX)
+def test_indexes_of_all_kinds_are_compared(of_table, of_labels):
+    table = pd.DataFrame({"a": [1, 2, 3]}, index=KINDS_OF_INDEX[of_table])
+    labels = pd.Series([1, 2, 3], index=KINDS_OF_INDEX[of_labels])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_other_order(table, y=labels)
+    if of_table == of_labels:
+        with pytest.warns(UserWarning, match="in another order"):
+            warn_of_other_order(table, y=labels[::-1])
