@@ -39,7 +39,7 @@ def keeps_up_with_teacher(evidence: Evidence, points: list[ParetoPoint]) -> Chec
     name = "student beside its teacher"
     if evidence.teacher_values is None:
         return Check(name, SKIPPED, NEEDS_TEACHER)
-    ratio = next(point.ratio for point in points if point.name == "student")
+    ratio = _student(points).ratio
     found = f"{interval(ratio)} of the teacher's NDCG@{evidence.k}"
     if ratio.high >= 1 - MOST_LOST:
         return Check(name, OK, found)
@@ -50,6 +50,11 @@ def keeps_up_with_teacher(evidence: Evidence, points: list[ParetoPoint]) -> Chec
         "alpha=0.25 and alpha=1, another student (wider, or with n_knots=4), and name integers "
         "that are ids in categorical_features of the student. Then compare again.",
     )
+
+
+def _student(points: list[ParetoPoint]) -> ParetoPoint:
+    """The student among the models of a report."""
+    return next(point for point in points if point.name == "student")
 
 
 def teacher_overfits(evidence: Evidence, points: list[ParetoPoint]) -> Check:
@@ -73,7 +78,7 @@ def teacher_overfits(evidence: Evidence, points: list[ParetoPoint]) -> Check:
         return Check(name, OK, found)
     if getattr(unwrapped(evidence.model), "teacher_cv", None) is not None:
         return Check(name, OK, f"{found}; the student learnt from out-of-fold scores (teacher_cv)")
-    ratio = next(point.ratio for point in points if point.name == "student")
+    ratio = _student(points).ratio
     if ratio.ratio >= 1:
         return Check(name, OK, f"{found}; but the student ranks these no worse than the teacher")
     return Check(
@@ -103,7 +108,7 @@ def beats_smaller_trees(evidence: Evidence, points: list[ParetoPoint]) -> Check:
             "with fit_small_trees on the columns that it computes",
         )
     tree = beaten["student"]
-    student = next(point for point in points if point.name == "student")
+    student = _student(points)
     return Check(
         *(name, LOOK),
         f"{tree.name!r} has NDCG@{evidence.k} {tree.quality:.4f}, the student "
