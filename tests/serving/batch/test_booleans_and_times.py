@@ -90,6 +90,17 @@ def test_text_with_a_zone_is_a_time_for_every_face():
     np.testing.assert_allclose(scorer.rows(text.to_dict("records")), expected, atol=1e-5)
 
 
+def test_text_with_a_zone_is_the_same_time_if_fit_had_none():
+    student, frame = fitted(NAIVE)
+    text = frame.assign(column=AWARE.map(pd.Timestamp.isoformat))
+    expected = student.predict(frame)
+    with pytest.warns(UserWarning, match="holds times with another zone now"):
+        np.testing.assert_allclose(student.predict(text), expected, atol=1e-5)
+    scorer = compile_scorer(student)
+    with pytest.warns(UserWarning, match="holds times with another zone now"):
+        np.testing.assert_allclose(scorer.rows(text.to_dict("records")), expected, atol=1e-5)
+
+
 def test_what_is_neither_is_refused(tmp_path):
     for column, cell in ((FLAG, "yes"), (NAIVE, "2026-13-01T00:00:00Z"), (NAIVE, "soon")):
         student, frame = fitted(column)
