@@ -33,6 +33,8 @@ from skdistill.cli.options import (
     ReportFormat,
     Resume,
     ScoreColumn,
+    TeacherColumn,
+    TeacherFile,
     TopK,
 )
 from skdistill.cli.progress import ProgressReport
@@ -202,18 +204,17 @@ def evaluate(
     inputs: Inputs,
     label_column: Annotated[str, typer.Option(help="Column of relevance labels.")],
     query_column: Annotated[str | None, typer.Option(help="Query ids; else AUC.")] = None,
-    teacher_column: Annotated[str | None, typer.Option(help="Column of teacher scores.")] = None,
+    teacher: TeacherFile = None,
+    teacher_column: TeacherColumn = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Cut-off of NDCG and MRR.")] = 10,
     delimiter: Delimiter = None,
     decimal: Decimal = ".",
     encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a model on labelled tables; compare it with a teacher whose scores are a column.
-
-    `skdistill report` takes the teacher's file.
-    """
+    """Evaluate a model on labelled tables, beside its teacher if that is given."""
     from skdistill.serving import evaluate_table
+    from skdistill.serving.teacher_files import load_teacher
 
     with exit_codes():
         figures = evaluate_table(
@@ -221,6 +222,7 @@ def evaluate(
             inputs,
             query_column=query_column,
             label_column=label_column,
+            teacher=None if teacher is None else load_teacher(teacher),
             teacher_column=teacher_column,
             k=k,
             csv_options=_csv_options(delimiter, decimal, encoding),
@@ -234,11 +236,8 @@ def report(
     inputs: Inputs,
     label_column: Annotated[str, typer.Option(help="Column of relevance labels.")],
     query_column: Annotated[str, typer.Option(help="Column of query ids.")],
-    teacher: Annotated[
-        Path | None,
-        typer.Option(help="File of the teacher: of LightGBM, XGBoost or CatBoost, or of save."),
-    ] = None,
-    teacher_column: Annotated[str | None, typer.Option(help="Column of teacher scores.")] = None,
+    teacher: TeacherFile = None,
+    teacher_column: TeacherColumn = None,
     train: Annotated[
         list[str] | None,
         typer.Option(help="Tables that the model was fitted on: for rivals and more checks."),

@@ -68,3 +68,10 @@ ProbabilityColumn = Annotated[
 TopK = Annotated[
     int | None, typer.Option(min=1, help="Best rows to keep per query; they keep their order.")
 ]
+TeacherFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--teacher", help="File of the teacher: of LightGBM, XGBoost or CatBoost, or of save."
+    ),
+]
+TeacherColumn = Annotated[str | None, typer.Option(help="Column of teacher scores.")]

@@ -68,6 +68,28 @@ def names_read_by(teacher: Any, names: Sequence[str]) -> list[str]:
     return [name for name in names if expected & {name, _underscored(name)}]
 
 
+def names_lacking(teacher: Any, names: Sequence[str]) -> list[str]:
+    """Return the names of columns that a fitted teacher needs, and that a table does not have.
+
+    Parameters
+    ----------
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable
+        The teacher. One without names, or with names that were made up, lacks none: its columns
+        are matched by position. Nor does a ColumnTransformer, which picks what it transforms.
+    names : sequence of str
+        Names of the columns of the table.
+
+    Returns
+    -------
+    list of str
+    """
+    expected = fitted_names(teacher) or []
+    if _is_made_up(expected) or isinstance(_reader(teacher), ColumnTransformer):
+        return []
+    present = {*names, *map(_underscored, names)}
+    return [name for name in expected if name not in present]
+
+
 def teacher_positions(teacher: Any, X: Any) -> list[int]:
     """Find the columns of a table that a fitted teacher reads, in the teacher's order.
 
@@ -106,12 +128,12 @@ def teacher_positions(teacher: Any, X: Any) -> list[int]:
         return everything  # it needs only the columns that it transforms, and picks them by name
     if _is_made_up(expected) or _is_made_up(present):
         return _by_position(teacher, X, "the teacher" if _is_made_up(expected) else "the table")
-    missing = [name for name in expected if name not in present and name not in underscored]
     raise ValueError(
         f"The teacher {type(reader).__name__} was fitted on columns that the table lacks: "
-        f"{missing}. The table has {present}. Add or rename columns; further columns and another "
-        "order do no harm. If they are computed from others, such as the month of a date, put the "
-        "step that does so in front: make_pipeline(FunctionTransformer(compute), model). Or give "
+        f"{names_lacking(teacher, present)}. The table has {present}. Add or rename columns; "
+        "further columns and another order do no harm. If they are computed from others, such as "
+        "the month of a date, put the step that does so in front: "
+        "make_pipeline(FunctionTransformer(compute), model). Or give "
         "the teacher's scores: teacher_scores= in Python, a column of the table in a recipe or on "
         "the command line (--teacher-column). If the columns are "
         "those of the teacher under other names, in the order of its fit, pass an array "

@@ -164,6 +164,15 @@ def test_inspect_describes_a_model_and_evaluate_measures_it(folder, frame):
     assert figures["ratio, low"] < figures["ratio"] < figures["ratio, high"]
 
     assert done.stderr == ""
+    by_file = ["--teacher", folder / "teacher.txt"]
+    done = run(
+        "evaluate", folder / "student.skd", folder / "table.csv", *options[:4], *by_file, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == pytest.approx(figures, abs=1e-6)
+    done = run("evaluate", folder / "student.skd", folder / "table.csv", *options, *by_file)
+    assert done.returncode == 2
+    assert "The teacher is given twice" in done.stderr
 
     done = run("evaluate", folder / "student.skd", folder / "table.csv", *options[2:], "--json")
     assert done.returncode == 0, done.stderr

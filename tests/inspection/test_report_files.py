@@ -8,6 +8,7 @@ import pytest
 from skdistill import DistilledRanker
 from skdistill.datasets import make_ranking
 from skdistill.inspection import distillation_report, report_table
+from skdistill.metrics import ndcg_score
 from skdistill.serving import TableError
 from skdistill.students import LinearRanker
 
@@ -99,6 +100,21 @@ def test_a_teacher_of_further_columns_gives_its_scores(data, table):
     assert list(qualities(found)) == ["teacher", "student"]
     assert qualities(found)["teacher"] == pytest.approx(qualities(whole)["teacher"])
     assert qualities(found)["student"] == pytest.approx(qualities(whole)["student"])
+
+
+@pytest.mark.parametrize("is_named", [True, False], ids=["with _ for a space", "without names"])
+def test_a_teacher_in_a_file_whose_names_differ(data, is_named, tmp_path):
+    """LightGBM writes item_price for "item price", and Column_0 for the first of an array."""
+    X = data.X[["number_0", "number_1"]].fillna(0.0).set_axis(["item price", "age"], axis=1)
+    sizes = np.unique(data.qid, return_counts=True)[1]
+    model = teacher().fit(X if is_named else X.to_numpy(), data.y, group=sizes)
+    model.booster_.save_model(tmp_path / "teacher.txt")
+    X.assign(y=data.y, q=data.qid).to_parquet(tmp_path / "table.parquet")
+    student = LinearRanker(max_iter=2, random_state=0).fit(X, data.y, qid=data.qid)
+    read = lightgbm.Booster(model_file=tmp_path / "teacher.txt")
+    found = qualities(report_table(student, tmp_path / "table.parquet", teacher=read, **COLUMNS))
+    wanted = ndcg_score(data.y, read.predict(X.to_numpy()), data.qid, k=10)
+    assert found["teacher"] == pytest.approx(wanted, abs=1e-6)
 
 
 def test_a_model_without_names_reads_columns_by_position(data, tmp_path):

@@ -12,15 +12,14 @@ from skdistill.inspection.report.document import DistillationReport
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.batch.table_scorer import TableScorer, table_scorer
-from skdistill.tables.columns import TableColumns, check_there, column_of, filled
+from skdistill.serving.batch.teacher_scores import columns_of_teacher
+from skdistill.tables.columns import TableColumns, column_of, filled
 from skdistill.tables.csv import CsvOptions
-from skdistill.tables.errors import TableError
 from skdistill.tables.frames import read_frame
 from skdistill.tables.reading import Paths, find_files
 from skdistill.tables.shard import TableFile
 from skdistill.tables.types import is_category
 from skdistill.teachers.asking import score_rows
-from skdistill.teachers.columns import fitted_names
 
 
 @set_module("skdistill.inspection")
@@ -90,11 +89,11 @@ def report_table(
         if teacher_column is None and teacher is None:
             teacher = getattr(model, "teacher_", None)
         model = model.export_student()
-    of_teacher = [] if teacher is None else fitted_names(teacher) or []
     reader = _Reader(table_scorer(model), query_column, label_column)
     numbers = [] if teacher_column is None else [teacher_column]
     files = find_files(inputs, csv_options)
-    _check_teacher(filled(files)[0], [query_column, label_column], of_teacher)
+    first = filled(files)[0]
+    of_teacher = columns_of_teacher(teacher, first, [query_column, label_column])
     table, frame = reader.read(files, "inputs", [*of_teacher, *slices], numbers)
     arguments: dict[str, Any] = {}
     if train is not None:
@@ -118,22 +117,6 @@ def report_table(
         verbose=verbose,
         **arguments,
     )
-
-
-def _check_teacher(file: TableFile, targets: Sequence[str], columns: Sequence[str]) -> None:
-    """Raise a TableError if a file lacks columns of the teacher; first, if it lacks the targets.
-
-    A file that is read with another delimiter than its own lacks all.
-    """
-    present = file.schema.names
-    check_there(file.path, present, targets)
-    lacking = [name for name in columns if name not in present]
-    if lacking:
-        raise TableError(
-            f"{file.path}: lacks the columns {lacking}, which the teacher was fitted on. If they "
-            "are computed from others, such as the month of a date, write the teacher's scores "
-            "into the table and name them: teacher_column (--teacher-column)."
-        )
 
 
 @dataclass(frozen=True)

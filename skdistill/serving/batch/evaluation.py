@@ -22,7 +22,8 @@ from skdistill.public_names import set_module
 from skdistill.serving.batch.runs import ShardCount
 from skdistill.serving.batch.scoring import Scoring
 from skdistill.serving.batch.table_scorer import table_scorer
-from skdistill.tables.columns import TableColumns
+from skdistill.serving.batch.teacher_scores import TeacherOfTables
+from skdistill.tables.columns import TableColumns, filled
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import TableError, pyarrow_extra
 from skdistill.tables.query_codes import missing_cells, query_codes
@@ -40,13 +41,15 @@ def evaluate_table(
     *,
     query_column: str | None = None,
     label_column: str,
+    teacher: Any = None,
     teacher_column: str | None = None,
     k: int = 10,
     csv_options: CsvOptions | None = None,
 ) -> dict[str, float]:
     """Evaluate a model on labelled tables in files, and compare it with a teacher.
 
-    Features are streamed; the query, label and scores of every row are held in memory.
+    Features are streamed; the query, label and scores of every row are held in memory. So are the
+    columns that a teacher reads.
 
     Parameters
     ----------
@@ -60,8 +63,10 @@ def evaluate_table(
     label_column : str
         Column of relevance labels, 0 or more, which every row must have. For MRR and average
         precision, labels above 0 are relevant.
+    teacher : estimator, Pipeline, FrozenEstimator, Booster or callable, optional
+        The fitted teacher. It may read columns that the model does not.
     teacher_column : str, optional
-        Column of teacher scores.
+        Column of teacher scores, instead of a teacher.
     k : int, default=10
         Cut-off of NDCG and MRR.
     csv_options : CsvOptions, optional
@@ -82,19 +87,24 @@ def evaluate_table(
     TableError
         If a table cannot be read or scored, no table has a row, or a query id, label or teacher's
         score is missing. The message names the file and the row.
+    ValueError
+        If both a teacher and a column of its scores are given.
     NotFittedError
         If the model is not fitted.
     ImportError
         If PyArrow is not installed (extra ``serving``).
     """
+    if teacher is not None and teacher_column is not None:
+        raise ValueError("The teacher is given twice: by teacher and by teacher_column.")
     files = find_files(inputs, csv_options)
     scorer = table_scorer(model)
     numbers = [label_column, *([teacher_column] if teacher_column else [])]
+    targets = [*([query_column] if query_column else []), *numbers]
     columns = TableColumns.match(
         files,
         features=scorer.features,
         n_features=scorer.n_features,
-        targets=[*([query_column] if query_column else []), *numbers],
+        targets=targets,
         added=[SCORE],
         kinds=scorer.kinds,
         numbers=numbers,
@@ -109,13 +119,16 @@ def evaluate_table(
             "compared with one another, though the model orders the rows of a query. Pass "
             "query_column= (--query-column)."
         )
+    of_tables = None
+    if teacher is not None:  # what it lacks is told before the rows are scored
+        of_tables = TeacherOfTables(teacher, filled(files), scorer, targets)
     qid, table = _read(scoring, files, query_column)
-    teacher = table[teacher_column] if teacher_column else None
+    taught = of_tables.scores(qid) if of_tables else table.get(teacher_column or "")
     labels, scores = table[label_column], table[SCORE]
     figures = (
-        _figures_of_rows(labels, scores, teacher)
+        _figures_of_rows(labels, scores, taught)
         if qid is None
-        else _figures_of_queries(labels, scores, teacher, qid, k)
+        else _figures_of_queries(labels, scores, taught, qid, k)
     )
     return {name: float(value) for name, value in figures.items()}
 
@@ -156,7 +169,8 @@ def _figures_of_queries(
     }
     if teacher is not None:
         ndcg = ndcg_per_query(labels, scores, qid, k=k)
-        ratio = bootstrap_ratio(ndcg, ndcg_per_query(labels, teacher, qid, k=k))
+        # The same files give the same interval.
+        ratio = bootstrap_ratio(ndcg, ndcg_per_query(labels, teacher, qid, k=k), random_state=0)
         figures |= {
             f"teacher ndcg@{k}": ndcg_score(labels, teacher, qid, k=k),
             "ratio": ratio.ratio,
