@@ -33,6 +33,7 @@ STUDIES = {
         "columns",
         "teaching",
         "remembering",
+        "ids",
         "ties",
         "auction",
         "auction_cascade",
@@ -56,6 +57,7 @@ SHORT_STUDIES = (
     "pareto",
     "budget",
     "remembering",
+    "ids",
 )
 
 

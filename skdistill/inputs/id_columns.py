@@ -10,113 +10,120 @@ from numpy.typing import NDArray
 
 from skdistill.inputs.queries import Queries
 
-# A column is looked at if it has so many values that are about as frequent as each other, and so
+# A column may hold ids if it has so many values that are about as frequent as each other, and so
 # many rows per value that the mean of a value says something.
 LEAST_VALUES, LEAST_ROWS = 20, 4
 # Rows that are looked at. The first ones tell whether a column holds integers.
 MOST_ROWS, FIRST_ROWS = 200_000, 1000
-# Values on either side whose means are compared with that of a value.
+# Amounts and counts crowd at the lower end of their range: at some point, the share of the values
+# below is larger by this than the share of the range. A gap counts at most as so many usual ones,
+# so that ids of two ranges are no amounts.
+LARGEST_CROWD, LARGEST_GAP = 0.2, 20
+# Values on either side whose means are compared with that of a value. They explain at most so much
+# of what it explains, and that is larger than its standard error by so much.
 NEIGHBOURS = 2
-# A value's own mean explains at least so much of the variance, and the means of its neighbours at
-# most so much of what it explains.
-LEAST_EXPLAINED, LARGEST_SHARE = 0.02, 0.25
+LARGEST_SHARE = 0.25
+LEAST_DEVIATIONS = 3
 # Places are known by so many of the queries: logs lack some rows.
 MOST_LISTS = 0.9
-# Rows of the mean that a value without rows would have: 0.
-PRIOR_ROWS = 2.0
 
 
-def columns_like_ids(
-    numbers: NDArray[Any], target: NDArray[np.float64], queries: Queries
-) -> list[int]:
-    """Find columns of integers of which each value has an effect of its own.
+def columns_like_ids(numbers: NDArray[Any]) -> list[int]:
+    """Find columns of integers whose values are spread like those of ids.
 
-    The means of the target by value, of half of the queries, are tried on the other half: those of
-    a row's own value, and those of the neighbouring values. Effects that rise and fall with the
-    number are known by the neighbours too. Those of an id are not.
+    Ids are about as frequent as each other, and about as dense at the upper end of their range as
+    at the lower. Amounts and counts, such as prices and views, are not.
 
     Parameters
     ----------
     numbers : ndarray of shape (n_rows, n_columns)
         NaN where a number is missing.
-    target : ndarray of shape (n_rows,)
-        A teacher's scores, or labels; NaN where there is none.
-    queries : Queries
-        Segments of the rows.
 
     Returns
     -------
     list of int
         Positions of the columns, ascending.
     """
-    rest, is_fitted = _without_means(target, queries)[:MOST_ROWS], _halves(queries)
-    known = np.isfinite(rest)
     found = []
     for position in range(numbers.shape[1]):
         column = numbers[:MOST_ROWS, position]
         first = column[:FIRST_ROWS]
         if (first != np.rint(first))[np.isfinite(first)].any():
             continue
-        rows = np.flatnonzero(known & np.isfinite(column))
-        if not len(rows):
+        column = column[np.isfinite(column)]
+        if not len(column):
             continue
-        code, counts = np.unique(column[rows], return_inverse=True, return_counts=True)[1:]
+        values, counts = np.unique(column, return_counts=True)
         # Simpson's index: with the years of films, of which four hold most rows, it is about ten.
-        n_frequent = len(rows) ** 2 / np.square(counts, dtype=np.float64).sum()
-        if n_frequent < LEAST_VALUES or len(rows) < LEAST_ROWS * len(counts):
+        n_frequent = len(column) ** 2 / np.square(counts, dtype=np.float64).sum()
+        if n_frequent < LEAST_VALUES or len(column) < LEAST_ROWS * len(counts):
             continue
-        if _are_own(*_explained(code, len(counts), rest[rows], is_fitted[rows]), LEAST_EXPLAINED):
+        if _crowd(values) <= LARGEST_CROWD:
             found.append(position)
     return found
 
 
-def columns_with_own_effects(
+def _crowd(values: NDArray[Any]) -> float:
+    """Say how far the values crowd at the lower end of their range; 0 if they are spread evenly.
+
+    It is the one-sided distance of Kolmogorov and Smirnov from the uniform distribution.
+    """
+    gaps = np.diff(values.astype(np.float64))
+    place = np.cumsum(np.minimum(gaps, LARGEST_GAP * np.median(gaps)))
+    return float((np.arange(1, len(values)) / len(gaps) - place / place[-1]).max())
+
+
+def missed_effects(
     columns: NDArray[Any],
     target: NDArray[np.float64],
     scores: NDArray[np.float64],
     queries: Queries,
-    least: float,
-) -> list[int]:
-    """Find the columns whose values explain what scores leave of the target, as those of ids do.
+) -> NDArray[np.float64]:
+    """Measure what single values of columns explain of a target, which scores do not explain.
+
+    The means by value of what the scores leave, of half of the queries, are tried on the other
+    half: those of a row's own value, and those of the neighbouring values. Effects that rise and
+    fall with the number are known by the neighbours too. Those of an id are not.
 
     Parameters
     ----------
     columns : ndarray of shape (n_rows, n_columns)
         NaN where a number is missing. The rows are the first ones of ``queries``.
     target : ndarray of shape (n_rows,)
-        NaN where there is none.
+        Labels or a teacher's scores; NaN where there is none.
     scores : ndarray of shape (n_rows,)
         Of a model that has read the columns as numbers.
     queries : Queries
-        Segments of at least these rows.
-    least : float
-        Share of the variance of the target that the values must explain beyond the scores.
+        Segments of at least these rows. Without queries of two rows, all rows are compared.
 
     Returns
     -------
-    list of int
-        Positions of the columns, ascending.
+    ndarray of shape (n_columns,), float64
+        Sum of squares that the values explain, relative to what they and the scores explain
+        together. It is 0 for columns whose values have no effects of their own.
     """
-    n_rows, is_fitted = len(target), _halves(queries)
-    whole = np.full(queries.n_rows, np.nan)
-    whole[:n_rows] = np.where(np.isfinite(target), scores, np.nan)
-    line = _without_means(whole, queries)[:n_rows]
-    whole[:n_rows] = target
-    rest = _without_means(whole, queries)[:n_rows]
-    known = np.isfinite(rest)
-    total, power = (float(np.square(values[known]).sum()) for values in (rest, line))
-    if power:
-        rest = rest - float(rest[known] @ line[known]) / power * line
-    left = float(np.square(rest[known]).sum()) / total if total else 0.0
-    found = []
-    for position in range(columns.shape[1]):
-        rows = np.flatnonzero(known & np.isfinite(columns[:, position]))
-        values = columns[rows, position]
-        code, counts = np.unique(values, return_inverse=True, return_counts=True)[1:]
-        own, neighbours = _explained(code, len(counts), rest[rows], is_fitted[rows])
-        if _are_own(left * own, left * neighbours, least):
-            found.append(position)
-    return found
+    lists = queries if queries.has_lists else Queries.single(queries.n_rows)
+    known = np.flatnonzero(np.isfinite(target))
+    segment = lists.segment[known]
+    rest, line = (_without_means(values[known], segment) for values in (target, scores))
+    power = float(line @ line)
+    slope = float(rest @ line) / power if power else 0.0
+    explained = slope**2 * power
+    rest = rest - slope * line
+    group = segment if lists.n_queries > 1 else known
+    shares = np.zeros(columns.shape[1])
+    for position, column in enumerate(columns[known].T):
+        is_there = np.isfinite(column)
+        code = np.unique(column[is_there], return_inverse=True)[1]
+        own, neighbours = _gains(code, rest[is_there], group[is_there] % 2 == 0)
+        of_group = np.bincount(group[is_there], own)
+        of_group = of_group[np.bincount(group[is_there]) > 0]
+        gain = float(own.sum())
+        error = float(of_group.std()) * np.sqrt(len(of_group))
+        is_own = neighbours <= LARGEST_SHARE * gain
+        if is_own and gain > LEAST_DEVIATIONS * error:
+            shares[position] = gain / (gain + explained)
+    return shares
 
 
 def columns_like_query_ids(numbers: NDArray[Any], queries: Queries) -> list[int]:
@@ -225,50 +232,55 @@ def _columns_of_queries(
     return found
 
 
-def _are_own(own: float, neighbours: float, least: float) -> bool:
-    """Whether values explain so much, and their neighbours hardly any of it."""
-    return own >= least and neighbours <= LARGEST_SHARE * own
-
-
-def _halves(queries: Queries) -> NDArray[np.bool_]:
-    """Mark the rows of every other query, of those that are looked at."""
-    return queries.segment[:MOST_ROWS] % 2 == 0
-
-
-def _without_means(target: NDArray[np.float64], queries: Queries) -> NDArray[np.float64]:
+def _without_means(values: NDArray[np.float64], segment: NDArray[np.int64]) -> NDArray[np.float64]:
     """Subtract from each value the mean of its query."""
-    return target - _means(target, queries)[queries.segment]
+    sums, sizes = np.bincount(segment, values), np.bincount(segment)
+    return values - (sums / np.maximum(sizes, 1))[segment]
 
 
-def _means(target: NDArray[np.float64], queries: Queries) -> NDArray[np.float64]:
-    """Mean of the known values of each query."""
-    known = np.isfinite(target)
-    n_known = np.maximum(queries.sum(known.astype(np.float64)), 1)
-    return queries.sum(np.where(known, target, 0.0)) / n_known
+def _gains(
+    code: NDArray[np.int64], target: NDArray[np.float64], is_first: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], float]:
+    """Measure by how much the means of values reduce the squares of a target.
 
+    Each half of the rows is tried with means of the other half.
 
-def _explained(
-    code: NDArray[np.int64],
-    n_values: int,
-    target: NDArray[np.float64],
-    is_fitted: NDArray[np.bool_],
-) -> tuple[float, float]:
-    """Shares of the variance of the other rows that own and neighbouring values explain."""
-    sums = np.bincount(code[is_fitted], target[is_fitted], minlength=n_values)
-    counts = np.bincount(code[is_fitted], minlength=n_values).astype(np.float64)
+    Returns
+    -------
+    own : ndarray of shape (n_rows,), float64
+        By the mean of a row's own value.
+    neighbours : float
+        By that of the neighbouring values, the sum over all rows.
+    """
+    n_values = int(code.max(initial=-1)) + 1
+    own, neighbours = np.zeros(len(code)), 0.0
     window = np.ones(2 * NEIGHBOURS + 1)
     window[NEIGHBOURS] = 0
-    around_sums, around_counts = (
-        np.convolve(sums, window, "same"),
-        np.convolve(counts, window, "same"),
-    )
-    tested, at = target[~is_fitted], code[~is_fitted]
-    variance = float(np.square(tested).sum())
-    if not variance:
-        return 0.0, 0.0
+    for is_fitted in (is_first, ~is_first):
+        fitted, tried = target[is_fitted], target[~is_fitted]
+        sums = np.bincount(code[is_fitted], fitted, minlength=n_values)
+        counts = np.bincount(code[is_fitted], minlength=n_values)
+        prior = _rows_of_prior(fitted, sums, counts)
+        at = code[~is_fitted]
+        means = (sums / (counts + prior))[at]
+        own[~is_fitted] = means * (2 * tried - means)
+        around = [np.convolve(of, window, "same") for of in (sums, counts)]
+        means = (around[0] / (around[1] + prior))[at]
+        neighbours += float((means * (2 * tried - means)).sum())
+    return own, neighbours
 
-    def explained(sums: NDArray[Any], counts: NDArray[Any]) -> float:
-        means = sums / (counts + PRIOR_ROWS)
-        return 1 - float(np.square(tested - means[at]).sum()) / variance
 
-    return explained(sums, counts), explained(around_sums, around_counts)
+def _rows_of_prior(
+    target: NDArray[np.float64], sums: NDArray[Any], counts: NDArray[np.int64]
+) -> float:
+    """Number of rows of mean 0 by which the means of values are best shrunk.
+
+    It is the ratio of the variances within and between values, by the method of moments (C. R.
+    Henderson, "Estimation of Variance and Covariance Components", Biometrics 9, 1953).
+    """
+    has_rows = counts > 0
+    n_rows, n_values = len(target), int(has_rows.sum())
+    between = float((sums[has_rows] ** 2 / counts[has_rows]).sum())
+    within = (float(target @ target) - between) / max(n_rows - n_values, 1)
+    variance = (between - n_values * within) / max(n_rows, 1)
+    return within / variance if variance > 0 else np.inf

@@ -16,7 +16,7 @@ from skdistill.inputs.id_columns import (
     columns_like_ids,
     columns_like_query_ids,
     columns_of_places,
-    columns_with_own_effects,
+    missed_effects,
 )
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.queries import Queries
@@ -26,10 +26,11 @@ from skdistill.inputs.table_encoder import TIME_KINDS
 from skdistill.students.reading import names_of_numbers
 from skdistill.user_warnings import warn_user
 
-# Share of the variance that the values of an id explain beyond the student's scores: of labels, or
-# of a teacher's scores, which have less noise. A teacher that can read ids remembers some of the
-# noise of its labels, value by value.
-LEAST_OF_LABELS, LEAST_OF_SCORES = 0.01, 0.03
+# What the values of an id explain of the labels, or of the teacher's scores, relative to what they
+# and the student's scores explain together.
+LEAST_SHARE = 0.08
+# Labels of fewer rows than this say too little, if there is a teacher.
+LEAST_LABELLED = 0.5
 BLOCK = 8192
 
 
@@ -85,11 +86,11 @@ def _named_categories(student: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class SuspectedIds:
-    """Columns of integers whose values have effects of their own, as far as other columns allow.
+    """Columns of integers that are spread like ids, and what tells whether a student misses them.
 
-    An item that a log shows often has a price, and whatever else it has, in all of its rows. So the
-    values of the price have effects that their neighbours do not have, though it is no id. They are
-    told apart after training: a student explains those of a price by the other columns.
+    That is told after training: an item that a log shows often has a weight, and whatever else it
+    has, in all of its rows. So the values of its weight have effects that their neighbours do not
+    have, though it is no id. But a student explains them by the other columns.
 
     Parameters
     ----------
@@ -97,18 +98,15 @@ class SuspectedIds:
         Names of the columns.
     columns : ndarray of shape (n_rows, n_columns)
         Their numbers, NaN where one is missing.
-    target : ndarray of shape (n_rows,)
-        Labels or, if few rows have one, the teacher's scores.
-    least : float
-        Share of the variance of the target that the values of an id explain beyond the student.
+    targets : list of ndarray of shape (n_rows,)
+        Labels, unless most rows have none, and the teacher's scores, if there is a teacher.
     queries : Queries
         Segments of the rows.
     """
 
     names: list[Any]
     columns: NDArray[Any]
-    target: NDArray[np.float64]
-    least: float
+    targets: list[NDArray[np.float64]]
     queries: Queries
 
     @classmethod
@@ -122,26 +120,18 @@ class SuspectedIds:
         data : RankingData
             What it is trained on, with the table that ``read_table`` returned.
         """
-        taught = data.labels if data.teacher_scores is None else data.teacher_scores
-        if taught is None or taught.ndim > 1 or sparse.issparse(data.X):
-            return cls([], np.empty((0, 0)), np.empty(0), 0.0, data.queries)
+        given = [of for of in (data.labels, data.teacher_scores) if of is not None and of.ndim == 1]
+        targets = [of[:MOST_ROWS] for of in given]
+        if len(targets) == 2 and np.isfinite(targets[0]).mean() < LEAST_LABELLED:
+            targets = targets[1:]
+        if sparse.issparse(data.X) or not targets:
+            return cls([], np.empty((0, 0)), [], data.queries)
         numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
         # A day of the week has an effect of its own too, which a student reads off the date.
-        found = [
-            place
-            for place in columns_like_ids(numbers, taught, data.queries)
-            if not _is_time(student, place)
-        ]
-        labels = data.labels
-        has_labels = labels is not None and labels.ndim == 1 and np.isfinite(labels).mean() >= 0.5
+        found = [place for place in columns_like_ids(numbers) if not _is_time(student, place)]
         names = names_of_numbers(student, numbers.shape[1])
-        return cls(
-            [names[place] for place in found],
-            numbers[:MOST_ROWS, found],
-            (labels if has_labels and labels is not None else taught)[:MOST_ROWS],
-            LEAST_OF_LABELS if has_labels else LEAST_OF_SCORES,
-            data.queries,
-        )
+        suspected = [names[place] for place in found]
+        return cls(suspected, numbers[:MOST_ROWS, found], targets, data.queries)
 
     def warn(self, model: Any, params: Any, inputs: Rows) -> None:
         """Warn of the columns of which the trained student misses the effects of the values.
@@ -157,16 +147,14 @@ class SuspectedIds:
         """
         if not self.names:
             return
-        n_rows = len(self.target)
+        n_rows = len(self.columns)
         cuts = [*range(0, n_rows, BLOCK), n_rows]
         blocks = (inputs.take(np.arange(start, stop)) for start, stop in pairwise(cuts))
         scores = np.concatenate([model.forward(params, block)[0] for block in blocks])
         if scores.size != n_rows:
             return  # the outputs of several objectives are not one score
-        found = columns_with_own_effects(
-            self.columns, self.target, scores.ravel().astype(np.float64), self.queries, self.least
-        )
-        names = [self.names[place] for place in found]
+        missed = self._missed(scores.ravel().astype(np.float64))
+        names = [self.names[place] for place in np.flatnonzero(missed >= LEAST_SHARE)]
         if names:
             warn_user(
                 f"The columns {names} of X hold whole numbers, which the student reads as numbers. "
@@ -175,6 +163,12 @@ class SuspectedIds:
                 "and compare both students on rows that were not trained on. If these are amounts "
                 "or counts, ignore this warning."
             )
+
+    def _missed(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the share that each column explains beyond scores, shape (n_columns,)."""
+        shares = [missed_effects(self.columns, of, scores, self.queries) for of in self.targets]
+        # A teacher also remembers the noise of its labels, value by value: labels come first.
+        return np.where(shares[0] > 0, np.max(shares, axis=0), 0.0)
 
 
 def _is_time(student: Any, place: int) -> bool:

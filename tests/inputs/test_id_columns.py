@@ -13,6 +13,7 @@ from skdistill.inputs.id_columns import (
     columns_like_ids,
     columns_like_query_ids,
     columns_of_places,
+    missed_effects,
 )
 from skdistill.students import LinearRanker, MLPRanker
 
@@ -39,50 +40,108 @@ SMOOTH = {
 }
 
 
-def found(columns, target):
-    return columns_like_ids(np.column_stack(columns).astype(float), target, QUERIES)
+AMOUNTS = {
+    "price": np.exp(RNG.normal(10, 0.8, N_ROWS)).round(-1),
+    "mileage": (RNG.gamma(2, 40_000, N_ROWS)).round(-2),
+    "ratings": RNG.poisson(np.exp(RNG.normal(4, 1.3, 400)))[RNG.integers(0, 400, N_ROWS)],
+}
+IDS = {
+    "one to n": SHOP,
+    "any of a range": RNG.choice(10**9, 300, replace=False)[SHOP - 5000],
+    "with another for unknown": np.where(SHOP == 5000, 10**9, SHOP),
+    "of two ranges": np.where(SHOP < 5240, SHOP, SHOP + 10**6),
+    "missing": np.where(SHOP % 3, SHOP, np.nan),
+}
 
 
-def test_an_id_is_found_whatever_else_moves_the_target():
-    noise = RNG.normal(size=N_ROWS)
-    for strength in (0.7, 1.0):
-        columns = [NUMBERS["age"], SHOP, NUMBERS["views"]]
-        target = SMOOTH["views"](NUMBERS["views"]) + strength * EFFECT + noise
-        assert found(columns, target) == [1]
+def like_ids(*columns):
+    return columns_like_ids(np.column_stack(columns).astype(float))
 
 
-@pytest.mark.parametrize("name", NUMBERS)
-def test_numbers_with_smooth_effects_are_no_ids(name):
-    effect = SMOOTH[name](NUMBERS[name].astype(float))
-    for noise in (0.0, 0.5):
-        assert found([NUMBERS[name], SHOP], effect + noise * RNG.normal(size=N_ROWS)) == []
+def share(column, target, scores=None, queries=QUERIES):
+    scores = np.zeros(len(target)) if scores is None else scores
+    return missed_effects(np.asarray(column, float)[:, None], target, scores, queries)[0]
 
 
-def test_a_few_frequent_values_are_no_ids():
+@pytest.mark.parametrize("name", IDS)
+def test_ids_of_any_range_are_spread_like_ids(name):
+    assert like_ids(NUMBERS["views"], IDS[name], SHOP + 0.5) == [1]
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_amounts_and_counts_crowd_at_the_lower_end(name):
+    assert like_ids(AMOUNTS[name], SHOP) == [1]
+
+
+def test_columns_of_few_or_rare_values_are_not_spread_like_ids():
     """As the years of films: most are of the last ones, which differ without being ids."""
     year = 1998 - RNG.geometric(0.2, N_ROWS)
-    target = np.where(year == 1996, 1.0, 0.0) - np.where(year == 1997, 1.0, 0.0)
-    assert found([year], target + RNG.normal(size=N_ROWS)) == []
+    nearly_unique = RNG.integers(0, N_ROWS, N_ROWS)
+    assert like_ids(year, nearly_unique, SHOP % 7, np.full(N_ROWS, np.nan), np.ones(N_ROWS)) == []
 
 
-def test_columns_that_say_nothing_are_not_told():
+@pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
+def test_the_share_of_an_id_is_that_of_the_best_shrunk_means(noise):
+    """Means of the 33 rows of a value in half of the queries, of which noise is a known part."""
+    known = SMOOTH["age"](NUMBERS["age"])
+    target = known + EFFECT + noise * RNG.normal(size=N_ROWS)
+    reliable = 1 / (1 + noise**2 / EFFECT.var() / (N_ROWS / 300 / 2))
+    of_id = reliable * EFFECT.var()
+    assert share(SHOP, target, known) == pytest.approx(of_id / (of_id + known.var()), abs=0.03)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_smooth_effects_are_not_those_of_single_values(name):
+    effect = SMOOTH[name](NUMBERS[name].astype(float))
+    for noise in (0.0, 0.5):
+        assert share(NUMBERS[name], effect + noise * RNG.normal(size=N_ROWS)) == 0
+
+
+def test_effects_that_scores_know_are_not_missed():
+    noise = RNG.normal(size=N_ROWS)
+    assert share(SHOP, EFFECT + noise, 3 * EFFECT + 7) == 0
+    half = share(SHOP, EFFECT + noise, 3 * EFFECT + NUMBERS["age"] / 5)
+    assert 0.1 < half < share(SHOP, EFFECT + noise, NUMBERS["age"] / 5)
+
+
+def test_columns_that_say_nothing_have_no_share():
     target = EFFECT + RNG.normal(size=N_ROWS)
     shuffled = RNG.permutation(SHOP)
-    fractions = SHOP + 0.5
-    nearly_unique = RNG.integers(0, N_ROWS, N_ROWS)
-    few = SHOP % 7
-    assert found([shuffled, fractions, nearly_unique, few], target) == []
+    assert share(shuffled, target) == 0
     # The same for all rows of a query: it says nothing about their order.
     of_query = np.repeat(RNG.integers(0, 100, QUERIES.n_queries), PER_QUERY)
-    assert found([of_query], of_query.astype(float)) == []
-    assert found([SHOP], np.zeros(N_ROWS)) == []
+    assert share(of_query, of_query + target) == 0
+    assert share(SHOP, np.zeros(N_ROWS)) == 0
+
+
+def test_chance_is_not_taken_for_an_effect():
+    """Of small tables, in which values explain much of any target by chance."""
+    shares = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        queries = Queries.from_sizes(np.full(20, 10))
+        shares.append(share(rng.integers(0, 30, 200), rng.normal(size=200), queries=queries))
+    assert np.mean(np.array(shares) > 0) < 0.02
 
 
 def test_missing_numbers_and_targets_are_left_out():
-    column, target = SHOP.astype(float), EFFECT.copy()
-    column[::3], target[1::3] = np.nan, np.nan
-    assert found([column], target) == [0]
-    assert found([np.full(N_ROWS, np.nan), column], target) == [1]
+    column, target = SHOP.astype(float), EFFECT + RNG.normal(size=N_ROWS)
+    kept = np.arange(N_ROWS) % 3 != 0
+    gap = np.arange(N_ROWS) % 3 == 1
+    expected = share(column[kept & ~gap], target[kept & ~gap], queries=QUERIES.subset(kept & ~gap))
+    target[gap] = np.nan
+    column[~kept] = np.nan
+    found = share(column, target)
+    # Rows without a value are in the mean of their query.
+    assert found == pytest.approx(expected, abs=0.05)
+    assert found > 0.5
+
+
+@pytest.mark.parametrize("queries", [Queries.single(N_ROWS), Queries.even(N_ROWS, 1)])
+def test_rows_without_queries_are_compared_with_each_other(queries):
+    clicks = (EFFECT + RNG.logistic(size=N_ROWS) > 1).astype(float)
+    assert share(SHOP, clicks, queries=queries) > 0.5
+    assert share(RNG.permutation(SHOP), clicks, queries=queries) == 0
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +186,26 @@ def test_a_student_on_labels_alone_warns_too(log):
         LinearRanker(max_iter=1).fit(X, y, qid=qid)
 
 
+@pytest.mark.parametrize("student", [MLPRanker, LinearRanker])
+def test_a_student_warns_of_an_id_that_its_teacher_has_not_learnt(log, student):
+    """Trees can tell few of so many values apart."""
+    X, _, qid = log
+    rng = np.random.default_rng(7)
+    item = rng.integers(0, 1000, len(X))
+    utility = X["a"] + 1.5 * rng.normal(size=1000)[item]
+    X, y = X.assign(shop=item), np.digitize(utility, np.quantile(utility, [0.7, 0.9]))
+    teacher = LGBMRanker(n_estimators=20, verbose=-1)
+    with pytest.warns(UserWarning, match=r"\['shop'\].*seem to be ids"):
+        DistilledRanker(teacher, student(), random_state=0).fit(X, y, qid=qid)
+
+
+def test_a_student_of_clicks_without_queries_warns_too(log):
+    X, y, _ = log
+    student = MLPRanker((16,), loss="logistic", max_iter=5, random_state=0)
+    with pytest.warns(UserWarning, match=r"\['shop'\].*seem to be ids"):
+        student.fit(X, (y > 0).astype(int))
+
+
 @pytest.mark.parametrize("alone", [False, True], ids=["with labels", "teacher alone"])
 def test_a_price_that_goes_with_an_item_is_no_id(alone):
     """Its values have effects that neighbours do not have, which other columns explain."""
@@ -141,13 +220,49 @@ def test_a_price_that_goes_with_an_item_is_no_id(alone):
     teacher = LGBMRanker(n_estimators=100, verbose=-1)
     teacher.fit(X, y, group=np.full(N_ROWS // PER_QUERY, PER_QUERY))
     scores = teacher.predict(X)
-    assert found([X["price"]], scores) == [0]
+    assert like_ids(X["price"]) == [0]
+    assert share(X["price"], scores) > 0.2
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         MLPRanker(alpha=1.0 if alone else 0.5, random_state=0).fit(
             X, None if alone else y, teacher_scores=scores,
             qid=np.repeat(np.arange(N_ROWS // PER_QUERY), PER_QUERY),
         )  # fmt: skip
+
+
+def test_a_price_as_prices_are_is_no_id_for_a_student_that_cannot_explain_it():
+    """As in the first stage of a cascade, which learns from a teacher's scores alone."""
+    rng = np.random.default_rng(0)
+    item = rng.integers(0, 400, N_ROWS)
+    X = pandas.DataFrame({"price": np.exp(rng.normal(10, 0.8, 400)).astype(int)[item]})
+    X["a"], X["number"] = rng.normal(size=400)[item], item + 7
+    scores = np.maximum(X["a"], 0.5) - np.abs(np.log(X["price"]) - 10) + rng.normal(size=400)[item]
+    assert share(X["price"], scores) > 0.08
+    with pytest.warns(UserWarning, match=r"The columns \['number'\] of X .* seem to be ids"):
+        LinearRanker(random_state=0).fit(
+            X, teacher_scores=scores, qid=np.repeat(np.arange(N_ROWS // PER_QUERY), PER_QUERY)
+        )
+
+
+@pytest.mark.parametrize(
+    ("of_labels", "is_told"), [(0.0, False), (0.3, True), (None, True)], ids=str
+)
+def test_labels_must_show_something_of_an_id_that_the_teacher_knows(of_labels, is_told):
+    """A teacher remembers the noise of labels, value by value; without labels, it is trusted."""
+    rng = np.random.default_rng(8)
+    X = pandas.DataFrame({"a": rng.normal(size=N_ROWS), "shop": SHOP})
+    scores = X["a"] + EFFECT
+    labels = None
+    if of_labels is not None:
+        labels = X["a"] + of_labels * EFFECT + rng.normal(size=N_ROWS)
+        labels = np.digitize(labels, np.quantile(labels, [0.7, 0.9]))
+        assert share(SHOP, labels.astype(float), X["a"]) < 0.08
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        LinearRanker(random_state=0).fit(
+            X, labels, teacher_scores=scores, qid=np.repeat(np.arange(N_ROWS // 20), 20)
+        )
+    assert ["['shop'] of X hold whole" in str(one.message) for one in told] == [True] * is_told
 
 
 def test_dates_are_no_ids():
@@ -161,7 +276,8 @@ def test_dates_are_no_ids():
             X, teacher_scores=target, qid=np.repeat(np.arange(N_ROWS // PER_QUERY), PER_QUERY)
         )
     seconds = X["day"].astype("datetime64[s]").astype(np.int64).to_numpy()
-    assert found([seconds], np.asarray(target)) == [0]
+    assert like_ids(seconds) == [0]
+    assert share(seconds, np.asarray(target)) > 0.5
 
 
 def test_a_column_that_names_the_query_is_told():
