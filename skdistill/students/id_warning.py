@@ -124,7 +124,8 @@ class SuspectedIds:
         targets = [of[:MOST_ROWS] for of in given]
         if len(targets) == 2 and np.isfinite(targets[0]).mean() < LEAST_LABELLED:
             targets = targets[1:]
-        if sparse.issparse(data.X) or not targets:
+        # Rows that are one query, for want of ids, are another fault, of which users are told.
+        if sparse.issparse(data.X) or not targets or data.queries.n_queries == 1:
             return cls([], np.empty((0, 0)), [], data.queries)
         numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
         # A day of the week has an effect of its own too, which a student reads off the date.
