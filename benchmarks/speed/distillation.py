@@ -119,10 +119,10 @@ BENCHMARK = Benchmark(
     name="distillation",
     title="Distil end to end",
     about=(
-        f"From a log to a student: LightGBM is fitted on each of {FOLDS} folds and scores the "
-        f"rows of the others, and on all rows; an MLP learns from labels and scores in {EPOCHS} "
-        "epochs with Adam and a cosine schedule. By hand, the same is done with GroupKFold and "
-        "PyTorch. The time of LightGBM alone is the least that anybody needs."
+        f"From a log to a student: for each of {FOLDS} folds, LightGBM is fitted on the other four "
+        "and scores its rows; it is then fitted on all rows; an MLP learns from labels and scores "
+        f"in {EPOCHS} epochs with Adam and a cosine schedule. By hand, the same is done with "
+        "GroupKFold and PyTorch. The time of LightGBM alone is the least that anybody needs."
     ),
     comparisons=[
         Comparison(

@@ -196,7 +196,7 @@ BENCHMARK = Benchmark(
         "Ten million rows of a Parquet file, from the file to files of scores, by `score_table`, "
         "which `skdistill score` calls. The numbers are 136 columns of float32, the mixed columns "
         "20 of numbers and 4 of categories. By hand, one row group after the other is read, scored "
-        "and written; LightGBM gets one row group."
+        "and written; LightGBM is timed on a single row group."
     ),
     comparisons=[comparison(kind) for kind in KINDS],
     data=data,

@@ -174,9 +174,9 @@ BENCHMARK = Benchmark(
     title="Train an MLP",
     about=(
         "An epoch of an MLP of 64 and 32 units on 136 columns, 16 queries per step, with Adam. "
-        "PyTorch has the fused Adam; its network sees each row once, and its lists are padded "
-        f"to the longest of the step. The quality is measured after {EPOCHS_OF_QUALITY} epochs, "
-        "on other queries."
+        "PyTorch uses the fused Adam. Its network computes no padding: only scores are padded, "
+        "to the longest list of the step. The quality is measured after "
+        f"{EPOCHS_OF_QUALITY} epochs, on other queries."
     ),
     comparisons=[comparison(shape, loss) for shape in SHAPES for loss in LOSSES],
     data=data,
