@@ -114,7 +114,9 @@ def missed_effects(
     shares = np.zeros(columns.shape[1])
     for position, column in enumerate(columns[known].T):
         is_there = np.isfinite(column)
-        code = np.unique(column[is_there], return_inverse=True)[1]
+        values, code = np.unique(column[is_there], return_inverse=True)
+        if len(values) < LEAST_VALUES:  # of the rows with a target
+            continue
         own, neighbours = _gains(code, rest[is_there], group[is_there] % 2 == 0)
         of_group = np.bincount(group[is_there], own)
         of_group = of_group[np.bincount(group[is_there]) > 0]
@@ -252,7 +254,7 @@ def _gains(
     neighbours : float
         By that of the neighbouring values, the sum over all rows.
     """
-    n_values = int(code.max(initial=-1)) + 1
+    n_values = int(code.max()) + 1
     own, neighbours = np.zeros(len(code)), 0.0
     window = np.ones(2 * NEIGHBOURS + 1)
     window[NEIGHBOURS] = 0

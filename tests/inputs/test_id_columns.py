@@ -136,6 +136,8 @@ def test_missing_numbers_and_targets_are_left_out():
     target[gap] = np.nan
     column[~kept] = np.nan
     found = share(column, target)
+    assert share(column, np.where(np.isfinite(column), np.nan, target)) == 0
+    assert share(column, np.where(column < SHOP.min() + 4, target, np.nan)) == 0
     # Rows without a value are in the mean of their query.
     assert found == pytest.approx(expected, abs=0.05)
     assert found > 0.5
