@@ -30,8 +30,21 @@ def _is_arrow(column: Any) -> bool:
 
 
 def type_of(column: Any) -> Any:
-    """Return the type of a column in its library."""
-    return column.type if _is_arrow(column) else column.dtype
+    """Return the type of a column in its library.
+
+    Raises
+    ------
+    ValueError
+        If it is a table, which pandas returns if several columns have the name.
+    """
+    if not _is_arrow(column):
+        return column.dtype
+    if hasattr(column, "columns"):
+        raise ValueError(
+            f"X has several columns of the names {[str(column.columns[0])]}, so they cannot be "
+            "told apart. Rename or drop all but one of each."
+        )
+    return column.type
 
 
 def is_dictionary(column: Any) -> bool:

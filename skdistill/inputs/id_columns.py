@@ -24,6 +24,8 @@ LARGEST_CROWD, LARGEST_GAP = 0.2, 20
 NEIGHBOURS = 2
 LARGEST_SHARE = 0.25
 LEAST_DEVIATIONS = 3
+# Queries per category of which a student learns less by heart.
+FEW_QUERIES = 20
 # Places are known by so many of the queries: logs lack some rows.
 MOST_LISTS = 0.9
 
@@ -213,6 +215,33 @@ def categories_of_queries(codes: NDArray[Any], queries: Queries) -> list[int]:
         return 2 * n_own > len(values)
 
     return _columns_of_queries(codes, queries, are_own)
+
+
+def categories_of_few_queries(codes: NDArray[Any], queries: Queries) -> dict[int, float]:
+    """Find columns of categories that are the same in each query, with few queries per category.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_rows, n_columns), integer
+        Codes of the categories. Rare ones may share a code.
+    queries : Queries
+        Segments of the rows.
+
+    Returns
+    -------
+    dict of int to float
+        Mean number of queries per category, by the position of the column. Columns of few
+        categories, such as devices, are left out, as for :func:`categories_of_queries`.
+    """
+
+    def are_many(values: NDArray[Any]) -> bool:
+        n_values = len(np.unique(values))
+        return n_values >= LEAST_VALUES and len(values) < FEW_QUERIES * n_values
+
+    found = _columns_of_queries(codes, queries, are_many)
+    return {
+        place: queries.n_queries / len(np.unique(codes[queries.starts, place])) for place in found
+    }
 
 
 def _columns_of_queries(

@@ -88,6 +88,8 @@ def save(model: Any, path: str | os.PathLike[str], *, keep_teacher: bool = False
     """
     skops = import_extra("skops.io", "serving", "A file of save and load")
     refuse_search(model)
+    if isinstance(model, str | os.PathLike):
+        raise TypeError(f"save takes the model first, then the path: save(model, {model!r}).")
     if not Path(path).resolve().parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no such folder.")
     check_is_fitted(model[-1] if isinstance(model, Pipeline) else model)

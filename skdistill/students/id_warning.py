@@ -12,6 +12,7 @@ from scipy import sparse
 
 from skdistill.inputs.id_columns import (
     MOST_ROWS,
+    categories_of_few_queries,
     categories_of_queries,
     columns_like_ids,
     columns_like_query_ids,
@@ -69,12 +70,25 @@ def warn_of_columns_of_lists(student: Any, data: RankingData) -> None:
     if not isinstance(data.X, MixedTable) or student.encoder_ is None:
         return
     names = student.encoder_.category_names
-    found = categories_of_queries(data.X.codes, data.queries)
-    named = [names[place] for place in found if names[place] not in _named_categories(student)]
+    of_queries = categories_of_queries(data.X.codes, data.queries)
+    chosen = _named_categories(student)
+    named = [names[place] for place in of_queries if names[place] not in chosen]
     if named:
         warn_user(
             f"The columns {named} of X name the query: each query has a value of its own, so that "
             f"what a model learns of it holds for no other query. {way_out}"
+        )
+    few = {
+        names[place]: round(per_value, 1)
+        for place, per_value in categories_of_few_queries(data.X.codes, data.queries).items()
+        if place not in of_queries and names[place] not in chosen
+    }
+    if few:
+        warn_user(
+            f"The columns {list(few)} of X are the same in all rows of a query, as ids of users "
+            f"are, and have few queries per value ({few}). A student may learn these queries by "
+            "heart. Compare it, on later queries, with one that does not read the columns, or that "
+            "has a larger min_frequency. If you want them, name them in categorical_features."
         )
 
 

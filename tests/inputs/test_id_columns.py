@@ -369,6 +369,27 @@ def test_a_category_that_names_the_query_is_told():
         student.fit(X.drop(columns="search"), y, qid=qid)
 
 
+def test_a_category_of_few_queries_is_told():
+    """As the text id of a user who comes three times."""
+    rng = np.random.default_rng(11)
+    qid = rng.permutation(np.repeat(np.arange(300), 8))
+    y = pandas.Series(rng.integers(0, 2, len(qid)))
+
+    def table(n_users):
+        user = rng.permutation(np.arange(300) % n_users)
+        return pandas.DataFrame({"user": [f"u{n}" for n in user[qid]], "a": rng.normal(size=2400)})
+
+    student = MLPRanker((4,), max_iter=1)
+    with pytest.warns(UserWarning, match=r"\['user'\] of X are the same in all .*'user': 3.0"):
+        student.fit(table(100), y, qid=qid)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student.fit(table(15), y, qid=qid)  # twenty queries of each, as of a city
+        few = table(100)
+        MLPRanker((4,), max_iter=1, categorical_features=["user"]).fit(few, y, qid=qid)
+        student.fit(few.assign(user=rng.permutation(few["user"])), y, qid=qid)
+
+
 def test_few_queries_do_not_tell_ids_from_other_columns():
     queries = Queries.from_sizes(np.full(19, 3))
     assert columns_like_query_ids(queries.segment[:, None] + 5.0, queries) == []
