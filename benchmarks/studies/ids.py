@@ -7,6 +7,10 @@ Each table has an id, an amount that goes with the item, or both, all of them in
 student reads as numbers. For each column, the study prints in how many of the seeds ``fit`` warns
 of it, and by how much NDCG@10 on held-out queries changes, relative to that of the same student, if
 the column is named as a category, with the standard error over the queries of all seeds.
+
+A second table is about ids of users: a column of text, the same in all rows of a query, that means
+nothing. It prints the change of NDCG@10 on held-out queries if an MLP reads it, by the number of
+queries per user, for labels with little noise and with much.
 """
 
 import argparse
@@ -23,6 +27,9 @@ from skdistill.students import LinearRanker, MLPRanker
 
 QUERY_SIZE = 20
 FEATURES = ["item_n_ratings", "item_n_recent", "item_mean_rating", "item_year", "pair_latent"]
+# Standard deviation of the noise of labels; that of the utility is about 1.
+NOISE = (0.2, 3.0)
+USERS, SHORT_USERS = (50, 100, 200, 400, 800, 1500, 3000), (40,)
 STUDENTS = {"MLP": MLPRanker, "linear": LinearRanker}
 
 
@@ -106,14 +113,14 @@ TABLES = {
 }
 
 
-def fit(student, part, teacher_scores, seed, **settings):
-    """Fit a student; return it and what it has warned of."""
-    with warnings.catch_warnings(record=True) as told:
+def fit(student, part, teacher_scores, seed, *, told="seem to be ids", **settings):
+    """Fit a student; return it and those of its warnings that say this."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fitted = student(random_state=seed, **settings).fit(
             part.X, part.y, qid=part.qid, teacher_scores=teacher_scores
         )
-    return fitted, [str(one.message) for one in told if "seem to be ids" in str(one.message)]
+    return fitted, [str(one.message) for one in caught if told in str(one.message)]
 
 
 def rows_of(make, seed, n_queries):
@@ -129,6 +136,48 @@ def rows_of(make, seed, n_queries):
             named, _ = fit(student, train, scores, seed, categorical_features=[column])
             gains = (per_query(named.predict(test.X), test) - before) / np.nanmean(before)
             yield (name, column), (any(repr(column) in one for one in told), gains)
+
+
+def gains_with_users(seed, n_queries, noise, sizes):
+    """Yield the number of users, whether ``fit`` warns, and what each query gains by the column."""
+    data = make_ranking(n_queries, QUERY_SIZE, n_features=20, noise=noise, random_state=seed)
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(data.X).add_prefix("x")
+    train, test = by_query(Part(X, data.y, data.qid), 0.3, seed)
+    teacher = lightgbm.LGBMRanker(n_estimators=100, verbose=-1, n_jobs=1)
+    scores = teacher.fit(train.X, train.y, group=sizes_of(train.qid)).predict(train.X)
+    before = per_query(fit(MLPRanker, train, scores, seed)[0].predict(test.X), test)
+    for size in sizes:
+        users = np.char.add("u", rng.integers(0, size, n_queries).astype(str))
+        with_user = train._replace(X=train.X.assign(user=users[train.qid]))
+        read, messages = fit(MLPRanker, with_user, scores, seed, told="few queries per value")
+        after = per_query(read.predict(test.X.assign(user=users[test.qid])), test)
+        yield size, bool(messages), (after - before) / np.nanmean(before)
+
+
+def user_table(n_seeds, n_queries, sizes):
+    """Print what an id of users that means nothing costs, by the number of users."""
+    print("\n| users | training queries per user | warns | labels have little noise | much noise |")
+    print("|---" * 5 + "|")
+    told, gains = dict.fromkeys(sizes, 0), {}
+    for noise in NOISE:
+        for seed in range(n_seeds):
+            for size, is_told, of_queries in gains_with_users(seed, n_queries, noise, sizes):
+                told[size] += is_told
+                gains.setdefault((size, noise), []).append(of_queries)
+    for size in sizes:
+        cells = [summary(gains[size, noise]) for noise in NOISE]
+        print(
+            f"| {size} | {0.7 * n_queries / size:.1f} | {told[size]} of {len(NOISE) * n_seeds} | "
+            f"{' | '.join(cells)} |"
+        )
+
+
+def summary(of_seeds):
+    """Mean gain over queries, and its standard error."""
+    gain = np.concatenate(of_seeds)
+    gain = gain[np.isfinite(gain)]
+    return f"{gain.mean():+.3f} ± {gain.std() / np.sqrt(len(gain)):.3f}"
 
 
 def main(arguments):
@@ -148,11 +197,10 @@ def main(arguments):
                     found.setdefault(key, []).append(row)
         for (student, column), rows in found.items():
             told, gains = zip(*rows, strict=True)
-            gain = np.concatenate(gains)
-            gain = gain[np.isfinite(gain)]
-            error = gain.std() / np.sqrt(len(gain))
             print(
                 f"| {table} | {student} | `{column}` | {sum(told)} of {n_seeds} | "
-                f"{gain.mean():+.3f} ± {error:.3f} |",
+                f"{summary(gains)} |",
                 flush=True,
             )
+    with threadpool_limits(1):
+        user_table(n_seeds, 200 if options.short else 3000, SHORT_USERS if options.short else USERS)

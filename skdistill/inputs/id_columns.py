@@ -24,8 +24,8 @@ LARGEST_CROWD, LARGEST_GAP = 0.2, 20
 NEIGHBOURS = 2
 LARGEST_SHARE = 0.25
 LEAST_DEVIATIONS = 3
-# Queries per category of which a student learns less by heart.
-FEW_QUERIES = 20
+# Users are so many, with so few queries each that a student learns these by heart.
+MANY_USERS, FEW_QUERIES = 50, 20
 # Places are known by so many of the queries: logs lack some rows.
 MOST_LISTS = 0.9
 
@@ -231,12 +231,12 @@ def categories_of_few_queries(codes: NDArray[Any], queries: Queries) -> dict[int
     -------
     dict of int to float
         Mean number of queries per category, by the position of the column. Columns of few
-        categories, such as devices, are left out, as for :func:`categories_of_queries`.
+        categories, such as devices, are left out.
     """
 
     def are_many(values: NDArray[Any]) -> bool:
         n_values = len(np.unique(values))
-        return n_values >= LEAST_VALUES and len(values) < FEW_QUERIES * n_values
+        return n_values >= MANY_USERS and len(values) < FEW_QUERIES * n_values
 
     found = _columns_of_queries(codes, queries, are_many)
     return {

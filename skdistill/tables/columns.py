@@ -303,7 +303,7 @@ def check_there(file: Path | str, present: Sequence[str], names: Sequence[str]) 
     missing = [name for name in names if name not in present]
     if missing:
         way_out = ""
-        if len(present) == 1 and set(";\t|") & set(present[0]):
+        if len(present) == 1 and set(",;\t|") & set(present[0]):
             way_out = " If its cells are delimited otherwise, set it: delimiter (--delimiter)."
         raise TableError(f"{file}: lacks the columns {missing}; it has {list(present)}.{way_out}")
 

@@ -58,7 +58,8 @@ def with_categories_of_model(booster: Any, X: Any) -> Any:
         raise ValueError(
             f"The LightGBM model has {len(known)} columns of categories. The table has "
             f"{[names[place] for place in by_type]} of categories or text. "
-            "Convert these columns to the types that the model was trained on."
+            "Convert these columns to the types that the model was trained on. Integers that were "
+            'categories are such columns too: X[name].astype("category").'
         )
     further = [place for place in by_type if place not in positions]
     columns = {place: _numeric_categories(X, place, names[place]) for place in further}

@@ -133,6 +133,10 @@ def test_report_finds_what_the_function_finds(folder, frame):
     done = run("report", folder / "student.skd", folder / "semicolons.csv", *options, *given)
     assert done.returncode == 3
     assert "set it: delimiter (--delimiter)" in done.stderr
+    shutil.copy(table, folder / "commas.tsv")
+    done = run("report", folder / "student.skd", folder / "commas.tsv", *options, *given)
+    assert done.returncode == 3
+    assert "set it: delimiter (--delimiter)" in done.stderr
     done = run("report", folder / "student.skd", table, "--query-column", "q", *options[2:])
     assert done.returncode == 3
     assert "lacks the columns ['q']" in done.stderr

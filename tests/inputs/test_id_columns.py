@@ -385,6 +385,7 @@ def test_a_category_of_few_queries_is_told():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         student.fit(table(15), y, qid=qid)  # twenty queries of each, as of a city
+        student.fit(table(49), y, qid=qid)
         few = table(100)
         MLPRanker((4,), max_iter=1, categorical_features=["user"]).fit(few, y, qid=qid)
         student.fit(few.assign(user=rng.permutation(few["user"])), y, qid=qid)

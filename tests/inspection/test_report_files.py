@@ -1,5 +1,7 @@
 """Reports on tables in files: models without names, with categories, and of privileged teachers."""
 
+import warnings
+
 import lightgbm
 import numpy as np
 import pandas as pd
@@ -115,6 +117,20 @@ def test_a_teacher_in_a_file_whose_names_differ(data, is_named, tmp_path):
     found = qualities(report_table(student, tmp_path / "table.parquet", teacher=read, **COLUMNS))
     wanted = ndcg_score(data.y, read.predict(X.to_numpy()), data.qid, k=10)
     assert found["teacher"] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_training_rows_as_test_rows_are_told(data, table):
+    student = LinearRanker(max_iter=2, random_state=0).fit(data.X, data.y, qid=data.qid)
+    with pytest.warns(UserWarning, match="seem to be the rows that are tested"):
+        report_table(student, table, train=table, **COLUMNS)
+    seen = data.qid < 40
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        distillation_report(
+            student, data.X[~seen], data.y[~seen], qid=data.qid[~seen],
+            X_train=data.X[seen], y_train=data.y[seen], qid_train=data.qid[seen],
+        )  # fmt: skip
+    assert not any("are tested" in str(one.message) for one in told)
 
 
 def test_a_model_without_names_reads_columns_by_position(data, tmp_path):

@@ -143,6 +143,8 @@ def test_towers_come_back_with_their_index(tmp_path, name):
 
 def test_a_folder_that_is_missing_is_named(data, tmp_path):
     student = LinearRanker(max_iter=1).fit(data.X, data.y, qid=data.qid)
+    with pytest.raises(TypeError, match=r"save takes the model first, then the path"):
+        save(tmp_path / "a.skd", LinearRanker())
     with pytest.raises(FileNotFoundError, match="a.skd cannot be written: there is no such folder"):
         save(student, tmp_path / "none" / "a.skd")
 

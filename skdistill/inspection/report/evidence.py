@@ -25,6 +25,7 @@ from skdistill.inspection.report.findings import NEEDS_MODEL, NEEDS_TEACHER
 from skdistill.metrics import kendall_tau, ndcg_score, per_query
 from skdistill.metrics.scorers import offset_of, queries_of
 from skdistill.teachers.fitting import check_teacher, fit_teacher
+from skdistill.user_warnings import warn_user
 
 
 @dataclass(frozen=True)
@@ -196,13 +197,15 @@ def gather(
         data = replace(data, teacher_scores=log_unless_logs(data.teacher_scores))
     rows = np.arange(n_rows) if data.order is None else data.order
     assert ids is not None  # one query would have been refused
+    learnt = None if train is None else _read_train(model, *train)
+    _warn_of_same_rows(data, learnt)
     return Evidence(
         model=model,
         teacher=teacher,
         data=data,
         ids=ids[rows[data.queries.starts]],
         scores=scores_of(model, data.X, data.queries).astype(np.float64),
-        train=None if train is None else _read_train(model, *train),
+        train=learnt,
         slices={name: values[rows] for name, values in by_row.items()},
         k=k,
         seed=seed,
@@ -220,6 +223,20 @@ def _check_lists(ids: NDArray[Any] | None, data: RankingData) -> None:
             "classifiers compare scores."
         )
     require_relevant_queries(data, "A report")
+
+
+def _warn_of_same_rows(data: RankingData, train: RankingData | None) -> None:
+    """Warn if the rows that are tested are those that the student was fitted on."""
+    if (
+        train is not None
+        and np.array_equal(data.queries.sizes, train.queries.sizes)
+        and np.array_equal(np.asarray(data.labels), np.asarray(train.labels))
+    ):
+        warn_user(
+            "The training rows (X_train, --train) seem to be the rows that are tested: they have "
+            "the same queries and labels. All models rank the rows that they were fitted on too "
+            "well, so the comparison says nothing of new rows. Test on rows that came later."
+        )
 
 
 def _read_train(model: Any, X: Any, y: Any, qid: Any) -> RankingData:

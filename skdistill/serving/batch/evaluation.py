@@ -79,8 +79,9 @@ def evaluate_table(
         auc`` and ``kendall_tau``. With queries, ``rows``, ``queries``, ``ndcg@k``, ``mrr@k`` and
         ``average_precision``. With queries and a teacher, also
         ``teacher ndcg@k``; ``ratio``, the model's NDCG over the teacher's; ``ratio, low`` and
-        ``ratio, high``, its 95% interval by bootstrap over queries; ``kendall_tau``; and
-        ``teacher_recall``, the fraction of the teacher's top ``k`` in the model's top ``5 * k``.
+        ``ratio, high``, its 95% interval by bootstrap over queries; ``kendall_tau``; and, if a
+        query has more than ``5 * k`` rows, ``teacher_recall``, the fraction of the teacher's top
+        ``k`` in the model's top ``5 * k``.
 
     Raises
     ------
@@ -177,8 +178,9 @@ def _figures_of_queries(
             "ratio, low": ratio.low,
             "ratio, high": ratio.high,
             "kendall_tau": kendall_tau(teacher, scores, qid),
-            "teacher_recall": teacher_recall(teacher, scores, qid, k=k, m=5 * k),
         }
+        if np.bincount(qid).max() > 5 * k:  # in shorter lists, nothing can be missed
+            figures["teacher_recall"] = teacher_recall(teacher, scores, qid, k=k, m=5 * k)
     return figures
 
 

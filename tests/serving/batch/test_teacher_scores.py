@@ -64,6 +64,15 @@ def test_a_teacher_of_other_columns_gives_the_scores_of_its_column(data, named, 
     assert wanted["rows"] == len(data.y)
 
 
+def test_the_recall_of_lists_in_which_nothing_can_be_missed_is_left_out(data, tmp_path):
+    X = data.X.filter(like="number").fillna(0.0)
+    files = f"{written(X, data, data.y, tmp_path / 'tables')}/*.csv"
+    assert np.bincount(data.qid).max() == 40
+    for k, is_there in ((8, False), (7, True)):
+        found = evaluate_table(student_of(X, data), files, teacher_column="s", k=k, **QUERIES)
+        assert ("teacher_recall" in found) == is_there
+
+
 def test_a_teacher_without_names_gets_the_columns_of_the_student(data, tmp_path):
     X = data.X.filter(like="number").fillna(0.0)
     model = trees(X.to_numpy(), data)
