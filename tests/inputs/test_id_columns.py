@@ -54,6 +54,15 @@ IDS = {
 }
 
 
+BEGINNING = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers():
+    """Whatever tests ran before in the process."""
+    RNG.bit_generator.state = BEGINNING
+
+
 def like_ids(*columns):
     return columns_like_ids(np.column_stack(columns).astype(float))
 
