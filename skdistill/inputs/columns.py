@@ -120,7 +120,14 @@ def as_table(X: Any) -> Any:
     ValueError
         If X has no rows or no columns, is not two-dimensional, is masked, or names two columns
         alike.
+    TypeError
+        If X is a dictionary, or a list of dictionaries.
     """
+    if isinstance(X, dict) or (isinstance(X, list) and X and isinstance(X[0], dict)):
+        raise TypeError(
+            "X must be a table, but it is made of dictionaries. Pass pandas.DataFrame(rows), or "
+            "score dictionaries by compile_scorer(model).rows(rows), from skdistill.serving."
+        )
     refuse_masked("X", X, MASKED_FEATURES)
     refuse_lazy(X)
     if not hasattr(X, "columns"):

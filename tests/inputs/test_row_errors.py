@@ -63,3 +63,11 @@ def test_errors_come_back_from_other_processes():
         assert str(copied) == str(error)
         assert vars(copied) == vars(error)
     assert_array_equal(copied.row, 3)
+
+
+def test_dictionaries_in_place_of_a_table_are_named():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    student = LinearRanker(max_iter=1).fit(X, X[:, 0] > 0, qid=np.repeat(np.arange(4), 10))
+    for rows in ([{"a": 1.0, "b": 2.0}], {"a": [1.0], "b": [2.0]}):
+        with pytest.raises(TypeError, match=r"made of dictionaries\. Pass pandas"):
+            student.predict(rows)
