@@ -118,12 +118,11 @@ def as_table(X: Any) -> Any:
     Raises
     ------
     ValueError
-        If X has no rows or no columns, is not two-dimensional, is masked, or names two columns
-        alike.
+        If X has no rows or no columns, is not two-dimensional, is masked, or repeats a name.
     TypeError
         If X is a dictionary, or a list of dictionaries.
     """
-    if isinstance(X, dict) or (isinstance(X, list) and X and isinstance(X[0], dict)):
+    if type(X) is dict or (isinstance(X, list) and X and isinstance(X[0], dict)):  # no dok_array
         raise TypeError(
             "X must be a table, but it is made of dictionaries. Pass pandas.DataFrame(rows), or "
             "score dictionaries by compile_scorer(model).rows(rows), from skdistill.serving."
