@@ -193,8 +193,8 @@ def _are_places(column: NDArray[Any], segment: NDArray[np.int64]) -> bool:
     return bool(is_numbered[sizes > 1].mean() >= MOST_LISTS) if (sizes > 1).any() else False
 
 
-def categories_of_queries(codes: NDArray[Any], queries: Queries) -> list[int]:
-    """Find columns of categories in which most queries have one value, which no other query has.
+def queries_of_categories(codes: NDArray[Any], queries: Queries) -> dict[int, NDArray[np.int64]]:
+    """Count the queries of each category, in columns that are the same in all rows of a query.
 
     Parameters
     ----------
@@ -205,43 +205,23 @@ def categories_of_queries(codes: NDArray[Any], queries: Queries) -> list[int]:
 
     Returns
     -------
-    list of int
-        Positions of the columns, ascending. None are found among few queries, or if no query has
-        two rows.
+    dict of int to ndarray of shape (n_categories,), int64
+        By the position of the column. There are none of few queries, or if no query has two rows.
     """
-
-    def are_own(values: NDArray[Any]) -> bool:
-        n_own = int((np.unique(values, return_counts=True)[1] == 1).sum())
-        return 2 * n_own > len(values)
-
-    return _columns_of_queries(codes, queries, are_own)
-
-
-def categories_of_few_queries(codes: NDArray[Any], queries: Queries) -> dict[int, float]:
-    """Find columns of categories that are the same in each query, with few queries per category.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_rows, n_columns), integer
-        Codes of the categories. Rare ones may share a code.
-    queries : Queries
-        Segments of the rows.
-
-    Returns
-    -------
-    dict of int to float
-        Mean number of queries per category, by the position of the column. Columns of few
-        categories, such as devices, are left out.
-    """
-
-    def are_many(values: NDArray[Any]) -> bool:
-        n_values = len(np.unique(values))
-        return n_values >= MANY_USERS and len(values) < FEW_QUERIES * n_values
-
-    found = _columns_of_queries(codes, queries, are_many)
+    constant = _columns_of_queries(codes, queries, lambda of_queries: True)
     return {
-        place: queries.n_queries / len(np.unique(codes[queries.starts, place])) for place in found
+        place: np.unique(codes[queries.starts, place], return_counts=True)[1] for place in constant
     }
+
+
+def name_queries(n_queries: NDArray[np.int64]) -> bool:
+    """Whether most queries have a category that no other query has, by the queries of each."""
+    return bool(2 * (n_queries == 1).sum() > n_queries.sum())
+
+
+def name_users(n_queries: NDArray[np.int64]) -> bool:
+    """Whether categories are as many as users are, with few queries each."""
+    return len(n_queries) >= MANY_USERS and n_queries.mean() < FEW_QUERIES
 
 
 def _columns_of_queries(

@@ -12,12 +12,13 @@ from scipy import sparse
 
 from skdistill.inputs.id_columns import (
     MOST_ROWS,
-    categories_of_few_queries,
-    categories_of_queries,
     columns_like_ids,
     columns_like_query_ids,
     columns_of_places,
     missed_effects,
+    name_queries,
+    name_users,
+    queries_of_categories,
 )
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.queries import Queries
@@ -69,19 +70,22 @@ def warn_of_columns_of_lists(student: Any, data: RankingData) -> None:
         )
     if not isinstance(data.X, MixedTable) or student.encoder_ is None:
         return
-    names = student.encoder_.category_names
-    of_queries = categories_of_queries(data.X.codes, data.queries)
-    chosen = _named_categories(student)
-    named = [names[place] for place in of_queries if names[place] not in chosen]
+    names, chosen = student.encoder_.category_names, _named_categories(student)
+    counts = {
+        names[place]: n_queries
+        for place, n_queries in queries_of_categories(data.X.codes, data.queries).items()
+        if names[place] not in chosen
+    }
+    named = [name for name, n_queries in counts.items() if name_queries(n_queries)]
     if named:
         warn_user(
             f"The columns {named} of X name the query: each query has a value of its own, so that "
             f"what a model learns of it holds for no other query. {way_out}"
         )
     few = {
-        names[place]: round(per_value, 1)
-        for place, per_value in categories_of_few_queries(data.X.codes, data.queries).items()
-        if place not in of_queries and names[place] not in chosen
+        name: round(float(n_queries.mean()), 1)
+        for name, n_queries in counts.items()
+        if name_users(n_queries) and name not in named
     }
     if few:
         warn_user(

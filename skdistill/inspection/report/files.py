@@ -12,7 +12,7 @@ from skdistill.inspection.report.document import DistillationReport
 from skdistill.public_names import set_module
 from skdistill.ranker import DistilledRanker
 from skdistill.serving.batch.table_scorer import TableScorer, table_scorer
-from skdistill.serving.batch.teacher_scores import columns_of_teacher
+from skdistill.serving.batch.teacher_scores import check_given_once, columns_of_teacher
 from skdistill.tables.columns import TableColumns, column_of, filled
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.frames import read_frame
@@ -81,8 +81,7 @@ def report_table(
     ImportError
         If PyArrow or pandas is not installed (extras ``serving`` and ``data``).
     """
-    if teacher is not None and teacher_column is not None:
-        raise ValueError("The teacher is given twice: by teacher and by teacher_column.")
+    check_given_once(teacher, teacher_column)
     model = unwrapped(model)
     if isinstance(model, DistilledRanker) and model.student_columns is not None:
         # Files are not asked for the columns that only the teacher has read.

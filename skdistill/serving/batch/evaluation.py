@@ -22,7 +22,7 @@ from skdistill.public_names import set_module
 from skdistill.serving.batch.runs import ShardCount
 from skdistill.serving.batch.scoring import Scoring
 from skdistill.serving.batch.table_scorer import table_scorer
-from skdistill.serving.batch.teacher_scores import TeacherOfTables
+from skdistill.serving.batch.teacher_scores import TeacherOfTables, check_given_once
 from skdistill.tables.columns import TableColumns, filled
 from skdistill.tables.csv import CsvOptions
 from skdistill.tables.errors import TableError, pyarrow_extra
@@ -95,8 +95,7 @@ def evaluate_table(
     ImportError
         If PyArrow is not installed (extra ``serving``).
     """
-    if teacher is not None and teacher_column is not None:
-        raise ValueError("The teacher is given twice: by teacher and by teacher_column.")
+    check_given_once(teacher, teacher_column)
     files = find_files(inputs, csv_options)
     scorer = table_scorer(model)
     numbers = [label_column, *([teacher_column] if teacher_column else [])]

@@ -19,6 +19,12 @@ from skdistill.teachers.asking import predicts_by_query, score_rows
 from skdistill.teachers.columns import names_lacking, names_read_by, teacher_positions
 
 
+def check_given_once(teacher: Any, teacher_column: str | None) -> None:
+    """Raise a ValueError if both a teacher and a column of its scores are given."""
+    if teacher is not None and teacher_column is not None:
+        raise ValueError("The teacher is given twice: by teacher and by teacher_column.")
+
+
 def columns_of_teacher(teacher: Any, file: TableFile, targets: Sequence[str]) -> list[str]:
     """Find the columns of a file that a teacher reads; first, check that it has the targets.
 
