@@ -8,9 +8,10 @@ student reads as numbers. For each column, the study prints in how many of the s
 of it, and by how much NDCG@10 on held-out queries changes, relative to that of the same student, if
 the column is named as a category, with the standard error over the queries of all seeds.
 
-A second table is about ids of users: a column of text, the same in all rows of a query, that means
-nothing. It prints the change of NDCG@10 on held-out queries if an MLP reads it, by the number of
-queries per user, for labels with little noise and with much.
+Two more tables are about ids of users: a column of text, the same in all rows of a query. They
+print the change of NDCG@10 on held-out queries if an MLP reads the id. In the second table, the id
+means nothing, with little noise of the labels and with much, or users have tastes of their own. In
+the third, users of MovieLens rate twenty films at a time.
 """
 
 import argparse
@@ -27,9 +28,8 @@ from skdistill.students import LinearRanker, MLPRanker
 
 QUERY_SIZE = 20
 FEATURES = ["item_n_ratings", "item_n_recent", "item_mean_rating", "item_year", "pair_latent"]
-# Standard deviation of the noise of labels; that of the utility is about 1.
-NOISE = (0.2, 3.0)
 USERS, SHORT_USERS = (50, 100, 200, 400, 800, 1500, 3000), (40,)
+MOVIELENS = [("100k", 200), ("100k", 943), ("1m", 400)]
 STUDENTS = {"MLP": MLPRanker, "linear": LinearRanker}
 
 
@@ -138,39 +138,76 @@ def rows_of(make, seed, n_queries):
             yield (name, column), (any(repr(column) in one for one in told), gains)
 
 
-def gains_with_users(seed, n_queries, noise, sizes):
-    """Yield the number of users, whether ``fit`` warns, and what each query gains by the column."""
-    data = make_ranking(n_queries, QUERY_SIZE, n_features=20, noise=noise, random_state=seed)
+def without_tastes(noise):
+    """Lists of which the users say nothing; the utility has a standard deviation of about 1."""
+
+    def make(seed, n_queries, n_users):
+        data = make_ranking(n_queries, QUERY_SIZE, n_features=20, noise=noise, random_state=seed)
+        user = np.random.default_rng(seed).integers(0, n_users, n_queries)
+        return Part(pd.DataFrame(data.X).add_prefix("x"), data.y, data.qid), user
+
+    return make
+
+
+def with_tastes(seed, n_queries, n_users):
+    """Lists whose users differ in what they look for, half as much as they agree."""
     rng = np.random.default_rng(seed)
-    X = pd.DataFrame(data.X).add_prefix("x")
-    train, test = by_query(Part(X, data.y, data.qid), 0.3, seed)
+    user, qid = rng.integers(0, n_users, n_queries), np.repeat(np.arange(n_queries), QUERY_SIZE)
+    X = rng.normal(size=(len(qid), 8))
+    tastes = 0.25 * rng.normal(size=(n_users, 8))
+    utility = X[:, :4].sum(axis=1) / 2 + np.maximum(X[:, 4], X[:, 5]) / 2
+    utility += np.einsum("ij,ij->i", X, tastes[user[qid]]) + rng.normal(size=len(qid))
+    return Part(pd.DataFrame(X).add_prefix("x"), graded(utility), qid), user
+
+
+def lists_of_ratings(name, n_users):
+    """The ratings of users of MovieLens, in lists of twenty in the order of time."""
+    ratings, _, films = load_movielens(name)[:3]
+    kept = np.random.default_rng(0).permutation(ratings["user_id"].unique())[:n_users]
+    ratings = ratings[ratings["user_id"].isin(kept)].sort_values(["user_id", "timestamp"])
+    place = ratings.groupby("user_id").cumcount() // QUERY_SIZE
+    qid = pd.factorize(pd.MultiIndex.from_arrays([ratings["user_id"], place]))[0]
+    film, rating = ratings["item_id"].to_numpy(), ratings["rating"].to_numpy(float)
+    counts, sums = np.bincount(film), np.bincount(film, rating)
+    genres = films["genres"].str.get_dummies(" ").iloc[film].reset_index(drop=True)
+    X = genres.assign(
+        year=films["year"].fillna(films["year"].median()).to_numpy()[film],
+        n_ratings=counts[film],
+        mean_rating=(sums[film] - rating) / np.maximum(counts[film] - 1, 1),
+    )
+    return Part(X, rating, qid), ratings["user_id"].to_numpy()[np.unique(qid, return_index=True)[1]]
+
+
+def gain_of_user(part, user, seed):
+    """Return what each held-out query gains if an MLP reads the id of its user."""
+    ids = np.char.add("u", user.astype(str))
+    train, test = by_query(part, 0.3, seed)
     teacher = lightgbm.LGBMRanker(n_estimators=100, verbose=-1, n_jobs=1)
     scores = teacher.fit(train.X, train.y, group=sizes_of(train.qid)).predict(train.X)
     before = per_query(fit(MLPRanker, train, scores, seed)[0].predict(test.X), test)
-    for size in sizes:
-        users = np.char.add("u", rng.integers(0, size, n_queries).astype(str))
-        with_user = train._replace(X=train.X.assign(user=users[train.qid]))
-        read, messages = fit(MLPRanker, with_user, scores, seed, told="few queries per value")
-        after = per_query(read.predict(test.X.assign(user=users[test.qid])), test)
-        yield size, bool(messages), (after - before) / np.nanmean(before)
+    with_user = train._replace(X=train.X.assign(user=ids[train.qid]))
+    read, _ = fit(MLPRanker, with_user, scores, seed)
+    after = per_query(read.predict(test.X.assign(user=ids[test.qid])), test)
+    return (after - before) / np.nanmean(before)
 
 
-def user_table(n_seeds, n_queries, sizes):
-    """Print what an id of users that means nothing costs, by the number of users."""
-    print("\n| users | training queries per user | warns | labels have little noise | much noise |")
+def user_tables(n_seeds, n_queries, sizes, movielens):
+    """Print what an id of users gains or costs, by the number of users."""
+    kinds = (without_tastes(0.2), without_tastes(3.0), with_tastes)
+    print("\n| users | training queries per user | no tastes, little noise | much noise | tastes |")
     print("|---" * 5 + "|")
-    told, gains = dict.fromkeys(sizes, 0), {}
-    for noise in NOISE:
-        for seed in range(n_seeds):
-            for size, is_told, of_queries in gains_with_users(seed, n_queries, noise, sizes):
-                told[size] += is_told
-                gains.setdefault((size, noise), []).append(of_queries)
     for size in sizes:
-        cells = [summary(gains[size, noise]) for noise in NOISE]
-        print(
-            f"| {size} | {0.7 * n_queries / size:.1f} | {told[size]} of {len(NOISE) * n_seeds} | "
-            f"{' | '.join(cells)} |"
-        )
+        cells = [
+            summary([gain_of_user(*make(seed, n_queries, size), seed) for seed in range(n_seeds)])
+            for make in kinds
+        ]
+        print(f"| {size} | {0.7 * n_queries / size:.1f} | {' | '.join(cells)} |", flush=True)
+    print("\n| ratings of | users | training queries per user | NDCG@10 if the id is read |")
+    print("|---" * 4 + "|")
+    for name, size in movielens:
+        part, user = lists_of_ratings(name, size)
+        gains = summary([gain_of_user(part, user, seed) for seed in range(n_seeds)])
+        print(f"| MovieLens {name} | {size} | {0.7 * len(user) / size:.1f} | {gains} |", flush=True)
 
 
 def summary(of_seeds):
@@ -202,5 +239,6 @@ def main(arguments):
                 f"{summary(gains)} |",
                 flush=True,
             )
+    of_users = (200, SHORT_USERS, [("100k", 30)]) if options.short else (3000, USERS, MOVIELENS)
     with threadpool_limits(1):
-        user_table(n_seeds, 200 if options.short else 3000, SHORT_USERS if options.short else USERS)
+        user_tables(n_seeds, *of_users)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.queries import Queries
+from skdistill.inputs.variance_components import variance_ratio
 
 # A column may hold ids if it has so many values that are about as frequent as each other, and so
 # many rows per value that the mean of a value says something.
@@ -24,8 +25,6 @@ LARGEST_CROWD, LARGEST_GAP = 0.2, 20
 NEIGHBOURS = 2
 LARGEST_SHARE = 0.25
 LEAST_DEVIATIONS = 3
-# Users are so many, with so few queries each that a student learns these by heart.
-MANY_USERS, FEW_QUERIES = 50, 20
 # Places are known by so many of the queries: logs lack some rows.
 MOST_LISTS = 0.9
 
@@ -150,7 +149,7 @@ def columns_like_query_ids(numbers: NDArray[Any], queries: Queries) -> list[int]
     def rise(values: NDArray[Any]) -> bool:
         return bool((np.diff(values) > 0).all() and (values == np.rint(values)).all())
 
-    return _columns_of_queries(numbers, queries, rise)
+    return columns_of_queries(numbers, queries, rise)
 
 
 def columns_of_places(numbers: NDArray[Any], queries: Queries) -> list[int]:
@@ -193,41 +192,52 @@ def _are_places(column: NDArray[Any], segment: NDArray[np.int64]) -> bool:
     return bool(is_numbered[sizes > 1].mean() >= MOST_LISTS) if (sizes > 1).any() else False
 
 
-def queries_of_categories(codes: NDArray[Any], queries: Queries) -> dict[int, NDArray[np.int64]]:
-    """Count the queries of each category, in columns that are the same in all rows of a query.
+def columns_naming_queries(columns: NDArray[Any], queries: Queries) -> list[int]:
+    """Find columns in which most queries have a value that no other query has.
 
     Parameters
     ----------
-    codes : ndarray of shape (n_rows, n_columns), integer
-        Codes of the categories. Rare ones may share a code.
+    columns : ndarray of shape (n_rows, n_columns)
+        Times, or codes of categories, of which rare ones may share a code.
     queries : Queries
         Segments of the rows.
 
     Returns
     -------
-    dict of int to ndarray of shape (n_categories,), int64
-        By the position of the column. There are none of few queries, or if no query has two rows.
+    list of int
+        Positions of the columns, ascending. None are found among few queries, or if no query has
+        two rows.
     """
-    constant = _columns_of_queries(codes, queries, lambda of_queries: True)
-    return {
-        place: np.unique(codes[queries.starts, place], return_counts=True)[1] for place in constant
-    }
+
+    def name_them(of_queries: NDArray[Any]) -> bool:
+        counts = np.unique(of_queries, return_counts=True)[1]
+        return bool(2 * (counts == 1).sum() > len(of_queries))
+
+    return columns_of_queries(columns, queries, name_them)
 
 
-def name_queries(n_queries: NDArray[np.int64]) -> bool:
-    """Whether most queries have a category that no other query has, by the queries of each."""
-    return bool(2 * (n_queries == 1).sum() > n_queries.sum())
-
-
-def name_users(n_queries: NDArray[np.int64]) -> bool:
-    """Whether categories are as many as users are, with few queries each."""
-    return len(n_queries) >= MANY_USERS and n_queries.mean() < FEW_QUERIES
-
-
-def _columns_of_queries(
-    columns: NDArray[Any], queries: Queries, are_ids: Callable[[NDArray[Any]], bool]
+def columns_of_queries(
+    columns: NDArray[Any],
+    queries: Queries,
+    are_wanted: Callable[[NDArray[Any]], bool] = lambda of_queries: True,
 ) -> list[int]:
-    """Find columns with one value in each query, whose values by query are those of ids."""
+    """Find columns with one value in each query.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_rows, n_columns)
+        Numbers or codes of categories.
+    queries : Queries
+        Segments of the rows.
+    are_wanted : callable, optional
+        ``are_wanted(of_queries)`` decides by the value of each query. By default all are wanted.
+
+    Returns
+    -------
+    list of int
+        Positions of the columns, ascending. None are found among few queries, or if no query has
+        two rows.
+    """
     if queries.n_queries < LEAST_VALUES or not queries.has_lists:
         return []
     first = queries.starts[queries.segment]
@@ -238,7 +248,7 @@ def _columns_of_queries(
         is_constant = (column[:FIRST_ROWS] == column[first[:FIRST_ROWS]]).all() and (
             column == column[first]
         ).all()
-        if is_constant and are_ids(column[queries.starts]):
+        if is_constant and are_wanted(column[queries.starts]):
             found.append(position)
     return found
 
@@ -254,7 +264,7 @@ def _gains(
 ) -> tuple[NDArray[np.float64], float]:
     """Measure by how much the means of values reduce the squares of a target.
 
-    Each half of the rows is tried with means of the other half.
+    Each half of the rows is tried with means of the other half, which are shrunk towards zero.
 
     Returns
     -------
@@ -271,27 +281,13 @@ def _gains(
         fitted, tried = target[is_fitted], target[~is_fitted]
         sums = np.bincount(code[is_fitted], fitted, minlength=n_values)
         counts = np.bincount(code[is_fitted], minlength=n_values)
-        prior = _rows_of_prior(fitted, sums, counts)
+        seen = counts > 0
+        of_sums = float((sums[seen] ** 2 / counts[seen]).sum())
+        ratio = max(variance_ratio(float(fitted @ fitted), of_sums, counts[seen]), 0.0)
         at = code[~is_fitted]
-        means = (sums / (counts + prior))[at]
+        means = (ratio * sums / (1 + ratio * counts))[at]
         own[~is_fitted] = means * (2 * tried - means)
         around = [np.convolve(of, window, "same") for of in (sums, counts)]
-        means = (around[0] / (around[1] + prior))[at]
+        means = (ratio * around[0] / (1 + ratio * around[1]))[at]
         neighbours += float((means * (2 * tried - means)).sum())
     return own, neighbours
-
-
-def _rows_of_prior(
-    target: NDArray[np.float64], sums: NDArray[Any], counts: NDArray[np.int64]
-) -> float:
-    """Number of rows of mean 0 by which the means of values are best shrunk.
-
-    It is the ratio of the variances within and between values, by the method of moments (C. R.
-    Henderson, "Estimation of Variance and Covariance Components", Biometrics 9, 1953).
-    """
-    has_rows = counts > 0
-    n_rows, n_values = len(target), int(has_rows.sum())
-    between = float((sums[has_rows] ** 2 / counts[has_rows]).sum())
-    within = (float(target @ target) - between) / max(n_rows - n_values, 1)
-    variance = (between - n_values * within) / max(n_rows, 1)
-    return within / variance if variance > 0 else np.inf

@@ -16,6 +16,9 @@ from skdistill.inputs.queries import Queries
 from skdistill.inputs.query_ids import sort_by_query
 from skdistill.user_warnings import warn_user
 
+# Labels of fewer rows than this say too little, if there is a teacher.
+LEAST_LABELLED = 0.5
+
 
 @dataclass(frozen=True)
 class RankingData:
@@ -116,6 +119,11 @@ class RankingData:
             return np.zeros(self.n_rows, dtype=bool)
         unknown = np.isnan(self.labels).reshape(self.n_rows, -1)
         return np.logical_not(np.logical_and.reduce(unknown, axis=1))
+
+    @property
+    def is_mostly_labelled(self) -> bool:
+        """Whether labels say enough by themselves: fewer do not, if there is a teacher."""
+        return bool(self.is_labelled.mean() >= LEAST_LABELLED)
 
     def warn_if_constant(self, estimator: str, compares_rows: bool) -> None:
         """Warn if the teacher's scores, or without them the labels, contain no order to learn.

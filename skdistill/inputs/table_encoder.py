@@ -170,6 +170,12 @@ class TableEncoder:
         return np.repeat(np.arange(len(widths)), widths)
 
     @cached_property
+    def columns_of_codes(self) -> NDArray[np.int64]:
+        """Column of each code among the columns of categories, shape (n_codes,)."""
+        sizes = [codes.n_codes for codes in self.categories]
+        return np.repeat(np.arange(len(sizes)), sizes)
+
+    @cached_property
     def first_numbers(self) -> NDArray[np.int64]:
         """Which of the numbers are the first of their column, shape (n_number_columns,).
 

@@ -24,6 +24,7 @@ from skdistill.inputs.validation import ValidationTable
 from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss
 from skdistill.students.batches import batches_of
+from skdistill.students.category_weights import credibility_of_categories, scaled_categories
 from skdistill.students.id_warning import SuspectedIds, warn_of_columns_of_lists
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
@@ -351,7 +352,8 @@ class StudentEstimator(Interpretable):
         data.warn_if_constant(type(self).__name__, self.compares_rows)
         data, validation = in_unit_of_offset(data, validation)
         rng = self.generator()
-        if not (self.warm_start and fits_parameters(self, data.X)):
+        goes_on = self.warm_start and fits_parameters(self, data.X)
+        if not goes_on:
             self.scaler_, self.params_ = initialize(self, data.X, rng)
         data, held_out = split_for_stopping(self, data, validation, rng)
         validate = None if held_out is None else self.make_validator(held_out)
@@ -363,10 +365,15 @@ class StudentEstimator(Interpretable):
         callbacks = EpochCallbacks(self, self.fitted_attributes, told, self.max_iter)
         settings = settings_for(self, data.queries)
         model = self.make_model()
+        credibility = credibility_of_categories(self, inputs.X, data)
+        if not goes_on:
+            self.params_ = scaled_categories(self.params_, model, inputs.X, credibility)
         batches = batches_of(self, data, inputs, synthetic, settings)
         training = train_on_queries(
             model,
-            optimizer_for_fit(settings, model, self.params_, inputs, data.queries, batches.n_steps),
+            optimizer_for_fit(
+                settings, model, self.params_, inputs, data.queries, credibility, batches.n_steps
+            ),
             batches,
             settings,
             rng,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,11 +15,9 @@ from skdistill.inputs.id_columns import (
     MOST_ROWS,
     columns_like_ids,
     columns_like_query_ids,
+    columns_naming_queries,
     columns_of_places,
     missed_effects,
-    name_queries,
-    name_users,
-    queries_of_categories,
 )
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.queries import Queries
@@ -31,9 +30,31 @@ from skdistill.user_warnings import warn_user
 # What the values of an id explain of the labels, or of the teacher's scores, relative to what they
 # and the student's scores explain together.
 LEAST_SHARE = 0.08
-# Labels of fewer rows than this say too little, if there is a teacher.
-LEAST_LABELLED = 0.5
 BLOCK = 8192
+
+# What is said of columns that name queries, or number their rows.
+LEAVE_OUT = (
+    "Leave them out of X. If the queries are users who come again, name them in "
+    "categorical_features."
+)
+NUMBER_ROWS = (
+    "number the rows of each query from 0 or 1, as the positions at which they were shown do. A "
+    "service does not know these before it ranks, and a model that reads them repeats the former "
+    "order: leave them out of X."
+)
+NUMBER_QUERIES = (
+    "hold another whole number for each query, as its id or its time does. Later ones have numbers "
+    f"that no model has learnt from. {LEAVE_OUT}"
+)
+TELL_TIMES = (
+    "hold another time for each query, as that of the request. Later queries have later times, "
+    "which no model has learnt from: leave them out of X. If the hour or the day of the week "
+    "matters, make a column of it."
+)
+NAME_QUERIES = (
+    "name the query: each query has a value of its own, so that what a model learns of it holds "
+    f"for no other query. {LEAVE_OUT}"
+)
 
 
 def warn_of_columns_of_lists(student: Any, data: RankingData) -> None:
@@ -48,52 +69,29 @@ def warn_of_columns_of_lists(student: Any, data: RankingData) -> None:
     """
     if sparse.issparse(data.X):
         return
-    way_out = (
-        "Leave them out of X. If the queries are users who come again, name them in "
-        "categorical_features."
-    )
     numbers = data.X.numbers if isinstance(data.X, MixedTable) else data.X
     names = names_of_numbers(student, numbers.shape[1])
     found = columns_like_query_ids(numbers, data.queries)
-    named = [names[place] for place in found if not _is_time(student, place)]
-    numbering = [names[place] for place in columns_of_places(numbers, data.queries)]
-    if numbering:
-        warn_user(
-            f"The columns {numbering} of X number the rows of each query from 0 or 1, as the "
-            "positions at which they were shown do. A service does not know these before it ranks, "
-            "and a model that reads them repeats the former order: leave them out of X."
-        )
-    if named:
-        warn_user(
-            f"The columns {named} of X hold another whole number for each query, as its id or its "
-            f"time does. Later ones have numbers that no model has learnt from. {way_out}"
-        )
+    dates = [place for place in range(len(names)) if _is_time(student, place, {"date"})]
+    timed = columns_naming_queries(numbers[:, dates], data.queries)
+    told = {
+        NUMBER_ROWS: [names[place] for place in columns_of_places(numbers, data.queries)],
+        NUMBER_QUERIES: [names[place] for place in found if not _is_time(student, place)],
+        TELL_TIMES: list(dict.fromkeys(names[dates[place]] for place in timed)),
+        NAME_QUERIES: _categories_naming_queries(student, data),
+    }
+    for what, columns in told.items():
+        if columns:
+            warn_user(f"The columns {columns} of X {what}")
+
+
+def _categories_naming_queries(student: Any, data: RankingData) -> list[Any]:
+    """Columns of categories that name the query, unless the user has named them as categories."""
     if not isinstance(data.X, MixedTable) or student.encoder_ is None:
-        return
+        return []
     names, chosen = student.encoder_.category_names, _named_categories(student)
-    counts = {
-        names[place]: n_queries
-        for place, n_queries in queries_of_categories(data.X.codes, data.queries).items()
-        if names[place] not in chosen
-    }
-    named = [name for name, n_queries in counts.items() if name_queries(n_queries)]
-    if named:
-        warn_user(
-            f"The columns {named} of X name the query: each query has a value of its own, so that "
-            f"what a model learns of it holds for no other query. {way_out}"
-        )
-    few = {
-        name: round(float(n_queries.mean()), 1)
-        for name, n_queries in counts.items()
-        if name_users(n_queries) and name not in named
-    }
-    if few:
-        warn_user(
-            f"The columns {list(few)} of X are the same in all rows of a query, as ids of users "
-            f"are, and have few queries per value ({few}). A student may learn these queries by "
-            "heart. Compare it, on later queries, with one that does not read the columns, or that "
-            "has a larger min_frequency. If you want them, name them in categorical_features."
-        )
+    found = columns_naming_queries(data.X.codes, data.queries)
+    return [names[place] for place in found if names[place] not in chosen]
 
 
 def _named_categories(student: Any) -> list[Any]:
@@ -140,7 +138,7 @@ class SuspectedIds:
         """
         given = [of for of in (data.labels, data.teacher_scores) if of is not None and of.ndim == 1]
         targets = [of[:MOST_ROWS] for of in given]
-        if len(targets) == 2 and np.isfinite(targets[0]).mean() < LEAST_LABELLED:
+        if len(targets) == 2 and not data.is_mostly_labelled:
             targets = targets[1:]
         # Rows that are one query, for want of ids, are another fault, of which users are told.
         if sparse.issparse(data.X) or not targets or data.queries.n_queries == 1:
@@ -190,7 +188,7 @@ class SuspectedIds:
         return np.where(shares[0] > 0, np.max(shares, axis=0), 0.0)
 
 
-def _is_time(student: Any, place: int) -> bool:
+def _is_time(student: Any, place: int, kinds: Collection[str] = TIME_KINDS) -> bool:
     """Whether a number of the table is one of a date or duration."""
     encoder = student.encoder_
-    return encoder is not None and encoder.kinds[encoder.columns_of_numbers[place]] in TIME_KINDS
+    return encoder is not None and encoder.kinds[encoder.columns_of_numbers[place]] in kinds

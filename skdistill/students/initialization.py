@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,13 @@ from scipy import sparse
 
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.ranking_data import RankingData
-from skdistill.inputs.rows import WIDE, Rows, chunks_of_rows
+from skdistill.inputs.rows import Rows, chunks_of_rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Parameters, StudentModel
+from skdistill.students.category_weights import CATEGORY_SCALE, scaled_categories
 from skdistill.students.reading import names_of_numbers
 from skdistill.user_warnings import warn_user
 
-# Factor of the initial weights of categories. Few rows train the weights of a rare category: what
-# they start from is what they add to its scores.
-CATEGORY_SCALE = np.float32(0.3)
 # Rows by which a model adapts to the distribution of the columns.
 SAMPLED_ROWS = 10_000
 
@@ -47,19 +44,14 @@ def initialize(student: Any, X: Any, rng: np.random.Generator) -> tuple[ColumnSc
     model = student.make_model()
     params = model.initialize(_n_inputs(X, scaler), rng)
     if isinstance(X, MixedTable):
-        for name in _with_a_row_per_input(model, X):
-            params[name][-X.n_codes :] *= CATEGORY_SCALE
+        factors = np.full(X.n_codes, CATEGORY_SCALE)
+        params = scaled_categories(params, model, X, factors)
     if type(model).adapt is not StudentModel.adapt:
         rows = np.arange(X.shape[0])
         if len(rows) > SAMPLED_ROWS:
             rows = np.sort(rng.choice(rows, SAMPLED_ROWS, replace=False))
         params = model.adapt(params, Rows(scaler.transform(X[rows])))
     return scaler, params
-
-
-def _with_a_row_per_input(model: StudentModel, X: MixedTable) -> tuple[str, ...]:
-    """Name the parameters that have a row for each column and each code."""
-    return model.row_parameters(Rows(replace(X[:1], n_codes=max(X.n_codes, WIDE))))
 
 
 def scaled_rows(scaler: ColumnScaler, data: RankingData) -> Rows:

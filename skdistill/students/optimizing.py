@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.queries import Queries
 from skdistill.inputs.rows import Rows
 from skdistill.models.piecewise_network import PiecewiseNetwork
 from skdistill.protocols import Parameters, StudentModel
+from skdistill.students.category_weights import category_parameters
 from skdistill.training.category_rows import CategoryRows
 from skdistill.training.loop import TrainingSettings
 from skdistill.training.optimizers import Optimizer
@@ -18,6 +22,7 @@ def optimizer_for_fit(
     params: Parameters,
     inputs: Rows,
     queries: Queries,
+    credibility: NDArray[np.float64],
     n_steps: int,
 ) -> Optimizer:
     """Make the optimizer of a fit of several epochs.
@@ -33,6 +38,8 @@ def optimizer_for_fit(
         The scaled rows.
     queries : Queries
         Their segments.
+    credibility : ndarray of shape (n_codes,), float64
+        Part of the effect of each category that the queries tell from noise.
     n_steps : int
         Number of steps per epoch.
 
@@ -40,18 +47,16 @@ def optimizer_for_fit(
     -------
     Optimizer
     """
-    # Clicks without queries stop early, in so few epochs that slow categories learn too little.
-    categories = _category_rows(settings, model, inputs) if queries.has_lists else None
+    if not isinstance(inputs.X, MixedTable) or not queries.has_lists:
+        # Clicks without queries stop early, in so few epochs that slow categories learn too little.
+        settings = settings.with_weight_decay(model, inputs, n_steps, None)
+        return settings.make_optimizer(model, params, inputs)
+    names, categories = category_parameters(model, inputs.X), None
+    if model.row_parameters(inputs):
+        # Numbers in pieces learn so fast that they would take the part of slow categories.
+        n_units = 0 if isinstance(model, PiecewiseNetwork) else model.n_hidden_units
+        categories = settings.category_rows(names, credibility, n_units)
     settings = settings.with_weight_decay(model, inputs, n_steps, categories)
+    if categories is None and (credibility < 1).any():
+        categories = CategoryRows(names, credibility, float(settings.weight_decay))
     return settings.make_optimizer(model, params, inputs, categories)
-
-
-def _category_rows(
-    settings: TrainingSettings, model: StudentModel, inputs: Rows
-) -> CategoryRows | None:
-    """Choose how the weights of categories learn if a step only moves those of its batch."""
-    if not isinstance(inputs.X, MixedTable) or not model.row_parameters(inputs):
-        return None
-    # Numbers in pieces learn so fast that they would take the part of slow categories.
-    n_units = 0 if isinstance(model, PiecewiseNetwork) else model.n_hidden_units
-    return settings.category_rows(inputs.X.n_codes, n_units)

@@ -1,4 +1,4 @@
-"""How the weights of categories learn, of which few rows tell."""
+"""How the weights of categories learn, of which few rows or queries tell."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CategoryRows:
-    """The rows of categories in a wide table, of which a step moves those of its batch.
+    """The rows of parameters that belong to categories: the last ones.
 
     Parameters
     ----------
-    n_codes : int
-        Number of the last rows of each parameter with a row per input: those of categories.
-    rate : float
-        Factor of the learning rate.
+    names : tuple of str
+        Names of the parameters with a row per input.
+    rates : ndarray of shape (n_codes,), float64
+        Factor of the learning rate of each category.
     weight_decay : float
         Decoupled weight decay.
     """
 
-    n_codes: int
-    rate: float
+    names: tuple[str, ...]
+    rates: NDArray[np.float64]
     weight_decay: float
 
     def contains(self, rows: NDArray[np.int64], n_rows: int) -> NDArray[np.bool_]:
         """Whether each of some rows of a parameter, which has ``n_rows``, is that of a category."""
-        return rows >= n_rows - self.n_codes
+        return rows >= n_rows - len(self.rates)
+
+    def rates_of(self, rows: NDArray[np.int64], n_rows: int) -> NDArray[np.float64]:
+        """Factors of the learning rate of some rows of a parameter, which has ``n_rows``."""
+        code = rows - (n_rows - len(self.rates))
+        return np.where(code >= 0, self.rates[np.maximum(code, 0)], 1.0)

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skdistill._sklearn_compat import Interval, StrOptions
 from skdistill.protocols import Array, Parameters, TrainableModel
@@ -99,13 +100,17 @@ class TrainingSettings:
             decay = automatic_decay(model.n_hidden_units, n_steps, float(self.learning_rate_init))
         return replace(self, weight_decay=decay)
 
-    def category_rows(self, n_codes: int, n_units: int) -> CategoryRows:
+    def category_rows(
+        self, names: tuple[str, ...], credibility: NDArray[np.float64], n_units: int
+    ) -> CategoryRows:
         """Choose how the weights of categories learn if a step only moves those of its batch.
 
         Parameters
         ----------
-        n_codes : int
-            Number of codes of categories, the last inputs.
+        names : tuple of str
+            Names of the parameters with a row per input.
+        credibility : ndarray of shape (n_codes,), float64
+            Part of the effect of each category that its queries tell from noise.
         n_units : int
             Number of hidden units that learn categories by heart; 0 if none do.
 
@@ -114,7 +119,7 @@ class TrainingSettings:
         CategoryRows
         """
         decay = SMALL_DECAY if self.weight_decay == "auto" else float(self.weight_decay)
-        return CategoryRows(n_codes, category_rate(n_units, self.n_epochs), decay)
+        return CategoryRows(names, credibility * category_rate(n_units, self.n_epochs), decay)
 
     @property
     def n_epochs(self) -> int:

@@ -34,7 +34,7 @@ class Optimizer:
     fixed : tuple of str, default=()
         Names of the parameters that do not change; their gradients are ignored.
     categories : CategoryRows, optional
-        Rows of ``tables`` that belong to categories. None if all rows learn alike.
+        Rows of parameters that belong to categories. None if all rows learn alike.
 
     Attributes
     ----------
@@ -63,19 +63,13 @@ class Optimizer:
         apart = {*self.tables, *self.fixed}
         self._flat_names = [name for name in self.initial if name not in apart]
         flat = [self.initial[name] for name in self._flat_names]
-        dtype = np.result_type(*self.initial.values())
-        none = np.empty(0, dtype=dtype)
+        none = np.empty(0, dtype=np.result_type(*self.initial.values()))
         self._flat = np.concatenate([none, *(array.ravel() for array in flat)])
         self._gradient = np.empty_like(self._flat)
-        self._decays = np.concatenate(
-            [
-                none,
-                *(
-                    np.full(array.size, self._is_decayed(name), dtype=dtype)
-                    for name, array in zip(self._flat_names, flat, strict=True)
-                ),
-            ]
-        )
+        self._decays = np.concatenate([none, *map(self._decay_of, self._flat_names)])
+        self._rates = None
+        if self.categories and {*self.categories.names} & {*self._flat_names}:
+            self._rates = np.concatenate([none, *map(self._rate_of, self._flat_names)])
         self.params = {name: self.initial[name].copy() for name in (*self.tables, *self.fixed)}
         start = 0
         for name, array in zip(self._flat_names, flat, strict=True):
@@ -91,8 +85,21 @@ class Optimizer:
             for name in (self.tables if self.categories else ())
         }
 
-    def _is_decayed(self, name: str) -> bool:
-        return "bias" not in name and name not in self.undecayed
+    def _decay_of(self, name: str) -> Array:
+        """Decay of each weight of a parameter, relative to ``weight_decay``; flat."""
+        is_decayed = "bias" not in name and name not in self.undecayed
+        decays = np.full_like(self.initial[name], is_decayed)
+        categories = self.categories
+        if self.weight_decay and categories and name in categories.names:
+            decays[-len(categories.rates) :] *= categories.weight_decay / self.weight_decay
+        return decays.ravel()
+
+    def _rate_of(self, name: str) -> Array:
+        """Factor of the learning rate of each weight of a parameter; flat."""
+        rates, categories = np.ones_like(self.initial[name]), self.categories
+        if categories and name in categories.names:
+            rates.T[..., -len(categories.rates) :] = categories.rates
+        return rates.ravel()
 
     def __getstate__(self) -> dict[str, Any]:
         settings = {
@@ -159,6 +166,8 @@ class Optimizer:
         )
         change = self._direction(self._gradient, self._moments, self.n_steps)
         change *= learning_rate
+        if self._rates is not None:
+            change *= self._rates
         if self.weight_decay:
             change += (
                 self._flat * self._decays * self._flat.dtype.type(learning_rate * self.weight_decay)
@@ -202,7 +211,7 @@ class Optimizer:
         self._row_steps[name][rows] += 1
         is_category = categories.contains(rows, len(table))
         of_rows = (
-            np.where(is_category, categories.rate, 1.0),
+            categories.rates_of(rows, len(table)),
             np.where(is_category, categories.weight_decay, self.weight_decay),
             self._row_steps[name][rows],
         )
@@ -236,7 +245,7 @@ class Adam(Optimizer):
     fixed : tuple of str, default=()
         Names of the parameters that do not change.
     categories : CategoryRows, optional
-        Rows of ``tables`` that belong to categories.
+        Rows of parameters that belong to categories.
     beta_1 : float, default=0.9
         Decay rate of the moving average of the gradient.
     beta_2 : float, default=0.999
@@ -286,7 +295,7 @@ class AdaGrad(Optimizer):
     fixed : tuple of str, default=()
         Names of the parameters that do not change.
     categories : CategoryRows, optional
-        Rows of ``tables`` that belong to categories.
+        Rows of parameters that belong to categories.
     initial_accumulator : float, default=1e-8
         Added to the sum of squared gradients in the denominator of a step.
 

@@ -313,7 +313,6 @@ def test_a_column_that_names_the_query_is_told():
     for table in (
         X.drop(columns="request"),
         X.assign(request=X["request"] / 3),
-        X.assign(request=pandas.to_datetime(X["request"], unit="s")),
         one_less,
     ):
         with warnings.catch_warnings():
@@ -378,26 +377,27 @@ def test_a_category_that_names_the_query_is_told():
         student.fit(X.drop(columns="search"), y, qid=qid)
 
 
-def test_a_category_of_few_queries_is_told():
-    """As the text id of a user who comes three times."""
-    rng = np.random.default_rng(11)
-    qid = rng.permutation(np.repeat(np.arange(300), 8))
-    y = pandas.Series(rng.integers(0, 2, len(qid)))
-
-    def table(n_users):
-        user = rng.permutation(np.arange(300) % n_users)
-        return pandas.DataFrame({"user": [f"u{n}" for n in user[qid]], "a": rng.normal(size=2400)})
-
+def test_the_time_of_the_request_is_told():
+    """In any order of the queries, beside dates of the rows and of few queries."""
+    rng = np.random.default_rng(12)
+    qid = rng.permutation(np.repeat([f"s{query}" for query in range(60)], 12))
+    start = pandas.Timestamp("2026-03-01")
+    second = pandas.Series(rng.permutation(100_000)[:60], [f"s{query}" for query in range(60)])
+    X = pandas.DataFrame({"a": rng.normal(size=len(qid))})
+    X["listed_at"] = start - pandas.to_timedelta(rng.integers(0, 300, len(qid)), "D")
+    X["day"] = start + pandas.to_timedelta(second[qid].to_numpy() % 7, "D")
+    y = (X["a"] > 0).astype(int)
     student = MLPRanker((4,), max_iter=1)
-    with pytest.warns(UserWarning, match=r"\['user'\] of X are the same in all .*'user': 3.0"):
-        student.fit(table(100), y, qid=qid)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        student.fit(table(15), y, qid=qid)  # twenty queries of each, as of a city
-        student.fit(table(49), y, qid=qid)
-        few = table(100)
-        MLPRanker((4,), max_iter=1, categorical_features=["user"]).fit(few, y, qid=qid)
-        student.fit(few.assign(user=rng.permutation(few["user"])), y, qid=qid)
+        student.fit(X, y, qid=qid)
+    X["asked_at"] = start + pandas.to_timedelta(second[qid].to_numpy(), "s")
+    message = r"The columns \['asked_at'\] of X hold another time for each query, .* leave them out"
+    with pytest.warns(UserWarning, match=message):
+        student.fit(X, y, qid=qid)
+    text = X.assign(asked_at=X["asked_at"].dt.tz_localize("UTC"))
+    with pytest.warns(UserWarning, match=message):
+        student.fit(text, y, qid=qid)
 
 
 def test_few_queries_do_not_tell_ids_from_other_columns():

@@ -1,0 +1,97 @@
+"""The weights of categories: which they are, where they start, and how far they are learnt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.inputs.credibility import credibilities
+from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.ranking_data import RankingData
+from skdistill.inputs.rows import WIDE, Rows
+from skdistill.protocols import Parameters, StudentModel
+
+# Factor of the initial weights of categories. Few rows train the weights of a rare category: what
+# they start from is what they add to its scores.
+CATEGORY_SCALE = 0.3
+
+
+def category_parameters(model: StudentModel, X: MixedTable) -> tuple[str, ...]:
+    """Name the parameters of a model with a row per input, of which the last are categories'.
+
+    Parameters
+    ----------
+    model : StudentModel
+    X : MixedTable of shape (n_rows, n_features)
+        Rows.
+
+    Returns
+    -------
+    tuple of str
+    """
+    return model.row_parameters(Rows(replace(X[:1], n_codes=max(X.n_codes, WIDE))))
+
+
+def scaled_categories(
+    params: Parameters, model: StudentModel, X: Any, factors: NDArray[Any]
+) -> Parameters:
+    """Multiply the weights of categories by factors.
+
+    Parameters
+    ----------
+    params : dict of str to ndarray
+        Parameters by name. They are not changed.
+    model : StudentModel
+        Their model.
+    X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features)
+        Rows.
+    factors : ndarray of shape (n_codes,)
+        Factor of each category, if there are any.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+    if not isinstance(X, MixedTable):
+        return params
+    scaled = dict(params)
+    for name in category_parameters(model, X):
+        # Transposed, so that the last axis is that of the inputs of a vector or a matrix.
+        array = params[name].T.copy()
+        array[..., -X.n_codes :] *= factors.astype(array.dtype)
+        scaled[name] = array.T
+    return scaled
+
+
+def credibility_of_categories(student: Any, X: Any, data: RankingData) -> NDArray[np.float64]:
+    """Say which part of the effect of each category the queries tell from noise.
+
+    Parameters
+    ----------
+    student : StudentEstimator
+        It has read the table.
+    X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features)
+        Its scaled rows.
+    data : RankingData
+        Their queries, labels and teacher's scores.
+
+    Returns
+    -------
+    ndarray of shape (n_codes,), float64
+        1 for all categories if rows are also compared with those of other queries: then a category
+        says something by itself.
+    """
+    if not isinstance(X, MixedTable):
+        return np.empty(0)
+    if not student.compares_rows:
+        return np.ones(X.n_codes)
+    # A teacher remembers the noise of its labels, also that of single users: labels come first.
+    given: Any = data.labels if data.is_mostly_labelled else data.teacher_scores
+    if given is None:
+        given = data.labels
+    columns = given.reshape(data.n_rows, -1).T
+    targets = [column for column in columns if np.isfinite(column).any()]
+    return credibilities(X, student.encoder_.columns_of_codes, data.queries, targets)
