@@ -11,6 +11,7 @@ BENCHMARKS = {
     for name in (
         "scoring",
         "requests",
+        "text_frames",
         "search",
         "cascade_request",
         "files",

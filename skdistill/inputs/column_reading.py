@@ -17,6 +17,8 @@ NUMBER_KINDS = {*NUMBERS, "Decimal", "missing"}
 # Types of columns that store each category once, by how pandas, polars and Arrow print them.
 NESTED_TYPES = ("List", "Array", "Struct", "list", "large_list", "fixed_size_list", "struct", "map")
 DICTIONARY_TYPES = ("category", "Categorical", "Enum", "dictionary")
+# Up to so many cells of text, looking up each is faster than finding those that are the same.
+FEW_CELLS = 50
 
 
 def column_of(X: Any, position: int, name: Any) -> Any:
@@ -192,9 +194,17 @@ def dictionary_of(column: Any) -> tuple[Any, NDArray[np.integer]] | None:
     codes : ndarray of shape (n_rows,), integer
         Position of each row's category; -1 where it is missing.
     """
-    if _is_arrow(column):
+    array: Any = getattr(column, "array", None)
+    if hasattr(array, "codes"):  # pandas
+        return array.categories, array.codes
+    is_text = getattr(getattr(array, "dtype", None), "storage", "") == "pyarrow"  # of pandas
+    if is_text and len(array) <= FEW_CELLS:
+        return None
+    if is_text or _is_arrow(column):
         import pyarrow
 
+        if is_text:
+            column = pyarrow.array(array)
         if not pyarrow.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         if isinstance(column, pyarrow.ChunkedArray):
@@ -203,9 +213,6 @@ def dictionary_of(column: Any) -> tuple[Any, NDArray[np.integer]] | None:
             return [], np.empty(0, dtype=np.int64)
         places = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         return column.dictionary, places
-    array: Any = getattr(column, "array", None)
-    if hasattr(array, "codes"):  # pandas
-        return array.categories, array.codes
     return None
 
 

@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from skdistill.inputs import MixedTable, TableEncoder
 from skdistill.inputs.category_codes import MISSING, OTHER, CategoryCodes
 from skdistill.inputs.column_kinds import ColumnKindError
+from skdistill.inputs.column_reading import FEW_CELLS
 
 DAY = datetime.date(2024, 5, 17)
 NOON = datetime.datetime(2024, 5, 17, 12)
@@ -363,3 +364,21 @@ def test_of_many_categories_only_those_that_occur_are_looked_up(library):
     assert_array_equal(codes.encode(column, "c"), codes.encode(cells, "c"))
     without_missing = column[[0, 2]] if library == "pandas" else column.take(pa.array([0, 2]))
     assert_array_equal(codes.encode(without_missing, "c"), codes.encode(cells[[0, 2]], "c"))
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, FEW_CELLS, FEW_CELLS + 1, 700])
+def test_text_of_pandas_is_the_same_in_all_of_its_storages(n_rows):
+    """Arrow finds the cells that are the same; few cells are looked up one by one."""
+    rng = np.random.default_rng(n_rows)
+    cells = rng.choice(np.array(["a", "b", "c", "new", None], dtype=object), n_rows)
+    known = CategoryCodes.fit(np.array(["a", "b", "c"] * 5, dtype=object), "x", 1, None)
+    expected = known.encode(cells, "x")
+    assert set(expected.tolist()) <= {0, 1, 2, 3, 4}
+    python = pd.Series(cells, dtype=pd.StringDtype("python"))
+    arrow = pd.Series(cells, dtype=pd.StringDtype("pyarrow"))
+    joined = pd.concat([arrow[: n_rows // 2], arrow[n_rows // 2 :]])
+    for column in (pd.Series(cells), python, arrow, joined, arrow.iloc[::-1].iloc[::-1]):
+        assert_array_equal(known.encode(column, "x"), expected)
+    assert_array_equal(known.encode(arrow.iloc[::2], "x"), expected[::2])
+    every = CategoryCodes.fit(arrow, "x", 1, None)
+    assert_array_equal(every.values, CategoryCodes.fit(cells, "x", 1, None).values)
