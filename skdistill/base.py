@@ -6,9 +6,11 @@ package call them, but users need not.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from difflib import get_close_matches
+from functools import cache, wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +65,15 @@ def inherit_input_tags(tags: Tags, readers: Iterable[Any]) -> Tags:
     return tags
 
 
+@cache
+def parameters_of(cls: type[RankingEstimator]) -> list[str] | None:
+    """Names of the parameters of a class; None if it takes any."""
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [parameter.name for parameter in parameters]
+
+
 class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     """Base class of rankers, which take queries as metadata ``qid`` or from a column of X.
 
@@ -83,6 +94,28 @@ class RankingEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     fitted_with_offset_: bool = False
     # Not stored with the model: it holds ids of users.
     _queries_of_fit: QuerySample | None = None
+
+    def __new__(cls, *args: Any, **params: Any) -> Self:
+        """Make an instance; refuse parameters that the class does not have.
+
+        Raises
+        ------
+        TypeError
+            If there is no such parameter. The message names one that is spelt like it, or the
+            estimator to which it belongs.
+        """
+        known = parameters_of(cls)  # type: ignore[arg-type]  # a class is hashable
+        for name in params:
+            if known is not None and name not in known:
+                hint = cls._hint_of_parameter(name, known)
+                raise TypeError(f"{cls.__name__} has no parameter {name!r}. {hint}")
+        return super().__new__(cls)
+
+    @classmethod
+    def _hint_of_parameter(cls, name: str, known: list[str]) -> str:
+        """Say which parameter may be meant by a name that none of those known has."""
+        alike = get_close_matches(name, known, n=1)
+        return f"Did you mean {alike[0]!r}?" if alike else f"Its parameters are {sorted(known)}."
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

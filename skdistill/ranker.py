@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import MetadataRouter
 
 from skdistill._sklearn_compat import Interval, StrOptions, fit_context
-from skdistill.base import all_or_nothing, inherit_input_tags
+from skdistill.base import all_or_nothing, inherit_input_tags, parameters_of
 from skdistill.calibration import CALIBRATORS
 from skdistill.callbacks import data_for_callbacks
 from skdistill.distillation import prepare, teach
@@ -307,6 +307,13 @@ class DistilledRanker(FittedDistillation):
             estimator=self, reconstruction_attributes=dict, **callback_data
         )
         return self
+
+    @classmethod
+    def _hint_of_parameter(cls, name: str, known: list[str]) -> str:
+        """Say where a parameter belongs that the ranker does not have."""
+        if name in (parameters_of(MLPRanker) or ()):
+            return f"Set it in the student: {cls.__name__}(teacher, MLPRanker({name}=...))."
+        return super()._hint_of_parameter(name, known)
 
     @property
     def needs_queries(self) -> bool:

@@ -108,6 +108,9 @@ class StudentEstimator(Interpretable):
         ValueError
             If a parameter is invalid.
         """
+        named = self.categorical_features
+        if isinstance(named, str) and named != "from_dtype":
+            raise ValueError(f"categorical_features takes a list: pass [{named!r}], not {named!r}.")
         self._validate_params()
         self.make_model()
 
