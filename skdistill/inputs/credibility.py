@@ -91,10 +91,13 @@ def _effects(
         Queries with a target, among the first ones.
     effects : CSR array of shape (n_known, n_features)
     """
-    known = np.flatnonzero(np.isfinite(target[:MOST_ROWS]))
+    is_known = np.isfinite(target[:MOST_ROWS])
+    # A slice makes no copy.
+    known: Any = slice(len(is_known)) if is_known.all() else np.flatnonzero(is_known)
     which, sizes = np.unique(queries.segment[known], return_counts=True)
     lists, rows = Queries.from_sizes(sizes), X[known]
-    rest = _beyond_regression(rows, lists, target[known])
+    # NumPy would convert the table to the type of what it is multiplied by.
+    rest = _beyond_regression(rows, lists, target[known]).astype(rows.dtype)
     n_rows, n_columns = rows.codes.shape
     shape = (lists.n_queries, rows.n_codes)
     repeated = np.repeat(rest, n_columns), rows.codes.ravel(), lists.offsets * n_columns
@@ -116,7 +119,7 @@ def _beyond_regression(
         values = centred(values)
         repeated = np.repeat(values, X.codes.shape[1])
         of_codes = np.bincount(X.codes.ravel(), repeated, minlength=X.n_codes)
-        return np.concatenate([values @ X.numbers, of_codes])
+        return np.concatenate([values.astype(X.dtype) @ X.numbers, of_codes])
 
     design = LinearOperator(
         X.shape, matvec=lambda weights: centred(X @ weights), rmatvec=transposed, dtype=np.float64
