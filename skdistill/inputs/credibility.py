@@ -1,14 +1,15 @@
-"""How far the categories of queries, such as those of users, can be told from each other.
+"""How far the queries of a user, or of another category, tell what it is about.
 
 A category that is the same in all rows of a query, such as its user, says nothing of the order of
-the rows by itself. It says what other columns count for: this user looks for low prices. A query
-tells this with much noise, and most users have few queries. So what the queries of a category agree
-on has to be told from what a model would learn of each of them by heart.
+the rows by itself. It changes what other columns count for: this user looks for low prices. A query
+tells this with much noise, and most users have few queries. So the effects that the queries of a
+category share have to be separated from the noise of single queries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,14 @@ def credibilities(
     queries: Queries,
     targets: Sequence[NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """Say which part of the effect of each category its queries tell from noise.
+    """Return the factor m / (m + k) of each category: how far to trust the mean of its queries.
 
-    What a query tells of its category is, for each other column, the covariance of the column with
-    the target within the query, beyond what holds for all queries. The categories of a column
-    differ in it by some variance, and the queries of one category by another. The best estimate for
-    a category of n queries is n / (n + k) of their mean, where k is the second variance divided by
-    the first.
+    The effect of a query is the covariance within the query of each column with the target, beyond
+    a regression over all queries. Let v be its variance between the categories of a column, and
+    w / m that of the queries of one category, where m is the number of rows of a query, less one.
+    Variances are summed over the columns. Effects have the mean 0 after the regression, so the best
+    linear estimate for a category whose queries have m such rows together is m / (m + k) of their
+    mean, with k = w / v.
 
     Parameters
     ----------
@@ -57,54 +59,99 @@ def credibilities(
     Returns
     -------
     ndarray of shape (n_codes,), float64
-        n / (n + k) for categories of columns that are the same in all rows of a query, and 1 for
-        all others. It is 0 for categories without queries, and for all of a column whose categories
-        do not differ.
+        m / (m + k) for categories of columns that are the same in all rows of a query, and 1 for
+        all others, and if there are few queries. It is 0 for categories without queries, and for
+        all of a column whose categories differ no more than chance explains. k is estimated from
+        the first rows, m is that of all.
 
     References
     ----------
-    H. Bühlmann, "Experience Rating and Credibility", ASTIN Bulletin 4, 1967.
+    H. Bühlmann, E. Straub, "Glaubwürdigkeit für Schadensätze", Bulletin of the Swiss Association of
+    Actuaries 70, 1970.
     """
     factors = np.ones(X.n_codes)
     places = columns_of_queries(X.codes, queries)
     if not places:
         return factors
-    effects = [_effects(X, queries, target) for target in targets]
+    effects = [_Effects.of(X, queries, target) for target in targets]
     for place in places:
         codes = X.codes[queries.starts, place]
         is_own = column_of_code == place
         special = np.flatnonzero(is_own)[:N_SPECIAL]
-        ratio = np.mean([_ratio(codes[of], table, special) for of, table in effects])
-        evidence = np.bincount(codes, minlength=X.n_codes)[is_own] * max(float(ratio), 0.0)
+        ratio = float(np.mean([of_target.ratio(codes, special) for of_target in effects]))
+        weights = np.bincount(codes, queries.sizes - 1, minlength=X.n_codes)
+        evidence = weights[is_own] * max(ratio, 0.0)
         factors[is_own] = evidence / (1 + evidence)
     return factors
 
 
-def _effects(
-    X: MixedTable, queries: Queries, target: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], Any]:
-    """Covariance of each column with a target within each query, beyond that of all queries.
+@dataclass(frozen=True)
+class _Effects:
+    """What queries tell of a target.
 
-    Returns
-    -------
+    Parameters
+    ----------
     which : ndarray of shape (n_known,), int64
-        Queries with a target, among the first ones.
-    effects : CSR array of shape (n_known, n_features)
+        Queries with two rows or more that have a target, among the first ones.
+    weights : ndarray of shape (n_known,), int64
+        Number of these rows, less one.
+    sums : CSR array of shape (n_known, n_features)
+        Sum of the products of each column with the target in the rows of a query, both without
+        their means: its weight times the covariance.
     """
-    is_known = np.isfinite(target[:MOST_ROWS])
-    # A slice makes no copy.
-    known: Any = slice(len(is_known)) if is_known.all() else np.flatnonzero(is_known)
-    which, sizes = np.unique(queries.segment[known], return_counts=True)
-    lists, rows = Queries.from_sizes(sizes), X[known]
-    # NumPy would convert the table to the type of what it is multiplied by.
-    rest = _beyond_regression(rows, lists, target[known]).astype(rows.dtype)
-    n_rows, n_columns = rows.codes.shape
-    shape = (lists.n_queries, rows.n_codes)
-    repeated = np.repeat(rest, n_columns), rows.codes.ravel(), lists.offsets * n_columns
-    of_codes = sparse.csr_array(repeated, shape=shape)
-    of_codes.sum_duplicates()
-    by_query = sparse.csr_array((rest, np.arange(n_rows), lists.offsets))
-    return which, sparse.hstack([by_query @ rows.numbers, of_codes], format="csr")
+
+    which: NDArray[np.int64]
+    weights: NDArray[np.int64]
+    sums: Any
+
+    @classmethod
+    def of(cls, X: MixedTable, queries: Queries, target: NDArray[np.float64]) -> _Effects:
+        """Compute what the queries tell beyond a regression over all of them."""
+        is_known = np.isfinite(target[:MOST_ROWS])
+        # A slice makes no copy.
+        known: Any = slice(len(is_known)) if is_known.all() else np.flatnonzero(is_known)
+        which, sizes = np.unique(queries.segment[known], return_counts=True)
+        lists, rows = Queries.from_sizes(sizes), X[known]
+        # NumPy would convert the table to the type of what it is multiplied by.
+        rest = _beyond_regression(rows, lists, target[known]).astype(rows.dtype)
+        n_rows, n_columns = rows.codes.shape
+        repeated = np.repeat(rest, n_columns), rows.codes.ravel(), lists.offsets * n_columns
+        of_codes = sparse.csr_array(repeated, shape=(lists.n_queries, rows.n_codes))
+        of_codes.sum_duplicates()
+        by_query = sparse.csr_array((rest, np.arange(n_rows), lists.offsets))
+        sums = sparse.hstack([by_query @ rows.numbers, of_codes], format="csr")
+        are_lists = sizes > 1
+        return cls(which[are_lists], sizes[are_lists] - 1, sums[are_lists])
+
+    def ratio(self, codes: NDArray[np.int32], special: NDArray[np.int64]) -> float:
+        """Ratio of the variances of the effects, between categories and within them.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_queries,), int32
+            Category of each query.
+        special : ndarray of shape (n_special,), int64
+            Codes that are no categories of their own.
+        """
+        codes = codes[self.which]
+        known = np.flatnonzero(~np.isin(codes, special))
+        group = np.unique(codes[known], return_inverse=True)[1]
+        weights, sums = self.weights[known].astype(np.float64), self.sums[known]
+        of_groups: NDArray[Any] = np.bincount(group, weights)
+        total = sums.sum(axis=0)
+        of_mean = float(total @ total) / max(weights.sum(), 1.0)
+        members = sparse.csr_array((np.ones(len(known)), (group, np.arange(len(known)))),
+                                   shape=(len(of_groups), len(known)))  # fmt: skip
+        squares, between = (
+            _sum_of_squares(table, by) - of_mean
+            for table, by in ((sums, weights), (members @ sums, of_groups))
+        )
+        return variance_ratio(squares, between, len(known), of_groups)
+
+
+def _sum_of_squares(sums: Any, weights: NDArray[Any]) -> float:
+    """Sum of the squares of each row, divided by its weight."""
+    return float(np.repeat(1 / weights, np.diff(sums.indptr)) @ sums.data**2)
 
 
 def _beyond_regression(
@@ -127,16 +174,3 @@ def _beyond_regression(
     target = centred(target)
     weights = lsqr(design, target, damp=np.sqrt(PENALTY), iter_lim=STEPS)[0]
     return target - design @ weights
-
-
-def _ratio(codes: NDArray[np.int32], effects: Any, special: NDArray[np.int64]) -> float:
-    """Ratio of the variances of effects, between and within the known categories."""
-    known = np.flatnonzero(~np.isin(codes, special))
-    _, group, counts = np.unique(codes[known], return_inverse=True, return_counts=True)
-    effects = effects[known]
-    share = 1 / np.sqrt(counts[group]), (group, np.arange(len(known)))
-    sums = sparse.csr_array(share, shape=(len(counts), len(known))) @ effects
-    total = effects.sum(axis=0)
-    of_mean = float(total @ total) / max(len(known), 1)
-    squares, of_sums = (float(table.data @ table.data) - of_mean for table in (effects, sums))
-    return variance_ratio(squares, of_sums, counts)

@@ -282,8 +282,9 @@ def _gains(
         sums = np.bincount(code[is_fitted], fitted, minlength=n_values)
         counts = np.bincount(code[is_fitted], minlength=n_values)
         seen = counts > 0
-        of_sums = float((sums[seen] ** 2 / counts[seen]).sum())
-        ratio = max(variance_ratio(float(fitted @ fitted), of_sums, counts[seen]), 0.0)
+        of_values = float((sums[seen] ** 2 / counts[seen]).sum())
+        squares = float(fitted @ fitted)
+        ratio = max(variance_ratio(squares, of_values, len(fitted), counts[seen]), 0.0)
         at = code[~is_fitted]
         means = (ratio * sums / (1 + ratio * counts))[at]
         own[~is_fitted] = means * (2 * tried - means)

@@ -6,46 +6,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def variance_ratio(squares: float, of_sums: float, counts: NDArray[np.int64]) -> float:
+def variance_ratio(
+    squares: float, of_groups: float, n_members: int, weights: NDArray[np.number]
+) -> float:
     """Estimate the variance between groups, relative to the variance within them.
 
-    The best estimate of the effect of a group of n members is n / (n + k) of their mean, where k is
-    the inverse of this ratio (Bühlmann).
+    A member of weight w has the mean of its group and noise of variance v / w, as the mean of w
+    measurements has. The best linear estimate of the mean of a group with the weight m is
+    m / (m + k) of the weighted mean of its members, if the mean of all groups is 0. Here k is the
+    inverse of this ratio (Bühlmann and Straub).
 
     Parameters
     ----------
     squares : float
-        Sum of the squares of all members, whose mean is 0. For vectors: of all their components.
-    of_sums : float
-        Sum over the groups of the square of the sum of their members, divided by their number.
-    counts : ndarray of shape (n_groups,), int64
-        Number of members of each group, at least 1.
+        Sum over the members of weight times square, about the weighted mean of all. For vectors:
+        the sum over their components.
+    of_groups : float
+        Sum over the groups of weight times square of the weighted mean, about that of all.
+    n_members : int
+        Number of members.
+    weights : ndarray of shape (n_groups,)
+        Sum of the weights of the members of each group, all positive.
 
     Returns
     -------
     float
-        By the method of moments (Henderson). Negative if members of one group differ more than
-        those of several; 0 if no group has two members, or all members are alike.
+        By the method of moments. Negative if the means of the groups differ less than the variance
+        within them lets expect. 0 if that variance cannot be estimated, because no group has two
+        members or the members of each group are alike.
 
     References
     ----------
-    H. Bühlmann, "Experience Rating and Credibility", ASTIN Bulletin 4, 1967.
-
-    C. R. Henderson, "Estimation of Variance and Covariance Components", Biometrics 9, 1953.
+    H. Bühlmann, E. Straub, "Glaubwürdigkeit für Schadensätze", Bulletin of the Swiss Association of
+    Actuaries 70, 1970.
 
     Examples
     --------
-    Two groups, with the members 3, 1 and -1, -3:
+    Two groups, with the members 3, 1 and -1, -3, all of weight 1:
 
     >>> import numpy as np
     >>> from skdistill.inputs.variance_components import variance_ratio
-    >>> variance_ratio(20.0, 16.0, np.array([2, 2]))
+    >>> variance_ratio(20.0, 16.0, 4, np.array([2, 2]))
     3.5
     """
-    n_members, n_groups = int(counts.sum()), len(counts)
+    total, n_groups = float(weights.sum()), len(weights)
     n_free = n_members - n_groups
-    spread = n_members - float(np.square(counts, dtype=np.float64).sum()) / max(n_members, 1)
-    within = (squares - of_sums) / max(n_free, 1)
-    if within <= 0 or spread <= 0:
+    if n_free <= 0 or n_groups < 2:
         return 0.0
-    return (of_sums - (n_groups - 1) * within) / spread / within
+    within = (squares - of_groups) / n_free
+    if within <= 0:
+        return 0.0
+    spread = total - float(np.square(weights, dtype=np.float64).sum()) / total
+    return (of_groups - (n_groups - 1) * within) / spread / within

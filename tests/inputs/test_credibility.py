@@ -16,7 +16,7 @@ N_USERS, N_BRANDS = 12, 5
 def data_of(taste, n_queries=150, seed=0, n_numbers=3):
     """Rows with a user of each query, a brand of each row, and a label."""
     rng = np.random.default_rng(seed)
-    queries = Queries.from_sizes(rng.integers(2, 9, n_queries))
+    queries = Queries.from_sizes(rng.integers(1, 9, n_queries))
     n_rows = queries.n_rows
     numbers = rng.normal(size=(n_rows, n_numbers)).astype(np.float32)
     user = rng.integers(0, N_USERS, n_queries)[queries.segment]
@@ -42,20 +42,33 @@ def by_brute_force(X, queries, label, user_of_query):
     design, target = centre @ dense, centre @ label
     gram = design.T @ design + module.PENALTY * np.eye(X.shape[1])
     rest = target - design @ np.linalg.solve(gram, design.T @ target)
-    effects = np.array(
-        [
-            rest[start:stop] @ dense[start:stop]
-            for start, stop in zip(queries.offsets[:-1], queries.offsets[1:], strict=True)
-        ]
-    )
-    effects -= effects.mean(axis=0)
-    groups = [effects[user_of_query == user] for user in np.unique(user_of_query)]
-    counts = np.array([len(group) for group in groups])
-    n, n_groups = counts.sum(), len(counts)
-    within = sum(((group - group.mean(axis=0)) ** 2).sum() for group in groups) / (n - n_groups)
-    between = sum(len(group) * (group.mean(axis=0) ** 2).sum() for group in groups)
-    variance = (between - (n_groups - 1) * within) / (n - (counts**2).sum() / n)
-    return max(variance / within, 0.0)
+    lists = [
+        slice(start, stop)
+        for start, stop in zip(queries.offsets[:-1], queries.offsets[1:], strict=True)
+    ]
+    # A query of one row compares nothing.
+    lists = [rows for rows in lists if rows.stop - rows.start > 1]
+    user_of_query = user_of_query[queries.sizes > 1]
+    weights = queries.sizes[queries.sizes > 1] - 1
+    effects = np.array([rest[rows] @ dense[rows] for rows in lists]) / weights[:, None]
+    effects -= np.average(effects, axis=0, weights=weights)
+    within, between, of_users = 0.0, 0.0, []
+    for user in np.unique(user_of_query):
+        group, of_group = effects[user_of_query == user], weights[user_of_query == user]
+        mean = np.average(group, axis=0, weights=of_group)
+        within += (of_group * ((group - mean) ** 2).sum(axis=1)).sum()
+        between += of_group.sum() * (mean**2).sum()
+        of_users.append(of_group.sum())
+    of_users = np.array(of_users)
+    within /= len(effects) - len(of_users)
+    spread = of_users.sum() - (of_users**2).sum() / of_users.sum()
+    return max((between - (len(of_users) - 1) * within) / spread / within, 0.0)
+
+
+def evidence(X, queries):
+    """Rows of the queries of each code, less one per query."""
+    user_of_query = X.codes[queries.starts, 0]
+    return np.bincount(user_of_query, queries.sizes - 1, minlength=X.n_codes)
 
 
 @pytest.mark.parametrize("taste", [0.0, 0.4, 2.0])
@@ -65,8 +78,8 @@ def test_brute_force(taste, monkeypatch):
     found = credibilities(X, column_of_code, queries, [label])
     user_of_query = X.codes[queries.starts, 0]
     ratio = by_brute_force(X, queries, label, user_of_query)
-    n_queries = np.bincount(user_of_query, minlength=X.n_codes)
-    expected = np.where(column_of_code == 0, n_queries * ratio / (1 + n_queries * ratio), 1.0)
+    told = evidence(X, queries) * ratio
+    expected = np.where(column_of_code == 0, told / (1 + told), 1.0)
     assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -74,9 +87,9 @@ def test_few_steps_of_the_regression_suffice():
     X, column_of_code, queries, label = data_of(0.5)
     user_of_query = X.codes[queries.starts, 0]
     ratio = by_brute_force(X, queries, label, user_of_query)
-    n_queries = np.bincount(user_of_query, minlength=X.n_codes)[column_of_code == 0]
+    told = evidence(X, queries)[column_of_code == 0] * ratio
     found = credibilities(X, column_of_code, queries, [label])[column_of_code == 0]
-    assert_allclose(found, n_queries * ratio / (1 + n_queries * ratio), atol=0.005)
+    assert_allclose(found, told / (1 + told), atol=0.005)
 
 
 def test_users_with_tastes_are_told_from_users_without():
@@ -112,11 +125,10 @@ def test_missing_and_unknown_users_are_no_group_of_their_own():
     codes[is_unknown, 0] = np.where(queries.segment % 4 == 0, 0, 1)[is_unknown]
     half = MixedTable(X.numbers, codes, X.n_codes)
     found = credibilities(half, column_of_code, queries, [label])
-    of_known = codes[queries.starts, 0] >= N_SPECIAL
-    among = np.bincount(codes[queries.starts, 0][of_known], minlength=X.n_codes)[2:14]
+    among = evidence(half, queries)[2:14]
     whole = credibilities(X, column_of_code, queries, [label])
-    counts = np.bincount(X.codes[queries.starts, 0], minlength=X.n_codes)[2:14]
-    # n / k of the same tastes, from half of the queries and from all.
+    counts = evidence(X, queries)[2:14]
+    # m / k of the same tastes, from half of the queries and from all.
     assert_allclose(
         np.mean(found[2:14] / (1 - found[2:14]) / among),
         np.mean(whole[2:14] / (1 - whole[2:14]) / counts),
@@ -131,10 +143,9 @@ def test_rows_without_a_target_are_left_out():
     found = credibilities(X, column_of_code, queries, [np.where(known, label, np.nan)])
     lists = Queries.from_sizes(sizes[sizes > 0])
     alone = credibilities(X[known], column_of_code, lists, [label[known]])
-    # Queries whose rows have no target still tell how often a user comes.
+    # Rows without a target still tell how often a user comes.
     of_all, of_some = (
-        np.bincount(codes, minlength=X.n_codes)[2:14]
-        for codes in (X.codes[queries.starts, 0], X[known].codes[lists.starts, 0])
+        evidence(table, of_table)[2:14] for table, of_table in ((X, queries), (X[known], lists))
     )
     assert_allclose(
         found[2:14] / (1 - found[2:14]) / of_all, alone[2:14] / (1 - alone[2:14]) / of_some
@@ -148,7 +159,7 @@ def test_several_targets_count_alike_whatever_their_scale():
     ratios = []
     for targets in ([label], [other], [label, 1000 * other]):
         found = credibilities(X, column_of_code, queries, targets)[2:14]
-        counts = np.bincount(X.codes[queries.starts, 0], minlength=X.n_codes)[2:14]
+        counts = evidence(X, queries)[2:14]
         ratios.append(np.mean(found / (1 - found) / counts))
     assert min(ratios[0], ratios[0] / 2 + 0.1) > ratios[2] > ratios[0] / 4
 
