@@ -22,7 +22,7 @@ from skdistill.teachers import MLPEnsembleRanker
         (MLPEnsembleRanker, {"n_estimator": 3}, "Did you mean 'n_estimators'"),
         (TwoTowerRetriever, {"embeding_dim": 3}, "Did you mean 'embedding_dim'"),
         (RankingCascade, {"teachr": None}, "Did you mean 'teacher'"),
-        (DistilledRanker, {"temprature": 1}, "Did you mean 'temperature'"),
+        (DistilledRanker, {"temperature_": 1}, "Did you mean 'temperature'"),
         (
             DistilledRanker,
             {"categorical_features": ["shop"]},

@@ -20,7 +20,7 @@ CATEGORY_SCALE = 0.3
 
 
 def category_parameters(model: StudentModel, X: MixedTable) -> tuple[str, ...]:
-    """Name the parameters of a model with a row per input, of which the last are categories'.
+    """Name the parameters of a model with one row per input; the last rows are those of categories.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def scaled_categories(
 
 
 def credibility_of_categories(student: Any, X: Any, data: RankingData) -> NDArray[np.float64]:
-    """Say which part of the effect of each category the queries tell from noise.
+    """Return the factor of each category: how far to trust what its queries have in common.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def credibility_of_categories(student: Any, X: Any, data: RankingData) -> NDArra
     Returns
     -------
     ndarray of shape (n_codes,), float64
-        1 for all categories if rows are also compared with those of other queries: then a category
-        says something by itself.
+        Empty without categories. 1 for all of them if rows are also compared with those of other
+        queries: then a category says something by itself.
     """
     if not isinstance(X, MixedTable):
         return np.empty(0)

@@ -39,7 +39,7 @@ def optimizer_for_fit(
     queries : Queries
         Their segments.
     credibility : ndarray of shape (n_codes,), float64
-        Part of the effect of each category that the queries tell from noise.
+        Factor of each category: how far to trust what its queries have in common.
     n_steps : int
         Number of steps per epoch.
 

@@ -1,4 +1,4 @@
-"""How the weights of categories learn, of which few rows or queries tell."""
+"""Learning rates and weight decay of the weights of categories."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class CategoryRows:
     weight_decay: float
 
     def contains(self, rows: NDArray[np.int64], n_rows: int) -> NDArray[np.bool_]:
-        """Whether each of some rows of a parameter, which has ``n_rows``, is that of a category."""
+        """Whether rows of a parameter with ``n_rows`` rows belong to categories."""
         return rows >= n_rows - len(self.rates)
 
     def rates_of(self, rows: NDArray[np.int64], n_rows: int) -> NDArray[np.float64]:
-        """Factors of the learning rate of some rows of a parameter, which has ``n_rows``."""
+        """Factors of the learning rate of rows of a parameter with ``n_rows`` rows."""
         code = rows - (n_rows - len(self.rates))
         return np.where(code >= 0, self.rates[np.maximum(code, 0)], 1.0)

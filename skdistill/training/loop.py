@@ -110,7 +110,7 @@ class TrainingSettings:
         names : tuple of str
             Names of the parameters with a row per input.
         credibility : ndarray of shape (n_codes,), float64
-            Part of the effect of each category that its queries tell from noise.
+            Factor of each category: how far to trust what its queries have in common.
         n_units : int
             Number of hidden units that learn categories by heart; 0 if none do.
 
