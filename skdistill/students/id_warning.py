@@ -177,8 +177,9 @@ class SuspectedIds:
                 f"The columns {names} of X hold whole numbers, which the student reads as numbers. "
                 "But they seem to be ids: each value has an effect of its own, which the student "
                 f"misses. Try categorical_features={names} of the student, or a categorical type, "
-                "and compare both students on rows that were not trained on. If these are amounts "
-                "or counts, ignore this warning."
+                "with a later week as X_val, so that it does not learn the values by heart, and "
+                "compare both students on rows that were not trained on. If these are amounts or "
+                "counts, ignore this warning."
             )
 
     def _missed(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
