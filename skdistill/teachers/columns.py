@@ -131,6 +131,7 @@ def teacher_positions(teacher: Any, X: Any) -> list[int]:
     raise ValueError(
         f"The teacher {type(reader).__name__} was fitted on columns that the table lacks: "
         f"{names_lacking(teacher, present)}. The table has {present}. Add or rename columns; "
+        "to keep one from the student alone, leave it out of student_columns; "
         "further columns and another order do no harm. If they are computed from others, such as "
         "the month of a date, put the step that does so in front: "
         "make_pipeline(FunctionTransformer(compute), model). Or give "

@@ -191,7 +191,8 @@ def test_missing_columns_are_listed_with_what_there_is():
     with pytest.raises(
         ValueError,
         match=r"^The teacher Ridge was fitted on columns that the table lacks: \['unit price', "
-        r"'clicks'\]\. The table has \['age', 'day'\]\. Add or rename columns; further columns and "
+        r"'clicks'\]\. The table has \['age', 'day'\]\. Add or rename columns; to keep one "
+        r"from the student alone, leave it out of student_columns; further columns and "
         r"another order do no harm\. If they are computed from others, such as the month of a "
         r"date, put the step .* in front: .* teacher_scores= in Python, a column of the table in "
         r"a recipe or on the command line \(--teacher-column\)\. If the columns are those of the "
