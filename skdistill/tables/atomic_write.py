@@ -34,9 +34,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        If the file cannot be written.
+        If the file cannot be written, or is a folder.
     """
     path = Path(path)
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(f"{path} is a folder. Name a file, such as {path / 'name'}.")
     temporary = path.with_name(f".skdistill-{secrets.token_hex(8)}.part")
     try:
         # Mode "x" creates the file. It opens neither a file that is there already nor a link. The

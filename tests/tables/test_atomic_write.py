@@ -104,3 +104,10 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path):
         atomic_write(tmp_path / "none" / "model.skd"),
     ):
         pass
+
+
+def test_a_folder_is_no_file(tmp_path):
+    message = r"is a folder\. Name a file, such as .*name"
+    with pytest.raises(IsADirectoryError, match=message), atomic_write(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
