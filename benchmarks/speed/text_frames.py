@@ -88,11 +88,8 @@ def compiled(setting: Setting, form: str, size: int) -> Run:
     scorer = compile_scorer(models.stored(folder / "student"), n_threads=setting.threads)
     test = models.stored(folder / "test")
     ask = scorer.rows if form == "dictionaries" else scorer
-    requests, quality = (
-        requests_of(setting, form, size),
-        {"NDCG@10": models.ndcg(scorer(test[0]), test)},
-    )
-    return Requests(ask, requests, n_calls(setting, size), quality)
+    quality = {"NDCG@10": models.ndcg(scorer(test[0]), test)}
+    return Requests(ask, requests_of(setting, form, size), n_calls(setting, size), quality)
 
 
 def trees(setting: Setting, form: str, size: int, name: str) -> Run:
@@ -112,7 +109,7 @@ def trees(setting: Setting, form: str, size: int, name: str) -> Run:
 
 def n_calls(setting: Setting, size: int) -> int:
     """Number of requests in one measurement."""
-    return setting.size(200 if size < 1000 else 10, 20 if size < 1000 else 2)
+    return setting.size(200, 20) if size < 1000 else setting.size(10, 2)
 
 
 def comparison(form: str, size: int) -> Comparison:

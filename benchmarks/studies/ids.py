@@ -113,22 +113,27 @@ TABLES = {
 }
 
 
-def fit(student, part, teacher_scores, seed, *, told="seem to be ids", **settings):
-    """Fit a student; return it and those of its warnings that say this."""
-    with warnings.catch_warnings(record=True) as caught:
+def scores_of_trees(part, **settings):
+    """Fit LightGBM, and score the rows that it was fitted on."""
+    ranker = lightgbm.LGBMRanker(verbose=-1, n_jobs=1, **settings)
+    return ranker.fit(part.X, part.y, group=sizes_of(part.qid)).predict(part.X)
+
+
+def fit(student, part, teacher_scores, seed, **settings):
+    """Fit a student; return it and what it has warned of."""
+    with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         fitted = student(random_state=seed, **settings).fit(
             part.X, part.y, qid=part.qid, teacher_scores=teacher_scores
         )
-    return fitted, [str(one.message) for one in caught if told in str(one.message)]
+    return fitted, [str(one.message) for one in told if "seem to be ids" in str(one.message)]
 
 
 def rows_of(make, seed, n_queries):
     """Yield the student and the column; whether ``fit`` warns, and the gains of the queries."""
     part, columns = make(seed, n_queries)
     train, test = by_query(part, 0.3, seed)
-    teacher = lightgbm.LGBMRanker(n_estimators=200, min_child_samples=40, verbose=-1, n_jobs=1)
-    scores = teacher.fit(train.X, train.y, group=sizes_of(train.qid)).predict(train.X)
+    scores = scores_of_trees(train, n_estimators=200, min_child_samples=40)
     for name, student in STUDENTS.items():
         as_number, told = fit(student, train, scores, seed)
         before = per_query(as_number.predict(test.X), test)
@@ -182,8 +187,7 @@ def gain_of_user(part, user, seed):
     """Return what each held-out query gains if an MLP reads the id of its user."""
     ids = np.char.add("u", user.astype(str))
     train, test = by_query(part, 0.3, seed)
-    teacher = lightgbm.LGBMRanker(n_estimators=100, verbose=-1, n_jobs=1)
-    scores = teacher.fit(train.X, train.y, group=sizes_of(train.qid)).predict(train.X)
+    scores = scores_of_trees(train, n_estimators=100)
     before = per_query(fit(MLPRanker, train, scores, seed)[0].predict(test.X), test)
     with_user = train._replace(X=train.X.assign(user=ids[train.qid]))
     read, _ = fit(MLPRanker, with_user, scores, seed)

@@ -35,35 +35,26 @@ def category_parameters(model: StudentModel, X: MixedTable) -> tuple[str, ...]:
     return model.row_parameters(Rows(replace(X[:1], n_codes=max(X.n_codes, WIDE))))
 
 
-def scaled_categories(
-    params: Parameters, model: StudentModel, X: Any, factors: NDArray[Any]
-) -> Parameters:
-    """Multiply the weights of categories by factors.
+def scale_categories(params: Parameters, model: StudentModel, X: Any, factors: Any) -> None:
+    """Multiply the weights of categories by factors, in place: a copy of a million rows is large.
 
     Parameters
     ----------
     params : dict of str to ndarray
-        Parameters by name. They are not changed.
+        Parameters by name, which nobody else needs.
     model : StudentModel
         Their model.
     X : ndarray, MixedTable or CSR matrix of shape (n_rows, n_features)
-        Rows.
-    factors : ndarray of shape (n_codes,)
-        Factor of each category, if there are any.
-
-    Returns
-    -------
-    dict of str to ndarray
+        Rows. Nothing is done if they have no categories.
+    factors : float or ndarray of shape (n_codes,)
+        Factor of all categories, or of each.
     """
     if not isinstance(X, MixedTable):
-        return params
-    scaled = dict(params)
+        return
     for name in category_parameters(model, X):
-        # Transposed, so that the last axis is that of the inputs of a vector or a matrix.
-        array = params[name].T.copy()
-        array[..., -X.n_codes :] *= factors.astype(array.dtype)
-        scaled[name] = array.T
-    return scaled
+        # Transposed, the last axis is that of the categories, of a vector and of a matrix.
+        weights = params[name][-X.n_codes :].T
+        weights *= np.asarray(factors, dtype=weights.dtype)
 
 
 def credibility_of_categories(student: Any, X: Any, data: RankingData) -> NDArray[np.float64]:
@@ -89,9 +80,8 @@ def credibility_of_categories(student: Any, X: Any, data: RankingData) -> NDArra
     if not student.compares_rows:
         return np.ones(X.n_codes)
     # A teacher remembers the noise of its labels, also that of single users: labels come first.
-    given: Any = data.labels if data.is_mostly_labelled else data.teacher_scores
-    if given is None:
-        given = data.labels
+    by_labels = data.is_mostly_labelled or data.teacher_scores is None
+    given: Any = data.labels if by_labels else data.teacher_scores
     columns = given.reshape(data.n_rows, -1).T
     targets = [column for column in columns if np.isfinite(column).any()]
     return credibilities(X, student.encoder_.columns_of_codes, data.queries, targets)

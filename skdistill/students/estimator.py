@@ -24,7 +24,7 @@ from skdistill.inputs.validation import ValidationTable
 from skdistill.models.scoring import Scorer
 from skdistill.protocols import Loss
 from skdistill.students.batches import batches_of
-from skdistill.students.category_weights import credibility_of_categories, scaled_categories
+from skdistill.students.category_weights import credibility_of_categories, scale_categories
 from skdistill.students.id_warning import SuspectedIds, warn_of_columns_of_lists
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
@@ -370,7 +370,7 @@ class StudentEstimator(Interpretable):
         model = self.make_model()
         credibility = credibility_of_categories(self, inputs.X, data)
         if not goes_on:
-            self.params_ = scaled_categories(self.params_, model, inputs.X, credibility)
+            scale_categories(self.params_, model, inputs.X, credibility)
         batches = batches_of(self, data, inputs, synthetic, settings)
         training = train_on_queries(
             model,

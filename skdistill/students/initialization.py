@@ -12,7 +12,7 @@ from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.rows import Rows, chunks_of_rows
 from skdistill.inputs.scaling import ColumnScaler
 from skdistill.protocols import Parameters, StudentModel
-from skdistill.students.category_weights import CATEGORY_SCALE, scaled_categories
+from skdistill.students.category_weights import CATEGORY_SCALE, scale_categories
 from skdistill.students.reading import names_of_numbers
 from skdistill.user_warnings import warn_user
 
@@ -43,9 +43,7 @@ def initialize(student: Any, X: Any, rng: np.random.Generator) -> tuple[ColumnSc
         _warn_of_lost_columns(student, scaler.lost_columns(X), scaler.n_columns)
     model = student.make_model()
     params = model.initialize(_n_inputs(X, scaler), rng)
-    if isinstance(X, MixedTable):
-        factors = np.full(X.n_codes, CATEGORY_SCALE)
-        params = scaled_categories(params, model, X, factors)
+    scale_categories(params, model, X, CATEGORY_SCALE)
     if type(model).adapt is not StudentModel.adapt:
         rows = np.arange(X.shape[0])
         if len(rows) > SAMPLED_ROWS:
