@@ -13,6 +13,7 @@ from skdistill.inputs.alignment import check_index
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.column_kinds import column_kinds
 from skdistill.inputs.column_reading import NUMBER_KINDS
+from skdistill.inputs.dates_in_text import warn_of_dates_in_text
 from skdistill.inputs.table_encoder import TIME_KINDS, TableEncoder
 
 # Categories of towers: of ids all are known, of other columns those that are seen twice.
@@ -41,6 +42,7 @@ def fit_transformer(transformer: Any, table: Any) -> Any:
         return clone(transformer).fit(table)
     if sparse.issparse(table):
         return SimpleImputer().fit(table)
+    warn_of_dates_in_text(table)
     kinds = enumerate(column_kinds(table) or ())
     categorical = {position for position, kind in kinds if not _is_number(kind)}
     return TableEncoder.fit(table, categorical, min_frequency=ID_FREQUENCY)

@@ -53,6 +53,11 @@ OTHER_FILES: tuple[tuple[tuple[bytes, ...], str], ...] = (
         "a model of LightGBM. lightgbm.Booster(model_file=) reads it; it can teach a student, also "
         'in a recipe ([teacher] booster = "...")',
     ),
+    (
+        (b"PAR1", b"ARROW1"),
+        "a table of rows. On the command line the model comes first: skdistill score student.skd "
+        "candidates.parquet -o folder",
+    ),
 )
 # Types of the entries of the metadata. Files of 0.1.0 have no digest of the metadata.
 ENTRIES = {"format": int, "versions": dict, "description": dict, "digest": str}

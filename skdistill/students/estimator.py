@@ -17,6 +17,7 @@ from skdistill.base import all_or_nothing
 from skdistill.callbacks import EpochCallbacks, rows_for_callbacks, sorted_rows_for_callbacks
 from skdistill.inputs.alignment import warn_of_other_order
 from skdistill.inputs.checks import check_finite, check_sample_weight, check_supervision
+from skdistill.inputs.contradictions import warn_of_contradiction
 from skdistill.inputs.leaks import warn_of_leaks
 from skdistill.inputs.offsets import check_compares_offset, check_offset, in_unit_of_offset
 from skdistill.inputs.ranking_data import RankingData, SyntheticRows
@@ -353,6 +354,7 @@ class StudentEstimator(Interpretable):
         if not data.is_labelled.any():
             data = replace(data, labels=None)
         data.warn_if_constant(type(self).__name__, self.compares_rows)
+        warn_of_contradiction(data, self.compares_rows)
         data, validation = in_unit_of_offset(data, validation)
         rng = self.generator()
         goes_on = self.warm_start and fits_parameters(self, data.X)

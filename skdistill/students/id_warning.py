@@ -34,8 +34,8 @@ BLOCK = 8192
 
 # What is said of columns that name queries, or number their rows.
 LEAVE_OUT = (
-    "Leave them out of X. If the queries are users who come again, name them in "
-    "categorical_features."
+    "Leave them out of X. If they are users who come again, let qid tell the lists of one user "
+    "apart."
 )
 NUMBER_ROWS = (
     "number the rows of each query from 0 or 1, as the positions at which they were shown do. A "

@@ -21,6 +21,7 @@ from skdistill.inputs.columns import (
     refuse_lazy,
     without_query_column,
 )
+from skdistill.inputs.dates_in_text import warn_of_dates_in_text
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.inputs.unknown_categories import columns_without_known, warn_of_unknown
@@ -103,11 +104,10 @@ def _needs_encoder(student: Any, X: Any, reset: bool) -> bool:
 def _encode(student: Any, X: Any, reset: bool) -> Any:
     table = without_query_column(X, student.query_column)
     if reset and not _keeps_encoder(student, table):
+        named = _categorical_positions(student, X)
+        warn_of_dates_in_text(table, named or ())
         student.encoder_ = TableEncoder.fit(
-            table,
-            _categorical_positions(student, X),
-            _min_frequency(student),
-            student.max_categories,
+            table, named, _min_frequency(student), student.max_categories
         )
     encoder = student.encoder_ or TableEncoder.of_numbers(table.shape[1])
     encoded = encoder.transform(table)

@@ -25,6 +25,7 @@ from skdistill.inputs.columns import (
 from skdistill.teachers.boosters import booster_names, booster_width
 from skdistill.teachers.categories import columns_of_times, with_categories_of_model
 from skdistill.teachers.limits import library_of
+from skdistill.teachers.ranges import warn_of_ranges
 
 
 def fitted_names(teacher: Any) -> list[str] | None:
@@ -210,7 +211,10 @@ def teacher_table(teacher: Any, X: Any) -> Any:
     positions = teacher_positions(teacher, X)
     table = X if positions == list(range(X.shape[1])) else take_columns(X, positions)
     reader = _reader(teacher)
-    return with_categories_of_model(getattr(reader, "booster_", reader), table)
+    booster = getattr(reader, "booster_", reader)
+    table = with_categories_of_model(booster, table)
+    warn_of_ranges(booster, table)
+    return table
 
 
 def _reader(teacher: Any) -> Any:

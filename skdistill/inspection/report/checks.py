@@ -87,7 +87,8 @@ def teacher_overfits(evidence: Evidence, points: list[ParetoPoint]) -> Check:
         "its scores of these rows may learn what it remembers. Let the student learn from rows "
         "that the teacher has not seen, which need no labels. Or compare, on such rows, "
         "alpha=0.25, alpha=1, and out-of-fold scores of a model that is fitted anew: "
-        "DistilledRanker(LGBMRanker(**settings), teacher_cv=5).",
+        "DistilledRanker(LGBMRanker(**settings), teacher_cv=5). LightGBM cannot read dates: if X "
+        "has some, name the other columns as teacher_columns=.",
     )
 
 
