@@ -47,8 +47,9 @@ def keeps_up_with_teacher(evidence: Evidence, points: list[ParetoPoint]) -> Chec
         *(name, LOOK),
         f"{found}. If the teacher was fitted on these rows, it has memorised them: compare on "
         "newer ones. Otherwise try a later week as X_val, which ends the training in time, "
-        "weight_decay=3 of an MLP, alpha=0.25 and alpha=1, another student (wider, or with n_knots=4), and name integers "
-        "that are ids in categorical_features of the student. Then compare again.",
+        "weight_decay=3 of an MLP, alpha=0.25 and alpha=1, another student (wider, or with "
+        "n_knots=4), and name integers that are ids in categorical_features of the student. Then "
+        "compare again.",
     )
 
 
