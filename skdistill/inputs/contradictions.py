@@ -43,11 +43,11 @@ def warn_of_contradiction(data: RankingData, compares_rows: bool) -> None:
         warn_user(
             "The teacher's scores order the rows against the labels, with a correlation of "
             f"{total / size:.2f}. Higher labels and higher scores must mean better rows. If one of "
-            "them holds ranks or distances, turn it around."
+            "them holds ranks or distances, negate it."
         )
     elif total < DEVIATIONS * error < DEVIATIONS * LARGEST_ERROR * size:
         warn_user(
-            "The teacher's scores agree with the labels no more than chance does: their "
+            "The teacher's scores agree with the labels no better than chance: their "
             f"correlation is {total / size:.3f}. Are y, or teacher_scores, in another order than "
             "the rows of X? Do the columns of X hold what the teacher was trained on?"
         )

@@ -34,8 +34,8 @@ BLOCK = 8192
 
 # What is said of columns that name queries, or number their rows.
 LEAVE_OUT = (
-    "Leave them out of X. If they are users who come again, let qid tell the lists of one user "
-    "apart."
+    "Leave them out of X. If the values are users who come again, give each list its own qid, and "
+    "keep the user as a category."
 )
 NUMBER_ROWS = (
     "number the rows of each query from 0 or 1, as the positions at which they were shown do. A "
@@ -43,12 +43,12 @@ NUMBER_ROWS = (
     "order: leave them out of X."
 )
 NUMBER_QUERIES = (
-    "hold another whole number for each query, as its id or its time does. Later ones have numbers "
-    f"that no model has learnt from. {LEAVE_OUT}"
+    "hold a different whole number for each query, as an id or a time of the query does. Later "
+    f"queries have numbers that the model has never seen. {LEAVE_OUT}"
 )
 TELL_TIMES = (
-    "hold another time for each query, as that of the request. Later queries have later times, "
-    "which no model has learnt from: leave them out of X. If the hour or the day of the week "
+    "hold a different time for each query, as that of the request. Later queries have later times, "
+    "which the model has never seen: leave them out of X. If the hour or the day of the week "
     "matters, make a column of it."
 )
 NAME_QUERIES = (
@@ -82,7 +82,7 @@ def warn_of_columns_of_lists(student: Any, data: RankingData) -> None:
     }
     for what, columns in told.items():
         if columns:
-            warn_user(f"The columns {columns} of X {what}")
+            warn_user(f"In X, the columns {columns} {what}")
 
 
 def _categories_naming_queries(student: Any, data: RankingData) -> list[Any]:

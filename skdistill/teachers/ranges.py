@@ -45,5 +45,5 @@ def warn_of_ranges(booster: Any, X: Any) -> None:
     if found:
         warn_user(
             "Most numbers in these columns are outside the range that the teacher was trained on: "
-            f"{', '.join(found)}. Have they another unit, or are they computed in another way?"
+            f"{', '.join(found)}. Are they in another unit, or computed differently?"
         )

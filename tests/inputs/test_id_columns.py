@@ -307,7 +307,9 @@ def test_a_column_that_names_the_query_is_told():
     X["of_query"] = rng.permutation(np.arange(100))[(qid - qid.min()) // 7]
     y = (X["a"] > 0).astype(int)
     student = MLPRanker((4,), max_iter=1)
-    with pytest.warns(UserWarning, match=r"\['request'\] of X hold another whole .* each query"):
+    with pytest.warns(
+        UserWarning, match=r"In X, the columns \['request'\] hold a different whole .* each query"
+    ):
         student.fit(X, y, qid=qid)
     one_less = X.assign(request=X["request"].where(X["request"] != qid.max(), qid.min()))
     for table in (
@@ -337,7 +339,9 @@ def test_a_column_of_positions_is_told():
     order = rng.permutation(len(qid))
     for start in (0, 1):
         table = X.assign(position=shown - 1 + start).iloc[order]
-        with pytest.warns(UserWarning, match=r"\['position'\] of X number the rows of each query"):
+        with pytest.warns(
+            UserWarning, match=r"In X, the columns \['position'\] number the rows of each query"
+        ):
             student.fit(table, y.iloc[order], qid=qid[order])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -361,7 +365,7 @@ def test_a_category_that_names_the_query_is_told():
     X = pandas.DataFrame({"search": qid, "a": rng.normal(size=len(qid))})
     y = (X["a"] > 0).astype(int)
     student = MLPRanker((4,), max_iter=1)
-    message = r"\['search'\] of X name the query: each query has a value of its own"
+    message = r"In X, the columns \['search'\] name the query: each query has a value of its own"
     with pytest.warns(UserWarning, match=message):
         student.fit(X, y, qid=qid)
     # Rare values share a code.
@@ -392,7 +396,9 @@ def test_the_time_of_the_request_is_told():
         warnings.simplefilter("error")
         student.fit(X, y, qid=qid)
     X["asked_at"] = start + pandas.to_timedelta(second[qid].to_numpy(), "s")
-    message = r"The columns \['asked_at'\] of X hold another time for each query, .* leave them out"
+    message = (
+        r"In X, the columns \['asked_at'\] hold a different time for each query, .* leave them out"
+    )
     with pytest.warns(UserWarning, match=message):
         student.fit(X, y, qid=qid)
     text = X.assign(asked_at=X["asked_at"].dt.tz_localize("UTC"))

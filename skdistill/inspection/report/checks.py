@@ -46,10 +46,10 @@ def keeps_up_with_teacher(evidence: Evidence, points: list[ParetoPoint]) -> Chec
     return Check(
         *(name, LOOK),
         f"{found}. If the teacher was fitted on these rows, it has memorised them: compare on "
-        "newer ones. Otherwise try a later week as X_val, which ends the training in time, "
-        "weight_decay=3 of an MLP, alpha=0.25 and alpha=1, another student (wider, or with "
-        "n_knots=4), and name integers that are ids in categorical_features of the student. Then "
-        "compare again.",
+        "newer ones. Otherwise try one thing at a time: a later week as X_val, so that training "
+        "stops before the student overfits; weight_decay=3 of an MLP; alpha=0.25 or alpha=1; a "
+        "wider student, or n_knots=4; integers that are ids in its categorical_features. Then "
+        "make the report again.",
     )
 
 
@@ -105,27 +105,30 @@ def beats_smaller_trees(evidence: Evidence, points: list[ParetoPoint]) -> Check:
             return Check(name, OK, "none that takes up to twice the student's time is better")
         return Check(
             *(name, SKIPPED),
-            "none that takes up to twice the student's time is better, but they read the columns "
-            "of the table, and what the teacher reads is not known. If it computes others, compare "
-            "with fit_small_trees on the columns that it computes",
+            "none that takes up to twice the student's time is better. But these trees read the "
+            "columns of the table, and the teacher may compute others. If it does, compare with "
+            "fit_small_trees on the columns that it computes",
         )
     tree = beaten["student"]
     student = _student(points)
     return Check(
         *(name, LOOK),
         f"{tree.name!r} has NDCG@{evidence.k} {tree.quality:.4f}, the student "
-        f"{student.quality:.4f}, at {tree.cost.seconds / student.cost.seconds:.2f} of its time per "
-        "row. Serve these trees, or take a student that is better: a wider one, another loss, or "
-        "more rows without labels that the teacher scores.",
+        f"{student.quality:.4f}. Per row, the trees take "
+        f"{tree.cost.seconds / student.cost.seconds:.2f} times as long as the student. Serve "
+        "these trees, or take a student that is better: a wider one, another loss, or more rows "
+        "without labels that the teacher scores.",
     )
 
 
 def _no_trees(evidence: Evidence) -> str:
     """Say what smaller trees would need."""
     if evidence.teacher is None:
-        return f"there are none; it {evidence.lacks_teacher}"
+        return f"there are none to compare with; the check {evidence.lacks_teacher}"
     reason = "the teacher has fewer than ten trees, or is not a bare model of LightGBM or XGBoost"
-    return reason if evidence.train is not None else f"{reason}; for small ones, it {NEEDS_TRAIN}"
+    if evidence.train is not None:
+        return reason
+    return f"{reason}; to fit small trees, the check {NEEDS_TRAIN}"
 
 
 def gains_by_teacher(evidence: Evidence, on_labels: NDArray[np.float64] | None) -> Check:
@@ -134,7 +137,9 @@ def gains_by_teacher(evidence: Evidence, on_labels: NDArray[np.float64] | None) 
     if evidence.train is None:
         return Check(name, SKIPPED, NEEDS_TRAIN)
     if on_labels is None:
-        return Check(name, SKIPPED, "the model has no alpha, so it cannot be fitted without")
+        return Check(
+            name, SKIPPED, "the model has no alpha, so it cannot be fitted without the teacher"
+        )
     ratio = bootstrap_ratio(evidence.values, on_labels, random_state=evidence.seed)
     found = (
         f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}] of the NDCG@{evidence.k} of the "
@@ -169,7 +174,7 @@ def inside_its_grid(evidence: Evidence) -> Check:
             edges.append(f"{parameter}={best} is the {side} of the values that were tried")
     if edges:
         return Check(name, LOOK, "; ".join(edges) + ". Try values beyond it.")
-    return Check(name, OK, f"{evidence.model.best_params_}: nothing lies beyond to try")
+    return Check(name, OK, f"{evidence.model.best_params_}: none is at the edge")
 
 
 def _is_number(value: Any) -> bool:
