@@ -100,7 +100,7 @@ def train_cascade(recipe: Recipe, cascade: RankingCascade) -> TrainedCascade:
     # The test table is read first, so that its faults do not cost a training.
     test = _read_log(recipe, "test", features, [label]) if "test" in data else None
     frames = [log, items] if test is None else [log, items, test]
-    log, items, *rest = with_categories(frames, features, categories_of(cascade.teacher))
+    log, items, *rest = with_categories(frames, features, categories_of(cascade.teacher, features))
     cascade.fit(
         log[features],
         None if label is None else log[label].to_numpy(dtype=float),

@@ -174,9 +174,10 @@ def _read(recipe: Recipe, name: str, features: list[str] | None) -> tuple[list[s
     # The report weighs no row.
     keys = ("label_column", "teacher_score_column", *(["weight_column"] if name != "test" else []))
     numbers = [data[key] for key in keys if key in data]
-    categories = categories_of(recipe.ranker.teacher)
+    names = filled(files)[0].schema.names
+    categories = categories_of(recipe.ranker.teacher, names)
     # A teacher that was fitted on times says what to do about them.
-    of_teacher = names_read_by(recipe.ranker.teacher, filled(files)[0].schema.names)
+    of_teacher = names_read_by(recipe.ranker.teacher, names)
     columns = training_columns(
         files,
         data.get("query_column"),

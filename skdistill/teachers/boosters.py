@@ -42,6 +42,11 @@ def booster_names(model: Any) -> list[str] | None:
     return None
 
 
+def underscored(name: str) -> str:
+    """Return the name of a column as LightGBM stores it, with underscores for blanks."""
+    return name.replace(" ", "_")
+
+
 def booster_width(model: Any) -> int | None:
     """Return the number of a Booster's columns; None if it is no Booster."""
     if is_lightgbm_booster(model):

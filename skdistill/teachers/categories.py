@@ -7,16 +7,19 @@ and the types of polars and pyarrow are brought to them here.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.inputs.column_reading import column_of, is_time
+from skdistill.inputs.column_kinds import kind_of
+from skdistill.inputs.column_reading import NUMBER_KINDS, column_of, is_time, read_numbers
 from skdistill.inputs.columns import cells, column_names
-from skdistill.inputs.ids import missing_ids
+from skdistill.inputs.ids import as_ids, missing_ids
 from skdistill.inputs.pipelines import thawed
 from skdistill.inputs.unknown_categories import MANY_ROWS, warn_of_unknown
+from skdistill.teachers.boosters import underscored
 from skdistill.teachers.limits import library_of
 
 
@@ -62,7 +65,8 @@ def with_categories_of_model(booster: Any, X: Any) -> Any:
             'categories are such columns too: X[name].astype("category").'
         )
     further = [place for place in by_type if place not in positions]
-    columns = {place: _numeric_categories(X, place, names[place]) for place in further}
+    columns: dict[int, Any] = _numbers_of_objects(X, {*positions, *by_type})
+    columns |= {place: _numeric_categories(X, place, names[place]) for place in further}
     for place, categories in zip(positions, known, strict=True):
         if _is_categorical(X, place):  # LightGBM brings it to the model's categories itself
             _check_type(X.iloc[:, place].cat.categories, categories, names[place])
@@ -95,7 +99,8 @@ def columns_of_times(X: Any) -> list[str]:
 def table_for_fit(learner: Any, X: Any) -> Any:
     """Return a data frame on which a learner can be trained; X itself unless it is LightGBM's.
 
-    For LightGBM, columns of text and categories of polars and pyarrow become categories of pandas.
+    For LightGBM, columns of text and categories of polars and pyarrow become categories of pandas,
+    and numbers of a type that it refuses become floats.
     """
     if library_of(learner) != "lightgbm" or column_names(X) is None:
         return X
@@ -105,28 +110,31 @@ def table_for_fit(learner: Any, X: Any) -> Any:
             f"LightGBM takes no times, but the columns {times} hold some. Leave them to the "
             "student (teacher_columns=), or make numbers of them, such as the hour and the age."
         )
-    places = [place for place in range(X.shape[1]) if _holds_categories(X, place)]
-    places = [place for place in places if not _is_categorical(X, place)]
-    if not places:
+    categories = [place for place in range(X.shape[1]) if _holds_categories(X, place)]
+    columns: dict[int, Any] = _numbers_of_objects(X, categories)
+    places = [place for place in categories if not _is_categorical(X, place)]
+    if not (places or columns):
         return X
     import pandas
 
-    columns = {place: pandas.Categorical(_without_missing(cells(X, place))) for place in places}
+    columns |= {place: pandas.Categorical(_without_missing(cells(X, place))) for place in places}
     return _as_pandas(X, columns)
 
 
-def categories_of(teacher: Any) -> dict[str, list[Any]]:
-    """Return the categories of a LightGBM model's columns, as they were in its fit.
+def categories_of(teacher: Any, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the categories of columns that a LightGBM model reads, as they were in its fit.
 
     Parameters
     ----------
     teacher : estimator, FrozenEstimator or lightgbm.Booster
         Fitted.
+    names : sequence of str
+        Names of the columns of a table.
 
     Returns
     -------
     dict of str to list
-        Categories by column; empty for other models.
+        Categories by the names of the table; empty for other models.
     """
     model = thawed(teacher)
     booster = getattr(model, "booster_", model)
@@ -136,8 +144,10 @@ def categories_of(teacher: Any) -> dict[str, list[Any]]:
     positions = _declared_positions(booster) or []
     if len(positions) != len(known):
         return {}  # columns of integers were categories too, so that it is not known which is which
-    names = booster.feature_name()
-    return {names[place]: values for place, values in zip(positions, known, strict=True)}
+    read = booster.feature_name()
+    by_column = {read[place]: values for place, values in zip(positions, known, strict=True)}
+    spelt = {name: name if name in by_column else underscored(name) for name in names}
+    return {name: by_column[own] for name, own in spelt.items() if own in by_column}
 
 
 def _declared_positions(booster: Any) -> list[int] | None:
@@ -153,7 +163,9 @@ def _declared_positions(booster: Any) -> list[int] | None:
 def _may_hold_categories(X: Any) -> bool:
     """Whether a data frame has a column whose type is not that of numbers in NumPy."""
     dtypes = getattr(X, "dtypes", None)
-    return dtypes is None or any(getattr(dtype, "kind", "O") not in "biuf" for dtype in dtypes)
+    return dtypes is None or not all(
+        isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes
+    )
 
 
 def _holds_categories(X: Any, place: int) -> bool:
@@ -166,6 +178,24 @@ def _holds_categories(X: Any, place: int) -> bool:
         return dtype.kind == "O" and isinstance(X.iloc[:, place].dropna().iloc[:1].max(), str)
     type_ = str(X.dtypes[place] if hasattr(X, "dtypes") else X.schema.types[place]).lower()
     return type_.startswith(("string", "large_string", "dictionary", "categorical", "enum", "utf8"))
+
+
+def _numbers_of_objects(X: Any, others: Collection[int]) -> dict[int, NDArray[Any]]:
+    """Read columns of pandas that hold numbers, in a type that LightGBM refuses, as floats.
+
+    Such are booleans or decimals as Python objects, and the types of Arrow. Of the columns in
+    ``others`` none is read.
+    """
+    if not hasattr(X, "iloc"):
+        return {}
+    read = {}
+    for place, (name, dtype) in enumerate(X.dtypes.items()):
+        if place in others or not (dtype.kind == "O" or "pyarrow" in str(dtype)):
+            continue
+        column = X.iloc[:, place]
+        if set(kind_of(as_ids(column)).split(" and ")) <= NUMBER_KINDS:
+            read[place] = read_numbers(column, "float", name)
+    return read
 
 
 def _is_categorical(X: Any, place: int) -> bool:

@@ -22,7 +22,7 @@ from skdistill.inputs.columns import (
     take_columns,
     take_rows,
 )
-from skdistill.teachers.boosters import booster_names, booster_width
+from skdistill.teachers.boosters import booster_names, booster_width, underscored
 from skdistill.teachers.categories import columns_of_times, with_categories_of_model
 from skdistill.teachers.limits import library_of
 from skdistill.teachers.ranges import warn_of_ranges
@@ -66,7 +66,7 @@ def names_read_by(teacher: Any, names: Sequence[str]) -> list[str]:
     list of str
     """
     expected = set(fitted_names(teacher) or ())
-    return [name for name in names if expected & {name, _underscored(name)}]
+    return [name for name in names if expected & {name, underscored(name)}]
 
 
 def names_lacking(teacher: Any, names: Sequence[str]) -> list[str]:
@@ -87,7 +87,7 @@ def names_lacking(teacher: Any, names: Sequence[str]) -> list[str]:
     expected = fitted_names(teacher) or []
     if _is_made_up(expected) or isinstance(_reader(teacher), ColumnTransformer):
         return []
-    present = {*names, *map(_underscored, names)}
+    present = {*names, *map(underscored, names)}
     return [name for name in expected if name not in present]
 
 
@@ -120,8 +120,7 @@ def teacher_positions(teacher: Any, X: Any) -> list[int]:
     present = [str(name) for name in names]
     if present == expected:
         return everything
-    underscored = list(map(_underscored, present))
-    for names in (present, underscored):
+    for names in (present, list(map(underscored, present))):
         positions = positions_of_names(names, expected)
         if positions is not None:
             return positions
@@ -229,11 +228,6 @@ def _reader(teacher: Any) -> Any:
             teacher = next(s for s in steps if s is not None and not isinstance(s, str))
         else:
             return teacher
-
-
-def _underscored(name: str) -> str:
-    """Return a name as LightGBM stores it, with underscores for blanks."""
-    return name.replace(" ", "_")
 
 
 def _is_made_up(names: list[str]) -> bool:

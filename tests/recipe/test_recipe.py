@@ -174,13 +174,26 @@ def test_a_missing_library_of_a_teacher_is_named_with_the_way_out(
         recipe(folder, f'{DATA}[teacher]\nestimator = "Own"\n')
 
 
+def test_names_with_blanks_are_those_of_the_table(folder, tmp_path):
+    """LightGBM stores them with underscores."""
+    frame = pd.read_parquet(folder / "train.parquet")
+    frame = frame.rename(columns={"a": "the price", "c": "the kind"})
+    X = frame[["the price", "b", "the kind"]].astype({"the kind": "category"})
+    sizes = frame.groupby("q", sort=False).size()
+    model = lightgbm.LGBMRanker(n_estimators=3, verbose=-1).fit(X, frame["y"], group=sizes)
+    model.booster_.save_model(tmp_path / "ranker.txt")
+    for name in ("train", "test"):
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    trained = train(recipe(tmp_path, f'{DATA}[teacher]\nbooster = "ranker.txt"\n'))
+    assert sorted(trained.features) == ["b", "the kind", "the price"]
+
+
 def test_categories_are_those_of_the_booster(folder, tmp_path):
     """A table in which a category is missing gives the others no other codes."""
     booster = lightgbm.Booster(model_file=folder / "lightgbm.txt")
-    assert categories_of(booster) == {"c": ["x", "y", "z"]}
-    assert categories_of(FrozenEstimator(joblib.load(folder / "lightgbm.pkl"))) == {
-        "c": ["x", "y", "z"]
-    }
+    names, expected = ["a", "b", "c", "q"], {"c": ["x", "y", "z"]}
+    assert categories_of(booster, names) == expected
+    assert categories_of(FrozenEstimator(joblib.load(folder / "lightgbm.pkl")), names) == expected
     frame = pd.read_parquet(folder / "test.parquet")
     frame[frame["c"] != "x"].to_parquet(tmp_path / "test.parquet")
     frame.to_parquet(tmp_path / "train.parquet")

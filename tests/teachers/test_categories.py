@@ -155,14 +155,38 @@ def test_categories_of_another_type_are_not_taken_for_missing():
         score_rows(MODEL, frame)
 
 
-def test_objects_that_are_no_text_stay_an_error_of_lightgbm():
-    """Numbers beside None, or decimal numbers, are not categories."""
-    frame = FRAME.assign(age=[None if np.isnan(age) else Decimal(int(age)) for age in FRAME["age"]])
+def as_objects(kind):
+    """Return FRAME with its columns of numbers in types that LightGBM refuses."""
+    if kind == "arrow":
+        return pa.Table.from_pandas(FRAME).to_pandas(types_mapper=pd.ArrowDtype)
+    age = [None if np.isnan(age) else Decimal(repr(age)) for age in FRAME["age"].tolist()]
+    sold = [bool(sold) if row % 9 else None for row, sold in enumerate(FRAME["sold"])]
+    return FRAME.assign(age=age, sold=pd.Series(sold, dtype=object))
+
+
+@pytest.mark.parametrize("kind", ["objects", "arrow"])
+def test_numbers_of_other_types_are_numbers(kind):
+    """Decimals, booleans beside None and the types of Arrow, in scores and in fits."""
+    frame = as_objects(kind)
+    sold = frame["sold"].astype(object).astype(float)
+    numbers = FRAME.assign(sold=sold)
+    assert_array_equal(score_rows(MODEL, frame), MODEL.predict(numbers))
+    qid = np.repeat(np.arange(N // 10), 10)[:N]
+    teacher = lightgbm.LGBMRanker(**TREES)
+    scores = [
+        DistilledRanker(teacher, LinearRanker(max_iter=1), random_state=0)
+        .fit(X, np.clip(np.round(Y - Y.min()), 0, 3), qid=qid)
+        .teacher_.predict(numbers)
+        for X in (frame, numbers)
+    ]
+    assert_allclose(*scores, rtol=1e-6)
+
+
+def test_objects_that_are_neither_text_nor_numbers_stay_an_error_of_lightgbm():
+    frame = FRAME.assign(age=[{}] * N)
     assert table_for_fit(MODEL, frame) is frame
     with pytest.raises(ValueError, match="age: object"):
-        DistilledRanker(MODEL, LinearRanker(), student_columns=["price"]).fit(
-            frame, Y - Y.min(), qid=np.zeros(N)
-        )
+        score_rows(MODEL, frame)
 
 
 def test_columns_of_a_model_without_a_declaration_are_found_by_type():
