@@ -13,9 +13,11 @@ from skdistill.inputs.column_reading import column_of, values_of
 from skdistill.inputs.columns import column_names, take_rows
 from skdistill.user_warnings import warn_user
 
-# A column is told by its first rows. Dates are written as in ISO 8601, with or without a time.
+# A column is told by its first rows. Dates begin or end with the year, with or without a time.
 FIRST_ROWS = 64
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}\S*)?")
+DATE = re.compile(
+    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4})(,?[T ]\d{1,2}:\d{2}.*)?"
+)
 
 
 def warn_of_dates_in_text(X: Any, named: Collection[int] = ()) -> None:

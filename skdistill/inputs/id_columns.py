@@ -27,6 +27,9 @@ LARGEST_SHARE = 0.25
 LEAST_DEVIATIONS = 3
 # Places are known by so many of the queries: logs lack some rows.
 MOST_LISTS = 0.9
+# A column names the queries if so many of them have a value of their own, beside those that share
+# its most frequent value, as rare categories share a code. Of users who come again, fewer do.
+MOST_SINGLE = 0.8
 
 
 def columns_like_ids(numbers: NDArray[Any]) -> list[int]:
@@ -193,7 +196,7 @@ def _are_places(column: NDArray[Any], segment: NDArray[np.int64]) -> bool:
 
 
 def columns_naming_queries(columns: NDArray[Any], queries: Queries) -> list[int]:
-    """Find columns in which most queries have a value that no other query has.
+    """Find columns in which nearly all queries have a value that no other query has.
 
     Parameters
     ----------
@@ -211,7 +214,8 @@ def columns_naming_queries(columns: NDArray[Any], queries: Queries) -> list[int]
 
     def name_them(of_queries: NDArray[Any]) -> bool:
         counts = np.unique(of_queries, return_counts=True)[1]
-        return bool(2 * (counts == 1).sum() > len(of_queries))
+        n_single, n_others = (counts == 1).sum(), len(of_queries) - counts.max()
+        return bool(2 * n_single > len(of_queries) and n_single >= MOST_SINGLE * n_others)
 
     return columns_of_queries(columns, queries, name_them)
 

@@ -52,8 +52,8 @@ TELL_TIMES = (
     "matters, make a column of it."
 )
 NAME_QUERIES = (
-    "name the query: each query has a value of its own, so that what a model learns of it holds "
-    f"for no other query. {LEAVE_OUT}"
+    "name the query: nearly each query has a value of its own, so that what a model learns of it "
+    f"holds for no other query. {LEAVE_OUT}"
 )
 
 
@@ -176,10 +176,10 @@ class SuspectedIds:
             warn_user(
                 f"The columns {names} of X hold whole numbers, which the student reads as numbers. "
                 "But they seem to be ids: each value has an effect of its own, which the student "
-                f"misses. Try categorical_features={names} of the student, or a categorical type, "
-                "with a later week as X_val, so that it does not learn the values by heart, and "
-                "compare both students on rows that were not trained on. If these are amounts or "
-                "counts, ignore this warning."
+                f"misses. Try categorical_features={names} of the student, or a categorical type. "
+                "So that it does not learn the values by heart, try a later week as X_val, or "
+                "weight_decay=3, too. Compare the students on rows that were not trained on. If "
+                "these are amounts or counts, ignore this warning."
             )
 
     def _missed(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ LARGEST_SHARE = 0.5
 
 
 def warn_of_ranges(booster: Any, X: Any) -> None:
-    """Warn if most numbers of a column lie outside the range that a model was trained on.
+    """Warn if a column holds none of the numbers that a model was trained on, or hardly any.
 
     Parameters
     ----------
@@ -31,19 +31,25 @@ def warn_of_ranges(booster: Any, X: Any) -> None:
         return
     ranges = booster.dump_model(num_iteration=1)["feature_infos"]
     names = column_names(X) or range(X.shape[1])
-    found = []
+    outside, empty = [], []
     for place, (trained, name) in enumerate(zip(booster.feature_name(), names, strict=True)):
         known = ranges.get(trained, {"values": True})
         numbers = None if known["values"] else as_floats(column_of(X, place, name))
-        if numbers is None or not np.isfinite(numbers).any():
+        if numbers is None:
             continue
         numbers = numbers[np.isfinite(numbers)]
         least, most = known["min_value"], known["max_value"]
-        if ((numbers < least) | (numbers > most)).mean() > LARGEST_SHARE:
-            median = float(np.median(numbers))
-            found.append(f"{name!r} (median {median:.6g}, trained on {least:.6g} to {most:.6g})")
-    if found:
+        if not len(numbers):
+            empty.append(name)
+        elif ((numbers < least) | (numbers > most)).mean() > LARGEST_SHARE:
+            outside.append(f"{name!r} (trained on {least:.6g} to {most:.6g})")
+    if outside:
         warn_user(
             "Most numbers in these columns are outside the range that the teacher was trained on: "
-            f"{', '.join(found)}. Are they in another unit, or computed differently?"
+            f"{', '.join(outside)}. Are they in another unit, or computed differently?"
+        )
+    if empty:
+        warn_user(
+            f"The columns {empty} are missing in all rows, but the teacher was trained on numbers "
+            "there."
         )

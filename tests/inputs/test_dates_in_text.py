@@ -18,6 +18,8 @@ FORMS = {
     "minute": DAYS.dt.strftime("%Y-%m-%d 08:30"),
     "zone": DAYS.dt.strftime("%Y-%m-%dT08:30:00.250+01:00"),
     "UTC": DAYS.dt.strftime("%Y-%m-%dT08:30:00Z"),
+    "German": DAYS.dt.strftime("%d.%m.%Y"),
+    "American": DAYS.dt.strftime("%m/%d/%Y, 08:30 AM"),
     "missing": DAYS.dt.strftime("%Y-%m-%d").where(DAYS.index > 3),
     "category": DAYS.dt.strftime("%Y-%m-%d").astype("category"),
 }
@@ -25,6 +27,7 @@ OTHERS = {
     "dates": DAYS,
     "text": pd.Series([f"shop {row}" for row in range(N_ROWS)]),
     "codes": pd.Series([f"2026-{row:03d}-AB" for row in range(N_ROWS)]),
+    "versions": pd.Series([f"1.{row}.3" for row in range(N_ROWS)]),
     "one is none": FORMS["day"].where(DAYS.index != 5, "unknown"),
     "one day": pd.Series(["2026-03-02"] * N_ROWS),
     "numbers": pd.Series(np.arange(N_ROWS)),

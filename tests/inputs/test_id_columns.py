@@ -365,7 +365,9 @@ def test_a_category_that_names_the_query_is_told():
     X = pandas.DataFrame({"search": qid, "a": rng.normal(size=len(qid))})
     y = (X["a"] > 0).astype(int)
     student = MLPRanker((4,), max_iter=1)
-    message = r"In X, the columns \['search'\] name the query: each query has a value of its own"
+    message = (
+        r"In X, the columns \['search'\] name the query: nearly each query has a value of its own"
+    )
     with pytest.warns(UserWarning, match=message):
         student.fit(X, y, qid=qid)
     # Rare values share a code.
@@ -379,6 +381,17 @@ def test_a_category_that_names_the_query_is_told():
         student.fit(X.assign(search=rng.permutation(qid)), y, qid=qid)
         student.fit(X.assign(search=X["search"].str[-1]), y, qid=qid)
         student.fit(X.drop(columns="search"), y, qid=qid)
+
+
+def test_users_of_whom_most_have_one_query_do_not_name_it():
+    rng = np.random.default_rng(5)
+    of_query = np.concatenate([np.arange(400), rng.integers(400, 500, 300)])
+    qid = np.repeat(np.arange(700), 8)
+    X = pandas.DataFrame({"user": [f"u{user}" for user in of_query[qid]]})
+    X["a"] = rng.normal(size=len(qid))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MLPRanker((4,), max_iter=1).fit(X, (X["a"] > 0).astype(int), qid=qid)
 
 
 def test_the_time_of_the_request_is_told():

@@ -1,5 +1,7 @@
 """Quality versus speed: the numbers, who beats whom, and names that cover nothing."""
 
+import time
+
 import lightgbm
 import numpy as np
 import pytest
@@ -233,6 +235,21 @@ def test_costs_are_of_compiled_students_and_boosters(teacher, student):
         row_costs({"a": "student.skd"}, X)
     with pytest.raises(ValueError, match="rounds"):
         row_costs({"student": student}, X, rounds=0)
+
+
+def test_a_slow_first_call_does_not_decide_how_many_rows_are_scored():
+    """The first call of a process may load libraries, or be interrupted."""
+    sizes = []
+
+    def scorer(X):
+        if len(sizes) in (0, 4):
+            time.sleep(0.2)
+        sizes.append(len(X))
+        return np.zeros(len(X))
+
+    row_costs({"scorer": scorer}, np.zeros((50, 2)), rounds=2)
+    assert sizes[0] == 100
+    assert sizes[-1] == 10_000
 
 
 def test_a_costly_model_is_timed_on_few_rows():

@@ -51,8 +51,7 @@ def warned(teacher, table):
 
 def test_another_unit_is_told(teacher):
     (message,) = warned(teacher, SECONDS)
-    median = np.nanmedian(SECONDS["age"])
-    assert f"'age' (median {median:.6g}, trained on 0 to 399)" in message
+    assert "'age' (trained on 0 to 399)" in message
     assert "price" not in message
 
 
@@ -62,10 +61,14 @@ def test_rows_like_those_of_the_training_are_not(teacher):
     assert warned(teacher, X.assign(age=X["age"] + 133)) == []
 
 
+def test_a_column_that_is_missing_is_told(teacher):
+    (message,) = warned(teacher, X.assign(age=np.nan))
+    assert "['age'] are missing in all rows" in message
+
+
 def test_what_is_not_judged(ranker):
     assert warned(ranker, SECONDS.head(500)) == []  # a request may be unlike the log
     assert warned(ranker, X.assign(constant=2.0)) == []  # the model has not read it
-    assert warned(ranker, X.assign(age=np.nan)) == []
     numbers = X[["price", "age"]].fillna(0.0)
     model = LGBMRegressor(n_estimators=2, verbose=-1).fit(numbers.to_numpy(), Y)
     assert warned(model, sparse.csr_matrix(numbers.to_numpy() * 1e6)) == []

@@ -202,8 +202,10 @@ def ignores_no_column(evidence: Evidence) -> Check:
     )
     return Check(
         *(name, LOOK),
-        f"{shown}. If they are not privileged on purpose, let the student see them, or take one "
-        "that can use them: a wider MLP, or knots for a linear student.",
+        f"{shown}. If student_columns leaves them out, is that meant? If the student reads them, "
+        "compare one that may use them better: with ids named in categorical_features, a wider "
+        "MLP, or knots for a linear student. If it ranks no better, the teacher may have learnt "
+        "noise there.",
     )
 
 
