@@ -14,8 +14,8 @@ from skdistill.user_warnings import warn_user
 DEVIATIONS, LARGEST_ERROR = 4, 0.02
 
 
-def warn_of_contradiction(data: RankingData, compares_rows: bool) -> None:
-    """Warn if a teacher's scores order rows against their labels, or regardless of them.
+def warn_of_contradiction(data: RankingData, compares_rows: bool, uses_labels: bool) -> None:
+    """Warn if a teacher's scores order rows against their labels, or if one of them has no order.
 
     Parameters
     ----------
@@ -24,6 +24,8 @@ def warn_of_contradiction(data: RankingData, compares_rows: bool) -> None:
         or an offset, which is added to the scores.
     compares_rows : bool
         Whether rows are compared within their queries only.
+    uses_labels : bool
+        Whether the student learns from the labels too, so that it matters if they have no order.
     """
     labels, scores = data.labels, data.teacher_scores
     if labels is None or scores is None or labels.ndim > 1 or data.offset is not None:
@@ -39,7 +41,13 @@ def warn_of_contradiction(data: RankingData, compares_rows: bool) -> None:
     total = float(products.sum())
     error = float(np.linalg.norm(lists.sum(products) if lists.n_queries > 1 else products))
     size = float(np.linalg.norm(labels) * np.linalg.norm(scores))
-    if total < -DEVIATIONS * error:
+    if not labels.any():
+        if uses_labels:
+            warn_user(
+                "No query has two rows with different labels, so the student learns from the "
+                "teacher alone. Check y, or leave it out."
+            )
+    elif total < -DEVIATIONS * error:
         warn_user(
             "The teacher's scores order the rows against the labels, with a correlation of "
             f"{total / size:.2f}. Higher labels and higher scores must mean better rows. If one of "

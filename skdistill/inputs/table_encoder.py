@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.inputs.category_codes import CategoryCodes
-from skdistill.inputs.column_kinds import kind_of
+from skdistill.inputs.column_kinds import kind_of, kind_of_dtype
 from skdistill.inputs.column_reading import (
     NUMBER_KINDS,
     UNITS,
@@ -26,6 +26,7 @@ from skdistill.inputs.column_reading import (
     is_dictionary,
     nested_type,
     read_numbers,
+    type_of,
 )
 from skdistill.inputs.columns import column_names
 from skdistill.inputs.cycles import visible_periods, with_cycles
@@ -338,7 +339,7 @@ def _refuse_nested(column: Any, name: Any) -> None:
 
 def _kind(column: Any, name: Any) -> str:
     """Decide what a column holds."""
-    if is_dictionary(column):
+    if is_dictionary(column) or kind_of_dtype(type_of(column)) == "text":
         return "category"
     if as_floats(column) is not None:
         return "float"

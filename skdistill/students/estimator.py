@@ -354,7 +354,7 @@ class StudentEstimator(Interpretable):
         if not data.is_labelled.any():
             data = replace(data, labels=None)
         data.warn_if_constant(type(self).__name__, self.compares_rows)
-        warn_of_contradiction(data, self.compares_rows)
+        warn_of_contradiction(data, self.compares_rows, getattr(self, "alpha", 0) < 1)
         data, validation = in_unit_of_offset(data, validation)
         rng = self.generator()
         goes_on = self.warm_start and fits_parameters(self, data.X)

@@ -24,13 +24,13 @@ def rows(slope, seed=0, n_queries=N_QUERIES):
     return np.clip(np.round(utility), 0, 3), scores
 
 
-def warned(labels, scores, queries=None, compares_rows=True, **given):
+def warned(labels, scores, queries=None, compares_rows=True, uses_labels=True, **given):
     queries = Queries.even(len(scores) // WIDTH, WIDTH) if queries is None else queries
     X = np.zeros((len(scores), 1))
     data = RankingData(X, queries, labels=labels, teacher_scores=scores, **given)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_contradiction(data, compares_rows)
+        warn_of_contradiction(data, compares_rows, uses_labels)
     return [str(warning.message) for warning in caught]
 
 
@@ -90,6 +90,13 @@ def test_rows_without_labels_are_left_out():
     mixed = np.where(is_known, scores, -scores)
     assert warned(np.where(is_known, labels, np.nan), mixed) == []
     assert warned(np.where(is_known, labels, np.nan), -mixed)
+
+
+@pytest.mark.parametrize("labels", [np.zeros(N_ROWS), QID % 3.0], ids=["zeros", "one a query"])
+def test_labels_without_an_order_are_told_if_they_are_used(labels):
+    scores = rows(1.0)[1]
+    assert "from the teacher alone" in warned(labels, scores)[0]
+    assert warned(labels, scores, uses_labels=False) == []
 
 
 def test_fit_warns():

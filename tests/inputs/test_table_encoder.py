@@ -74,7 +74,8 @@ CODES = {
 
 
 @pytest.mark.parametrize(
-    "convert", [lambda f: f, pl.from_pandas, lambda f: pa.Table.from_pandas(f),
+    "convert", [lambda f: f, lambda f: pl.from_pandas(f).with_columns(empty=pl.lit(None)),
+                lambda f: pa.Table.from_pandas(f),
                 lambda f: pa.Table.from_pandas(f).to_batches()[0]],
     ids=["pandas", "polars", "arrow", "batch"],
 )  # fmt: skip
@@ -382,3 +383,13 @@ def test_text_of_pandas_is_the_same_in_all_of_its_storages(n_rows):
     assert_array_equal(known.encode(arrow.iloc[::2], "x"), expected[::2])
     every = CategoryCodes.fit(arrow, "x", 1, None)
     assert_array_equal(every.values, CategoryCodes.fit(cells, "x", 1, None).values)
+
+
+@pytest.mark.parametrize("dtype", ["str", "string", "string[pyarrow]", "category"])
+def test_a_column_without_a_value_in_fit_takes_what_comes_later(dtype):
+    """Text that is missing in all rows of fit is unknown later, and no error."""
+    frame = pd.DataFrame({"a": [1.0, 2.0], "city": pd.Series([None, None], dtype=dtype)})
+    encoder = TableEncoder.fit(frame)
+    for later in ("paris", None):
+        codes = encoder.transform(frame.assign(city=later)).codes[:, 0]
+        assert (codes == (MISSING if later is None else OTHER)).all()
