@@ -466,3 +466,15 @@ def test_callbacks_see_the_validation_table():
 
     FactorizationMachineRanker(max_iter=2).set_callbacks(Watch()).fit(X, Y, qid=QID, **WEEK)
     assert set(seen) == {(len(X_VAL),) * 3}
+
+
+def test_the_training_rows_as_validation_table_are_told():
+    data = make_ranking(n_queries=30, n_features=4, random_state=0)
+    rows = {"X_val": data.X, "y_val": data.y, "qid_val": data.qid}
+    student = LinearRanker(max_iter=2, random_state=0)
+    for ranker in (student, DistilledRanker(None, student, alpha=0)):
+        with pytest.warns(UserWarning, match=r"\(X_val\) seem to be the training rows"):
+            ranker.fit(data.X, data.y, qid=data.qid, **rows)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ranker.fit(data.X, data.y, qid=data.qid, **rows | {"y_val": data.y[::-1]})

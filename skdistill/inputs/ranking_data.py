@@ -125,6 +125,13 @@ class RankingData:
         """Whether labels say enough by themselves: fewer do not, if there is a teacher."""
         return bool(self.is_labelled.mean() >= LEAST_LABELLED)
 
+    def has_labels_of(self, other: RankingData) -> bool:
+        """Whether other rows have the same labels, of which there are some, in equal lists."""
+        if self.labels is None or other.labels is None:
+            return False
+        have_sizes = np.array_equal(self.queries.sizes, other.queries.sizes)
+        return have_sizes and np.array_equal(self.labels, other.labels, equal_nan=True)
+
     def warn_if_constant(self, estimator: str, compares_rows: bool) -> None:
         """Warn if the teacher's scores, or without them the labels, contain no order to learn.
 

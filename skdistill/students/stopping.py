@@ -9,6 +9,7 @@ import numpy as np
 from skdistill.inputs.ranking_data import RankingData
 from skdistill.inputs.validation import ValidationTable, check_used
 from skdistill.training.early_stopping import hold_out
+from skdistill.user_warnings import warn_user
 
 # Least number of single rows of which "auto" holds out some, as for HistGradientBoosting.
 ROWS_TO_STOP_BY = 10_000
@@ -62,6 +63,11 @@ def split_for_stopping(
     """
     if not student.early_stopping:
         return data, None
+    if validation is not None and validation.has_labels_of(data):
+        warn_user(
+            "The validation rows (X_val) seem to be the training rows: they have the same queries "
+            "and labels. Training by them stops too late. Pass rows that came later."
+        )
     if validation is not None or (student.early_stopping == "auto" and not _is_long_log(data)):
         return data, validation
     train_queries, eval_queries = hold_out(data.queries.n_queries, student.validation_fraction, rng)

@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import sklearn
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -485,8 +486,6 @@ def test_a_gain_within_noise_trips():
     ("alphas", "status"), [([0.2, 0.4], "look"), ([0.0, 1.0], "ok"), ([1.0], "ok")]
 )
 def test_the_edge_of_a_grid_trips(alphas, status):
-    import sklearn
-
     with sklearn.config_context(enable_metadata_routing=True):
         search = GridSearchCV(
             DistilledRanker(trees(5), LinearRanker(max_iter=2), random_state=0),
@@ -498,6 +497,20 @@ def test_the_edge_of_a_grid_trips(alphas, status):
     assert found.status == status
     if status == "look":
         assert "alpha=" in found.message
+
+
+@pytest.mark.parametrize(("alphas", "status"), [((0.0, 1.0), "look"), ((1.0,), "ok")])
+def test_a_search_with_a_teacher_that_knows_the_folds_trips(ranker, alphas, status):
+    """The scores of a fitted teacher carry the labels of the held-out fold to the student."""
+    teacher = FrozenEstimator(ranker.teacher_)
+    fitted = DistilledRanker(teacher, LinearRanker(max_iter=5), random_state=0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(fitted, {"alpha": alphas}, cv=RankingGroupKFold(2))
+        search.fit(DATA.X[TRAIN], DATA.y[TRAIN], qid=DATA.qid[TRAIN])
+    assert search.best_params_ == {"alpha": 1.0}
+    found = check("edge of the grid", distillation_report(search, X, y, qid=qid))
+    assert found.status == status
+    assert ("favours a large alpha" in found.message) == (status == "look")
 
 
 def test_rows_outside_the_training_range_trip(ranker, report):

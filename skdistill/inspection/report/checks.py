@@ -21,6 +21,7 @@ from skdistill.inspection.report.findings import (
     Check,
 )
 from skdistill.metrics import bootstrap_ratio, ndcg_score, per_query
+from skdistill.teachers.routing import is_prefit
 from skdistill.text_tables import interval
 
 # A student falls short of its teacher if it surely loses more than this fraction of its NDCG.
@@ -32,6 +33,13 @@ MOST_FALL = 0.03
 TRAINING_QUERIES = 1000
 # Parameters cannot be tried beyond these ends.
 ENDS = {"alpha": (0.0, 1.0)}
+# Why a search favours a large alpha.
+OF_FITTED_TEACHER = (
+    "is the largest of the values that were tried, with a teacher that was fitted before the "
+    "search. If it was fitted on these rows, its scores know the labels of the held-out folds, "
+    "which favours a large alpha: compare the values on rows that the teacher has not seen, or let "
+    "the search fit the teacher."
+)
 
 
 def keeps_up_with_teacher(evidence: Evidence, points: list[ParetoPoint]) -> Check:
@@ -166,8 +174,12 @@ def inside_its_grid(evidence: Evidence) -> Check:
     for parameter, best in evidence.model.best_params_.items():
         tried = evidence.model.cv_results_[f"param_{parameter}"]
         numbers = sorted({float(value) for value in tried if _is_number(value)})
-        ends = ENDS.get(parameter.rpartition("__")[2], ())
-        if not _is_number(best) or len(numbers) < 2 or float(best) in ends:
+        setting = parameter.rpartition("__")[2]
+        if not _is_number(best) or len(numbers) < 2:
+            continue
+        if setting == "alpha" and float(best) == numbers[-1] and _has_fitted_teacher(evidence):
+            return Check(name, LOOK, f"{parameter}={best} {OF_FITTED_TEACHER}")
+        if float(best) in ENDS.get(setting, ()):
             continue
         if float(best) in (numbers[0], numbers[-1]):
             side = "smallest" if float(best) == numbers[0] else "largest"
@@ -175,6 +187,12 @@ def inside_its_grid(evidence: Evidence) -> Check:
     if edges:
         return Check(name, LOOK, "; ".join(edges) + ". Try values beyond it.")
     return Check(name, OK, f"{evidence.model.best_params_}: none is at the edge")
+
+
+def _has_fitted_teacher(evidence: Evidence) -> bool:
+    """Whether the teacher of a ranker that a search has chosen was fitted before the search."""
+    teacher = getattr(unwrapped(evidence.model), "teacher", None)
+    return teacher is not None and is_prefit(teacher)
 
 
 def _is_number(value: Any) -> bool:

@@ -227,11 +227,7 @@ def _check_lists(ids: NDArray[Any] | None, data: RankingData) -> None:
 
 def _warn_of_same_rows(data: RankingData, train: RankingData | None) -> None:
     """Warn if the rows that are tested are those that the student was fitted on."""
-    if (
-        train is not None
-        and np.array_equal(data.queries.sizes, train.queries.sizes)
-        and np.array_equal(np.asarray(data.labels), np.asarray(train.labels))
-    ):
+    if train is not None and data.has_labels_of(train):
         warn_user(
             "The training rows (X_train, --train) seem to be the rows that are tested: they have "
             "the same queries and labels. All models rank the rows that they were fitted on too "

@@ -195,7 +195,9 @@ class RunFolder:
             if self.keeps_candidates:
                 (self.path / CANDIDATES).mkdir(exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error}") from error
+            is_file = self.path.is_file()
+            reason = "it is a file, and the output of a run is a folder." if is_file else error
+            raise OutputError(f"{self.path}: cannot be written: {reason}") from error
 
     def write(self, path: Path, batches: Iterator[Any], schema: Any) -> dict[str, dict[str, Any]]:
         """Write a file completely or not at all.
