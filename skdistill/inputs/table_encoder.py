@@ -33,6 +33,12 @@ from skdistill.inputs.cycles import visible_periods, with_cycles
 from skdistill.inputs.dictionary_rows import DictionaryReader
 from skdistill.inputs.ids import as_ids
 from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.number_ranges import (
+    Range,
+    outside_range,
+    range_of,
+    warn_of_other_ranges,
+)
 from skdistill.inputs.time_zones import warn_of_zone, zone_of_column
 
 TIME_KINDS = set(UNITS)
@@ -57,6 +63,9 @@ class TableEncoder:
     zoned : tuple of (bool or None)
         Whether the dates of each column had a time zone; None if that is not known. Empty if no
         column had any, as in files of former versions.
+    ranges : tuple of (tuple of float, or None)
+        Smallest and largest number of each column; None if it holds something else. Empty in files
+        of former versions.
     """
 
     kinds: tuple[str, ...]
@@ -64,6 +73,7 @@ class TableEncoder:
     categories: tuple[CategoryCodes, ...] = ()
     periods: tuple[tuple[int, ...], ...] = ()
     zoned: tuple[bool | None, ...] = ()
+    ranges: tuple[Range | None, ...] = ()
 
     @classmethod
     def fit(
@@ -102,6 +112,7 @@ class TableEncoder:
         """
         names, kinds, categories, periods = _names(X), [], [], []
         zoned: list[bool | None] = []
+        ranges: list[Range | None] = []
         for position in range(X.shape[1]):
             name = position if names is None else names[position]
             column = column_of(X, position, name)
@@ -116,6 +127,8 @@ class TableEncoder:
                 categories.append(CategoryCodes.fit(column, name, min_frequency, max_categories))
             kinds.append(kind)
             is_date = kind == "date"
+            is_number = kind == "float"
+            ranges.append(range_of(read_numbers(column, kind, name)) if is_number else None)
             periods.append(visible_periods(read_numbers(column, kind, name)) if is_date else ())
             zone = zone_of_column(column) if is_date else None
             zoned.append(None if zone is None else zone != "none")
@@ -125,6 +138,7 @@ class TableEncoder:
             tuple(categories),
             tuple(periods) if any(periods) else (),
             tuple(zoned) if "date" in kinds else (),
+            tuple(ranges),
         )
 
     @classmethod
@@ -300,8 +314,16 @@ class TableEncoder:
         """Whether no column holds categories or times."""
         return all(kind == "float" for kind in self.kinds)
 
+    @cached_property
+    def _ranges_of_numbers(self) -> list[Range | None]:
+        """Range of each number."""
+        return [self.ranges[column] for column in self.columns_of_numbers] if self.ranges else []
+
     def _join(self, numbers: NDArray[Any], codes: Sequence[Any]) -> NDArray[Any] | MixedTable:
         """Join the columns of numbers and the codes within each column of categories."""
+        outside = outside_range(numbers, self._ranges_of_numbers)
+        names = [self.number_names[place] for place in outside]
+        warn_of_other_ranges(names, [self._ranges_of_numbers[place] for place in outside], "model")
         if not self.categories:
             return numbers
         of_all = np.array(codes, dtype=np.int32).T + self._starts

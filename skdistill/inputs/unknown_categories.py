@@ -7,11 +7,9 @@ from typing import Any
 
 from skdistill.inputs.category_codes import MISSING, OTHER
 from skdistill.inputs.mixed_table import MixedTable
+from skdistill.inputs.number_ranges import MANY_ROWS
 from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.user_warnings import warn_user
-
-# In fewer rows, such as those of a request, all categories may be new.
-MANY_ROWS = 1000
 
 
 def warn_of_unknown(names: Sequence[Any], model: str) -> None:

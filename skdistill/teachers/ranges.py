@@ -9,12 +9,14 @@ from scipy import sparse
 
 from skdistill.inputs.column_reading import as_floats, column_of
 from skdistill.inputs.columns import column_names
-from skdistill.inputs.unknown_categories import MANY_ROWS
+from skdistill.inputs.number_ranges import (
+    MANY_ROWS,
+    Range,
+    outside_range,
+    warn_of_other_ranges,
+)
 from skdistill.teachers.boosters import is_lightgbm_booster
 from skdistill.user_warnings import warn_user
-
-# Later rows may lie outside the range of the training rows, but not most of them.
-LARGEST_SHARE = 0.5
 
 
 def warn_of_ranges(booster: Any, X: Any) -> None:
@@ -31,23 +33,19 @@ def warn_of_ranges(booster: Any, X: Any) -> None:
         return
     ranges = booster.dump_model(num_iteration=1)["feature_infos"]
     names = column_names(X) or range(X.shape[1])
-    outside, empty = [], []
+    outside: dict[Any, Range] = {}
+    empty = []
     for place, (trained, name) in enumerate(zip(booster.feature_name(), names, strict=True)):
         known = ranges.get(trained, {"values": True})
         numbers = None if known["values"] else as_floats(column_of(X, place, name))
         if numbers is None:
             continue
-        numbers = numbers[np.isfinite(numbers)]
-        least, most = known["min_value"], known["max_value"]
-        if not len(numbers):
+        of_fit = known["min_value"], known["max_value"]
+        if not np.isfinite(numbers).any():
             empty.append(name)
-        elif ((numbers < least) | (numbers > most)).mean() > LARGEST_SHARE:
-            outside.append(f"{name!r} (trained on {least:.6g} to {most:.6g})")
-    if outside:
-        warn_user(
-            "Most numbers in these columns are outside the range that the teacher was trained on: "
-            f"{', '.join(outside)}. Are they in another unit, or computed differently?"
-        )
+        elif outside_range(numbers[:, None], [of_fit]):
+            outside[name] = of_fit
+    warn_of_other_ranges(list(outside), list(outside.values()), "teacher")
     if empty:
         warn_user(
             f"The columns {empty} are missing in all rows, but the teacher was trained on numbers "
