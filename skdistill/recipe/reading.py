@@ -187,7 +187,9 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     try:
         sections = tomllib.loads(path.read_bytes().decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not a valid TOML file: {error}") from error
+        hint = ". It is a model of LightGBM, which a recipe names: [teacher] booster = ..."
+        is_model = path.read_bytes().startswith(b"tree\n")
+        raise RecipeError(f"{path}: not a valid TOML file: {error}{hint * is_model}") from error
     check_keys(path, "", sections, SECTIONS[""])
     for name in ("data", "student", "teacher", "distillation", "cascade"):
         if not isinstance(sections.get(name, {}), dict):

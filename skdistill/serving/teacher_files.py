@@ -49,7 +49,9 @@ def load_teacher(file: Path, kind: str | None = None) -> Any:
         raise
     except Exception as error:  # each library has errors of its own
         what = "a LightGBM model" if read is _lightgbm else "a model"
-        raise ValueError(f"{file} cannot be read as {what}: {error}") from error
+        is_ours = file.suffix.lower() == ".skd"
+        hint = ". Name a model that skdistill has saved by model, not by booster" * is_ours
+        raise ValueError(f"{file} cannot be read as {what}: {error}{hint}") from error
     is_used_as_it_is = isinstance(teacher, FrozenEstimator) or not hasattr(teacher, "fit")
     return teacher if is_used_as_it_is else FrozenEstimator(teacher)
 

@@ -240,9 +240,10 @@ def _check_type(given: Any, categories: list[Any], name: str) -> None:
     """Refuse text where a model's categories are numbers, or the other way around."""
     is_text = {isinstance(value, str) for value in categories}
     if len(given) and len(is_text) == 1 and isinstance(given[0], str) not in is_text:
+        kind = "text" if True in is_text else "numbers"
         raise ValueError(
             f"Column {name!r} holds {given[0]!r}, but the categories of the LightGBM model are "
-            f"like {categories[0]!r}, of another type. Convert the column."
+            f"like {categories[0]!r}. Convert the column to {kind}."
         )
 
 

@@ -389,3 +389,10 @@ def test_the_weights_are_no_feature_and_faults_of_the_validation_table_are_named
         train(recipe(folder, WEEKS))
     with pytest.raises(RecipeError, match=r"in \[data\]: validate.*Similar keys are \['validation"):
         recipe(folder, WEEKS.replace("validation =", "validate ="))
+
+
+def test_a_model_in_the_wrong_place_is_recognised(folder):
+    with pytest.raises(RecipeError, match=r"of LightGBM, which a recipe names: \[teacher\]"):
+        read_recipe(folder / "lightgbm.txt")
+    with pytest.raises(ValueError, match="saved by model, not by booster"):
+        recipe(folder, f'{DATA}[teacher]\nbooster = "{next(folder.glob("*.skd")).name}"\n')
