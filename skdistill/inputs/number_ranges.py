@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from skdistill.user_warnings import warn_user
 
-# In fewer rows, such as those of a request, all values may be unlike those of fit.
-MANY_ROWS = 1000
+# In fewer rows, such as those of a request, all values may be unlike those of fit. Of many rows,
+# about so many are looked at.
+MANY_ROWS, SOME_ROWS = 1000, 200
 # Later rows may lie outside the range of the training rows, but not most of them.
 LARGEST_SHARE = 0.5
 ROUNDING = 1e-6
@@ -25,33 +27,52 @@ def range_of(numbers: NDArray[Any]) -> Range | None:
     return (float(present.min()), float(present.max())) if len(present) else None
 
 
-def outside_range(numbers: NDArray[Any], ranges: Sequence[Range | None]) -> list[int]:
-    """Find columns most of whose numbers are outside a range.
+@dataclass(frozen=True, eq=False)
+class NumberRanges:
+    """Ranges of some columns, with which later numbers are compared.
 
     Parameters
     ----------
-    numbers : ndarray of shape (n_rows, n_columns)
-        NaN where a number is missing. Few rows are not judged, and of many rows some are looked at.
-    ranges : sequence of (tuple of float, or None)
-        Smallest and largest number of each column; None if they are not known.
-
-    Returns
-    -------
-    list of int
-        Positions of the columns, ascending.
+    places : ndarray of shape (n_ranges,), int64
+        Positions of the columns.
+    least, most : ndarray of shape (n_ranges,), float64
+        Smallest and largest number of each.
     """
-    n_rows = len(numbers)
-    # A model has learnt nothing from a column of one number.
-    known = [place for place, of in enumerate(ranges) if of is not None and of[0] < of[1]]
-    if n_rows < MANY_ROWS or not known:
-        return []
-    some = numbers[:: n_rows // MANY_ROWS, known]
-    least, most = np.array([ranges[place] for place in known]).T
-    # As float32, the largest number may be a little larger.
-    margin = ROUNDING * np.maximum(np.abs(least), np.abs(most))
-    n_outside = ((some < least - margin) | (some > most + margin)).sum(axis=0)
-    is_outside = n_outside > LARGEST_SHARE * np.isfinite(some).sum(axis=0)
-    return [known[place] for place in np.flatnonzero(is_outside)]
+
+    places: NDArray[np.int64]
+    least: NDArray[np.float64]
+    most: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, ranges: Sequence[Range | None]) -> NumberRanges:
+        """Take the ranges of columns, None where one is not known."""
+        # A model has learnt nothing from a column of one number.
+        known = {place: of for place, of in enumerate(ranges) if of is not None and of[0] < of[1]}
+        least, most = np.array(list(known.values()), dtype=np.float64).reshape(-1, 2).T
+        # As float32, the largest number may be a little larger.
+        margin = ROUNDING * np.maximum(np.abs(least), np.abs(most))
+        return cls(np.array(list(known), dtype=np.int64), least - margin, most + margin)
+
+    def left_by(self, numbers: NDArray[Any]) -> list[int]:
+        """Find columns most of whose numbers are outside their range.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (n_rows, n_columns)
+            NaN where a number is missing. Few rows are not judged, and of many rows some are looked
+            at.
+
+        Returns
+        -------
+        list of int
+            Positions of the columns, ascending.
+        """
+        if len(numbers) < MANY_ROWS or not len(self.places):
+            return []
+        some = numbers[:: len(numbers) // SOME_ROWS].take(self.places, axis=1)
+        n_outside = ((some < self.least) | (some > self.most)).sum(axis=0)
+        is_left = n_outside > LARGEST_SHARE * (some == some).sum(axis=0)
+        return self.places[is_left].tolist()
 
 
 def warn_of_other_ranges(names: Sequence[Any], ranges: Sequence[Any], model: str) -> None:

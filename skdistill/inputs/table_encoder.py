@@ -34,8 +34,8 @@ from skdistill.inputs.dictionary_rows import DictionaryReader
 from skdistill.inputs.ids import as_ids
 from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.number_ranges import (
+    NumberRanges,
     Range,
-    outside_range,
     range_of,
     warn_of_other_ranges,
 )
@@ -315,15 +315,16 @@ class TableEncoder:
         return all(kind == "float" for kind in self.kinds)
 
     @cached_property
-    def _ranges_of_numbers(self) -> list[Range | None]:
-        """Range of each number."""
-        return [self.ranges[column] for column in self.columns_of_numbers] if self.ranges else []
+    def _ranges_of_numbers(self) -> NumberRanges:
+        """Ranges of the numbers that have one."""
+        ranges = self.ranges or (None,) * len(self.kinds)
+        return NumberRanges.of([ranges[column] for column in self.columns_of_numbers])
 
     def _join(self, numbers: NDArray[Any], codes: Sequence[Any]) -> NDArray[Any] | MixedTable:
         """Join the columns of numbers and the codes within each column of categories."""
-        outside = outside_range(numbers, self._ranges_of_numbers)
-        names = [self.number_names[place] for place in outside]
-        warn_of_other_ranges(names, [self._ranges_of_numbers[place] for place in outside], "model")
+        outside = self.columns_of_numbers[self._ranges_of_numbers.left_by(numbers)]
+        names = [self._all_names[column] for column in outside]
+        warn_of_other_ranges(names, [self.ranges[column] for column in outside], "model")
         if not self.categories:
             return numbers
         of_all = np.array(codes, dtype=np.int32).T + self._starts

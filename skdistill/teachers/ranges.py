@@ -11,8 +11,8 @@ from skdistill.inputs.column_reading import as_floats, column_of
 from skdistill.inputs.columns import column_names
 from skdistill.inputs.number_ranges import (
     MANY_ROWS,
+    NumberRanges,
     Range,
-    outside_range,
     warn_of_other_ranges,
 )
 from skdistill.teachers.boosters import is_lightgbm_booster
@@ -43,7 +43,7 @@ def warn_of_ranges(booster: Any, X: Any) -> None:
         of_fit = known["min_value"], known["max_value"]
         if not np.isfinite(numbers).any():
             empty.append(name)
-        elif outside_range(numbers[:, None], [of_fit]):
+        elif NumberRanges.of([of_fit]).left_by(numbers[:, None]):
             outside[name] = of_fit
     warn_of_other_ranges(list(outside), list(outside.values()), "teacher")
     if empty:

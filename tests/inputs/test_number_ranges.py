@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from skdistill.inputs import TableEncoder
-from skdistill.inputs.number_ranges import outside_range, range_of
+from skdistill.inputs.number_ranges import NumberRanges, range_of
 from skdistill.serving import compile_scorer, load, save, score_table
 from skdistill.students import MLPRanker
 
@@ -92,9 +92,9 @@ def test_ranges_are_those_of_the_finite_numbers():
     assert TableEncoder.fit(X).ranges[:2] == ((X["price"].min(), X["price"].max()), (0.0, 399.0))
 
 
-@pytest.mark.parametrize("n_rows", [1000, 1001, 5555])
+@pytest.mark.parametrize("n_rows", [1000, 1001, 5555, 100_000])
 def test_outside_is_more_than_half_of_the_numbers_that_are_there(n_rows):
     column = np.random.default_rng(0).permutation(np.linspace(0, 1, n_rows))
     column[column < 0.5] = np.nan
-    assert outside_range(column[:, None], [(0.7, 1.0)]) == []
-    assert outside_range(column[:, None], [(0.8, 1.0)]) == [0]
+    assert NumberRanges.of([(0.7, 1.0)]).left_by(column[:, None]) == []
+    assert NumberRanges.of([None, (0.8, 1.0)]).left_by(np.column_stack([column] * 2)) == [1]
