@@ -34,6 +34,13 @@ def warn_of_contradiction(data: RankingData, compares_rows: bool, uses_labels: b
     if not is_known.any():
         return
     lists = data.queries.subset(is_known) if compares_rows else Queries.single(is_known.sum())
+    if (lists.max(labels[is_known]) == lists.min(labels[is_known])).all():
+        if uses_labels and compares_rows:
+            warn_user(
+                "No query has two rows with different labels, so the student learns from the "
+                "teacher alone. Check y, or leave it out."
+            )
+        return
     labels, scores = (_without_means(values[is_known], lists) for values in (labels, scores))
     scale = lists.spread(np.sqrt(lists.mean(scores**2)))
     scores = np.divide(scores, scale, out=np.zeros_like(scores), where=scale > 0)
@@ -41,13 +48,7 @@ def warn_of_contradiction(data: RankingData, compares_rows: bool, uses_labels: b
     total = float(products.sum())
     error = float(np.linalg.norm(lists.sum(products) if lists.n_queries > 1 else products))
     size = float(np.linalg.norm(labels) * np.linalg.norm(scores))
-    if not labels.any():
-        if uses_labels:
-            warn_user(
-                "No query has two rows with different labels, so the student learns from the "
-                "teacher alone. Check y, or leave it out."
-            )
-    elif total < -DEVIATIONS * error:
+    if total < -DEVIATIONS * error:
         warn_user(
             "The teacher's scores order the rows against the labels, with a correlation of "
             f"{total / size:.2f}. Higher labels and higher scores must mean better rows. If one of "

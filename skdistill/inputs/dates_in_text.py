@@ -40,8 +40,9 @@ def warn_of_dates_in_text(X: Any, named: Collection[int] = ()) -> None:
     if found:
         warn_user(
             f"The columns {found} of X hold dates as text, which is read as categories: later "
-            "dates are unknown to the model. Convert them, for example by pandas.to_datetime, to "
-            "have them read as times, or name them in categorical_features."
+            "dates are unknown to the model. Convert them to have them read as times, for example "
+            "by pandas.to_datetime (with dayfirst=True if the day comes first), or name them in "
+            "categorical_features."
         )
 
 

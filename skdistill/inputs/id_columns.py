@@ -27,8 +27,9 @@ LARGEST_SHARE = 0.25
 LEAST_DEVIATIONS = 3
 # Places are known by so many of the queries: logs lack some rows.
 MOST_LISTS = 0.9
-# A column names the queries if so many of them have a value of their own, beside those that share
-# its most frequent value, as rare categories share a code. Of users who come again, fewer do.
+# A column names the queries if this share of them has a value of its own. Queries with the most
+# frequent value are not counted: it may be the code that rare categories share. Of users who come
+# again, fewer have a value of their own.
 MOST_SINGLE = 0.8
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from skdistill.user_warnings import warn_user
 
-# In fewer rows, such as those of a request, all values may be unlike those of fit. Of many rows,
-# about so many are looked at.
-MANY_ROWS, SOME_ROWS = 1000, 200
+# Tables of fewer rows than MANY_ROWS are not judged: all values of a request may be unlike those of
+# fit. Of larger tables, SOME_ROWS rows are looked at, and columns with LEAST_PRESENT numbers there.
+MANY_ROWS, SOME_ROWS, LEAST_PRESENT = 1000, 200, 20
 # Later rows may lie outside the range of the training rows, but not most of them.
 LARGEST_SHARE = 0.5
 ROUNDING = 1e-6
@@ -69,10 +69,22 @@ class NumberRanges:
         """
         if len(numbers) < MANY_ROWS or not len(self.places):
             return []
-        some = numbers[:: len(numbers) // SOME_ROWS].take(self.places, axis=1)
+        # Every k-th row might be the same place of every list.
+        rows = np.random.default_rng(0).integers(len(numbers), size=SOME_ROWS)
+        some = numbers[np.ix_(rows, self.places)]
         n_outside = ((some < self.least) | (some > self.most)).sum(axis=0)
-        is_left = n_outside > LARGEST_SHARE * (some == some).sum(axis=0)
+        n_present = SOME_ROWS - np.isnan(some).sum(axis=0)
+        is_left = (n_present >= LEAST_PRESENT) & (n_outside > LARGEST_SHARE * n_present)
         return self.places[is_left].tolist()
+
+
+def widened(ranges: Sequence[Range | None], further: Sequence[Range | None]) -> list[Range | None]:
+    """Return the ranges of columns with further numbers, None where neither is known."""
+    pairs = zip(ranges, further, strict=True)
+    known = [[of for of in pair if of is not None] for pair in pairs]
+    return [
+        (min(least for least, _ in of), max(most for _, most in of)) if of else None for of in known
+    ]
 
 
 def warn_of_other_ranges(names: Sequence[Any], ranges: Sequence[Any], model: str) -> None:

@@ -30,6 +30,7 @@ from skdistill.students.id_warning import SuspectedIds, warn_of_columns_of_lists
 from skdistill.students.importances import Interpretable
 from skdistill.students.initialization import fits_parameters, initialize, scaled_rows
 from skdistill.students.optimizing import optimizer_for_fit
+from skdistill.students.reading import read_training_table
 from skdistill.students.stopping import check_stopping_labels, read_validation, split_for_stopping
 from skdistill.training.early_stopping import EarlyStopping, Validate
 from skdistill.training.loop import SETTINGS_CONSTRAINTS, Training
@@ -324,7 +325,7 @@ class StudentEstimator(Interpretable):
             )
         if reset:
             self.fitted_with_qid_ = qid is not None or self.query_column is not None
-        table = self.read_table(X, reset=reset)
+        table = read_training_table(self, X, reset)
         n_rows = table.shape[0]
         ids = self.check_ids(X, qid, n_rows)
         labels = None if y is None else self.read_labels(y, n_rows)

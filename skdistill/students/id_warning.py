@@ -43,16 +43,16 @@ NUMBER_ROWS = (
     "order: leave them out of X."
 )
 NUMBER_QUERIES = (
-    "hold a different whole number for each query, as an id or a time of the query does. Later "
+    "hold a different whole number for each query, such as its id or its time. Later "
     f"queries have numbers that the model has never seen. {LEAVE_OUT}"
 )
 TELL_TIMES = (
-    "hold a different time for each query, as that of the request. Later queries have later times, "
-    "which the model has never seen: leave them out of X. If the hour or the day of the week "
-    "matters, make a column of it."
+    "hold a different time for each query, such as that of the request. Later queries have later "
+    "times, which the model has never seen: leave them out of X. If the hour or the day of the "
+    "week matters, make a column of it."
 )
 NAME_QUERIES = (
-    "name the query: nearly each query has a value of its own, so that what a model learns of it "
+    "name the query: nearly every query has a value of its own, so that what a model learns of it "
     f"holds for no other query. {LEAVE_OUT}"
 )
 

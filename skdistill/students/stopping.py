@@ -66,7 +66,7 @@ def split_for_stopping(
     if validation is not None and validation.has_labels_of(data):
         warn_user(
             "The validation rows (X_val) seem to be the training rows: they have the same queries "
-            "and labels. Training by them stops too late. Pass rows that came later."
+            "and labels. Early stopping by them comes too late. Pass rows that came later."
         )
     if validation is not None or (student.early_stopping == "auto" and not _is_long_log(data)):
         return data, validation

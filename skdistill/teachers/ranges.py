@@ -20,7 +20,7 @@ from skdistill.user_warnings import warn_user
 
 
 def warn_of_ranges(booster: Any, X: Any) -> None:
-    """Warn if a column holds none of the numbers that a model was trained on, or hardly any.
+    """Warn of columns that are empty, or most of whose numbers a model was not trained on.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def warn_of_ranges(booster: Any, X: Any) -> None:
         if numbers is None:
             continue
         of_fit = known["min_value"], known["max_value"]
-        if not np.isfinite(numbers).any():
+        if np.isnan(numbers).all():
             empty.append(name)
         elif NumberRanges.of([of_fit]).left_by(numbers[:, None]):
             outside[name] = of_fit
     warn_of_other_ranges(list(outside), list(outside.values()), "teacher")
     if empty:
         warn_user(
-            f"The columns {empty} are missing in all rows, but the teacher was trained on numbers "
+            f"The columns {empty} hold no value in any row, but the teacher was trained on numbers "
             "there."
         )

@@ -92,11 +92,17 @@ def test_rows_without_labels_are_left_out():
     assert warned(np.where(is_known, labels, np.nan), -mixed)
 
 
-@pytest.mark.parametrize("labels", [np.zeros(N_ROWS), QID % 3.0], ids=["zeros", "one a query"])
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros(N_ROWS), QID % 3.0, 0.1 * (QID % 7)],
+    ids=["zeros", "one a query", "a fraction a query"],
+)
 def test_labels_without_an_order_are_told_if_they_are_used(labels):
     scores = rows(1.0)[1]
     assert "from the teacher alone" in warned(labels, scores)[0]
     assert warned(labels, scores, uses_labels=False) == []
+    # A student of single rows learns from labels that are all the same.
+    assert warned(np.ones(N_ROWS), scores, compares_rows=False) == []
 
 
 def test_fit_warns():

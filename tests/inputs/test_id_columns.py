@@ -366,7 +366,7 @@ def test_a_category_that_names_the_query_is_told():
     y = (X["a"] > 0).astype(int)
     student = MLPRanker((4,), max_iter=1)
     message = (
-        r"In X, the columns \['search'\] name the query: nearly each query has a value of its own"
+        r"In X, the columns \['search'\] name the query: nearly every query has a value of its own"
     )
     with pytest.warns(UserWarning, match=message):
         student.fit(X, y, qid=qid)

@@ -79,6 +79,20 @@ def test_what_is_not_told(student):
     assert warned(student.predict, (X.assign(age=1e9)).head(999)) == []
 
 
+@pytest.mark.parametrize("goes_on", ["partial_fit", "warm_start"])
+def test_a_student_that_goes_on_learning_knows_the_numbers_of_all_its_rows(goes_on):
+    days = X[["age", "price"]].assign(day=np.arange(N_ROWS))
+    later = days.assign(day=days["day"] + N_ROWS)
+    student = MLPRanker((4,), max_iter=1, warm_start=True, random_state=0)
+    fit = student.fit if goes_on == "warm_start" else student.partial_fit
+    for table in (days, later):
+        assert warned(lambda table=table: fit(table, Y, qid=QID)) == []
+        assert warned(student.predict, table) == []
+    assert student.encoder_.ranges[2] == (0.0, 2 * N_ROWS - 1.0)
+    assert warned(student.predict, days) == []
+    assert "'day'" in warned(student.predict, later.assign(day=1e6))[0]
+
+
 def test_students_of_former_versions_know_no_ranges():
     encoder = TableEncoder.fit(X)
     former = TableEncoder(encoder.kinds, encoder.names, encoder.categories, encoder.periods)
@@ -92,9 +106,20 @@ def test_ranges_are_those_of_the_finite_numbers():
     assert TableEncoder.fit(X).ranges[:2] == ((X["price"].min(), X["price"].max()), (0.0, 399.0))
 
 
+def test_a_place_of_every_list_is_not_taken_for_all_rows():
+    column = np.full(2000, 0.5)
+    for width in (5, 10, 20):
+        one = np.where(np.arange(2000) % width == 0, 7.0, column)
+        assert NumberRanges.of([(0.0, 1.0)]).left_by(one[:, None]) == []
+        other = np.where(np.arange(2000) % width == 0, column, 7.0)
+        assert NumberRanges.of([(0.0, 1.0)]).left_by(other[:, None]) == [0]
+
+
 @pytest.mark.parametrize("n_rows", [1000, 1001, 5555, 100_000])
 def test_outside_is_more_than_half_of_the_numbers_that_are_there(n_rows):
     column = np.random.default_rng(0).permutation(np.linspace(0, 1, n_rows))
     column[column < 0.5] = np.nan
     assert NumberRanges.of([(0.7, 1.0)]).left_by(column[:, None]) == []
+    few = np.where(np.arange(n_rows) % 300 == 5, 7.0, np.nan)
+    assert NumberRanges.of([(0.0, 1.0)]).left_by(few[:, None]) == []
     assert NumberRanges.of([None, (0.8, 1.0)]).left_by(np.column_stack([column] * 2)) == [1]

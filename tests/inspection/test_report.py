@@ -513,6 +513,19 @@ def test_a_search_with_a_teacher_that_knows_the_folds_trips(ranker, alphas, stat
     assert ("favours a large alpha" in found.message) == (status == "look")
 
 
+def test_all_edges_of_a_grid_are_told(ranker):
+    fitted = DistilledRanker(
+        FrozenEstimator(ranker.teacher_), LinearRanker(max_iter=5), random_state=0
+    )
+    with sklearn.config_context(enable_metadata_routing=True):
+        grid = {"alpha": [0.0, 1.0], "student__max_iter": [1, 30]}
+        search = GridSearchCV(fitted, grid, cv=RankingGroupKFold(2))
+        search.fit(DATA.X[TRAIN], DATA.y[TRAIN], qid=DATA.qid[TRAIN])
+    found = check("edge of the grid", distillation_report(search, X, y, qid=qid))
+    assert "alpha=1.0 is the largest" in found.message
+    assert "student__max_iter=" in found.message
+
+
 def test_rows_outside_the_training_range_trip(ranker, report):
     name = "rows outside the training range"
     assert check(name, report).status == "ok"

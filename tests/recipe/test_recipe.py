@@ -394,5 +394,5 @@ def test_the_weights_are_no_feature_and_faults_of_the_validation_table_are_named
 def test_a_model_in_the_wrong_place_is_recognised(folder):
     with pytest.raises(RecipeError, match=r"of LightGBM, which a recipe names: \[teacher\]"):
         read_recipe(folder / "lightgbm.txt")
-    with pytest.raises(ValueError, match="saved by model, not by booster"):
+    with pytest.raises(ValueError, match="serving.save: name it by model"):
         recipe(folder, f'{DATA}[teacher]\nbooster = "{next(folder.glob("*.skd")).name}"\n')

@@ -63,7 +63,7 @@ def test_rows_like_those_of_the_training_are_not(teacher):
 
 def test_a_column_that_is_missing_is_told(teacher):
     (message,) = warned(teacher, X.assign(age=np.nan))
-    assert "['age'] are missing in all rows" in message
+    assert "['age'] hold no value in any row" in message
 
 
 def test_what_is_not_judged(ranker):

@@ -56,8 +56,8 @@ def keeps_up_with_teacher(evidence: Evidence, points: list[ParetoPoint]) -> Chec
         f"{found}. If the teacher was fitted on these rows, it has memorised them: compare on "
         "newer ones. Otherwise try one thing at a time: a later week as X_val, so that training "
         "stops before the student overfits; weight_decay=3 of an MLP; alpha=0.25 or alpha=1; a "
-        "wider student, or n_knots=4; integers that are ids in its categorical_features. Then "
-        "make the report again.",
+        "wider student, or n_knots=4; naming integers that are ids in categorical_features of the "
+        "student. Then make the report again.",
     )
 
 
@@ -170,7 +170,7 @@ def inside_its_grid(evidence: Evidence) -> Check:
     name = "edge of the grid"
     if not isinstance(evidence.model, BaseSearchCV):
         return Check(name, SKIPPED, "the model is no search, such as GridSearchCV")
-    edges = []
+    found = []
     for parameter, best in evidence.model.best_params_.items():
         tried = evidence.model.cv_results_[f"param_{parameter}"]
         numbers = sorted({float(value) for value in tried if _is_number(value)})
@@ -178,14 +178,17 @@ def inside_its_grid(evidence: Evidence) -> Check:
         if not _is_number(best) or len(numbers) < 2:
             continue
         if setting == "alpha" and float(best) == numbers[-1] and _has_fitted_teacher(evidence):
-            return Check(name, LOOK, f"{parameter}={best} {OF_FITTED_TEACHER}")
+            found.append(f"{parameter}={best} {OF_FITTED_TEACHER}")
         if float(best) in ENDS.get(setting, ()):
             continue
         if float(best) in (numbers[0], numbers[-1]):
             side = "smallest" if float(best) == numbers[0] else "largest"
-            edges.append(f"{parameter}={best} is the {side} of the values that were tried")
-    if edges:
-        return Check(name, LOOK, "; ".join(edges) + ". Try values beyond it.")
+            found.append(
+                f"{parameter}={best} is the {side} of the values that were tried. Try values "
+                "beyond it."
+            )
+    if found:
+        return Check(name, LOOK, " ".join(found))
     return Check(name, OK, f"{evidence.model.best_params_}: none is at the edge")
 
 

@@ -202,8 +202,8 @@ def ignores_no_column(evidence: Evidence) -> Check:
     )
     return Check(
         *(name, LOOK),
-        f"{shown}. If student_columns leaves them out, is that meant? If the student reads them, "
-        "compare one that may use them better: with ids named in categorical_features, a wider "
+        f"{shown}. Does student_columns leave them out on purpose? If the student reads them, "
+        "compare one that may use them better: name ids in categorical_features, or take a wider "
         "MLP, or knots for a linear student. If it ranks no better, the teacher may have learnt "
         "noise there.",
     )
