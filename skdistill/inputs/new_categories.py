@@ -1,7 +1,7 @@
-"""Give codes to the categories that a later table adds to those of ``fit``.
+"""Add to an encoder the categories, and the ranges of numbers, of a later table to train on.
 
-A model that goes on learning needs weights for them. Each new code starts from the weights that its
-category had so far, which are those of the code for unknown categories.
+A model that goes on learning needs weights for new categories. Each new code starts from the
+weights that its category had so far, which are those of the code for unknown categories.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from skdistill.inputs.column_kinds import kind_of
 from skdistill.inputs.column_reading import column_of
 from skdistill.inputs.columns import column_names
 from skdistill.inputs.ids import as_ids
+from skdistill.inputs.number_ranges import joined, range_of_column
 from skdistill.inputs.table_encoder import TableEncoder
 
 
@@ -49,7 +50,34 @@ def with_new_categories(encoder: TableEncoder, X: Any, min_frequency: Any) -> Ta
             name = position if names is None else names[position]
             codes = encoder.categories[len(extended)]
             extended.append(_extend(codes, column_of(X, position, name), name, min_frequency))
-    return replace(encoder, categories=tuple(extended))
+    return replace(with_ranges_of(encoder, X), categories=tuple(extended))
+
+
+def with_ranges_of(encoder: TableEncoder, X: Any) -> TableEncoder:
+    """Widen the ranges of an encoder's numbers by those of a further table to train on.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Fitted to an earlier table; one of a former version has no ranges, and gets none.
+    X : data frame or array of shape (n_rows, n_columns)
+        The columns of ``fit``. Those of a data frame are found by name.
+
+    Returns
+    -------
+    TableEncoder
+
+    Raises
+    ------
+    ColumnKindError
+        If a column of numbers holds something else. The message names it.
+    """
+    if not encoder.ranges:
+        return encoder
+    names = encoder.names or range(len(encoder.kinds))
+    read = enumerate(zip(names, encoder.kinds, strict=True))
+    further = [range_of_column(column_of(X, at, name), kind, name) for at, (name, kind) in read]
+    return replace(encoder, ranges=joined(encoder.ranges, further))
 
 
 def former_codes(former: TableEncoder, extended: TableEncoder) -> NDArray[np.int64]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.inputs.column_reading import read_numbers
 from skdistill.user_warnings import warn_user
 
 # Tables of fewer rows than MANY_ROWS are not judged: all values of a request may be unlike those of
@@ -25,6 +26,11 @@ def range_of(numbers: NDArray[Any]) -> Range | None:
     """Return the smallest and the largest of some numbers; None if all are missing."""
     present = numbers[np.isfinite(numbers)]
     return (float(present.min()), float(present.max())) if len(present) else None
+
+
+def range_of_column(column: Any, kind: str, name: Any) -> Range | None:
+    """Return the range of a column of a table; None if it does not hold numbers."""
+    return range_of(read_numbers(column, kind, name)) if kind == "float" else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,30 +84,29 @@ class NumberRanges:
         return self.places[is_left].tolist()
 
 
-def widened(ranges: Sequence[Range | None], further: Sequence[Range | None]) -> list[Range | None]:
+def joined(
+    ranges: Sequence[Range | None], further: Sequence[Range | None]
+) -> tuple[Range | None, ...]:
     """Return the ranges of columns with further numbers, None where neither is known."""
     pairs = zip(ranges, further, strict=True)
     known = [[of for of in pair if of is not None] for pair in pairs]
-    return [
+    return tuple(
         (min(least for least, _ in of), max(most for _, most in of)) if of else None for of in known
-    ]
+    )
 
 
-def warn_of_other_ranges(names: Sequence[Any], ranges: Sequence[Any], model: str) -> None:
+def warn_of_other_ranges(ranges: Mapping[Any, Range], model: str) -> None:
     """Warn of columns most of whose numbers are outside the range of a model's fit.
 
     Parameters
     ----------
-    names : sequence
-        Names of the columns; there is no warning if there are none.
-    ranges : sequence of tuple of float
-        Their ranges.
+    ranges : mapping of name to tuple of float
+        Their ranges by their names; there is no warning if there are none.
     model : str
         Which model it is.
     """
-    if names:
-        shown = (f"{name!r} ({least:.6g} to {most:.6g})"
-                 for name, (least, most) in zip(names, ranges, strict=True))  # fmt: skip
+    if ranges:
+        shown = (f"{name!r} ({least:.6g} to {most:.6g})" for name, (least, most) in ranges.items())
         warn_user(
             f"Most numbers in these columns are outside the range that the {model} was trained on: "
             f"{', '.join(shown)}. Are they in another unit, or computed differently?"

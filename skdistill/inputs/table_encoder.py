@@ -36,7 +36,7 @@ from skdistill.inputs.mixed_table import MixedTable
 from skdistill.inputs.number_ranges import (
     NumberRanges,
     Range,
-    range_of,
+    range_of_column,
     warn_of_other_ranges,
 )
 from skdistill.inputs.time_zones import warn_of_zone, zone_of_column
@@ -127,8 +127,7 @@ class TableEncoder:
                 categories.append(CategoryCodes.fit(column, name, min_frequency, max_categories))
             kinds.append(kind)
             is_date = kind == "date"
-            is_number = kind == "float"
-            ranges.append(range_of(read_numbers(column, kind, name)) if is_number else None)
+            ranges.append(range_of_column(column, kind, name))
             periods.append(visible_periods(read_numbers(column, kind, name)) if is_date else ())
             zone = zone_of_column(column) if is_date else None
             zoned.append(None if zone is None else zone != "none")
@@ -315,16 +314,15 @@ class TableEncoder:
         return all(kind == "float" for kind in self.kinds)
 
     @cached_property
-    def _ranges_of_numbers(self) -> NumberRanges:
+    def _bounds(self) -> NumberRanges:
         """Ranges of the numbers that have one."""
         ranges = self.ranges or (None,) * len(self.kinds)
         return NumberRanges.of([ranges[column] for column in self.columns_of_numbers])
 
     def _join(self, numbers: NDArray[Any], codes: Sequence[Any]) -> NDArray[Any] | MixedTable:
         """Join the columns of numbers and the codes within each column of categories."""
-        outside = self.columns_of_numbers[self._ranges_of_numbers.left_by(numbers)]
-        names = [self._all_names[column] for column in outside]
-        warn_of_other_ranges(names, [self.ranges[column] for column in outside], "model")
+        outside = [self.columns_of_numbers[place] for place in self._bounds.left_by(numbers)]
+        warn_of_other_ranges({self._all_names[one]: self.ranges[one] for one in outside}, "model")
         if not self.categories:
             return numbers
         of_all = np.array(codes, dtype=np.int32).T + self._starts

@@ -184,11 +184,12 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         name the label, the query or the teacher's score.
     """
     path = Path(path)
+    content = path.read_bytes()
     try:
-        sections = tomllib.loads(path.read_bytes().decode())
+        sections = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         hint = ". It is a model of LightGBM, which a recipe names: [teacher] booster = ..."
-        is_model = path.read_bytes().startswith(b"tree\n")
+        is_model = content.startswith(b"tree\n")
         raise RecipeError(f"{path}: not a valid TOML file: {error}{hint * is_model}") from error
     check_keys(path, "", sections, SECTIONS[""])
     for name in ("data", "student", "teacher", "distillation", "cascade"):

@@ -38,7 +38,6 @@ def load_teacher(file: Path, kind: str | None = None) -> Any:
     ImportError
         If the library of the teacher is not installed.
     """
-    given = kind
     if kind is None:
         kind = "model" if file.suffix.lower() == ".skd" else "booster"
     read = READERS[kind] if kind != "booster" else BOOSTERS.get(file.suffix.lower(), _lightgbm)
@@ -50,7 +49,7 @@ def load_teacher(file: Path, kind: str | None = None) -> Any:
         raise
     except Exception as error:  # each library has errors of its own
         what = "a LightGBM model" if read is _lightgbm else "a model"
-        is_ours = given == "booster" and file.suffix.lower() == ".skd"
+        is_ours = kind == "booster" and file.suffix.lower() == ".skd"
         hint = ". It is a file of skdistill.serving.save: name it by model = ..." * is_ours
         raise ValueError(f"{file} cannot be read as {what}: {error}{hint}") from error
     is_used_as_it_is = isinstance(teacher, FrozenEstimator) or not hasattr(teacher, "fit")

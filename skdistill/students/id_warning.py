@@ -43,8 +43,8 @@ NUMBER_ROWS = (
     "order: leave them out of X."
 )
 NUMBER_QUERIES = (
-    "hold a different whole number for each query, such as its id or its time. Later "
-    f"queries have numbers that the model has never seen. {LEAVE_OUT}"
+    "hold a different whole number for each query, such as its id or its time. Later queries have "
+    f"numbers that the model has never seen. {LEAVE_OUT}"
 )
 TELL_TIMES = (
     "hold a different time for each query, such as that of the request. Later queries have later "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from sklearn.utils import check_array
 
 from skdistill.inputs.canonical_csr import canonical_csr
 from skdistill.inputs.checks import check_magnitude, refuse_masked
-from skdistill.inputs.column_reading import as_floats, column_of
 from skdistill.inputs.column_statistics import columns_with_missing
 from skdistill.inputs.columns import (
     MASKED_FEATURES,
@@ -25,7 +23,7 @@ from skdistill.inputs.columns import (
 )
 from skdistill.inputs.dates_in_text import warn_of_dates_in_text
 from skdistill.inputs.mixed_table import MixedTable
-from skdistill.inputs.number_ranges import range_of, widened
+from skdistill.inputs.new_categories import with_ranges_of
 from skdistill.inputs.table_encoder import TableEncoder
 from skdistill.inputs.unknown_categories import columns_without_known, warn_of_unknown
 
@@ -92,15 +90,10 @@ def read_training_table(student: Any, X: Any, reset: bool) -> Any:
     ranges of its numbers are then those of all rows that it is trained on.
     """
     encoder = None if reset and not student.warm_start else getattr(student, "encoder_", None)
+    refuse_lazy(X)
     names = set(column_names(X) or ())
-    if encoder is not None and encoder.ranges and encoder.names and names.issuperset(encoder.names):
-        columns = [column_of(X, place, name) for place, name in enumerate(encoder.names)]
-        numbers = [
-            as_floats(column) if kind == "float" else None
-            for kind, column in zip(encoder.kinds, columns, strict=True)
-        ]
-        further = [None if column is None else range_of(column) for column in numbers]
-        student.encoder_ = replace(encoder, ranges=tuple(widened(encoder.ranges, further)))
+    if encoder is not None and encoder.names and names.issuperset(encoder.names):
+        student.encoder_ = with_ranges_of(encoder, X)
     return read_table(student, X, reset)
 
 

@@ -31,21 +31,24 @@ def warn_of_ranges(booster: Any, X: Any) -> None:
     """
     if not is_lightgbm_booster(booster) or X.shape[0] < MANY_ROWS or sparse.issparse(X):
         return
-    ranges = booster.dump_model(num_iteration=1)["feature_infos"]
+    known = booster.dump_model(num_iteration=1)["feature_infos"]
     names = column_names(X) or range(X.shape[1])
-    outside: dict[Any, Range] = {}
-    empty = []
+    ranges: dict[Any, Range] = {}
+    columns = []
     for place, (trained, name) in enumerate(zip(booster.feature_name(), names, strict=True)):
-        known = ranges.get(trained, {"values": True})
-        numbers = None if known["values"] else as_floats(column_of(X, place, name))
-        if numbers is None:
-            continue
-        of_fit = known["min_value"], known["max_value"]
-        if np.isnan(numbers).all():
-            empty.append(name)
-        elif NumberRanges.of([of_fit]).left_by(numbers[:, None]):
-            outside[name] = of_fit
-    warn_of_other_ranges(list(outside), list(outside.values()), "teacher")
+        of_fit = known.get(trained)
+        # A column of categories has values, and one that the model could not use is not known.
+        is_number = of_fit is not None and not of_fit["values"]
+        numbers = as_floats(column_of(X, place, name)) if is_number else None
+        if numbers is not None:
+            ranges[name] = of_fit["min_value"], of_fit["max_value"]
+            columns.append(numbers)
+    if not columns:
+        return
+    outside = NumberRanges.of(list(ranges.values())).left_by(np.column_stack(columns))
+    read = list(ranges)
+    warn_of_other_ranges({read[place]: ranges[read[place]] for place in outside}, "teacher")
+    empty = [name for name, numbers in zip(read, columns, strict=True) if np.isnan(numbers).all()]
     if empty:
         warn_user(
             f"The columns {empty} hold no value in any row, but the teacher was trained on numbers "

@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from skdistill import TwoTowerRetriever
 from skdistill.inputs import TableEncoder
 from skdistill.inputs.number_ranges import NumberRanges, range_of
 from skdistill.serving import compile_scorer, load, save, score_table
@@ -91,6 +92,37 @@ def test_a_student_that_goes_on_learning_knows_the_numbers_of_all_its_rows(goes_
     assert student.encoder_.ranges[2] == (0.0, 2 * N_ROWS - 1.0)
     assert warned(student.predict, days) == []
     assert "'day'" in warned(student.predict, later.assign(day=1e6))[0]
+
+
+def test_numbers_that_are_objects_widen_the_ranges_too():
+    days = pd.DataFrame({"day": pd.Series(range(N_ROWS), dtype=object)})
+    later = days + N_ROWS
+    student = MLPRanker((4,), max_iter=1, random_state=0).partial_fit(days, Y, qid=QID)
+    assert warned(lambda: student.partial_fit(later, Y, qid=QID)) == []
+    assert student.encoder_.ranges == ((0.0, 2 * N_ROWS - 1.0),)
+
+
+def test_towers_that_go_on_learning_know_the_numbers_of_all_their_rows():
+    items = pd.DataFrame({"day": np.arange(N_ROWS, dtype=float)})
+    later = items + N_ROWS
+    towers = TwoTowerRetriever(
+        query_columns=["user"], item_columns=["day"], alpha=0, embedding_dim=2, max_iter=1
+    )
+    log = items.assign(user=QID)
+    towers.fit(log, Y > 1, qid=QID, items=items)
+    assert "'day'" in warned(towers.transform_items, later)[0]
+    further = later.assign(user=QID + 1000)
+    assert warned(lambda: towers.partial_fit(further, Y > 1, qid=QID + 1000, items=later)) == []
+    assert warned(towers.transform_items, later) == []
+    assert "'day'" in warned(towers.transform_items, items + 1e6)[0]
+
+
+@pytest.mark.parametrize("goes_on", ["partial_fit", "warm_start"])
+def test_a_lazy_frame_is_refused_with_the_way_out(goes_on):
+    student = MLPRanker((4,), max_iter=1, warm_start=True).fit(X[["age"]], Y, qid=QID)
+    fit = student.fit if goes_on == "warm_start" else student.partial_fit
+    with pytest.raises(TypeError, match=r"Pass X\.collect\(\)"):
+        fit(pl.from_pandas(X[["age"]]).lazy(), Y, qid=QID)
 
 
 def test_students_of_former_versions_know_no_ranges():
